@@ -1,3 +1,5 @@
+//! rollbackd watches services after they change and undoes the change when it hurts.
+
 pub mod domain;
 pub mod sources;
 pub mod units;

@@ -1,1 +1,7 @@
+//! Everything that decides. No clock, no I/O, no randomness, no async, no unordered iteration.
 
+pub mod change;
+pub mod notice;
+pub mod plan;
+pub mod run;
+pub mod service;

@@ -1,0 +1,191 @@
+//! A plan: a runbook with every choice made, before its first step.
+//!
+//! A plan names exact revisions, paths and commands. It never says "the previous one", so running a step twice
+//! cannot undo itself, and an approval can be of one exact plan: its hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    change::{Component, Revision},
+    service::ServiceId,
+};
+use crate::units::{Span, UnixMs};
+
+/// Where an environment variable of a command comes from. Secrets stay references, so that no plan holds one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvValue {
+    /// The value itself.
+    Text(String),
+    /// The content of a file, without its final line break.
+    File(String),
+    /// A variable of the daemon's own environment.
+    Env(String),
+}
+
+/// A program with its arguments; never a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// The program, then its arguments. Never empty.
+    pub argv: Vec<String>,
+    /// Added to a clean environment that holds `PATH`, `HOME` and `LANG` alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, EnvValue>,
+    /// The working directory; the state directory when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// After this the whole process group is ended.
+    pub timeout: Span,
+}
+
+/// How a release is made to serve after the switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// `systemctl restart UNIT`.
+    Unit(String),
+    /// A command.
+    Command(CommandLine),
+}
+
+/// How the version that serves is seen: at the running process, never at the symlink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Running {
+    /// An address that answers with the version, as text or at a JSON pointer.
+    Http {
+        /// The address.
+        url: String,
+        /// Where in a JSON body the version stands, for example `/build/version`; the whole text when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pointer: Option<String>,
+    },
+    /// A command that prints the version.
+    Command(CommandLine),
+    /// The release directory that a systemd unit's main process was started from.
+    Unit(String),
+}
+
+/// One change of one platform, with its exact target. Each is observed, applied if needed, observed again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Point the `current` symlink at another release directory.
+    ReleaseSwitch {
+        /// The directory that holds `releases/` and `current`.
+        root: String,
+        /// The version that the link must point at now; another one means somebody deployed in between.
+        from: String,
+        /// The version it will point at.
+        to: String,
+        /// The content hash that the target directory must still have.
+        digest: Option<String>,
+    },
+    /// Restart what runs from `current`, until the wanted version is seen to serve.
+    ReleaseRestart {
+        /// The directory that holds `releases/` and `current`.
+        root: String,
+        /// The version that must serve afterwards.
+        to: String,
+        /// How to restart.
+        restart: Restart,
+        /// How to see what serves.
+        running: Running,
+    },
+    /// Run a script.
+    Command {
+        /// What changes the world.
+        run: CommandLine,
+        /// Exits 0 when the change is already in effect.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        observe: Option<CommandLine>,
+        /// Whether running it twice equals running it once.
+        idempotent: bool,
+    },
+    /// A check after the rollback: exits 0 when all is well. Changes nothing, may run again.
+    Check {
+        /// The check.
+        run: CommandLine,
+    },
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// A sentence for people: `switch current of /srv/shop from v2 to v1`.
+    pub title: String,
+    /// What is done.
+    pub action: Action,
+    /// What must be there: permissions, files, units.
+    pub needs: Vec<String>,
+    /// How long it may take in all, observation included.
+    pub timeout: Span,
+    /// How often it may be tried; at least 1.
+    pub attempts: u32,
+    /// What is tried when every attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Box<Step>>,
+}
+
+/// What one component goes from and to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Which part.
+    pub component: Component,
+    /// What serves when the plan is made.
+    pub from: Revision,
+    /// What will serve.
+    pub to: Revision,
+}
+
+/// Every choice made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What it rolls back.
+    pub service: ServiceId,
+    /// From which revision to which, by component.
+    pub targets: Vec<Target>,
+    /// In the order in which they run.
+    pub steps: Vec<Step>,
+    /// The checks that run while the rollback is verified.
+    pub checks: Vec<Step>,
+    /// What no other plan may hold at the same time, for example `release:/srv/shop`.
+    pub resources: BTreeSet<String>,
+    /// How long it should take until verified: from the runbook, then from this service's own history.
+    pub estimate: Span,
+    /// When it was made; not part of the hash.
+    pub made_at: UnixMs,
+}
+
+impl Plan {
+    /// The hash of every choice in the plan: what a person approves. 16 hex digits.
+    pub fn hash(&self) -> String {
+        let choices = (&self.service, &self.targets, &self.steps, &self.checks, &self.resources);
+        let bytes = serde_json::to_vec(&choices).unwrap_or_default();
+        hex(&Sha256::digest(&bytes)[..8])
+    }
+
+    /// `v2 -> v1`, or several joined by commas.
+    pub fn summary(&self) -> String {
+        let each: Vec<String> = self
+            .targets
+            .iter()
+            .map(|t| format!("{} {} -> {}", t.component, t.from, t.to))
+            .collect();
+        each.join(", ")
+    }
+
+    /// The versions that serve afterwards, joined by commas.
+    pub fn to_versions(&self) -> String {
+        let each: Vec<String> = self.targets.iter().map(|t| t.to.to_string()).collect();
+        each.join(", ")
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,311 @@
+//! The carrying out of one plan, step by step. Halted is terminal until a person speaks.
+//!
+//! Nothing here touches a platform. A step that was begun and has no outcome is *unknown*: the executor observes
+//! before it repeats, and only where repeating is safe.
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Action, Plan, Step};
+use crate::units::UnixMs;
+
+/// How one attempt at a step ended, as the executor saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// The target state was there before anything was done.
+    AlreadyDone,
+    /// Applied, and seen to be in effect.
+    Done,
+    /// Not in effect; `why` is for people.
+    Failed {
+        /// What went wrong.
+        why: String,
+        /// Whether trying again can help: false where the world is not as the plan assumed.
+        retry: bool,
+    },
+    /// Nobody can tell whether it is in effect.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
+    /// Not begun: the kill switch is set, or the lease is lost.
+    Withheld {
+        /// What forbade it.
+        why: String,
+    },
+}
+
+/// What an executor reports of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// What was observed before, for the report.
+    #[serde(default)]
+    pub before: String,
+    /// What was observed after.
+    #[serde(default)]
+    pub after: String,
+    /// The end of what the programs printed, bounded by the executor.
+    #[serde(default)]
+    pub output: String,
+    /// How long it took.
+    #[serde(default)]
+    pub took_ms: i64,
+}
+
+/// An attempt that the shell is to carry out now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The run it belongs to.
+    pub run: String,
+    /// Which step: an index into the plan's steps, then its checks.
+    pub step: usize,
+    /// From 1.
+    pub attempt: u32,
+    /// Whether the fallback is meant, not the step itself.
+    pub fallback: bool,
+    /// Whether an earlier daemon began this very attempt: observe first, repeat only where that is safe.
+    pub resumed: bool,
+    /// What to do.
+    pub what: Step,
+}
+
+/// Where a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Phase {
+    /// The step at the cursor is next; nothing of it has begun.
+    Ready,
+    /// An attempt was journaled and has no outcome yet.
+    Begun {
+        /// The daemon's epoch that journaled it.
+        epoch: u64,
+        /// When.
+        at: UnixMs,
+    },
+    /// It stands where it is, for people.
+    Halted {
+        /// What stopped it.
+        why: String,
+    },
+    /// Every step is in effect.
+    Finished {
+        /// When.
+        at: UnixMs,
+    },
+}
+
+/// What is now true of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "run")]
+pub enum Fact {
+    /// An attempt is about to begin; written before anything outside is touched.
+    Begun {
+        /// Which step.
+        step: usize,
+        /// From 1.
+        attempt: u32,
+        /// Whether it is the fallback.
+        fallback: bool,
+        /// The daemon's epoch.
+        epoch: u64,
+    },
+    /// An attempt ended.
+    Ended {
+        /// Which step.
+        step: usize,
+        /// From 1.
+        attempt: u32,
+        /// Whether it was the fallback.
+        fallback: bool,
+        /// What the executor saw.
+        report: Report,
+    },
+    /// It stops here; people decide.
+    Halted {
+        /// What stopped it.
+        why: String,
+    },
+    /// Every step is in effect.
+    Finished,
+}
+
+/// One attempt, for the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which step.
+    pub step: usize,
+    /// From 1.
+    pub attempt: u32,
+    /// Whether it was the fallback.
+    pub fallback: bool,
+    /// When it began.
+    pub begun_at: UnixMs,
+    /// When it ended and how; `None` while it runs.
+    pub ended: Option<(UnixMs, Report)>,
+}
+
+/// A plan being carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Unique in the journal.
+    pub id: String,
+    /// What is carried out.
+    pub plan: Plan,
+    /// The step that is next or under way.
+    pub cursor: usize,
+    /// Whether the fallback of that step is meant.
+    pub in_fallback: bool,
+    /// Where it is.
+    pub phase: Phase,
+    /// All attempts so far; bounded by steps times attempts.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Run {
+    /// A run that has not begun.
+    pub fn new(id: String, plan: Plan) -> Self {
+        Self { id, plan, cursor: 0, in_fallback: false, phase: Phase::Ready, attempts: vec![] }
+    }
+
+    /// The step at the cursor, or its fallback.
+    pub fn current(&self) -> Option<&Step> {
+        let step = self.plan.steps.get(self.cursor)?;
+        if self.in_fallback { step.fallback.as_deref() } else { Some(step) }
+    }
+
+    fn tries(&self) -> u32 {
+        let tries = self.attempts.iter().filter(|a| {
+            a.step == self.cursor
+                && a.fallback == self.in_fallback
+                && !matches!(a.ended, Some((_, Report { outcome: Outcome::Withheld { .. }, .. })))
+        });
+        u32::try_from(tries.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What becomes true next by itself: the beginning of an attempt, a halt, or the end.
+    pub fn advance(&self, epoch: u64) -> Option<Fact> {
+        match &self.phase {
+            Phase::Ready => Some(match self.current() {
+                None => Fact::Finished,
+                Some(_) => Fact::Begun {
+                    step: self.cursor,
+                    attempt: self.tries() + 1,
+                    fallback: self.in_fallback,
+                    epoch,
+                },
+            }),
+            Phase::Begun { .. } | Phase::Halted { .. } | Phase::Finished { .. } => None,
+        }
+    }
+
+    /// What follows from an executor's report; nothing for an attempt that is not the one under way.
+    pub fn on_report(
+        &self,
+        step: usize,
+        attempt: u32,
+        fallback: bool,
+        report: &Report,
+    ) -> Vec<Fact> {
+        let expected = matches!(self.phase, Phase::Begun { .. })
+            && step == self.cursor
+            && fallback == self.in_fallback
+            && self.attempts.last().is_some_and(|a| a.attempt == attempt);
+        if !expected {
+            return vec![];
+        }
+        let mut facts = vec![Fact::Ended { step, attempt, fallback, report: report.clone() }];
+        let Some(current) = self.current() else { return facts };
+        match &report.outcome {
+            Outcome::AlreadyDone | Outcome::Done | Outcome::Withheld { .. } => {}
+            Outcome::Unknown { why } => facts.push(Fact::Halted {
+                why: format!("nobody can tell whether `{}` is in effect: {why}", current.title),
+            }),
+            Outcome::Failed { why, retry } => {
+                let spent = !retry || self.tries() >= current.attempts;
+                if spent && current.fallback.is_none() {
+                    facts.push(Fact::Halted { why: format!("`{}` failed: {why}", current.title) });
+                }
+            }
+        }
+        facts
+    }
+
+    /// Makes a fact so.
+    pub fn evolve(&mut self, fact: &Fact, at: UnixMs) {
+        match fact {
+            Fact::Begun { step, attempt, fallback, epoch } => {
+                self.phase = Phase::Begun { epoch: *epoch, at };
+                self.attempts.push(Attempt {
+                    step: *step,
+                    attempt: *attempt,
+                    fallback: *fallback,
+                    begun_at: at,
+                    ended: None,
+                });
+            }
+            Fact::Ended { report, .. } => {
+                if let Some(last) = self.attempts.last_mut() {
+                    last.ended = Some((at, report.clone()));
+                }
+                self.phase = Phase::Ready;
+                match &report.outcome {
+                    Outcome::AlreadyDone | Outcome::Done => {
+                        self.cursor += 1;
+                        self.in_fallback = false;
+                    }
+                    Outcome::Failed { retry, .. } => {
+                        let spent = !retry
+                            || self.current().is_some_and(|step| self.tries() >= step.attempts);
+                        let has_fallback =
+                            self.current().is_some_and(|step| step.fallback.is_some());
+                        self.in_fallback |= spent && has_fallback;
+                    }
+                    Outcome::Unknown { .. } | Outcome::Withheld { .. } => {}
+                }
+            }
+            Fact::Halted { why } => self.phase = Phase::Halted { why: why.clone() },
+            Fact::Finished => self.phase = Phase::Finished { at },
+        }
+    }
+
+    /// The attempt that must be under way, for the shell to start unless it already has.
+    pub fn wanted(&self, epoch: u64) -> Option<Order> {
+        let Phase::Begun { epoch: begun, .. } = self.phase else { return None };
+        let last = self.attempts.last()?;
+        Some(Order {
+            run: self.id.clone(),
+            step: self.cursor,
+            attempt: last.attempt,
+            fallback: self.in_fallback,
+            resumed: begun != epoch,
+            what: self.current()?.clone(),
+        })
+    }
+
+    /// The first attempt's beginning: when the action started.
+    pub fn started_at(&self) -> Option<UnixMs> {
+        self.attempts.first().map(|a| a.begun_at)
+    }
+
+    /// What is in effect and what is not, for a page about a halt.
+    pub fn account(&self) -> String {
+        let line = |(index, step): (usize, &Step)| {
+            let mark = if index < self.cursor { "done" } else { "not done" };
+            format!("{mark}: {}", step.title)
+        };
+        self.plan.steps.iter().enumerate().map(line).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Action {
+    /// Whether an attempt that may already have been made can simply be made again.
+    pub fn may_repeat(&self) -> bool {
+        match self {
+            Self::ReleaseSwitch { .. } | Self::ReleaseRestart { .. } | Self::Check { .. } => true,
+            Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),
+        }
+    }
+}
