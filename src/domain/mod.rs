@@ -5,3 +5,8 @@ pub mod notice;
 pub mod plan;
 pub mod run;
 pub mod service;
+pub mod severity;
+pub mod signal;
+pub mod trigger;
+pub mod wilson;
+pub mod window;
