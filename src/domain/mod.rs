@@ -18,6 +18,7 @@ mod receive;
 pub mod run;
 pub mod runbook;
 pub mod service;
+<<<<<<< HEAD
 mod settle;
 pub mod severity;
 pub mod signal;
@@ -30,3 +31,10 @@ pub mod watch;
 pub mod wilson;
 pub mod window;
 pub mod wording;
+=======
+pub mod severity;
+pub mod signal;
+pub mod trigger;
+pub mod wilson;
+pub mod window;
+>>>>>>> window
