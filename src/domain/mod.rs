@@ -18,7 +18,6 @@ mod receive;
 pub mod run;
 pub mod runbook;
 pub mod service;
-<<<<<<< HEAD
 mod settle;
 pub mod severity;
 pub mod signal;
@@ -31,10 +30,3 @@ pub mod watch;
 pub mod wilson;
 pub mod window;
 pub mod wording;
-=======
-pub mod severity;
-pub mod signal;
-pub mod trigger;
-pub mod wilson;
-pub mod window;
->>>>>>> window
