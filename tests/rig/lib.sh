@@ -1,11 +1,12 @@
 # What the rig's scripts share. Sourced, never run.
 #
 # A server of the rig listens on loopback only, on a port that was free, keeps everything under
-# target/rig/<server>-<version>/, and is stopped by the process id that was written when it started.
+# target/rig/<server>-<version>/ ($RIG_DIR instead of target/rig, if set), and is stopped by the process id that was written when it started.
 
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+rig=${RIG_DIR:-$root/target/rig}
 
 say() { printf '%s: %s\n' "${server:-rig}" "$*" >&2; }
 die() {
@@ -17,8 +18,8 @@ die() {
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-        sudo -n "$@"
+    elif command -v sudo >/dev/null && sudo -v; then
+        sudo "$@"
     else
         die "missing the Debian package(s): $packages
     install them yourself:  sudo apt-get install --no-install-recommends $packages"
@@ -118,7 +119,7 @@ main() {
     install) command -v "$program" >/dev/null || install_packages "$package" ;;
     up)
         "$0" install
-        dir=$root/target/rig/$server-$(version_of "$program")
+        dir=$rig/$server-$(version_of "$program")
         mkdir -p "$dir"
         if running "$dir"; then
             cat "$dir/url"
@@ -127,7 +128,7 @@ main() {
         fi
         ;;
     down)
-        for dir in "$root/target/rig/$server"-*/; do
+        for dir in "$rig/$server"-*/; do
             [ ! -e "$dir/pid" ] || stop "${dir%/}"
         done
         ;;
