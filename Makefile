@@ -19,8 +19,7 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 	target/demo/rollbackd demo $(SCENARIO)
 
 test: rig ## Every test, against the real Prometheus and Alertmanager (installed when missing)
-	cargo test --locked --all-targets
-	cargo test --locked --doc
+	cargo test --locked
 
 check: fmt clippy docs deny units ## What must hold before a commit: format, lints, docs, licences, the systemd unit
 
