@@ -150,6 +150,7 @@ fn an_impure_domain_is_noticed() {
             ),
             ("src/domain/window.rs", "#[cfg(test)]\nmod tests { use std::fs; }"),
             ("src/domain/window/tests.rs", "use std::{collections::HashSet, fs};"),
+            ("src/domain/notice.rs", "fn f(metrics: u8) -> bool { metrics != 1 }"),
             ("src/daemon/clock.rs", "use std::time::SystemTime;"),
         ],
         &[

@@ -247,6 +247,21 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_says_it_all() {
+        use clap::{Args, FromArgMatches};
+        let command = Options::augment_args(clap::Command::new("demo-shop").no_binary_name(true));
+        let read = |line: &str| {
+            let matches = command.clone().try_get_matches_from(line.split(' '))?;
+            Options::from_arg_matches(&matches)
+        };
+        let options = read("--port 8081 --version 1.5.0 --behaviour slow --slow-ms 900").unwrap();
+        let told = (options.port, options.version.as_str(), options.behaviour, options.slow_ms);
+        assert_eq!(told, (8081, "1.5.0", Behaviour::Slow, 900));
+        assert_eq!(read("--port 1 --version 1").unwrap().behaviour, Behaviour::Healthy);
+        assert!(read("--port 1 --version 1 --behaviour moody").is_err());
+    }
+
+    #[test]
     fn blips_come_after_half_a_period_and_then_every_period() {
         let options = Options::new(0, "2", Behaviour::Blips);
         let bad: Vec<u64> =

@@ -105,28 +105,22 @@ const NOT_IN_DOMAIN: &[&str] = &[
     "Instant",
     "SystemTime",
     "Zoned",
-    "tokio",
-    "reqwest",
-    "rusqlite",
-    "axum",
-    "metrics",
-    "tracing",
     "HashMap",
     "HashSet",
     "RandomState",
-    "rand",
     "async",
     "await",
-    "println",
-    "eprintln",
-    "print",
-    "eprint",
-    "thread",
     "thread_local",
     "OnceLock",
     "LazyLock",
     "Mutex",
     "RwLock",
+];
+
+/// The same for crates, modules and macros, whose names are also ordinary words: as `name::` or `name!`.
+const NOT_USED_IN_DOMAIN: &[&str] = &[
+    "tokio", "reqwest", "rusqlite", "axum", "metrics", "tracing", "rand", "thread", "print",
+    "println", "eprint", "eprintln", "dbg",
 ];
 
 /// The parts of `std` that are the outside world.
@@ -139,7 +133,11 @@ pub(crate) fn the_domain_is_pure(file: &Source) -> Vec<String> {
     }
     let code = file.code();
     let code = before_tests(&code);
-    let named = words(code).filter(|(_, word)| NOT_IN_DOMAIN.contains(word));
+    let named = words(code).filter(|(at, word)| {
+        let after = code[at + word.len()..].trim_start();
+        let used = after.starts_with("::") || after.starts_with('!') && !after.starts_with("!=");
+        NOT_IN_DOMAIN.contains(word) || NOT_USED_IN_DOMAIN.contains(word) && used
+    });
     let reached =
         below(code, "std").into_iter().filter(|(_, word)| STD_NOT_IN_DOMAIN.contains(word));
     let now = code.match_indices("::now").map(|(at, _)| (at, "now"));
