@@ -1,6 +1,7 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
 pub mod daemon;
+pub mod demo;
 pub mod domain;
 pub mod sources;
 pub mod units;
