@@ -2,4 +2,5 @@
 
 pub mod domain;
 pub mod sources;
+pub mod store;
 pub mod units;

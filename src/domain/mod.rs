@@ -1,5 +1,6 @@
 //! Everything that decides. No clock, no I/O, no randomness, no async, no unordered iteration.
 
+pub mod backoff;
 pub mod change;
 pub mod notice;
 pub mod plan;
