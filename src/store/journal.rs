@@ -98,12 +98,14 @@ impl Store {
         let notices = enqueue::encode(turn.notices)?;
         let epoch = self.lease.epoch();
         let options = self.options.clone();
-        self.write(|tx| {
+        let appended = self.write(|tx| {
             let records = insert(tx, epoch, turn.facts)?;
             let overflow = enqueue::enqueue(tx, &notices, options.outbox_max)?;
             answers::insert(tx, turn.answers, &options)?;
             Ok(Appended { records, overflow })
-        })
+        })?;
+        self.lease.can_write();
+        Ok(appended)
     }
 }
 

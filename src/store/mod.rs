@@ -43,6 +43,7 @@ use self::{lease::Lock, reader::View};
 use crate::units::Span;
 
 const DATABASE: &str = "rollbackd.db";
+const PROBE_BYTES: i64 = 64 << 10;
 
 /// Where the store lives and what bounds it.
 #[derive(Clone, Debug)]
@@ -119,22 +120,24 @@ impl Store {
         View::new(&self.conn, &self.path)
     }
 
-    /// Writes something that means nothing, durably: after a failed write, this tells when to go on.
+    /// Writes something that means nothing, durably: after a failed write, this tells when to go on. It takes as
+    /// much room as a large turn would, so that one free page is not taken for space again.
     pub fn probe_write(&mut self) -> Result<(), StoreError> {
-        self.write(|tx| tx.execute("UPDATE lease SET probes = probes + 1", []).map(drop))
+        let sql = "INSERT OR REPLACE INTO probe VALUES (1, randomblob(?1))";
+        self.write(|tx| tx.execute(sql, [PROBE_BYTES]).map(drop))?;
+        self.lease.can_write();
+        Ok(())
     }
 
-    /// One transaction under our epoch, all or nothing. A failure leaves the store fit to be tried again.
+    /// One transaction under our epoch, all or nothing. A failure leaves the store fit to be tried again, and the
+    /// lease withheld until a turn or a probe has been written.
     fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let ours = self.lease.epoch();
         match under_epoch(&mut self.conn, ours, work) {
-            Ok(Ok(value)) => {
-                self.lease.can_write();
-                Ok(value)
-            }
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(current)) => {
                 self.lease.lose();
                 Err(StoreError::StaleEpoch { ours, current })

@@ -11,10 +11,11 @@ use super::error::StoreError;
 const MIGRATIONS: [&str; 1] = [r#"
 CREATE TABLE lease (
     one     INTEGER PRIMARY KEY CHECK (one = 1),
-    epoch   INTEGER NOT NULL,
-    probes  INTEGER NOT NULL
+    epoch   INTEGER NOT NULL
 ) STRICT;
-INSERT INTO lease VALUES (1, 0, 0);
+INSERT INTO lease VALUES (1, 0);
+
+CREATE TABLE probe (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL) STRICT;
 
 CREATE TABLE journal (
     seq             INTEGER PRIMARY KEY,
