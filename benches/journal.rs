@@ -51,6 +51,12 @@ fn main() -> anyhow::Result<()> {
     println!("p99 over raw p99: one fact {:.2}, with a notice {:.2}", fact / base, both / base);
     let verdict = if fact / base <= RATIO_MAX { "within" } else { "over" };
     println!("{verdict} the target of {RATIO_MAX}");
+    let mut chain = None;
+    let took = timed(|| {
+        chain = Some(store.view().verify_chain()?);
+        Ok(())
+    })?;
+    println!("the chain verified in {:.1} ms: {chain:?}", took.as_secs_f64() * 1000.0);
     drop(store);
     fs::remove_dir_all(&dir)?;
     Ok(())

@@ -150,21 +150,18 @@ impl StoreError {
 
 fn io_advice(kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind as Kind;
-    match kind {
-        Kind::PermissionDenied => {
-            "give it to the user that rollbackd runs as, and let that user write in it"
-        }
-        Kind::ReadOnlyFilesystem => {
-            "its file system is read-only; mount it writable, or choose another state directory"
-        }
-        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
-            "no space is left for it; free some, or raise the limit"
-        }
-        Kind::NotADirectory | Kind::AlreadyExists | Kind::IsADirectory => {
-            "something else has that name; move it away, or choose another state directory"
-        }
-        Kind::NotFound => "it cannot be created there; choose another state directory",
-        _ => "look at the disk and the system's log",
+    if kind == Kind::PermissionDenied {
+        "give it to the user that rollbackd runs as, and let that user write in it"
+    } else if kind == Kind::ReadOnlyFilesystem {
+        "its file system is read-only; mount it writable, or choose another state directory"
+    } else if matches!(kind, Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge) {
+        "no space is left for it; free some, or raise the limit"
+    } else if matches!(kind, Kind::NotADirectory | Kind::AlreadyExists | Kind::IsADirectory) {
+        "something else has that name; move it away, or choose another state directory"
+    } else if kind == Kind::NotFound {
+        "it cannot be created there; choose another state directory"
+    } else {
+        "look at the disk and the system's log"
     }
 }
 

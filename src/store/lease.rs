@@ -113,10 +113,13 @@ impl Lease {
 impl Held {
     // Whoever removes the lock file lets a second daemon lock a new one: ours then guards nothing.
     fn lock_is_in_place(&self) -> bool {
-        let ours = self.lock.metadata();
-        let there = fs::metadata(self.dir.join(LOCK_FILE));
-        matches!((ours, there), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+        is_at(&self.lock, &self.dir.join(LOCK_FILE))
     }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if same(&a, &b))
 }
 
 fn hold(dir: &Path) -> Result<(), Withheld> {
@@ -157,6 +160,8 @@ impl Lock {
         loop {
             let mut file = open()?;
             match file.try_lock() {
+                // Removed between opening and locking: another daemon may lock the new one.
+                Ok(()) if !is_at(&file, &path) => {}
                 Ok(()) => {
                     let pid = format!("{}\n", std::process::id());
                     file.set_len(0).and_then(|()| file.write_all(pid.as_bytes())).map_err(fault)?;

@@ -8,6 +8,7 @@ mod answers;
 mod chain;
 mod enqueue;
 mod error;
+mod history;
 pub mod journal;
 pub mod lease;
 pub mod outbox;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::store::Chain;
+use crate::store::{Chain, Reader};
 
 const VICTIM_DIR: &str = "ROLLBACKD_STORE_TEST_DIR";
 const FACTS_A_TURN: u64 = 3;
@@ -45,8 +45,10 @@ fn reopened(files: &[u8], log: &[u8]) -> u64 {
     fs::create_dir(&state).unwrap();
     fs::write(state.join("rollbackd.db"), files).unwrap();
     fs::write(state.join("rollbackd.db-wal"), log).unwrap();
+    let seen = Reader::open(&state).map(|reader| reader.view().last_seq().unwrap()).unwrap();
     let mut store = open(dir.path());
     let turns = whole_turns(&store);
+    assert_eq!(seen, turns * FACTS_A_TURN, "a reader beside a dead daemon sees something else");
     turn(&mut store, turns).unwrap();
     assert_eq!(whole_turns(&store), turns + 1, "it does not go on");
     turns
