@@ -4,4 +4,5 @@ pub mod daemon;
 pub mod demo;
 pub mod domain;
 pub mod sources;
+pub mod store;
 pub mod units;
