@@ -120,7 +120,7 @@ pub(super) async fn tell(request: RequestBuilder, deadline: Span) -> Result<(), 
 pub fn retry_after(headers: &HeaderMap, now: UnixMs) -> Option<Span> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
-        Span::ZERO + Span(text.parse::<i64>().unwrap_or(i64::MAX).saturating_mul(1000))
+        Span(text.parse::<i64>().unwrap_or(i64::MAX).saturating_mul(1000))
     } else {
         date(text)?.since(date_of(headers).unwrap_or(now))
     };

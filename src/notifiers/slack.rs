@@ -151,18 +151,22 @@ fn fields(notice: &Notice) -> Vec<Value> {
 
 /// One line for each choice. A command is shown whole or not at all: half of one must not be typed.
 fn choices(notice: &Notice) -> String {
-    const MORE: &str = "… and more choices than fit here";
+    const ROOM: usize = CHOICES_MAX - 50;
     let mut out = String::new();
+    let mut left_out = 0;
     for choice in &notice.choices {
         let label = mrkdwn(&visible(one_line(&choice.label)), 80);
         // A backtick would end the code.
         let command = visible(one_line(&choice.command)).replace('`', "\u{2cb}");
         let line = format!("*{label}*  `{}`\n", mrkdwn(&command, usize::MAX));
-        if units(&out) + units(&line) + units(MORE) > CHOICES_MAX {
-            out.push_str(MORE);
-            break;
+        if units(&out) + units(&line) > ROOM {
+            left_out += 1;
+        } else {
+            out.push_str(&line);
         }
-        out.push_str(&line);
+    }
+    if left_out > 0 {
+        out.push_str(&format!("… and {left_out} more, too long for Slack"));
     }
     out.trim_end().to_owned()
 }
@@ -390,9 +394,11 @@ mod tests {
     #[test]
     fn half_a_command_is_never_shown() {
         let mut notice = samples::in_progress();
-        notice.choices[0].command = "rollbackd ack `x` ".repeat(100);
-        let shown = choices(&notice);
-        assert_eq!(shown, "… and more choices than fit here");
+        notice.choices[0].command = "rollbackd ack inc-7 ".repeat(100);
+        assert_eq!(
+            choices(&notice),
+            "*hold*  `rollbackd hold checkout/production`\n… and 1 more, too long for Slack"
+        );
     }
 
     #[test]

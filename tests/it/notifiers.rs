@@ -2,17 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    convert::Infallible,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
+    body::{Body, Bytes},
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use rollbackd::{
@@ -20,7 +17,10 @@ use rollbackd::{
     notifiers::{Channel, DeliveryError, Notifier, heartbeat::Heartbeat, http, slack, webhook},
     units::{Secret, Span, UnixMs},
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// The part of every URL that nobody may ever read.
 const CREDENTIAL: &str = "T0hunter2";
@@ -108,10 +108,10 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_body_without_end_is_not_read() {
-    let receiver = Receiver::start(|_| Response::new(Body::new(Stuck { endless: true }))).await;
-    let why = refused(slack_at(receiver.address)).await;
+    let address = stuck(true).await;
+    let why = refused(slack_at(address)).await;
     assert_eq!(why, "it answered 200 OK and a body that is not Slack's");
-    assert_eq!(deliver(webhook_at(receiver.address)).await, Ok(()));
+    assert_eq!(deliver(webhook_at(address)).await, Ok(()));
 }
 
 #[tokio::test]
@@ -129,8 +129,7 @@ async fn a_receiver_that_never_answers_costs_the_deadline_and_no_more() {
 
 #[tokio::test]
 async fn half_an_answer_is_no_success() {
-    let receiver = Receiver::start(|_| Response::new(Body::new(Stuck { endless: false }))).await;
-    let (why, _) = retry(slack_at(receiver.address)).await;
+    let (why, _) = retry(slack_at(stuck(false).await)).await;
     assert_eq!(why, "no whole answer in time");
 }
 
@@ -269,25 +268,25 @@ impl Receiver {
     }
 }
 
-/// A body that never ends: always more of it, or never any.
-struct Stuck {
-    endless: bool,
-}
-
-impl HttpBody for Stuck {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.endless {
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'a'; 16 * 1024])))))
-        } else {
-            Poll::Pending
+/// A receiver whose body never ends: always more of it, or nothing after the headers.
+async fn stuck(endless: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 8192]).await;
+                let head = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n";
+                let mut written = stream.write_all(head.as_bytes()).await;
+                while endless && written.is_ok() {
+                    written = stream.write_all(&[b'a'; 16 * 1024]).await;
+                }
+                // Until the other side has had enough.
+                let _ = stream.read_to_end(&mut vec![]).await;
+            });
         }
-    }
+    });
+    address
 }
 
 fn slack_at(address: SocketAddr) -> Notifier {
