@@ -1,5 +1,7 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
 pub mod domain;
+pub mod executors;
 pub mod sources;
+pub mod store;
 pub mod units;

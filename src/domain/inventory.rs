@@ -1,0 +1,81 @@
+//! What is deployed now, as the platforms showed it. A plan is a runbook with every choice made from this.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::{Component, Revision};
+use crate::units::UnixMs;
+
+/// What was seen to serve, at the process itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Serving {
+    /// This version answered.
+    Version(String),
+    /// Nothing serves; why it is thought so.
+    NotRunning(String),
+    /// Nobody can tell; why not.
+    Unknown(String),
+}
+
+impl Serving {
+    /// Whether exactly this version was seen.
+    pub fn is(&self, version: &str) -> bool {
+        matches!(self, Self::Version(seen) if seen == version)
+    }
+}
+
+impl fmt::Display for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "{version} serves"),
+            Self::NotRunning(why) => write!(f, "nothing serves ({why})"),
+            Self::Unknown(why) => write!(f, "what serves is unknown ({why})"),
+        }
+    }
+}
+
+/// A revision that lies ready to be switched to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Available {
+    /// Known by its name; its digest is computed when a plan needs it.
+    pub revision: Revision,
+    /// When it was last changed on disk.
+    pub modified_at: Option<UnixMs>,
+}
+
+/// One component, as its platform showed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Which part of the service.
+    pub component: Component,
+    /// What the platform is set to.
+    pub linked: Option<Revision>,
+    /// What serves.
+    pub running: Serving,
+    /// The platform's own time of the last switch.
+    pub switched_at: Option<UnixMs>,
+    /// What could be switched to; newest first, bounded.
+    pub available: Vec<Available>,
+    /// Everything that is not as it should be, in words.
+    pub faults: Vec<String>,
+}
+
+impl Inventory {
+    /// Whether the platform's setting and what serves are one version.
+    pub fn is_settled(&self) -> bool {
+        self.linked.as_ref().is_some_and(|linked| self.running.is(&linked.version))
+    }
+}
+
+/// One line of a preflight: whether a rollback would find what it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at.
+    pub what: String,
+    /// Whether it is as a rollback needs it.
+    pub ok: bool,
+    /// What was seen, and what to do where it is not ok.
+    pub why: String,
+}

@@ -1,0 +1,135 @@
+//! What the operator configured for a service: how its components roll back.
+//!
+//! A runbook says how; which revisions are meant is chosen when a plan is made. Nothing here looks at a platform.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    change::Revision,
+    plan::{Action, Restart, Running, Step},
+};
+use crate::units::Span;
+
+/// Rolling back on a machine with `releases/<version>/` and a `current` symlink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRunbook {
+    /// The directory that holds `releases/` and `current`; an absolute path.
+    pub root: String,
+    /// How a switched release is made to serve.
+    pub restart: Restart,
+    /// How the version that serves is seen.
+    pub running: Running,
+    /// How long the switch may take, the content hash of the target included.
+    pub switch_timeout: Span,
+    /// How long it may take until the wanted version serves.
+    pub restart_timeout: Span,
+    /// How often each step may be tried; at least 1.
+    pub attempts: u32,
+}
+
+impl ReleaseRunbook {
+    /// What a plan locks.
+    pub fn resource(&self) -> String {
+        format!("release:{}", self.root)
+    }
+
+    /// The two steps from one exact revision to another: switch, then restart until it serves.
+    pub fn steps(&self, from: &Revision, to: &Revision) -> Vec<Step> {
+        let (root, attempts) = (&self.root, self.attempts.max(1));
+        let switch = Step {
+            title: format!("switch current of {root} from {from} to {to}"),
+            action: Action::ReleaseSwitch {
+                root: root.clone(),
+                from: from.version.clone(),
+                to: to.version.clone(),
+                digest: to.digest.clone(),
+            },
+            needs: vec![
+                format!("{root}/releases/{to}, unchanged since it served"),
+                format!("{root}/current, a symlink to releases/{from}"),
+                format!("permission to create and rename in {root}"),
+            ],
+            timeout: self.switch_timeout,
+            attempts,
+            fallback: None,
+        };
+        let restart = Step {
+            title: format!("{} and wait until {to} serves", self.restart_in_words()),
+            action: Action::ReleaseRestart {
+                root: root.clone(),
+                to: to.version.clone(),
+                restart: self.restart.clone(),
+                running: self.running.clone(),
+            },
+            needs: vec![
+                match &self.restart {
+                    Restart::Unit(unit) => format!("permission to restart the unit {unit}"),
+                    Restart::Command(line) => format!("the program {}", program(&line.argv)),
+                },
+                match &self.running {
+                    Running::Http { url, .. } => format!("{url}, answering with the version"),
+                    Running::Command(line) => {
+                        format!("{}, printing the version", program(&line.argv))
+                    }
+                    Running::Unit(unit) => {
+                        format!("permission to see the main process of the unit {unit}")
+                    }
+                },
+            ],
+            timeout: self.restart_timeout,
+            attempts,
+            fallback: None,
+        };
+        vec![switch, restart]
+    }
+
+    fn restart_in_words(&self) -> String {
+        match &self.restart {
+            Restart::Unit(unit) => format!("restart the unit {unit}"),
+            Restart::Command(line) => format!("restart with `{}`", line.argv.join(" ")),
+        }
+    }
+}
+
+fn program(argv: &[String]) -> &str {
+    argv.first().map_or("(none)", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_rolls_back_in_two_exact_steps() {
+        let runbook = ReleaseRunbook {
+            root: "/srv/shop".into(),
+            restart: Restart::Unit("shop.service".into()),
+            running: Running::Unit("shop.service".into()),
+            switch_timeout: Span::seconds(30),
+            restart_timeout: Span::minutes(2),
+            attempts: 2,
+        };
+        let to = Revision { version: "v1".into(), digest: Some("sha256:ab".into()) };
+        let steps = runbook.steps(&Revision::named("v2"), &to);
+        let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "switch current of /srv/shop from v2 to v1",
+                "restart the unit shop.service and wait until v1 serves"
+            ]
+        );
+        assert_eq!(
+            steps[0].action,
+            Action::ReleaseSwitch {
+                root: "/srv/shop".into(),
+                from: "v2".into(),
+                to: "v1".into(),
+                digest: Some("sha256:ab".into()),
+            }
+        );
+        assert_eq!(runbook.resource(), "release:/srv/shop");
+        let text = serde_json::to_string(&runbook).unwrap();
+        assert_eq!(serde_json::from_str::<ReleaseRunbook>(&text).unwrap(), runbook);
+    }
+}

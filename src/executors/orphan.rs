@@ -1,0 +1,252 @@
+//! Children that outlived a crash: the record that finds them again, and how they are dealt with.
+//!
+//! A record is durable before its child is started and is removed after the child has ended. Between the two it
+//! holds no pid: such a child is found by the mark in its environment. A pid alone is never trusted: the start
+//! time and the boot must be the same.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::io::{Interest, unix::AsyncFd};
+use tracing::warn;
+
+use super::child;
+use crate::domain::{plan::hex, run::Order};
+
+/// The variable that marks every child of a step. Unique to one attempt, so scripts can use it as idempotency key.
+pub const MARK: &str = "ROLLBACKD_STEP";
+
+/// A process that cannot be mistaken for a later one with the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its pid; also its process group.
+    pub pid: i32,
+    /// In clock ticks since boot.
+    pub started: u64,
+}
+
+impl Process {
+    /// Whether it is still there and not a zombie.
+    fn is_alive(self) -> bool {
+        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.runs)
+    }
+}
+
+/// What is written down about a child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The run it belongs to.
+    pub run: String,
+    /// Which step.
+    pub step: usize,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Whether of the fallback.
+    pub fallback: bool,
+    /// What was started.
+    pub argv: Vec<String>,
+    boot: String,
+    session: i32,
+    process: Option<Process>,
+}
+
+impl Record {
+    /// The record of what this order starts.
+    pub(super) fn of(order: &Order, argv: &[String]) -> io::Result<Self> {
+        Ok(Self {
+            run: order.run.clone(),
+            step: order.step,
+            attempt: order.attempt,
+            fallback: order.fallback,
+            argv: argv.to_owned(),
+            boot: boot_id()?,
+            session: rustix::process::getsid(None)?.as_raw_nonzero().get(),
+            process: None,
+        })
+    }
+
+    /// The name of the record's file and the value of the child's mark.
+    pub(super) fn mark(&self) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let mut run = self.run.replace(|c| !plain(c), "_");
+        if run != self.run {
+            run.push_str(&format!("_{}", hex(&Sha256::digest(&self.run)[..4])));
+        }
+        let fallback = if self.fallback { "f" } else { "" };
+        format!("{run}-{}-{}{fallback}", self.step, self.attempt)
+    }
+
+    /// Durable when this returns. Without a process: about to be started.
+    pub(super) fn write(&mut self, dir: &Path, pid: Option<u32>) -> io::Result<()> {
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+        self.process = pid
+            .and_then(|pid| Stat::of(pid).map(|stat| Process { pid, started: stat.started }))
+            .or(self.process);
+        let children = dir.join("children");
+        fs::create_dir_all(&children)?;
+        let (path, new) = (self.path(dir), children.join(format!(".{}.new", self.mark())));
+        let mut file =
+            fs::File::options().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        fs::File::open(&children)?.sync_all()
+    }
+
+    /// The child has ended, or was never started.
+    pub(super) fn remove(&self, dir: &Path) {
+        if let Err(error) = fs::remove_file(self.path(dir))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            warn!(path = %self.path(dir).display(), %error, "a child's record could not be removed");
+        }
+    }
+
+    fn path(&self, dir: &Path) -> PathBuf {
+        dir.join("children").join(format!("{}.json", self.mark()))
+    }
+
+    /// The child, if it still runs.
+    fn survivor(&self) -> Option<Process> {
+        if boot_id().ok()? != self.boot {
+            return None;
+        }
+        self.process.map_or_else(|| self.search(), Some).filter(|process| process.is_alive())
+    }
+
+    /// The group leader with the mark, in the session of the daemon that started it. What such a child itself
+    /// started into the background inherits the mark, but neither leads the group nor started first.
+    fn search(&self) -> Option<Process> {
+        let wanted = format!("{MARK}={}", self.mark()).into_bytes();
+        let marked = |pid: i32| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|env| env.split(|&byte| byte == 0).any(|entry| entry == wanted))
+        };
+        let pids = fs::read_dir("/proc").ok()?.flatten();
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+            .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+            .filter(|(pid, stat)| stat.group == *pid && stat.session == self.session)
+            .filter(|(pid, _)| marked(*pid))
+            .map(|(pid, stat)| Process { pid, started: stat.started })
+            .min_by_key(|process| process.started)
+    }
+}
+
+/// A child of an earlier daemon that still runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// What it was started for.
+    pub record: Record,
+    /// Which process it is.
+    pub process: Process,
+}
+
+/// How an orphan came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It ended while it was waited for.
+    ByItself,
+    /// Its process group was ended.
+    Ended,
+}
+
+/// Every child that outlived an earlier daemon. Records of children that have ended are cleared away.
+///
+/// To be called before this daemon starts anything of its own under the same state directory `dir`.
+pub async fn orphans(dir: &Path) -> Vec<Orphan> {
+    let dir = dir.to_owned();
+    tokio::task::spawn_blocking(move || survivors(&dir, |_| true)).await.unwrap_or_default()
+}
+
+/// The orphans of one step of a run, whichever attempt started them.
+pub(super) async fn of_step(dir: &Path, order: &Order) -> Vec<Orphan> {
+    let (dir, run, step) = (dir.to_owned(), order.run.clone(), order.step);
+    let of_it = move |record: &Record| record.run == run && record.step == step;
+    tokio::task::spawn_blocking(move || survivors(&dir, of_it)).await.unwrap_or_default()
+}
+
+fn survivors(dir: &Path, wanted: impl Fn(&Record) -> bool) -> Vec<Orphan> {
+    let Ok(entries) = fs::read_dir(dir.join("children")) else { return vec![] };
+    let mut found = vec![];
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let record = fs::read(&path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| serde_json::from_slice::<Record>(&text).map_err(|e| e.to_string()));
+        match record {
+            Ok(record) if !wanted(&record) => {}
+            Ok(record) => match record.survivor() {
+                Some(process) => found.push(Orphan { record, process }),
+                None => record.remove(dir),
+            },
+            Err(why) => warn!(path = %path.display(), why, "a child's record cannot be read"),
+        }
+    }
+    found
+}
+
+/// Waits for an orphan for at most `wait`, then ends its process group. Its record is removed.
+pub async fn end_orphan(dir: &Path, orphan: &Orphan, wait: Duration) -> io::Result<Ending> {
+    let ending = if has_ended(orphan.process, wait).await? {
+        Ending::ByItself
+    } else {
+        let Some(group) = Pid::from_raw(orphan.process.pid) else {
+            return Err(io::Error::other("a record without a pid"));
+        };
+        child::signal(group, rustix::process::Signal::TERM);
+        let _ = has_ended(orphan.process, child::GRACE).await?;
+        child::signal(group, rustix::process::Signal::KILL);
+        if !has_ended(orphan.process, child::GRACE).await? {
+            return Err(io::Error::other("it does not end, even by SIGKILL"));
+        }
+        Ending::Ended
+    };
+    orphan.record.remove(dir);
+    Ok(ending)
+}
+
+async fn has_ended(process: Process, wait: Duration) -> io::Result<bool> {
+    let Some(pid) = Pid::from_raw(process.pid) else { return Ok(true) };
+    let Ok(handle) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return Ok(!process.is_alive()) };
+    if !process.is_alive() {
+        return Ok(true);
+    }
+    let handle = AsyncFd::register_with_interest(handle, Interest::READABLE)?;
+    Ok(tokio::time::timeout(wait, handle.readable()).await.is_ok())
+}
+
+struct Stat {
+    runs: bool,
+    group: i32,
+    session: i32,
+    started: u64,
+}
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // The name in parentheses may itself hold spaces and parentheses.
+        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
+        Some(Self {
+            runs: !matches!(*fields.first()?, "Z" | "X" | "x"),
+            group: fields.get(2)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}

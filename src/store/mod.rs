@@ -1,0 +1,3 @@
+//! What is kept on disk, and who may act on it.
+
+pub mod lease;
