@@ -9,13 +9,18 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::child;
@@ -216,13 +221,27 @@ pub async fn end_orphan(dir: &Path, orphan: &Orphan, wait: Duration) -> io::Resu
 }
 
 async fn has_ended(process: Process, wait: Duration) -> io::Result<bool> {
+    let until = Instant::now() + wait;
     let Some(pid) = Pid::from_raw(process.pid) else { return Ok(true) };
-    let Ok(handle) = pidfd_open(pid, PidfdFlags::NONBLOCK) else { return Ok(!process.is_alive()) };
-    if !process.is_alive() {
-        return Ok(true);
+    let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(!process.is_alive()) };
+    let handle = Arc::new(handle);
+    // Looked at after the handle was opened, so that the handle cannot be of a later process.
+    while process.is_alive() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        // In short turns, so that a daemon that is going down never waits for the thread.
+        let turn =
+            Timespec::try_from(left.min(Duration::from_secs(1))).map_err(io::Error::other)?;
+        let handle = Arc::clone(&handle);
+        let poll = move || poll(&mut [PollFd::new(&*handle, PollFlags::IN)], Some(&turn));
+        match tokio::task::spawn_blocking(poll).await.map_err(io::Error::other)? {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let handle = AsyncFd::register_with_interest(handle, Interest::READABLE)?;
-    Ok(tokio::time::timeout(wait, handle.readable()).await.is_ok())
+    Ok(true)
 }
 
 struct Stat {
