@@ -21,7 +21,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    orphan::{MARK, Record},
+    orphan::Record,
     program::{CannotStart, Program},
     tail::Tail,
 };
@@ -93,7 +93,7 @@ pub(super) async fn run(
     let busy = |why: String| CannotStart::Busy { program: program.path.clone(), why };
     let mut kept = record;
     if let Some((dir, record)) = &mut kept {
-        command.env(MARK, record.mark());
+        command.envs(record.environment());
         record.write(dir, None).map_err(|error| busy(format!("it cannot be recorded: {error}")))?;
     }
     let begun = Instant::now();

@@ -30,7 +30,7 @@ pub(super) async fn command(
                 return Ok(Outcome::AlreadyDone);
             }
             Ok((false, seen)) => attempt.before = seen,
-            Err(why) if attempt.order.resumed => return Err(Trouble::Unknown(why)),
+            Err(why) if attempt.touched => return Err(Trouble::Unknown(why)),
             Err(why) => {
                 let why = format!("nothing was begun, since it cannot be observed: {why}");
                 return Err(Trouble::Failed { why, retry: true });
@@ -91,10 +91,11 @@ pub(super) async fn run_recorded(
 ) -> Result<Ran, CannotStart> {
     let Options { state_dir, .. } = attempt.options;
     let program = Program::resolve(line, state_dir).await?;
-    let record = Record::of(attempt.order, &program.argv).map_err(|error| CannotStart::Busy {
-        program: program.path.clone(),
-        why: format!("it cannot be recorded: {error}"),
-    })?;
+    let record =
+        Record::of(state_dir, attempt.order, &program.argv).map_err(|error| CannotStart::Busy {
+            program: program.path.clone(),
+            why: format!("it cannot be recorded: {error}"),
+        })?;
     child::run(&program, Some((state_dir, record)), attempt.until).await
 }
 

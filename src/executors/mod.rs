@@ -6,11 +6,18 @@
 
 mod child;
 mod command;
+pub mod digest;
+pub mod inventory;
+mod layout;
 pub mod orphan;
+pub mod preflight;
 mod program;
+mod release;
+mod restart;
+mod running;
 mod tail;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -28,6 +35,26 @@ use crate::{
 pub struct Options {
     /// Where records of running children are kept, and where commands run that name no directory.
     pub state_dir: PathBuf,
+    /// How much of a release is hashed at most.
+    pub digest: digest::Bounds,
+    http: reqwest::Client,
+}
+
+impl Options {
+    /// Defaults for a state directory. No look over HTTP goes through a proxy or follows a redirect: it must show
+    /// what this very machine serves.
+    pub fn new(state_dir: PathBuf) -> Result<Self, reqwest::Error> {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(1))
+            .timeout(running::LOOK)
+            // A kept connection could lead to the process that is being replaced.
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self { state_dir, digest: digest::Bounds::default(), http })
+    }
 }
 
 /// Why an attempt did not end well; says what can be done.
@@ -65,6 +92,8 @@ struct Attempt<'a> {
     options: &'a Options,
     lease: &'a Lease,
     until: Instant,
+    /// Whether something may have been changed, by this daemon or an earlier one.
+    touched: bool,
     before: String,
     after: String,
     output: String,
@@ -103,6 +132,7 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
         options,
         lease,
         until: begun + order.what.timeout.duration(),
+        touched: order.resumed,
         before: String::new(),
         after: String::new(),
         output: String::new(),
@@ -140,8 +170,11 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
             command::command(attempt, run, observe.as_ref(), *idempotent).await
         }
         Action::Check { run } => command::check(attempt, run).await,
-        Action::ReleaseSwitch { .. } | Action::ReleaseRestart { .. } => {
-            Err(Trouble::Failed { why: "not built yet".to_owned(), retry: false })
+        Action::ReleaseSwitch { root, from, to, digest } => {
+            release::switch(attempt, root, from, to, digest.as_deref()).await
+        }
+        Action::ReleaseRestart { root, to, restart, running } => {
+            restart::restart(attempt, root, to, restart, running).await
         }
     }
 }
@@ -174,3 +207,6 @@ async fn settle_orphans(attempt: &mut Attempt<'_>, blind: bool) -> Result<(), Tr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

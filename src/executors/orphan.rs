@@ -5,9 +5,10 @@
 //! time and the boot must be the same.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -28,6 +29,8 @@ use crate::domain::{plan::hex, run::Order};
 
 /// The variable that marks every child of a step. Unique to one attempt, so scripts can use it as idempotency key.
 pub const MARK: &str = "ROLLBACKD_STEP";
+/// The variable that says whose child it is: several daemons on one machine may count their runs alike.
+pub const OWNER: &str = "ROLLBACKD_STATE";
 
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,11 @@ pub struct Process {
 }
 
 impl Process {
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        let pid = i32::try_from(pid).ok()?;
+        Some(Self { pid, started: Stat::of(pid)?.started })
+    }
+
     /// Whether it is still there and not a zombie.
     fn is_alive(self) -> bool {
         Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.runs)
@@ -58,20 +66,22 @@ pub struct Record {
     pub fallback: bool,
     /// What was started.
     pub argv: Vec<String>,
+    owner: PathBuf,
     boot: String,
     session: i32,
     process: Option<Process>,
 }
 
 impl Record {
-    /// The record of what this order starts.
-    pub(super) fn of(order: &Order, argv: &[String]) -> io::Result<Self> {
+    /// The record of what this order starts, for the state directory `dir`.
+    pub(super) fn of(dir: &Path, order: &Order, argv: &[String]) -> io::Result<Self> {
         Ok(Self {
             run: order.run.clone(),
             step: order.step,
             attempt: order.attempt,
             fallback: order.fallback,
             argv: argv.to_owned(),
+            owner: fs::canonicalize(dir)?,
             boot: boot_id()?,
             session: rustix::process::getsid(None)?.as_raw_nonzero().get(),
             process: None,
@@ -89,12 +99,14 @@ impl Record {
         format!("{run}-{}-{}{fallback}", self.step, self.attempt)
     }
 
+    /// What is added to the child's environment, so that it is found without its pid.
+    pub(super) fn environment(&self) -> [(&'static str, OsString); 2] {
+        [(MARK, self.mark().into()), (OWNER, self.owner.clone().into())]
+    }
+
     /// Durable when this returns. Without a process: about to be started.
     pub(super) fn write(&mut self, dir: &Path, pid: Option<u32>) -> io::Result<()> {
-        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
-        self.process = pid
-            .and_then(|pid| Stat::of(pid).map(|stat| Process { pid, started: stat.started }))
-            .or(self.process);
+        self.process = pid.and_then(Process::of).or(self.process);
         let children = dir.join("children");
         fs::create_dir_all(&children)?;
         let (path, new) = (self.path(dir), children.join(format!(".{}.new", self.mark())));
@@ -130,10 +142,13 @@ impl Record {
     /// The group leader with the mark, in the session of the daemon that started it. What such a child itself
     /// started into the background inherits the mark, but neither leads the group nor started first.
     fn search(&self) -> Option<Process> {
-        let wanted = format!("{MARK}={}", self.mark()).into_bytes();
+        let wanted = self
+            .environment()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
         let marked = |pid: i32| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|env| env.split(|&byte| byte == 0).any(|entry| entry == wanted))
+            let env = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let entries: Vec<&[u8]> = env.split(|&byte| byte == 0).collect();
+            wanted.iter().all(|entry| entries.contains(&entry.as_slice()))
         };
         let pids = fs::read_dir("/proc").ok()?.flatten();
         pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
@@ -220,7 +235,8 @@ pub async fn end_orphan(dir: &Path, orphan: &Orphan, wait: Duration) -> io::Resu
     Ok(ending)
 }
 
-async fn has_ended(process: Process, wait: Duration) -> io::Result<bool> {
+/// Whether it ended within `wait`.
+pub(super) async fn has_ended(process: Process, wait: Duration) -> io::Result<bool> {
     let until = Instant::now() + wait;
     let Some(pid) = Pid::from_raw(process.pid) else { return Ok(true) };
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(!process.is_alive()) };

@@ -62,20 +62,20 @@ pub enum CannotStart {
 
 impl CannotStart {
     pub(super) fn of(program: &Path, error: &io::Error) -> Self {
-        use io::ErrorKind as Kind;
+        use rustix::io::Errno;
         let (program, why) = (program.to_owned(), error.to_string());
-        match error.kind() {
-            Kind::NotFound => {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT) => {
                 Self::Refused { program, why: "its interpreter was not found".to_owned() }
             }
-            Kind::PermissionDenied | Kind::InvalidInput | Kind::ArgumentListTooLong => {
-                Self::Refused { program, why }
-            }
-            _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            Some(Errno::NOEXEC) => {
                 let why = "it is neither a binary of this machine nor has it a `#!` line";
                 Self::Refused { program, why: why.to_owned() }
             }
-            _ => Self::Busy { program, why },
+            Some(Errno::ACCESS | Errno::PERM | Errno::TOOBIG) => Self::Refused { program, why },
+            Some(_) => Self::Busy { program, why },
+            // Never reached the system: a zero byte in an argument.
+            None => Self::Refused { program, why },
         }
     }
 }
