@@ -94,7 +94,10 @@ pub(super) async fn run(
     let mut kept = record;
     if let Some((dir, record)) = &mut kept {
         command.envs(record.environment());
-        record.write(dir, None).map_err(|error| busy(format!("it cannot be recorded: {error}")))?;
+        record
+            .write(dir, None)
+            .await
+            .map_err(|error| busy(format!("it cannot be recorded: {error}")))?;
     }
     let begun = Instant::now();
     let spawned = command.spawn();
@@ -109,7 +112,7 @@ pub(super) async fn run(
     };
     let group = Group::of(&child);
     if let Some((dir, record)) = &mut kept
-        && let Err(error) = record.write(dir, child.id())
+        && let Err(error) = record.write(dir, child.id()).await
     {
         // The record without a pid is still there, and finds the child by its mark.
         warn!(%error, "the pid of a child could not be recorded");

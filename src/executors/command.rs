@@ -48,8 +48,8 @@ pub(super) async fn command(
             Ok(Outcome::Done)
         }
         Ok((false, seen)) => {
-            let why = format!("{}, and it is not in effect: {seen}", ran.end);
             attempt.after = seen;
+            let why = format!("{}, and its `observe` command says it is not in effect", ran.end);
             Err(Trouble::Failed { why, retry: true })
         }
         Err(why) => Err(Trouble::Unknown(format!("{}, and {why}", ran.end))),

@@ -11,6 +11,7 @@ pub mod inventory;
 mod layout;
 pub mod orphan;
 pub mod preflight;
+pub mod process;
 mod program;
 mod release;
 mod restart;

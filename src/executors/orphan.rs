@@ -10,48 +10,24 @@ use std::{
     io::{self, Write},
     os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    process::{Pid, PidfdFlags, pidfd_open},
-};
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
 use tracing::warn;
 
-use super::child;
+use super::{
+    child,
+    process::{Process, Stat, boot_id, has_ended},
+};
 use crate::domain::{plan::hex, run::Order};
 
 /// The variable that marks every child of a step. Unique to one attempt, so scripts can use it as idempotency key.
 pub const MARK: &str = "ROLLBACKD_STEP";
 /// The variable that says whose child it is: several daemons on one machine may count their runs alike.
 pub const OWNER: &str = "ROLLBACKD_STATE";
-
-/// A process that cannot be mistaken for a later one with the same pid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// Its pid; also its process group.
-    pub pid: i32,
-    /// In clock ticks since boot.
-    pub started: u64,
-}
-
-impl Process {
-    pub(super) fn of(pid: u32) -> Option<Self> {
-        let pid = i32::try_from(pid).ok()?;
-        Some(Self { pid, started: Stat::of(pid)?.started })
-    }
-
-    /// Whether it is still there and not a zombie.
-    fn is_alive(self) -> bool {
-        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && stat.runs)
-    }
-}
 
 /// What is written down about a child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,17 +80,22 @@ impl Record {
         [(MARK, self.mark().into()), (OWNER, self.owner.clone().into())]
     }
 
-    /// Durable when this returns. Without a process: about to be started.
-    pub(super) fn write(&mut self, dir: &Path, pid: Option<u32>) -> io::Result<()> {
+    /// On disk when this returns. Without a pid: about to be started.
+    pub(super) async fn write(&mut self, dir: &Path, pid: Option<u32>) -> io::Result<()> {
         self.process = pid.and_then(Process::of).or(self.process);
+        let (record, dir) = (self.clone(), dir.to_owned());
+        tokio::task::spawn_blocking(move || record.save(&dir)).await.map_err(io::Error::other)?
+    }
+
+    fn save(&self, dir: &Path) -> io::Result<()> {
         let children = dir.join("children");
         fs::create_dir_all(&children)?;
-        let (path, new) = (self.path(dir), children.join(format!(".{}.new", self.mark())));
+        let new = children.join(format!(".{}.new", self.mark()));
         let mut file =
             fs::File::options().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
-        fs::rename(&new, &path)?;
+        fs::rename(&new, self.path(dir))?;
         fs::File::open(&children)?.sync_all()
     }
 
@@ -223,9 +204,9 @@ pub async fn end_orphan(dir: &Path, orphan: &Orphan, wait: Duration) -> io::Resu
         let Some(group) = Pid::from_raw(orphan.process.pid) else {
             return Err(io::Error::other("a record without a pid"));
         };
-        child::signal(group, rustix::process::Signal::TERM);
+        child::signal(group, Signal::TERM);
         let _ = has_ended(orphan.process, child::GRACE).await?;
-        child::signal(group, rustix::process::Signal::KILL);
+        child::signal(group, Signal::KILL);
         if !has_ended(orphan.process, child::GRACE).await? {
             return Err(io::Error::other("it does not end, even by SIGKILL"));
         }
@@ -233,55 +214,4 @@ pub async fn end_orphan(dir: &Path, orphan: &Orphan, wait: Duration) -> io::Resu
     };
     orphan.record.remove(dir);
     Ok(ending)
-}
-
-/// Whether it ended within `wait`.
-pub(super) async fn has_ended(process: Process, wait: Duration) -> io::Result<bool> {
-    let until = Instant::now() + wait;
-    let Some(pid) = Pid::from_raw(process.pid) else { return Ok(true) };
-    let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return Ok(!process.is_alive()) };
-    let handle = Arc::new(handle);
-    // Looked at after the handle was opened, so that the handle cannot be of a later process.
-    while process.is_alive() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(false);
-        }
-        // In short turns, so that a daemon that is going down never waits for the thread.
-        let turn =
-            Timespec::try_from(left.min(Duration::from_secs(1))).map_err(io::Error::other)?;
-        let handle = Arc::clone(&handle);
-        let poll = move || poll(&mut [PollFd::new(&*handle, PollFlags::IN)], Some(&turn));
-        match tokio::task::spawn_blocking(poll).await.map_err(io::Error::other)? {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(true)
-}
-
-struct Stat {
-    runs: bool,
-    group: i32,
-    session: i32,
-    started: u64,
-}
-
-impl Stat {
-    fn of(pid: i32) -> Option<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        // The name in parentheses may itself hold spaces and parentheses.
-        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
-        Some(Self {
-            runs: !matches!(*fields.first()?, "Z" | "X" | "x"),
-            group: fields.get(2)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
-            started: fields.get(19)?.parse().ok()?,
-        })
-    }
-}
-
-fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

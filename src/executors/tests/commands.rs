@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::*;
 use crate::executors::{
     child::GRACE,
-    orphan::{Process, has_ended},
+    process::{Process, has_ended},
 };
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn returning_0_is_not_enough_where_it_can_be_observed() {
     let absent = || Some(line(&["test", "-e", "in-effect"]));
     let report = bench.carry_out(&command(line(&["true"]), absent(), false)).await;
     let (why, retry) = failure(&report);
-    assert!(retry && why.starts_with("it exited with 0, and it is not in effect"), "{why}");
+    assert!(retry && why.starts_with("it exited with 0, and its `observe`"), "{why}");
     let run = bench.script("run.sh", "touch in-effect; exit 3");
     let report = bench.carry_out(&command(run, absent(), false)).await;
     assert_eq!(report.outcome, Outcome::Done, "failed, yet in effect");

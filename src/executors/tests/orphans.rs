@@ -5,7 +5,10 @@ use std::{
 };
 
 use super::*;
-use crate::executors::orphan::{Ending, Orphan, Process, Record, end_orphan, orphans};
+use crate::executors::{
+    orphan::{Ending, Orphan, Record, end_orphan, orphans},
+    process::Process,
+};
 
 /// A child of a daemon that has crashed: started as a step's child is, with its record still there.
 struct Left {
@@ -14,10 +17,10 @@ struct Left {
 }
 
 impl Left {
-    fn behind(bench: &Bench, order: &Order, argv: &[&str], pid_was_recorded: bool) -> Self {
+    async fn behind(bench: &Bench, order: &Order, argv: &[&str], pid_was_recorded: bool) -> Self {
         let words: Vec<String> = argv.iter().map(|&arg| arg.to_owned()).collect();
         let mut record = Record::of(bench.dir.path(), order, &words).unwrap();
-        record.write(bench.dir.path(), None).unwrap();
+        record.write(bench.dir.path(), None).await.unwrap();
         let child = Command::new(argv[0])
             .args(&argv[1..])
             .current_dir(bench.dir.path())
@@ -26,7 +29,7 @@ impl Left {
             .spawn()
             .unwrap();
         if pid_was_recorded {
-            record.write(bench.dir.path(), Some(child.id())).unwrap();
+            record.write(bench.dir.path(), Some(child.id())).await.unwrap();
         }
         Self { child, record }
     }
@@ -56,7 +59,7 @@ async fn a_child_that_outlived_a_crash_is_found_and_ended() {
     for pid_was_recorded in [true, false] {
         let bench = Bench::new();
         let order = Order { run: "checkout/production/7".into(), ..some_order() };
-        let mut left = Left::behind(&bench, &order, &["sleep", "1000"], pid_was_recorded);
+        let mut left = Left::behind(&bench, &order, &["sleep", "1000"], pid_was_recorded).await;
         let found = orphans(bench.dir.path()).await;
         let [orphan] = found.as_slice() else { panic!("{pid_was_recorded}: {found:?}") };
         assert_eq!(orphan.process, left.process());
@@ -72,7 +75,7 @@ async fn a_child_that_outlived_a_crash_is_found_and_ended() {
 #[tokio::test]
 async fn a_later_process_of_the_same_pid_is_left_alone() {
     let bench = Bench::new();
-    let mut left = Left::behind(&bench, &some_order(), &["sleep", "1000"], true);
+    let mut left = Left::behind(&bench, &some_order(), &["sleep", "1000"], true).await;
     let path = bench.path("children").join(format!("{}.json", left.record.mark()));
     let text = fs::read_to_string(&path).unwrap();
     let started = format!("\"started\":{}", left.process().started);
@@ -88,9 +91,9 @@ async fn a_later_process_of_the_same_pid_is_left_alone() {
 #[tokio::test]
 async fn a_child_that_was_never_started_leaves_nothing() {
     let (bench, other) = (Bench::new(), Bench::new());
-    let mut of_another = Left::behind(&other, &some_order(), &["sleep", "1000"], false);
+    let mut of_another = Left::behind(&other, &some_order(), &["sleep", "1000"], false).await;
     let mut record = Record::of(bench.dir.path(), &some_order(), &["true".into()]).unwrap();
-    record.write(bench.dir.path(), None).unwrap();
+    record.write(bench.dir.path(), None).await.unwrap();
     fs::write(bench.path("children/torn.json"), "{").unwrap();
     assert_eq!(orphans(bench.dir.path()).await, []);
     let names: Vec<_> =
@@ -108,7 +111,7 @@ async fn a_resumed_step_waits_for_its_orphan_before_it_looks() {
     let argv: Vec<&str> = script.argv.iter().map(String::as_str).collect();
     let observe = Some(line(&["test", "-e", "in-effect"]));
     let order = resumed(command(script.clone(), observe, false));
-    let mut left = Left::behind(&bench, &order, &argv, true);
+    let mut left = Left::behind(&bench, &order, &argv, true).await;
     let go = bench.path("go");
     let write = tokio::task::spawn_blocking(move || fs::write(go, "go\n"));
     let report = bench.carry_out(&order).await;
@@ -123,7 +126,7 @@ async fn an_orphan_that_does_not_end_is_ended_before_its_step_is_repeated() {
     let bench = Bench::new();
     let run = bench.script("run.sh", "touch in-effect");
     let first = within(resumed(command(run, None, true)), Span::seconds(2));
-    let mut left = Left::behind(&bench, &first, &["sleep", "1000"], true);
+    let mut left = Left::behind(&bench, &first, &["sleep", "1000"], true).await;
     bench.hold();
     let held = bench.carry_out(&first).await;
     assert!(matches!(held.outcome, Outcome::Withheld { .. }));
