@@ -67,6 +67,11 @@ impl Inventory {
     pub fn is_settled(&self) -> bool {
         self.linked.as_ref().is_some_and(|linked| self.running.is(&linked.version))
     }
+
+    /// The release of that version, if it is still there.
+    pub fn find(&self, version: &str) -> Option<&Available> {
+        self.available.iter().find(|a| a.revision.version == version)
+    }
 }
 
 /// One line of a preflight: whether a rollback would find what it needs.

@@ -1,9 +1,38 @@
 //! Everything that decides. No clock, no I/O, no randomness, no async, no unordered iteration.
 
+pub mod baseline;
 pub mod change;
+pub mod counter;
+pub mod escalation;
+pub mod evalue;
+pub mod event;
+pub mod fact;
+pub mod firing;
+pub mod fleet;
+pub mod gate;
+pub mod guard;
+pub mod histogram;
+pub mod history;
+pub mod incident;
 pub mod inventory;
+pub mod ledger;
 pub mod notice;
 pub mod plan;
+pub mod planning;
+pub mod policy;
+mod receive;
 pub mod run;
 pub mod runbook;
 pub mod service;
+mod settle;
+pub mod severity;
+pub mod signal;
+pub mod situation;
+pub mod state;
+pub mod timeline;
+pub mod trigger;
+pub mod verification;
+pub mod watch;
+pub mod wilson;
+pub mod window;
+pub mod wording;

@@ -150,8 +150,6 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// In the order in which they run.
     pub steps: Vec<Step>,
-    /// The checks that run while the rollback is verified.
-    pub checks: Vec<Step>,
     /// What no other plan may hold at the same time, for example `release:/srv/shop`.
     pub resources: BTreeSet<String>,
     /// How long it should take until verified: from the runbook, then from this service's own history.
@@ -163,7 +161,7 @@ pub struct Plan {
 impl Plan {
     /// The hash of every choice in the plan: what a person approves. 16 hex digits.
     pub fn hash(&self) -> String {
-        let choices = (&self.service, &self.targets, &self.steps, &self.checks, &self.resources);
+        let choices = (&self.service, &self.targets, &self.steps, &self.resources);
         let bytes = serde_json::to_vec(&choices).unwrap_or_default();
         hex(&Sha256::digest(&bytes)[..8])
     }

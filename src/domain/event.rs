@@ -1,0 +1,222 @@
+//! What happened outside, as the shell gathered it. An event decides nothing; it is the cause of facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    change::Change, inventory::Inventory, run::Report, service::ServiceId, severity::Severity,
+    watch::Raw,
+};
+use crate::units::UnixMs;
+
+/// The two times of a turn.
+///
+/// `wall` is what people and sources call the time. `steady` never steps: deadlines run on it. It continues across
+/// restarts from the journal's last reading, so that a clock step neither extends nor skips a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Now {
+    /// Wall-clock time.
+    pub wall: UnixMs,
+    /// Monotonic time on the journal's own scale.
+    pub steady: UnixMs,
+}
+
+/// An alert as Alertmanager sent it, mapped to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Alertmanager's fingerprint of the labels.
+    pub fingerprint: String,
+    /// When it fired, after its own `for`.
+    pub starts_at: UnixMs,
+    /// Whether it is firing.
+    pub firing: bool,
+    /// Its name.
+    pub name: String,
+    /// The trigger it stands for, from the label `rollbackd_trigger`; without one it only pages.
+    pub trigger: Option<String>,
+    /// The severity it pages with when it stands for no trigger.
+    pub severity: Severity,
+    /// Its summary or description, bounded.
+    pub summary: String,
+    /// Its labels, bounded.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Alert {
+    /// The identity of one firing of one alert.
+    pub fn key(&self) -> String {
+        format!("{}@{}", self.fingerprint, self.starts_at.0)
+    }
+}
+
+/// What a person, or a tool in a person's name, says about a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "said")]
+pub enum Said {
+    /// "I have seen it": stops the pages, decides nothing.
+    Acknowledge,
+    /// "Do exactly this plan."
+    Approve {
+        /// The plan's hash.
+        plan: String,
+    },
+    /// "Do not roll back."
+    Reject {
+        /// Why.
+        reason: String,
+    },
+    /// "This is not an incident", or "I have dealt with it".
+    Dismiss {
+        /// Why.
+        reason: String,
+    },
+    /// "Do nothing by yourself to this service."
+    Hold {
+        /// Why.
+        reason: String,
+    },
+    /// Lifts the hold.
+    Unhold,
+    /// "Roll back now", to a version or to the last known good.
+    RollBack {
+        /// To which version; the last known good when absent.
+        to: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Lifts the quarantine of a version.
+    Lift {
+        /// Which version.
+        version: String,
+    },
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum What {
+    /// A signal was read, successfully or not.
+    Polled {
+        /// Whose.
+        service: ServiceId,
+        /// Which signal.
+        signal: String,
+        /// What was read, series by series.
+        readings: Vec<Raw>,
+        /// Why the source could not be read, when it could not.
+        fault: Option<String>,
+    },
+    /// A platform was looked at.
+    Seen {
+        /// Whose.
+        service: ServiceId,
+        /// What was seen.
+        inventory: Inventory,
+    },
+    /// A pipeline or a person told of a change.
+    ChangePosted {
+        /// Whose.
+        service: ServiceId,
+        /// What.
+        change: Change,
+    },
+    /// Alertmanager told of an alert.
+    Alerted {
+        /// Whose.
+        service: ServiceId,
+        /// What.
+        alert: Alert,
+    },
+    /// Alertmanager was asked which alerts are active.
+    AlertsActive {
+        /// Whose alerts.
+        service: ServiceId,
+        /// Fingerprints of those that are.
+        fingerprints: BTreeSet<String>,
+    },
+    /// Somebody with the right to it told of data corruption, a breach of security, a failed migration.
+    EvidencePosted {
+        /// Whose.
+        service: ServiceId,
+        /// The trigger it stands for.
+        trigger: String,
+        /// The sender's name.
+        by: String,
+        /// What was found.
+        note: String,
+        /// Whether data is half changed; raises a migration failure to P0.
+        partial: bool,
+    },
+    /// An executor finished an attempt.
+    StepReported {
+        /// Whose.
+        service: ServiceId,
+        /// Which run.
+        run: String,
+        /// Which step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// Whether it was the fallback.
+        fallback: bool,
+        /// What the executor saw.
+        report: Report,
+    },
+    /// A person spoke.
+    Spoke {
+        /// About which service.
+        service: ServiceId,
+        /// Who.
+        by: String,
+        /// What.
+        said: Said,
+    },
+    /// A notice will never arrive on a channel.
+    Undelivered {
+        /// The service it was about.
+        service: Option<ServiceId>,
+        /// The notice's subject.
+        subject: String,
+        /// On which channel.
+        channel: String,
+        /// Why.
+        why: String,
+    },
+    /// The kill switch changed: the reason in it, or none.
+    KillSwitch {
+        /// The first line of the `HOLD` file.
+        reason: Option<String>,
+    },
+    /// The daemon started, or took over; every service is looked at again.
+    Started,
+    /// Time passed for the services that are due.
+    Tick,
+}
+
+/// What happened, with its identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Stands as the cause in every fact that follows from it.
+    pub id: String,
+    /// What happened.
+    pub what: What,
+}
+
+impl What {
+    /// The service that it is about, if one.
+    pub fn service(&self) -> Option<&ServiceId> {
+        match self {
+            Self::Polled { service, .. }
+            | Self::Seen { service, .. }
+            | Self::ChangePosted { service, .. }
+            | Self::Alerted { service, .. }
+            | Self::AlertsActive { service, .. }
+            | Self::EvidencePosted { service, .. }
+            | Self::StepReported { service, .. }
+            | Self::Spoke { service, .. } => Some(service),
+            Self::Undelivered { service, .. } => service.as_ref(),
+            Self::KillSwitch { .. } | Self::Started | Self::Tick => None,
+        }
+    }
+}

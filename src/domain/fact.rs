@@ -1,0 +1,102 @@
+//! A fact: what we decided, as the journal keeps it. Each machine owns its facts; this only wraps them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{change::Change, firing, incident, ledger, notice::Notice, run};
+
+/// The version of the facts' shape that this daemon writes. Older ones stay readable.
+pub const VERSION: u32 = 1;
+
+/// What is now true of a service as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "service")]
+pub enum Service {
+    /// A change became known, or more of it did.
+    Changed(Change),
+    /// A person said no to everything automatic.
+    Held {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The hold is lifted.
+    Unheld {
+        /// Who.
+        by: String,
+    },
+    /// A page that belongs to no incident was seen.
+    Acknowledged {
+        /// Who.
+        by: String,
+    },
+    /// A page that belongs to no incident is due again.
+    Reminded,
+    /// The root cause analysis of a closed incident is due.
+    FollowedUp {
+        /// Which incident.
+        incident: String,
+    },
+}
+
+/// What is now true of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "fleet")]
+pub enum Fleet {
+    /// The kill switch was set or lifted.
+    KillSwitch {
+        /// The reason in the `HOLD` file; absent when lifted.
+        reason: Option<String>,
+    },
+    /// A notice will not arrive on a channel.
+    Undelivered {
+        /// Its subject.
+        subject: String,
+        /// On which channel.
+        channel: String,
+        /// Why.
+        why: String,
+    },
+    /// The daemon began to act under this epoch.
+    Started {
+        /// The lease's number.
+        epoch: u64,
+        /// The daemon's version.
+        version: String,
+    },
+}
+
+/// What we decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "about", content = "fact")]
+pub enum Fact {
+    /// A service as a whole.
+    Service(Service),
+    /// Its revisions.
+    Ledger(ledger::Fact),
+    /// Its triggers.
+    Trigger(firing::Fact),
+    /// Its incident.
+    Incident(incident::Fact),
+    /// Its incident's run.
+    Run(run::Fact),
+    /// All services.
+    Fleet(Fleet),
+    /// People are told.
+    Told(Box<Notice>),
+}
+
+impl Fact {
+    /// A short name for the journal's `kind` column and for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "service",
+            Self::Ledger(_) => "ledger",
+            Self::Trigger(_) => "trigger",
+            Self::Incident(_) => "incident",
+            Self::Run(_) => "run",
+            Self::Fleet(_) => "fleet",
+            Self::Told(_) => "told",
+        }
+    }
+}

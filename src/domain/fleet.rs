@@ -1,0 +1,364 @@
+//! All services together, and the one synchronous turn that daemon, replay and simulator share.
+//!
+//! A turn: the windows see the event; facts follow; they are made durable; only then are they true here; what is
+//! wanted from outside is derived from what is true. Nothing here reads a clock or touches anything.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{
+    event::{Event, Now, What},
+    fact::{Fact, Fleet as FleetFact},
+    firing::Basis,
+    incident::{self, Phase, speak::Reply},
+    policy::{Policy, ServicePolicy},
+    run::Order,
+    service::ServiceId,
+    settle,
+    situation::{FleetView, Situation},
+    state::ServiceState,
+    verification,
+    watch::ServiceWatch,
+};
+use crate::units::{Span, UnixMs};
+
+/// Facts of one service (or of none: the fleet's own), in order.
+pub type Batch = (Option<ServiceId>, Vec<Fact>);
+
+/// What a turn led to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turned {
+    /// What is true since.
+    pub batches: Vec<Batch>,
+    /// The answer to whoever spoke.
+    pub reply: Option<Reply>,
+}
+
+/// Everything that is true, and everything that is seen.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    /// What the operator decided.
+    pub policy: Policy,
+    /// What is true of each service: the fold of the journal.
+    pub states: BTreeMap<ServiceId, ServiceState>,
+    /// What the windows of each service see.
+    pub watches: BTreeMap<ServiceId, ServiceWatch>,
+    /// The reason in the `HOLD` file.
+    pub kill_switch: Option<String>,
+    /// The lease's number.
+    pub epoch: u64,
+    due: BTreeSet<(UnixMs, ServiceId)>,
+    due_of: BTreeMap<ServiceId, UnixMs>,
+    active: BTreeSet<ServiceId>,
+    alarmed: BTreeMap<ServiceId, UnixMs>,
+    rollbacks: VecDeque<UnixMs>,
+}
+
+impl Fleet {
+    /// A fleet of which nothing is known yet.
+    pub fn new(policy: Policy, epoch: u64) -> Self {
+        let mut fleet = Self { epoch, ..Self::default() };
+        fleet.adopt(policy);
+        fleet
+    }
+
+    /// Swaps what the operator decided; what happened and what was seen stays.
+    pub fn adopt(&mut self, policy: Policy) {
+        for (id, service) in &policy.services {
+            self.states.entry(id.clone()).or_insert_with(|| ServiceState::new(id.clone()));
+            match self.watches.get_mut(id) {
+                Some(watch) => watch.adopt(service),
+                None => {
+                    self.watches.insert(id.clone(), ServiceWatch::new(service));
+                }
+            }
+        }
+        self.watches.retain(|id, _| policy.services.contains_key(id));
+        self.policy = policy;
+    }
+
+    /// Folds a fact of the journal, at start-up.
+    pub fn recover(&mut self, service: Option<&ServiceId>, fact: &Fact, now: Now) {
+        match service {
+            Some(id) => {
+                let state =
+                    self.states.entry(id.clone()).or_insert_with(|| ServiceState::new(id.clone()));
+                state.evolve(fact, now);
+                self.count_rollback(fact, now.steady);
+                self.index(id, now);
+            }
+            None => self.evolve_fleet(fact),
+        }
+    }
+
+    fn evolve_fleet(&mut self, fact: &Fact) {
+        if let Fact::Fleet(FleetFact::KillSwitch { reason }) = fact {
+            self.kill_switch.clone_from(reason);
+        }
+    }
+
+    fn count_rollback(&mut self, fact: &Fact, at: UnixMs) {
+        if let Fact::Incident(incident::Fact::Planned { by: None, .. }) = fact {
+            self.rollbacks.push_back(at);
+            while self.rollbacks.front().is_some_and(|old| at.since(*old) > Span::hours(1)) {
+                self.rollbacks.pop_front();
+            }
+        }
+    }
+
+    /// One turn. `append` makes a batch durable; where it fails nothing of that batch is true.
+    pub fn turn<E>(
+        &mut self,
+        event: &Event,
+        now: Now,
+        mut append: impl FnMut(&Batch) -> Result<(), E>,
+    ) -> Result<Turned, E> {
+        let mut turned = Turned::default();
+        if let Some(fact) = self.fleet_fact(event) {
+            let batch = (None, vec![fact.clone()]);
+            append(&batch)?;
+            self.evolve_fleet(&fact);
+            turned.batches.push(batch);
+        }
+        self.see(event, now);
+        for id in self.concerned(event, now) {
+            let Some((facts, state, reply)) = self.propose(&id, event, now) else { continue };
+            turned.reply = turned.reply.or(reply);
+            if !facts.is_empty() {
+                let batch = (Some(id.clone()), facts);
+                append(&batch)?;
+                for fact in &batch.1 {
+                    self.count_rollback(fact, now.steady);
+                }
+                turned.batches.push(batch);
+                self.states.insert(id.clone(), state);
+            }
+            self.index(&id, now);
+        }
+        Ok(turned)
+    }
+
+    fn fleet_fact(&self, event: &Event) -> Option<Fact> {
+        match &event.what {
+            What::KillSwitch { reason } if *reason != self.kill_switch => {
+                Some(Fact::Fleet(FleetFact::KillSwitch { reason: reason.clone() }))
+            }
+            What::Undelivered { subject, channel, why, .. } => {
+                Some(Fact::Fleet(FleetFact::Undelivered {
+                    subject: subject.clone(),
+                    channel: channel.clone(),
+                    why: why.clone(),
+                }))
+            }
+            What::Started => Some(Fact::Fleet(FleetFact::Started {
+                epoch: self.epoch,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            })),
+            What::KillSwitch { .. }
+            | What::Polled { .. }
+            | What::Seen { .. }
+            | What::ChangePosted { .. }
+            | What::Alerted { .. }
+            | What::AlertsActive { .. }
+            | What::EvidencePosted { .. }
+            | What::StepReported { .. }
+            | What::Spoke { .. }
+            | What::Tick => None,
+        }
+    }
+
+    /// The windows see the event, whether or not anything follows from it.
+    fn see(&mut self, event: &Event, now: Now) {
+        let Some(id) = event.what.service() else { return };
+        let (Some(watch), Some(policy), Some(state)) =
+            (self.watches.get_mut(id), self.policy.services.get(id), self.states.get(id))
+        else {
+            return;
+        };
+        watch.see(&event.what, policy, state, now);
+        if watch.is_alarmed() {
+            self.alarmed.insert(id.clone(), now.steady);
+        }
+        let verifying = |i: &incident::Incident| matches!(i.phase, Phase::Verifying { .. });
+        if state.incident.as_ref().is_some_and(verifying) {
+            let passes = self.look(id, now, |s, _| {
+                let checks = s.state.incident.as_ref().map(|i| verification::verify(s, i).checks);
+                checks.is_some_and(|checks| verification::Verification::passes(&checks))
+            });
+            if let (Some(passes), Some(watch)) = (passes, self.watches.get_mut(id)) {
+                watch.note_verification(passes, now);
+            }
+        }
+    }
+
+    /// The services for which something may follow.
+    fn concerned(&self, event: &Event, now: Now) -> Vec<ServiceId> {
+        match &event.what {
+            What::Started | What::KillSwitch { .. } => {
+                self.policy.services.keys().cloned().collect()
+            }
+            What::Tick => {
+                let due = self.due.iter().take_while(|(at, _)| *at <= now.steady);
+                due.map(|(_, id)| id.clone()).collect()
+            }
+            What::Polled { .. }
+            | What::Seen { .. }
+            | What::ChangePosted { .. }
+            | What::Alerted { .. }
+            | What::AlertsActive { .. }
+            | What::EvidencePosted { .. }
+            | What::StepReported { .. }
+            | What::Spoke { .. }
+            | What::Undelivered { .. } => event.what.service().cloned().into_iter().collect(),
+        }
+    }
+
+    fn propose(
+        &self,
+        id: &ServiceId,
+        event: &Event,
+        now: Now,
+    ) -> Option<(Vec<Fact>, ServiceState, Option<Reply>)> {
+        let policy = self.policy.services.get(id)?;
+        let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
+        let fleet = self.view(id, state, now);
+        let frame = settle::Frame {
+            policy,
+            fleet_policy: &self.policy.fleet,
+            watch,
+            fleet: &fleet,
+            now,
+            epoch: self.epoch,
+        };
+        Some(settle::settle(&frame, state, &event.what))
+    }
+
+    /// What one service must know of the others. Counted only while it has something to decide.
+    fn view(&self, id: &ServiceId, state: &ServiceState, now: Now) -> FleetView {
+        let services = u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX);
+        let mut view =
+            FleetView { services, kill_switch: self.kill_switch.clone(), ..FleetView::default() };
+        let window = self.policy.fleet.storm_window;
+        let idle =
+            state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
+        if idle && state.firing.is_empty() {
+            return view;
+        }
+        let alarmed = self.alarmed.values().filter(|at| now.steady.since(**at) <= window).count();
+        view.alarmed = u32::try_from(alarmed).unwrap_or(u32::MAX);
+        let in_the_hour =
+            self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
+        view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
+        for other in self.active.iter().filter(|other| *other != id) {
+            let run = self.states.get(other).and_then(|s| s.incident.as_ref()).filter(|i| holds(i));
+            for resource in run.and_then(|i| i.run.as_ref()).iter().flat_map(|r| &r.plan.resources)
+            {
+                view.locked.insert(resource.clone(), other.clone());
+            }
+        }
+        let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
+        view.freeze = frozen.map(|f| format!("{} until {}", f.reason, f.until));
+        view
+    }
+
+    fn index(&mut self, id: &ServiceId, now: Now) {
+        let state = self.states.get(id);
+        let policy = self.policy.services.get(id);
+        if let Some(old) = self.due_of.remove(id) {
+            self.due.remove(&(old, id.clone()));
+        }
+        if let (Some(state), Some(policy)) = (state, policy) {
+            if let Some((at, _)) = state.next_deadline(policy, now) {
+                // A deadline that has passed without effect is looked at again with the next event, not in a loop.
+                let at = at.max(now.steady + Span(250));
+                self.due.insert((at, id.clone()));
+                self.due_of.insert(id.clone(), at);
+            }
+        }
+        if state.is_some_and(|s| s.incident.is_some()) {
+            self.active.insert(id.clone());
+        } else {
+            self.active.remove(id);
+        }
+    }
+
+    /// When to take a turn again even if nothing happens.
+    pub fn next_deadline(&self) -> Option<UnixMs> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary
+    /// turn are one path. The shell starts those that are not yet in flight.
+    pub fn wanted(&self) -> Vec<(ServiceId, Order)> {
+        let order = |id: &ServiceId| {
+            let incident = self.states.get(id)?.incident.as_ref()?;
+            let run =
+                incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
+            Some((id.clone(), run.wanted(self.epoch)?))
+        };
+        self.active.iter().filter_map(order).collect()
+    }
+
+    /// Services with an open incident that stands on an alert, with the fingerprints to ask Alertmanager about.
+    pub fn alerts_to_confirm(&self) -> BTreeMap<ServiceId, BTreeSet<String>> {
+        let mut wanted: BTreeMap<ServiceId, BTreeSet<String>> = BTreeMap::new();
+        for id in &self.active {
+            for firing in self.states.get(id).iter().flat_map(|s| s.firing.values()) {
+                if let Basis::Alert { fingerprint, .. } = &firing.basis {
+                    wanted.entry(id.clone()).or_default().insert(fingerprint.clone());
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Whether a service is being watched more closely: after a change, or with an incident.
+    pub fn is_watched(&self, id: &ServiceId, now: Now) -> bool {
+        match (self.states.get(id), self.policy.services.get(id)) {
+            (Some(state), Some(policy)) => {
+                state.incident.is_some()
+                    || state.changes.last().is_some_and(|c| {
+                        let age = policy.guards.max_change_age.unwrap_or(Span::hours(1));
+                        now.wall <= c.settled_at() + age
+                    })
+                    || self.watches.get(id).is_some_and(ServiceWatch::is_alarmed)
+            }
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// What `explain` and `plan` look at.
+    pub fn look<T>(
+        &self,
+        id: &ServiceId,
+        now: Now,
+        at: impl FnOnce(&Situation<'_>, &ServicePolicy) -> T,
+    ) -> Option<T> {
+        let policy = self.policy.services.get(id)?;
+        let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
+        let fleet = self.view(id, state, now);
+        let situation = Situation {
+            policy,
+            fleet_policy: &self.policy.fleet,
+            state,
+            watch,
+            fleet: &fleet,
+            now,
+            epoch: self.epoch,
+        };
+        Some(at(&situation, policy))
+    }
+}
+
+/// Whether an incident's plan still holds its resources: until it is verified or a person has closed it.
+fn holds(incident: &incident::Incident) -> bool {
+    match incident.phase {
+        Phase::RollingBack | Phase::Verifying { .. } | Phase::Escalated { .. } => true,
+        Phase::Assessing
+        | Phase::Gathering { .. }
+        | Phase::Monitoring { .. }
+        | Phase::Deciding
+        | Phase::Scheduled
+        | Phase::Watching { .. }
+        | Phase::Closed { .. } => false,
+    }
+}

@@ -1,0 +1,437 @@
+//! The life of one incident, from the first trigger to its closing.
+//!
+//! Nothing here waits, reads a clock or talks to anything. [`advance`] says what is now true, [`Incident::evolve`]
+//! makes it so, and [`Incident::next_deadline`] says when to ask again. Recovery after a crash is `evolve` folded
+//! over the journal, so a fact, once written, must keep its meaning across releases.
+
+pub mod advance;
+pub mod judge;
+pub mod speak;
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    change::Change,
+    escalation::Escalation,
+    event::{Now, Said},
+    guard::Verdict,
+    plan::Plan,
+    policy::{Row, ServicePolicy},
+    run::{self, Run},
+    severity::Severity,
+};
+use crate::units::{Span, UnixMs};
+
+/// Lines kept of one incident's timeline; the first ones and the newest ones matter most, so it stops growing.
+pub const TIMELINE_MAX: usize = 500;
+
+/// Where an incident is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// It has just opened or risen; the matrix is asked in this very turn.
+    Assessing,
+    /// A P0 waits a moment for company: a storm is nobody's own change.
+    Gathering {
+        /// Until then, on the steady clock.
+        until: UnixMs,
+    },
+    /// A P1 is watched before it is acted upon.
+    Monitoring {
+        /// Until then, on the steady clock.
+        until: UnixMs,
+    },
+    /// People are asked.
+    Deciding,
+    /// Fix forward, or roll back with the next deployment.
+    Scheduled,
+    /// A plan is being carried out.
+    RollingBack,
+    /// The plan is done; it must be proven that it worked.
+    Verifying {
+        /// When the restored revision was seen to serve, on the steady clock.
+        since: UnixMs,
+        /// The same on the wall clock, for samples.
+        since_wall: UnixMs,
+    },
+    /// It worked; the service is watched a while longer.
+    Watching {
+        /// Until then, on the steady clock.
+        until: UnixMs,
+    },
+    /// People own it.
+    Escalated {
+        /// Why the daemon goes no further.
+        why: String,
+    },
+    /// It is over.
+    Closed {
+        /// How.
+        outcome: Closing,
+    },
+}
+
+impl Phase {
+    /// Its name in metrics and messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Assessing => "assessing",
+            Self::Gathering { .. } => "gathering",
+            Self::Monitoring { .. } => "monitoring",
+            Self::Deciding => "deciding",
+            Self::Scheduled => "scheduled",
+            Self::RollingBack => "rolling back",
+            Self::Verifying { .. } => "verifying",
+            Self::Watching { .. } => "watching",
+            Self::Escalated { .. } => "escalated",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// How an incident ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "closing")]
+pub enum Closing {
+    /// The triggers cleared by themselves.
+    Recovered,
+    /// Rolled back, verified, and quiet since.
+    RolledBack,
+    /// A person closed it.
+    Dismissed {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recovered => f.write_str("recovered by itself"),
+            Self::RolledBack => f.write_str("rolled back and verified"),
+            Self::Dismissed { by, reason } => write!(f, "dismissed by {by}: {reason}"),
+        }
+    }
+}
+
+/// What was decided, with everything it stood on. The log, the notice, the API and the report show this one record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What to do.
+    pub verdict: Choice,
+    /// The row of the matrix that applied.
+    pub row: Row,
+    /// Its severity.
+    pub severity: Severity,
+    /// What is firing and with which numbers, and why this follows; sentences.
+    pub because: Vec<String>,
+    /// What every guard said; empty where none was asked.
+    pub guards: Vec<Verdict>,
+    /// What would be, or is, carried out.
+    pub plan: Option<Plan>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum Choice {
+    /// Carry out the plan now.
+    RollBackNow,
+    /// Wait a moment, to see whether others suffer too.
+    GatherUntil {
+        /// On the wall clock, for people.
+        until: UnixMs,
+    },
+    /// Watch, then decide again.
+    MonitorUntil {
+        /// On the wall clock, for people.
+        until: UnixMs,
+    },
+    /// Ask people.
+    Ask,
+    /// Only tell.
+    Tell,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RollBackNow => f.write_str("roll back now"),
+            Self::GatherUntil { until } => {
+                write!(f, "wait until {} to see whether others suffer too", until.clock())
+            }
+            Self::MonitorUntil { until } => write!(f, "monitor until {}", until.clock()),
+            Self::Ask => f.write_str("ask a person"),
+            Self::Tell => {
+                f.write_str("only tell: fix forward, or roll back with the next deployment")
+            }
+        }
+    }
+}
+
+/// One of an incident's two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// The rollback is under way.
+    Acted,
+    /// The rollback is verified.
+    Verified,
+}
+
+/// What is now true of an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "incident")]
+pub enum Fact {
+    /// A trigger fired for a service that had no incident.
+    Opened {
+        /// Its name, unique.
+        id: String,
+        /// By what the trigger says.
+        severity: Severity,
+        /// Which trigger.
+        trigger: String,
+        /// When the breach began, by its source's time.
+        onset: UnixMs,
+        /// The change that may have done it.
+        change: Option<Change>,
+    },
+    /// Another trigger fired.
+    Joined {
+        /// Which.
+        trigger: String,
+        /// By what it says alone.
+        severity: Severity,
+    },
+    /// It is worse than it was. Only a person lowers a severity.
+    Raised {
+        /// To this.
+        to: Severity,
+        /// Why.
+        because: String,
+    },
+    /// It was decided what to do.
+    Decided(Box<Decision>),
+    /// The plan offered to people is another one now.
+    Offered {
+        /// The plan.
+        plan: Box<Plan>,
+    },
+    /// It goes on.
+    Entered(Phase),
+    /// A plan is carried out.
+    Planned {
+        /// The run's name.
+        run: String,
+        /// What is carried out.
+        plan: Box<Plan>,
+        /// The person who wanted it; the daemon itself when absent.
+        by: Option<String>,
+    },
+    /// A person spoke.
+    Said {
+        /// Who.
+        by: String,
+        /// What.
+        said: Said,
+    },
+    /// A deadline passed.
+    Late(Clock),
+    /// A page that nobody acknowledged is due again.
+    Reminded,
+}
+
+/// One incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Its name, unique.
+    pub id: String,
+    /// How bad it is; only rises by itself.
+    pub severity: Severity,
+    /// Where it is.
+    pub phase: Phase,
+    /// When the breach began, by its source's time.
+    pub onset: UnixMs,
+    /// When the first trigger fired, on both clocks.
+    pub fired: Now,
+    /// The change that may have done it.
+    pub change: Option<Change>,
+    /// The triggers that take part, with their severity.
+    pub triggers: BTreeMap<String, Severity>,
+    /// The newest decision.
+    pub decision: Option<Decision>,
+    /// The plan offered to people.
+    pub offered: Option<Plan>,
+    /// The rollback, once there is one.
+    pub run: Option<Run>,
+    /// Who started the rollback; the daemon when absent.
+    pub started_by: Option<String>,
+    /// When the rollback was verified, on the steady clock.
+    pub verified_at: Option<UnixMs>,
+    /// When it closed.
+    pub closed_at: Option<Now>,
+    /// Which deadlines passed.
+    pub late: Vec<Clock>,
+    /// Whether people have seen it.
+    pub escalation: Escalation,
+    /// What happened, for people: wall-clock time and a sentence.
+    pub timeline: Vec<(UnixMs, String)>,
+}
+
+impl Incident {
+    /// A new incident from the fact that opened it.
+    pub fn opened(fact: &Fact, now: Now) -> Option<Self> {
+        let Fact::Opened { id, severity, trigger, onset, change } = fact else { return None };
+        Some(Self {
+            id: id.clone(),
+            severity: *severity,
+            phase: Phase::Assessing,
+            onset: *onset,
+            fired: now,
+            change: change.clone(),
+            triggers: BTreeMap::from([(trigger.clone(), *severity)]),
+            decision: None,
+            offered: None,
+            run: None,
+            started_by: None,
+            verified_at: None,
+            closed_at: None,
+            late: vec![],
+            escalation: Escalation::default(),
+            timeline: vec![],
+        })
+    }
+
+    /// Makes a fact so.
+    pub fn evolve(&mut self, fact: &Fact, now: Now) {
+        match fact {
+            Fact::Opened { .. } => {}
+            Fact::Joined { trigger, severity } => {
+                self.triggers.insert(trigger.clone(), *severity);
+            }
+            Fact::Raised { to, .. } => {
+                self.severity = *to;
+                if self.is_before_action() {
+                    self.phase = Phase::Assessing;
+                }
+            }
+            Fact::Decided(decision) => {
+                self.offered = decision.plan.clone();
+                self.decision = Some((**decision).clone());
+            }
+            Fact::Offered { plan } => self.offered = Some((**plan).clone()),
+            Fact::Entered(phase) => {
+                if matches!(phase, Phase::Watching { .. }) {
+                    self.verified_at = Some(now.steady);
+                }
+                if matches!(phase, Phase::Closed { .. }) {
+                    self.closed_at = Some(now);
+                }
+                self.phase = phase.clone();
+            }
+            Fact::Planned { run, plan, by } => {
+                self.phase = Phase::RollingBack;
+                self.run = Some(Run::new(run.clone(), (**plan).clone()));
+                self.started_by.clone_from(by);
+            }
+            Fact::Said { by, said } => {
+                if !matches!(said, Said::Hold { .. } | Said::Unhold | Said::Lift { .. }) {
+                    self.escalation.acknowledged(by);
+                }
+            }
+            Fact::Late(clock) => self.late.push(*clock),
+            Fact::Reminded => {}
+        }
+    }
+
+    /// Makes a fact of its run so.
+    pub fn evolve_run(&mut self, fact: &run::Fact, now: Now) {
+        if let Some(run) = &mut self.run {
+            run.evolve(fact, now.steady);
+        }
+    }
+
+    /// Writes down a sentence of what happened.
+    pub fn note(&mut self, at: UnixMs, line: String) {
+        if self.timeline.len() < TIMELINE_MAX {
+            self.timeline.push((at, line));
+        }
+    }
+
+    /// Whether no plan was begun yet and none is to be verified.
+    pub fn is_before_action(&self) -> bool {
+        match self.phase {
+            Phase::Assessing
+            | Phase::Gathering { .. }
+            | Phase::Monitoring { .. }
+            | Phase::Deciding
+            | Phase::Scheduled => true,
+            Phase::RollingBack
+            | Phase::Verifying { .. }
+            | Phase::Watching { .. }
+            | Phase::Escalated { .. }
+            | Phase::Closed { .. } => false,
+        }
+    }
+
+    /// By when the action must have started, on the steady clock.
+    pub fn act_by(&self, policy: &ServicePolicy) -> Option<UnixMs> {
+        policy.matrix.row(self.severity).act_within.map(|within| self.fired.steady + within)
+    }
+
+    /// By when the rollback must be verified, on the steady clock.
+    pub fn verify_by(&self, policy: &ServicePolicy) -> UnixMs {
+        self.fired.steady + policy.matrix.row(self.severity).verify_within
+    }
+
+    /// When a verification that does not succeed is given up: one more hold than it needs.
+    pub fn verification_ends(&self, since: UnixMs, policy: &ServicePolicy) -> UnixMs {
+        (since + policy.verification.hold * 2).max(self.verify_by(policy))
+    }
+
+    /// When to look again even if nothing happens, and what for.
+    pub fn next_deadline(&self, policy: &ServicePolicy) -> Option<(UnixMs, &'static str)> {
+        let repeat = self.escalation.due(policy.people.repeat_page_every);
+        let mut due: Vec<(UnixMs, &'static str)> =
+            repeat.into_iter().map(|at| (at, "nobody acknowledged the page")).collect();
+        let act = || {
+            self.act_by(policy)
+                .filter(|_| !self.late.contains(&Clock::Acted))
+                .map(|at| (at, "the action's deadline"))
+        };
+        match &self.phase {
+            Phase::Gathering { until } => due.push((*until, "enough time for company")),
+            Phase::Monitoring { until } => {
+                due.push((*until, "the monitoring period ends"));
+                due.extend(act());
+            }
+            Phase::Deciding => due.extend(act()),
+            Phase::Verifying { since, .. } => {
+                due.push((*since + policy.verification.hold, "the verification's hold ends"));
+                due.push((self.verification_ends(*since, policy), "the verification is given up"));
+                if !self.late.contains(&Clock::Verified) {
+                    due.push((self.verify_by(policy), "the verification's deadline"));
+                }
+            }
+            Phase::RollingBack if !self.late.contains(&Clock::Verified) => {
+                due.push((self.verify_by(policy), "the verification's deadline"));
+            }
+            Phase::Watching { until } => due.push((*until, "the watch after the rollback ends")),
+            Phase::Assessing
+            | Phase::Scheduled
+            | Phase::RollingBack
+            | Phase::Escalated { .. }
+            | Phase::Closed { .. } => {}
+        }
+        due.into_iter().min()
+    }
+
+    /// How long it has been open, or was.
+    pub fn age(&self, now: Now) -> Span {
+        self.closed_at.unwrap_or(now).steady.since(self.fired.steady)
+    }
+}

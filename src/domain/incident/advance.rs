@@ -1,0 +1,344 @@
+//! What becomes true of an incident by itself, given what is known and what time it is.
+//!
+//! Asked after every event and at every deadline, until it has nothing more to say. Each fact it returns changes
+//! what the next asking sees, so that it comes to rest.
+
+use super::{
+    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase,
+    judge::{self, Judgement},
+};
+use crate::domain::{
+    change::Component,
+    fact::Fact,
+    ledger,
+    policy::Response,
+    run,
+    severity::Severity,
+    situation::{Holds, Situation},
+    verification,
+};
+
+/// The next facts of this service's incident; empty when there is nothing to do until something happens.
+pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
+    let Some(incident) = &s.state.incident else { return open(s) };
+    let joined = joined(s, incident);
+    if !joined.is_empty() {
+        return joined;
+    }
+    let next = match &incident.phase {
+        Phase::Assessing => assess(s, incident),
+        Phase::Gathering { until } if s.now.steady >= *until => decide_to_act(s, incident),
+        Phase::Monitoring { until } => monitor(s, incident, s.now.steady >= *until),
+        Phase::Deciding => deciding(s, incident),
+        Phase::RollingBack => rolling_back(s, incident),
+        Phase::Verifying { .. } => verifying(s, incident),
+        Phase::Watching { until } => watching(s, s.now.steady >= *until),
+        Phase::Scheduled => closed_if_clear(s, incident),
+        Phase::Escalated { .. } if incident.run.is_none() => closed_if_clear(s, incident),
+        Phase::Gathering { .. } | Phase::Escalated { .. } | Phase::Closed { .. } => vec![],
+    };
+    if next.is_empty() { late_or_reminded(s, incident) } else { next }
+}
+
+fn open(s: &Situation<'_>) -> Vec<Fact> {
+    let Some((name, firing)) = s.state.firing.iter().min_by_key(|(_, f)| (f.severity, f.onset))
+    else {
+        return vec![];
+    };
+    let opened = Incidental::Opened {
+        id: s.new_incident_id(),
+        severity: firing.severity,
+        trigger: name.clone(),
+        onset: firing.onset,
+        change: s.state.change_behind(firing.onset, s.policy.guards.max_change_age).cloned(),
+    };
+    vec![Fact::Incident(opened)]
+}
+
+fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let mut facts = vec![];
+    let mut worst = incident.severity;
+    for (name, firing) in &s.state.firing {
+        if incident.triggers.get(name) != Some(&firing.severity) {
+            facts.push(Fact::Incident(Incidental::Joined {
+                trigger: name.clone(),
+                severity: firing.severity,
+            }));
+        }
+        if firing.severity.is_worse_than(worst) {
+            worst = firing.severity;
+            facts.push(Fact::Incident(Incidental::Raised {
+                to: worst,
+                because: format!("{name}: {}", firing.says),
+            }));
+        }
+    }
+    facts
+}
+
+fn assess(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let row = s.policy.matrix.row(incident.severity);
+    match row.response {
+        Response::RollBack if s.fleet.services > 1 && s.policy.guards.company_wait.ms() > 0 => {
+            let wait = s.policy.guards.company_wait;
+            decide(
+                s,
+                incident,
+                Choice::GatherUntil { until: s.now.wall + wait },
+                Phase::Gathering { until: s.now.steady + wait },
+                vec![],
+            )
+        }
+        Response::RollBack => decide_to_act(s, incident),
+        Response::MonitorThenRollBack => {
+            let until = (incident.fired.steady + row.monitor).max(s.now.steady);
+            let left = until.since(s.now.steady);
+            decide(
+                s,
+                incident,
+                Choice::MonitorUntil { until: s.now.wall + left },
+                Phase::Monitoring { until },
+                vec![],
+            )
+        }
+        Response::Ask => ask(s, incident, judge::judge(s, incident), vec![]),
+        Response::Tell => decide(s, incident, Choice::Tell, Phase::Scheduled, vec![]),
+    }
+}
+
+/// A decision that begins no action, and the phase it leads to.
+fn decide(
+    s: &Situation<'_>,
+    incident: &Incident,
+    verdict: Choice,
+    phase: Phase,
+    mut because: Vec<String>,
+) -> Vec<Fact> {
+    let judged = judge::judge(s, incident);
+    because.splice(0..0, s.what_fires(incident));
+    vec![
+        Fact::Incident(Incidental::Decided(Box::new(Decision {
+            verdict,
+            row: *s.policy.matrix.row(incident.severity),
+            severity: incident.severity,
+            because,
+            guards: judged.guards,
+            plan: judged.plan.ok(),
+        }))),
+        Fact::Incident(Incidental::Entered(phase)),
+    ]
+}
+
+fn ask(
+    s: &Situation<'_>,
+    incident: &Incident,
+    judged: Judgement,
+    mut because: Vec<String>,
+) -> Vec<Fact> {
+    because.splice(0..0, s.what_fires(incident));
+    if let Err(why) = &judged.plan {
+        because.push(format!("no plan can be offered: {why}"));
+    }
+    vec![
+        Fact::Incident(Incidental::Decided(Box::new(Decision {
+            verdict: Choice::Ask,
+            row: *s.policy.matrix.row(incident.severity),
+            severity: incident.severity,
+            because,
+            guards: judged.guards,
+            plan: judged.plan.ok(),
+        }))),
+        Fact::Incident(Incidental::Entered(Phase::Deciding)),
+    ]
+}
+
+/// Rolls back if no guard objects and there is a plan; asks people otherwise.
+fn decide_to_act(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let judged = judge::judge(s, incident);
+    let refused = judged.refused();
+    let (true, Ok(plan)) = (refused.is_empty(), &judged.plan) else {
+        let because = refused.iter().map(|why| format!("not by itself: {why}")).collect();
+        return ask(s, incident, judged, because);
+    };
+    let plan = plan.clone();
+    let decision = Decision {
+        verdict: Choice::RollBackNow,
+        row: *s.policy.matrix.row(incident.severity),
+        severity: incident.severity,
+        because: s.what_fires(incident),
+        guards: judged.guards,
+        plan: Some(plan.clone()),
+    };
+    let mut facts = vec![Fact::Incident(Incidental::Decided(Box::new(decision)))];
+    facts.extend(begin(s, incident, plan, None));
+    facts
+}
+
+/// The facts with which a rollback begins: the run, and the quarantine of what is rolled away from.
+pub fn begin(
+    s: &Situation<'_>,
+    incident: &Incident,
+    plan: crate::domain::plan::Plan,
+    by: Option<String>,
+) -> Vec<Fact> {
+    let quarantines = plan.targets.iter().map(|target| {
+        Fact::Ledger(ledger::Fact::Quarantined {
+            component: target.component,
+            revision: target.from.clone(),
+            incident: incident.id.clone(),
+        })
+    });
+    let mut facts: Vec<Fact> = quarantines.collect();
+    let run = format!("{}-r{}", incident.id, s.state.rollbacks.len() + 1);
+    facts.push(Fact::Incident(Incidental::Planned { run, plan: Box::new(plan), by }));
+    facts
+}
+
+fn monitor(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
+    if let Some(by_hand) = rolled_back_by_hand(s, incident) {
+        return by_hand;
+    }
+    let clear = closed_if_clear(s, incident);
+    if !clear.is_empty() || !over {
+        return clear;
+    }
+    let past_deadline = incident.act_by(s.policy).is_some_and(|at| s.now.steady >= at);
+    match s.still_holds(incident) {
+        Holds::Yes => decide_to_act(s, incident),
+        Holds::Recovering if !past_deadline => vec![],
+        Holds::Recovering => ask(
+            s,
+            incident,
+            judge::judge(s, incident),
+            vec!["not by itself: it has been recovering since before the deadline".into()],
+        ),
+        Holds::Unknown(why) => ask(
+            s,
+            incident,
+            judge::judge(s, incident),
+            vec![format!("not by itself: the monitoring period ended without data: {why}")],
+        ),
+    }
+}
+
+fn deciding(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    if let Some(by_hand) = rolled_back_by_hand(s, incident) {
+        return by_hand;
+    }
+    let clear = closed_if_clear(s, incident);
+    if !clear.is_empty() {
+        return clear;
+    }
+    let judged = judge::judge(s, incident);
+    if may_still_act(s, incident) && judged.refused().is_empty() && judged.plan.is_ok() {
+        return decide_to_act(s, incident);
+    }
+    match judged.plan {
+        Ok(plan) if incident.offered.as_ref().map(|p| p.hash()) != Some(plan.hash()) => {
+            vec![Fact::Incident(Incidental::Offered { plan: Box::new(plan) })]
+        }
+        Ok(_) | Err(_) => vec![],
+    }
+}
+
+/// Whether the daemon may still act by itself while people are asked: the matrix wants a rollback, every guard that
+/// refused is one that can pass later, the deadline for acting is not over, and the breach is still there.
+fn may_still_act(s: &Situation<'_>, incident: &Incident) -> bool {
+    let wanted = match s.policy.matrix.row(incident.severity).response {
+        Response::RollBack | Response::MonitorThenRollBack => true,
+        Response::Ask | Response::Tell => false,
+    };
+    let refused = incident.decision.as_ref().is_some_and(|decision| {
+        let mut refusals = decision.guards.iter().filter(|v| v.refusal().is_some()).peekable();
+        refusals.peek().is_some() && refusals.all(|v| v.guard.may_pass_later())
+    });
+    let in_time = incident.act_by(s.policy).is_none_or(|at| s.now.steady < at);
+    wanted && refused && in_time && matches!(s.still_holds(incident), Holds::Yes)
+}
+
+/// A person or a pipeline restored an earlier known-good revision while the daemon was still deciding.
+fn rolled_back_by_hand(s: &Situation<'_>, incident: &Incident) -> Option<Vec<Fact>> {
+    let last = s.state.changes.last()?;
+    let by_hand = last.is_rollback
+        && last.component == Component::Application
+        && last.started_at >= incident.fired.wall;
+    by_hand.then(|| {
+        let phase = Phase::Verifying { since: s.now.steady, since_wall: s.now.wall };
+        vec![Fact::Incident(Incidental::Entered(phase))]
+    })
+}
+
+fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let clear = incident.triggers.keys().all(|name| !s.state.firing.contains_key(name));
+    if clear { close(Closing::Recovered) } else { vec![] }
+}
+
+fn close(outcome: Closing) -> Vec<Fact> {
+    vec![Fact::Incident(Incidental::Entered(Phase::Closed { outcome }))]
+}
+
+fn escalate(why: String) -> Vec<Fact> {
+    vec![Fact::Incident(Incidental::Entered(Phase::Escalated { why }))]
+}
+
+fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let Some(run) = &incident.run else { return escalate("the rollback lost its plan".into()) };
+    match &run.phase {
+        run::Phase::Halted { why } => {
+            escalate(format!("the rollback halted: {why}. {}", run.account()))
+        }
+        run::Phase::Finished { at } => {
+            let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
+            vec![Fact::Incident(Incidental::Entered(phase))]
+        }
+        // The kill switch stops everything before the next step; the step after that waits for it to be lifted.
+        run::Phase::Ready if s.fleet.kill_switch.is_some() => vec![],
+        run::Phase::Ready | run::Phase::Begun { .. } => {
+            run.advance(s.epoch).map(Fact::Run).into_iter().collect()
+        }
+    }
+}
+
+fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let Phase::Verifying { since, .. } = incident.phase else { return vec![] };
+    let found = verification::verify(s, incident);
+    if found.holds_since.is_some_and(|at| s.now.steady.since(at) >= s.policy.verification.hold) {
+        let until = s.now.steady + s.policy.watch_after;
+        return vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
+    }
+    if s.now.steady >= incident.verification_ends(since, s.policy) {
+        return escalate(format!("the rollback could not be verified: {}", found.open_points()));
+    }
+    vec![]
+}
+
+fn watching(s: &Situation<'_>, over: bool) -> Vec<Fact> {
+    let relapse = s.state.firing.iter().find(|(_, f)| f.severity != Severity::P3);
+    match relapse {
+        Some((name, firing)) => {
+            escalate(format!("after the rollback {name} fires again: {}", firing.says))
+        }
+        None if over => close(Closing::RolledBack),
+        None => vec![],
+    }
+}
+
+fn late_or_reminded(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let waits = matches!(
+        incident.phase,
+        Phase::Gathering { .. } | Phase::Monitoring { .. } | Phase::Deciding
+    );
+    let acts = matches!(incident.phase, Phase::RollingBack | Phase::Verifying { .. });
+    let passed = |clock: Clock, at| !incident.late.contains(&clock) && s.now.steady >= at;
+    if waits && incident.act_by(s.policy).is_some_and(|at| passed(Clock::Acted, at)) {
+        return vec![Fact::Incident(Incidental::Late(Clock::Acted))];
+    }
+    if acts && passed(Clock::Verified, incident.verify_by(s.policy)) {
+        return vec![Fact::Incident(Incidental::Late(Clock::Verified))];
+    }
+    let repeat = incident.escalation.due(s.policy.people.repeat_page_every);
+    if repeat.is_some_and(|at| s.now.steady >= at) {
+        return vec![Fact::Incident(Incidental::Reminded)];
+    }
+    vec![]
+}

@@ -1,0 +1,358 @@
+//! What every guard says about acting by itself now, and the plan that would run.
+
+use super::{Incident, Phase};
+use crate::domain::{
+    change::{Change, Component, Migrations},
+    firing::{Basis, Firing},
+    guard::{self, Guard, Verdict},
+    plan::Plan,
+    policy::LooksAt,
+    service::Mode,
+    situation::Situation,
+    watch::{Before, excluded},
+};
+
+/// All verdicts and the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// In the order of [`Guard::ALL`].
+    pub guards: Vec<Verdict>,
+    /// The plan, or why there is none.
+    pub plan: Result<Plan, String>,
+}
+
+impl Judgement {
+    /// The reasons of every guard that refuses.
+    pub fn refused(&self) -> Vec<String> {
+        let refuses = |v: &Verdict| v.refusal().map(|why| format!("{}: {why}", v.guard));
+        self.guards.iter().filter_map(refuses).collect()
+    }
+}
+
+/// Asks every guard, and makes the plan.
+pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
+    let lead = s.leading(incident);
+    // The change that counts is the one known now: a post can come after the breach, and so can a fix.
+    let change = s.state.change_behind(incident.onset, s.policy.guards.max_change_age);
+    let plan = plan(s, None);
+    let guards = Guard::ALL
+        .into_iter()
+        .map(|guard| match guard {
+            Guard::Mode => mode(s, lead),
+            Guard::NoChange => no_change(s, incident, change),
+            Guard::AlreadyBurning => already_burning(s, lead, change),
+            Guard::Noisy => noisy(s, lead, change),
+            Guard::ThinEvidence => thin_evidence(s, lead),
+            Guard::OldRevisionEquallyBad => Verdict::not_applicable(
+                guard,
+                "the signals do not tell the old revision from the new",
+            ),
+            Guard::OneWitness => one_witness(s, incident, lead),
+            Guard::NowhereSafe => nowhere_safe(s, &plan),
+            Guard::SchemaMoved => schema_moved(s, change),
+            Guard::Storm => storm(s),
+            Guard::Loop => loop_guard(s, change),
+            Guard::Locked => locked(s, &plan),
+            Guard::Blind => blind(s, lead),
+            Guard::Hold => hold(s),
+        })
+        .collect();
+    Judgement { guards, plan }
+}
+
+/// The plan of a rollback: to a version that a person names, or to the last known good.
+pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
+    let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
+    let inventory = s.watch.inventory.as_ref().ok_or("its platform was not looked at yet")?;
+    let serving = inventory
+        .linked
+        .clone()
+        .ok_or_else(|| format!("nobody can tell what serves: {}", inventory.faults.join("; ")))?;
+    let target = match to {
+        Some(version) => inventory
+            .find(version)
+            .map(|a| a.revision.clone())
+            .ok_or_else(|| format!("version {version} is not there any more"))?,
+        None => {
+            s.state.ledger.target(Component::Application).map_err(|why| why.to_string())?.clone()
+        }
+    };
+    if target.agrees_with(&serving) {
+        return Err(format!("{target} is what serves already"));
+    }
+    if inventory.find(&target.version).is_none() {
+        return Err(format!("{target}, the last known good, is not there any more"));
+    }
+    let quarantined = s
+        .state
+        .ledger
+        .entry(Component::Application, &target)
+        .is_some_and(|e| e.quarantine.is_some());
+    if quarantined {
+        return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
+    }
+    Ok(runbook.plan(&s.state.id, &serving, &target, s.now.wall))
+}
+
+fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
+    let guard = Guard::Mode;
+    match s.policy.mode {
+        Mode::Observe => Verdict::refuse(guard, "mode is observe: decide and tell, never touch"),
+        Mode::Approve => Verdict::refuse(guard, "mode is approve: a person says yes"),
+        Mode::Auto => match lead {
+            Some(Firing { basis: Basis::Posted { .. }, trigger, .. })
+                if !s.policy.acts_on_evidence.contains(trigger) =>
+            {
+                Verdict::refuse(guard, format!("this service did not opt in to act on {trigger}"))
+            }
+            Some(Firing { basis: Basis::Alert { trigger: None, .. }, .. }) => Verdict::refuse(
+                guard,
+                "an alert without the label rollbackd_trigger pages, and is not a reason to act",
+            ),
+            Some(Firing { may_act: false, .. }) => {
+                Verdict::refuse(guard, "this trigger only pages")
+            }
+            Some(_) | None => Verdict::pass(guard, "mode is auto"),
+        },
+    }
+}
+
+fn no_change(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Verdict {
+    let guard = Guard::NoChange;
+    match change {
+        Some(change) if change.is_rollback => Verdict::refuse(
+            guard,
+            format!("the last change, to {}, was itself a rollback", change.to),
+        ),
+        Some(change) => {
+            let after = incident.onset.since(change.started_at);
+            Verdict::pass(guard, format!("it began {after} after the change to {}", change.to))
+        }
+        None => match s.state.changes.last() {
+            None => Verdict::refuse(guard, "no change of this service is known"),
+            Some(last) if incident.onset < last.started_at => Verdict::refuse(
+                guard,
+                format!(
+                    "it began {} before the last change, to {}",
+                    last.started_at.since(incident.onset),
+                    last.to
+                ),
+            ),
+            Some(last) => Verdict::refuse(
+                guard,
+                format!(
+                    "it began {} after the last change, to {}: too late to be its doing",
+                    incident.onset.since(last.settled_at()),
+                    last.to
+                ),
+            ),
+        },
+    }
+}
+
+fn already_burning(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> Verdict {
+    let guard = Guard::AlreadyBurning;
+    let (Some(lead), Some(change)) = (lead, change) else {
+        return Verdict::not_applicable(guard, "there is no change to compare with");
+    };
+    if let Basis::Posted { .. } = lead.basis {
+        return Verdict::not_applicable(guard, "posted evidence has no history");
+    }
+    match s.watch.before(&lead.trigger, change.started_at, s.policy.guards.burning_window) {
+        Before::Healthy { note } => Verdict::pass(guard, note),
+        Before::Breached { note } => {
+            Verdict::refuse(guard, format!("the breach predates the change: {note}"))
+        }
+        Before::NoData { why } => {
+            Verdict::refuse(guard, format!("nothing is known from before the change: {why}"))
+        }
+    }
+}
+
+fn noisy(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> Verdict {
+    let guard = Guard::Noisy;
+    let (Some(lead), Some(change)) = (lead, change) else {
+        return Verdict::not_applicable(guard, "there is no change to compare with");
+    };
+    if let Basis::Posted { .. } = lead.basis {
+        return Verdict::not_applicable(guard, "posted evidence has no history");
+    }
+    let window = s.policy.guards.noisy_window;
+    let calm = excluded(s.state);
+    match s.watch.fired_before(&lead.trigger, change.started_at, window, &calm) {
+        0 => Verdict::pass(guard, format!("it did not fire in the {window} before the change")),
+        times => Verdict::refuse(
+            guard,
+            format!("it fired {times} times in the {window} before the change"),
+        ),
+    }
+}
+
+fn thin_evidence(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
+    let guard = Guard::ThinEvidence;
+    let counted =
+        lead.filter(|f| f.basis == Basis::Window).and_then(|f| s.watch.counts(&f.trigger));
+    let Some(counts) = counted else {
+        return Verdict::not_applicable(guard, "this trigger does not count requests");
+    };
+    let policy = &s.policy.guards;
+    let percent = counts.lower_bound * 100.0;
+    let note = format!(
+        "{} of {} requests since onset, lower bound {percent:.1}%",
+        counts.bad, counts.total
+    );
+    if counts.total >= policy.thin_requests || counts.lower_bound > policy.thin_lower_bound {
+        Verdict::pass(guard, note)
+    } else {
+        Verdict::refuse(guard, format!("{note}: fewer than {} requests", policy.thin_requests))
+    }
+}
+
+fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) -> Verdict {
+    let guard = Guard::OneWitness;
+    let by_probe =
+        |f: &Firing| f.basis == Basis::Window && s.looks_at(&f.trigger) == Some(LooksAt::Health);
+    let Some(lead) = lead.filter(|f| by_probe(f)) else {
+        return Verdict::not_applicable(guard, "the evidence is not a probe's");
+    };
+    let others = incident.triggers.keys().filter_map(|name| s.state.firing.get(name));
+    if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
+        return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
+    }
+    match s.watch.second_witness() {
+        Some(witness) => Verdict::pass(guard, witness),
+        None => Verdict::refuse(
+            guard,
+            format!("{} is seen by probes alone, which could be our own network", lead.trigger),
+        ),
+    }
+}
+
+fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
+    match plan {
+        Ok(plan) => Verdict::pass(Guard::NowhereSafe, format!("{}, known good", plan.summary())),
+        Err(why) => {
+            let offered = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let names: Vec<&str> = offered.take(5).map(|a| a.revision.version.as_str()).collect();
+            let hint = if names.is_empty() {
+                String::new()
+            } else {
+                format!("; the platform offers {} to a person's choice", names.join(", "))
+            };
+            Verdict::refuse(Guard::NowhereSafe, format!("{why}{hint}"))
+        }
+    }
+}
+
+fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
+    let guard = Guard::SchemaMoved;
+    let Some(change) = change else {
+        return Verdict::not_applicable(guard, "there is no change");
+    };
+    // Every change since the target last served counts: the rollback goes back across all of them.
+    let between = s.state.changes_since_target();
+    let moved =
+        between.iter().copied().chain([change]).find(|c| c.migrations == Migrations::Incompatible);
+    match (moved, change.migrations) {
+        (Some(moved), _) => Verdict::refuse(
+            guard,
+            format!(
+                "the change to {} carried a migration that the earlier application cannot run on",
+                moved.to
+            ),
+        ),
+        (None, Migrations::Compatible) => {
+            Verdict::pass(guard, "its migrations were said to be backward compatible")
+        }
+        (None, Migrations::None) => Verdict::pass(guard, "it carried no migration"),
+        (None, Migrations::Unknown | Migrations::Incompatible) => {
+            Verdict::pass(guard, "no migration is known, and no database is watched")
+        }
+    }
+}
+
+fn storm(s: &Situation<'_>) -> Verdict {
+    let (alarmed, services) = (s.fleet.alarmed, s.fleet.services);
+    let limit = s.fleet_policy;
+    let share = f64::from(alarmed) / f64::from(services.max(1));
+    let note =
+        format!("{alarmed} of {services} services firing or pending within {}", limit.storm_window);
+    let storm = if services <= limit.storm_services {
+        services > 1 && alarmed == services
+    } else {
+        alarmed > limit.storm_services && share > limit.storm_share
+    };
+    if storm {
+        Verdict::refuse(Guard::Storm, format!("{note}: a shared cause"))
+    } else {
+        Verdict::pass(Guard::Storm, note)
+    }
+}
+
+fn loop_guard(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
+    guard::loop_guard(
+        &s.state.rollbacks,
+        change.map(|c| c.id.as_str()),
+        (s.policy.guards.cooldown, s.policy.guards.service_budget_per_hour),
+        (s.fleet.rollbacks_in_the_hour, s.fleet_policy.budget_per_hour),
+        s.now.steady,
+    )
+}
+
+fn locked(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
+    let Ok(plan) = plan else {
+        return Verdict::not_applicable(Guard::Locked, "there is no plan");
+    };
+    let held = plan.resources.iter().find_map(|r| s.fleet.locked.get(r).map(|by| (r, by)));
+    match held {
+        Some((resource, by)) if *by != s.state.id => {
+            Verdict::refuse(Guard::Locked, format!("{resource} is held by the rollback of {by}"))
+        }
+        Some(_) | None => Verdict::pass(Guard::Locked, "no other plan holds its resources"),
+    }
+}
+
+fn blind(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
+    let guard = Guard::Blind;
+    let Some(lead) = lead else {
+        return Verdict::refuse(guard, "nothing is firing any more");
+    };
+    match &lead.basis {
+        Basis::Posted { .. } => Verdict::not_applicable(guard, "posted evidence does not age"),
+        Basis::Alert { .. } => match s.still_holds_firing(lead) {
+            crate::domain::situation::Holds::Yes => {
+                Verdict::pass(guard, "our own windows or Alertmanager confirm the alert")
+            }
+            crate::domain::situation::Holds::Recovering => {
+                Verdict::refuse(guard, "the alert is no longer active")
+            }
+            crate::domain::situation::Holds::Unknown(why) => Verdict::refuse(guard, why),
+        },
+        Basis::Window => match s.freshness(&lead.trigger) {
+            Ok(note) => Verdict::pass(guard, note),
+            Err(why) => Verdict::refuse(guard, why),
+        },
+    }
+}
+
+fn hold(s: &Situation<'_>) -> Verdict {
+    let guard = Guard::Hold;
+    if let Some(reason) = &s.fleet.kill_switch {
+        return Verdict::refuse(guard, format!("the HOLD file: {reason}"));
+    }
+    if let Some(hold) = &s.state.hold {
+        return Verdict::refuse(guard, format!("{} holds it: {}", hold.by, hold.reason));
+    }
+    if let Some(freeze) = &s.fleet.freeze {
+        return Verdict::refuse(guard, format!("a freeze: {freeze}"));
+    }
+    Verdict::pass(guard, "nobody holds it")
+}
+
+/// Whether the incident still waits for a decision; used by `explain`.
+pub fn is_undecided(incident: &Incident) -> bool {
+    matches!(
+        incident.phase,
+        Phase::Assessing | Phase::Gathering { .. } | Phase::Monitoring { .. } | Phase::Deciding
+    )
+}

@@ -1,0 +1,167 @@
+//! What a person says about a service, and what follows from it or why it does not.
+
+use super::{Closing, Fact as Incidental, Incident, Phase, advance::begin, judge};
+use crate::domain::{
+    event::Said,
+    fact::{self, Fact},
+    ledger,
+    plan::Plan,
+    severity::Severity,
+    situation::Situation,
+};
+
+/// What a person is told at once: what was done, or why not and what to do instead.
+pub type Reply = Result<String, String>;
+
+/// Facts that follow from what `by` said, and the answer.
+pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
+    let told = |incident: &Incident| {
+        let fact = Incidental::Said { by: by.to_owned(), said: said.clone() };
+        (incident.id.clone(), Fact::Incident(fact))
+    };
+    let open = s.state.incident.as_ref();
+    let result = match (said, open) {
+        (Said::Acknowledge, Some(incident)) => {
+            let (id, fact) = told(incident);
+            Ok((vec![fact], format!("{id} is yours; its pages stop")))
+        }
+        (Said::Acknowledge, None) if s.state.page.is_open() => Ok((
+            vec![Fact::Service(fact::Service::Acknowledged { by: by.to_owned() })],
+            format!("the page about {} is yours", s.state.id),
+        )),
+        (Said::Approve { plan }, Some(incident)) => approve(s, incident, by, plan)
+            .map(|facts| ([vec![told(incident).1], facts].concat(), format!("plan {plan} begins"))),
+        (Said::Reject { reason }, Some(incident)) => reject(incident, by, reason)
+            .map(|fact| (vec![told(incident).1, fact], format!("{} stays with you", incident.id))),
+        (Said::Dismiss { reason }, Some(incident)) => dismiss(incident, by, reason)
+            .map(|fact| (vec![told(incident).1, fact], format!("{} is dismissed", incident.id))),
+        (Said::RollBack { to, reason }, _) => roll_back(s, by, to.as_deref(), reason),
+        (Said::Hold { reason }, _) => Ok((
+            vec![Fact::Service(fact::Service::Held { by: by.to_owned(), reason: reason.clone() })],
+            format!("nothing is done by itself to {} until `rollbackd unhold`", s.state.id),
+        )),
+        (Said::Unhold, _) if s.state.hold.is_none() => Err(format!("{} is not held", s.state.id)),
+        (Said::Unhold, _) => Ok((
+            vec![Fact::Service(fact::Service::Unheld { by: by.to_owned() })],
+            format!("{} is no longer held", s.state.id),
+        )),
+        (Said::Lift { version }, _) => lift(s, by, version),
+        (
+            Said::Acknowledge | Said::Approve { .. } | Said::Reject { .. } | Said::Dismiss { .. },
+            None,
+        ) => Err(format!("{} has no open incident", s.state.id)),
+    };
+    match result {
+        Ok((facts, reply)) => (facts, Ok(reply)),
+        Err(why) => (vec![], Err(why)),
+    }
+}
+
+fn approve(
+    s: &Situation<'_>,
+    incident: &Incident,
+    by: &str,
+    hash: &str,
+) -> Result<Vec<Fact>, String> {
+    if !incident.is_before_action() && !is_escalated_without_run(incident) {
+        return Err(format!(
+            "{} is {}; there is nothing to approve",
+            incident.id,
+            incident.phase.name()
+        ));
+    }
+    let plan = judge::plan(s, None).map_err(|why| format!("there is no plan: {why}"))?;
+    if plan.hash() != hash {
+        return Err(format!(
+            "plan {hash} is not the plan that would run now; look at `rollbackd plan {}` and approve {}",
+            s.state.id,
+            plan.hash()
+        ));
+    }
+    may_begin(s, &plan)?;
+    Ok(begin(s, incident, plan, Some(by.to_owned())))
+}
+
+fn is_escalated_without_run(incident: &Incident) -> bool {
+    matches!(incident.phase, Phase::Escalated { .. }) && incident.run.is_none()
+}
+
+/// What forbids even a person to begin: the kill switch, and a resource that another plan holds.
+fn may_begin(s: &Situation<'_>, plan: &Plan) -> Result<(), String> {
+    if let Some(reason) = &s.fleet.kill_switch {
+        return Err(format!("the HOLD file forbids everything: {reason}"));
+    }
+    match plan.resources.iter().find_map(|r| s.fleet.locked.get(r).map(|holder| (r, holder))) {
+        Some((resource, holder)) => Err(format!("{resource} is held by the rollback of {holder}")),
+        None => Ok(()),
+    }
+}
+
+fn reject(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
+    if !incident.is_before_action() {
+        return Err(format!(
+            "{} is {}; there is nothing to reject",
+            incident.id,
+            incident.phase.name()
+        ));
+    }
+    let why = format!("{by} decided against a rollback: {reason}");
+    Ok(Fact::Incident(Incidental::Entered(Phase::Escalated { why })))
+}
+
+fn dismiss(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
+    if matches!(incident.phase, Phase::RollingBack) {
+        return Err(format!(
+            "{} is rolling back; put a HOLD file into the state directory to stop it before its next step",
+            incident.id
+        ));
+    }
+    let outcome = Closing::Dismissed { by: by.to_owned(), reason: reason.to_owned() };
+    Ok(Fact::Incident(Incidental::Entered(Phase::Closed { outcome })))
+}
+
+fn roll_back(
+    s: &Situation<'_>,
+    by: &str,
+    to: Option<&str>,
+    reason: &str,
+) -> Result<(Vec<Fact>, String), String> {
+    let plan = judge::plan(s, to)?;
+    may_begin(s, &plan)?;
+    let reply = format!("{}: plan {} begins", plan.summary(), plan.hash());
+    let said = Said::RollBack { to: to.map(str::to_owned), reason: reason.to_owned() };
+    let said = Fact::Incident(Incidental::Said { by: by.to_owned(), said });
+    let mut facts = vec![];
+    let incident = match &s.state.incident {
+        Some(open) if matches!(open.phase, Phase::RollingBack) => {
+            return Err(format!("{} is rolling back already", open.id));
+        }
+        Some(open) => open.clone(),
+        None => {
+            let opened = Incidental::Opened {
+                id: s.new_incident_id(),
+                severity: Severity::P1,
+                trigger: format!("{by} asked: {reason}"),
+                onset: s.now.wall,
+                change: s.state.changes.last().cloned(),
+            };
+            let incident = Incident::opened(&opened, s.now).ok_or("no incident could be opened")?;
+            facts.push(Fact::Incident(opened));
+            incident
+        }
+    };
+    facts.push(said);
+    facts.extend(begin(s, &incident, plan, Some(by.to_owned())));
+    Ok((facts, reply))
+}
+
+fn lift(s: &Situation<'_>, by: &str, version: &str) -> Result<(Vec<Fact>, String), String> {
+    let quarantined = s.state.ledger.shelves.iter().find_map(|(component, shelf)| {
+        let entry = |e: &&ledger::Entry| e.revision.version == version && e.quarantine.is_some();
+        shelf.entries.iter().find(entry).map(|_| *component)
+    });
+    let component =
+        quarantined.ok_or_else(|| format!("{version} of {} is not quarantined", s.state.id))?;
+    let fact = ledger::Fact::Lifted { component, version: version.to_owned(), by: by.to_owned() };
+    Ok((vec![Fact::Ledger(fact)], format!("{version} may serve {} again", s.state.id)))
+}

@@ -1,0 +1,294 @@
+//! Which revisions a service is known to run well on, and which were rolled away from.
+//!
+//! A revision earns *known good* by serving for the bake time with healthy evidence; what a platform's history
+//! offers before that is for people. A revision rolled away from stays quarantined until a person lifts it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::change::{Component, Revision};
+use crate::units::UnixMs;
+
+/// At most this many revisions are remembered for a component; the oldest that are neither serving, known good
+/// nor quarantined go first.
+pub const REVISIONS_MAX: usize = 50;
+
+/// What is known of one revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which.
+    pub revision: Revision,
+    /// When it last began to serve.
+    pub serving_since: UnixMs,
+    /// When it had served healthily for the bake time, last.
+    pub known_good_at: Option<UnixMs>,
+    /// Why it must not be gone back to.
+    pub quarantine: Option<Quarantine>,
+}
+
+/// Why and since when a revision is not to be gone back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// When it was rolled away from.
+    pub at: UnixMs,
+    /// The incident.
+    pub incident: String,
+}
+
+/// What is now true of a component's revisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ledger")]
+pub enum Fact {
+    /// Another revision serves.
+    Serving {
+        /// Which part.
+        component: Component,
+        /// What serves.
+        revision: Revision,
+        /// Since when, by the platform's own time.
+        since: UnixMs,
+    },
+    /// A revision earned it.
+    KnownGood {
+        /// Which part.
+        component: Component,
+        /// Which revision.
+        revision: Revision,
+    },
+    /// A revision is being rolled away from.
+    Quarantined {
+        /// Which part.
+        component: Component,
+        /// Which revision.
+        revision: Revision,
+        /// By which incident.
+        incident: String,
+    },
+    /// A person says that it may serve again.
+    Lifted {
+        /// Which part.
+        component: Component,
+        /// Which version.
+        version: String,
+        /// Who.
+        by: String,
+    },
+}
+
+/// All revisions of one component.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shelf {
+    /// What serves, as last seen.
+    pub serving: Option<Revision>,
+    /// Oldest service first.
+    pub entries: Vec<Entry>,
+}
+
+/// All components of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// By component.
+    pub shelves: BTreeMap<Component, Shelf>,
+}
+
+/// Why there is nowhere to go back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoTarget {
+    /// Nothing was ever seen to serve.
+    NothingServes,
+    /// No earlier revision has served for the bake time.
+    NoneKnownGood,
+    /// The earlier ones that have are quarantined.
+    AllQuarantined,
+}
+
+impl std::fmt::Display for NoTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NothingServes => "no revision was ever seen to serve",
+            Self::NoneKnownGood => "no earlier revision has served healthily for the bake time",
+            Self::AllQuarantined => "every earlier known-good revision was itself rolled away from",
+        })
+    }
+}
+
+impl Ledger {
+    /// What serves, as last seen.
+    pub fn serving(&self, component: Component) -> Option<&Revision> {
+        self.shelves.get(&component)?.serving.as_ref()
+    }
+
+    /// What is known of a revision.
+    pub fn entry(&self, component: Component, revision: &Revision) -> Option<&Entry> {
+        let shelf = self.shelves.get(&component)?;
+        shelf.entries.iter().find(|e| e.revision.agrees_with(revision))
+    }
+
+    /// The last known-good revision other than what serves: the one to go back to.
+    ///
+    /// Where several changes fell into one bake time none of the revisions between is known good, so this
+    /// goes back across all of them.
+    pub fn target(&self, component: Component) -> Result<&Revision, NoTarget> {
+        let shelf = self.shelves.get(&component).ok_or(NoTarget::NothingServes)?;
+        let serving = shelf.serving.as_ref().ok_or(NoTarget::NothingServes)?;
+        let good = |e: &&Entry| e.known_good_at.is_some() && !e.revision.agrees_with(serving);
+        let earlier: Vec<&Entry> = shelf.entries.iter().filter(good).collect();
+        if earlier.is_empty() {
+            return Err(NoTarget::NoneKnownGood);
+        }
+        let free = earlier.into_iter().filter(|e| e.quarantine.is_none());
+        free.max_by_key(|e| e.serving_since).map(|e| &e.revision).ok_or(NoTarget::AllQuarantined)
+    }
+
+    /// Makes a fact so.
+    pub fn evolve(&mut self, fact: &Fact, at: UnixMs) {
+        match fact {
+            Fact::Serving { component, revision, since } => {
+                let shelf = self.shelves.entry(*component).or_default();
+                shelf.serving = Some(revision.clone());
+                match shelf.find(revision) {
+                    Some(entry) => {
+                        entry.revision.digest =
+                            revision.digest.clone().or(entry.revision.digest.take());
+                        entry.serving_since = *since;
+                    }
+                    None => shelf.entries.push(Entry {
+                        revision: revision.clone(),
+                        serving_since: *since,
+                        known_good_at: None,
+                        quarantine: None,
+                    }),
+                }
+                shelf.forget();
+            }
+            Fact::KnownGood { component, revision } => {
+                if let Some(entry) = self.find(*component, revision) {
+                    entry.known_good_at = Some(at);
+                }
+            }
+            Fact::Quarantined { component, revision, incident } => {
+                if let Some(entry) = self.find(*component, revision) {
+                    entry.quarantine = Some(Quarantine { at, incident: incident.clone() });
+                    // Whatever it earned before, it has just hurt.
+                    entry.known_good_at = None;
+                }
+            }
+            Fact::Lifted { component, version, .. } => {
+                if let Some(entry) = self.find(*component, &Revision::named(version)) {
+                    entry.quarantine = None;
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, component: Component, revision: &Revision) -> Option<&mut Entry> {
+        self.shelves.get_mut(&component)?.find(revision)
+    }
+}
+
+impl Shelf {
+    fn find(&mut self, revision: &Revision) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|e| e.revision.agrees_with(revision))
+    }
+
+    fn forget(&mut self) {
+        while self.entries.len() > REVISIONS_MAX {
+            let serving = self.serving.clone();
+            let plain = self.entries.iter().position(|e| {
+                e.known_good_at.is_none()
+                    && e.quarantine.is_none()
+                    && serving.as_ref() != Some(&e.revision)
+            });
+            self.entries.remove(plain.unwrap_or(0));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serving(version: &str, since: i64) -> Fact {
+        Fact::Serving {
+            component: Component::Application,
+            revision: Revision::named(version),
+            since: UnixMs(since),
+        }
+    }
+
+    fn good(version: &str) -> Fact {
+        Fact::KnownGood { component: Component::Application, revision: Revision::named(version) }
+    }
+
+    fn quarantined(version: &str) -> Fact {
+        Fact::Quarantined {
+            component: Component::Application,
+            revision: Revision::named(version),
+            incident: "i1".into(),
+        }
+    }
+
+    fn ledger(facts: &[Fact]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for (index, fact) in facts.iter().enumerate() {
+            ledger.evolve(fact, UnixMs(i64::try_from(index).unwrap()));
+        }
+        ledger
+    }
+
+    #[test]
+    fn two_changes_in_one_bake_time_go_back_across_both() {
+        let ledger = ledger(&[serving("v1", 1), good("v1"), serving("v2", 2), serving("v3", 3)]);
+        assert_eq!(ledger.target(Component::Application), Ok(&Revision::named("v1")));
+    }
+
+    #[test]
+    fn undo_never_toggles_back_to_a_quarantined_revision() {
+        let ledger = ledger(&[
+            serving("v1", 1),
+            good("v1"),
+            serving("v2", 2),
+            good("v2"),
+            quarantined("v2"),
+            serving("v1", 3),
+        ]);
+        assert_eq!(ledger.target(Component::Application), Err(NoTarget::NoneKnownGood));
+    }
+
+    #[test]
+    fn nothing_known_good_is_nowhere_to_go() {
+        let ledger = ledger(&[serving("v1", 1), serving("v2", 2)]);
+        assert_eq!(ledger.target(Component::Application), Err(NoTarget::NoneKnownGood));
+        assert_eq!(ledger.target(Component::Database), Err(NoTarget::NothingServes));
+    }
+
+    #[test]
+    fn the_same_version_with_other_content_is_another_revision() {
+        let with = |digest: &str| Revision { version: "v1".into(), digest: Some(digest.into()) };
+        let mut ledger = Ledger::default();
+        for (revision, since) in [(with("sha256:a"), 1), (with("sha256:b"), 2)] {
+            ledger.evolve(
+                &Fact::Serving {
+                    component: Component::Application,
+                    revision,
+                    since: UnixMs(since),
+                },
+                UnixMs(since),
+            );
+        }
+        assert_eq!(ledger.shelves[&Component::Application].entries.len(), 2);
+    }
+
+    #[test]
+    fn the_ledger_is_bounded_and_keeps_what_matters() {
+        let mut facts = vec![serving("good", 0), good("good")];
+        for n in 0..200 {
+            facts.push(serving(&format!("v{n}"), n + 1));
+        }
+        let ledger = ledger(&facts);
+        assert_eq!(ledger.shelves[&Component::Application].entries.len(), REVISIONS_MAX);
+        assert_eq!(ledger.target(Component::Application), Ok(&Revision::named("good")));
+    }
+}

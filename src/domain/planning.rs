@@ -1,0 +1,111 @@
+//! From what the operator configured to a plan in which every choice is made.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    change::{Component, Revision},
+    plan::{Action, CommandLine, Plan, Step, Target},
+    runbook::ReleaseRunbook,
+    service::ServiceId,
+};
+use crate::units::{Span, UnixMs};
+
+/// The runbook's estimates of an application rollback: up to 5 minutes, and what it takes to verify it.
+const APPLICATION_ROLLBACK: Span = Span::minutes(5);
+
+/// How one service is rolled back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runbook {
+    /// How its application is.
+    pub application: ReleaseRunbook,
+    /// Scripts that run before the application is switched, in order.
+    pub before: Vec<ScriptStep>,
+    /// Scripts that run after it serves, in order.
+    pub after: Vec<ScriptStep>,
+    /// Smoke tests: each must exit 0 after the rollback.
+    pub checks: Vec<Smoke>,
+    /// How long the verification holds, for the estimate.
+    pub verify_hold: Span,
+}
+
+/// A script as a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptStep {
+    /// What people read.
+    pub title: String,
+    /// What changes the world.
+    pub run: CommandLine,
+    /// Exits 0 when the change is already in effect.
+    pub observe: Option<CommandLine>,
+    /// Whether running it twice equals running it once.
+    pub idempotent: bool,
+    /// How often it may be tried.
+    pub attempts: u32,
+}
+
+/// A script as a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Smoke {
+    /// What people read.
+    pub title: String,
+    /// The check.
+    pub run: CommandLine,
+    /// How often it may be tried.
+    pub attempts: u32,
+}
+
+impl Runbook {
+    /// The plan from what serves to an exact revision.
+    pub fn plan(&self, service: &ServiceId, from: &Revision, to: &Revision, at: UnixMs) -> Plan {
+        let mut steps: Vec<Step> = self.before.iter().map(ScriptStep::step).collect();
+        steps.extend(self.application.steps(from, to));
+        steps.extend(self.after.iter().map(ScriptStep::step));
+        steps.extend(self.checks.iter().map(Smoke::step));
+        Plan {
+            service: service.clone(),
+            targets: vec![Target {
+                component: Component::Application,
+                from: from.clone(),
+                to: to.clone(),
+            }],
+            steps,
+            resources: BTreeSet::from([self.application.resource()]),
+            estimate: APPLICATION_ROLLBACK + self.verify_hold,
+            made_at: at,
+        }
+    }
+}
+
+impl ScriptStep {
+    fn step(&self) -> Step {
+        let program = self.run.argv.first().map_or("", String::as_str);
+        Step {
+            title: self.title.clone(),
+            action: Action::Command {
+                run: self.run.clone(),
+                observe: self.observe.clone(),
+                idempotent: self.idempotent,
+            },
+            needs: vec![format!("the program {program}")],
+            timeout: self.run.timeout + Span::seconds(30),
+            attempts: self.attempts,
+            fallback: None,
+        }
+    }
+}
+
+impl Smoke {
+    fn step(&self) -> Step {
+        let program = self.run.argv.first().map_or("", String::as_str);
+        Step {
+            title: self.title.clone(),
+            action: Action::Check { run: self.run.clone() },
+            needs: vec![format!("the program {program}")],
+            timeout: self.run.timeout + Span::seconds(10),
+            attempts: self.attempts,
+            fallback: None,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What the operator decided: the matrix, the guards' numbers, the clocks, the people. Never what happened.
+//!
+//! The configuration builds these; a reload swaps them and leaves everything that happened as it is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    baseline,
+    planning::Runbook,
+    service::{Mode, ServiceId},
+    severity::Severity,
+    trigger::Rule,
+};
+use crate::units::{Multiple, Span, UnixMs};
+
+/// What the matrix says to do about a severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// Roll back now.
+    RollBack,
+    /// Watch for a while, then roll back if it still holds.
+    MonitorThenRollBack,
+    /// Ask a person, with the evidence and the choices.
+    Ask,
+    /// Fix forward, or roll back with the next deployment: only tell.
+    Tell,
+}
+
+/// One row of the decision matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What to do.
+    pub response: Response,
+    /// How long to monitor before a rollback; only for [`Response::MonitorThenRollBack`].
+    pub monitor: Span,
+    /// By then the action is under way, or people are paged that it is late. `None`: the next deployment.
+    pub act_within: Option<Span>,
+    /// By then a rollback is verified, or people are paged that it is late.
+    pub verify_within: Span,
+}
+
+/// The decision matrix: one row for each severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// Service down or data at risk.
+    pub p0: Row,
+    /// Significant degradation.
+    pub p1: Row,
+    /// Minor issues affecting some users.
+    pub p2: Row,
+    /// Cosmetic.
+    pub p3: Row,
+}
+
+impl Matrix {
+    /// The row of a severity.
+    pub fn row(&self, severity: Severity) -> &Row {
+        match severity {
+            Severity::P0 => &self.p0,
+            Severity::P1 => &self.p1,
+            Severity::P2 => &self.p2,
+            Severity::P3 => &self.p3,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn row_mut(&mut self, severity: Severity) -> &mut Row {
+        match severity {
+            Severity::P0 => &mut self.p0,
+            Severity::P1 => &mut self.p1,
+            Severity::P2 => &mut self.p2,
+            Severity::P3 => &mut self.p3,
+        }
+    }
+}
+
+impl Default for Matrix {
+    /// The runbook's decision matrix, and the upper estimate of its table for an application rollback.
+    fn default() -> Self {
+        let row = |response, monitor, act_within| Row {
+            response,
+            monitor,
+            act_within,
+            verify_within: Span::minutes(15),
+        };
+        Self {
+            p0: row(Response::RollBack, Span::ZERO, Some(Span::minutes(5))),
+            p1: row(Response::MonitorThenRollBack, Span::minutes(10), Some(Span::minutes(15))),
+            p2: row(Response::Ask, Span::ZERO, Some(Span::minutes(30))),
+            p3: row(Response::Tell, Span::ZERO, None),
+        }
+    }
+}
+
+/// The numbers of the guards.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuardPolicy {
+    /// A breach that begins later than this after a change ended is not its doing; `None` rolls back whatever its age.
+    pub max_change_age: Option<Span>,
+    /// How far before the change the service must have been healthy.
+    pub burning_window: Span,
+    /// How far before the change the rule must not have fired.
+    pub noisy_window: Span,
+    /// Fewer requests than this since onset are thin evidence ...
+    pub thin_requests: u64,
+    /// ... unless the lower bound is above this share.
+    pub thin_lower_bound: f64,
+    /// Between two automatic rollbacks of one service.
+    pub cooldown: Span,
+    /// Automatic rollbacks of one service in an hour.
+    pub service_budget_per_hour: u32,
+    /// A signal older than this many poll intervals is blind ...
+    pub freshness_polls: u32,
+    /// ... but never sooner than this.
+    pub freshness_min: Span,
+    /// How long a P0 waits for company before it acts, so that a storm is seen.
+    pub company_wait: Span,
+}
+
+impl Default for GuardPolicy {
+    fn default() -> Self {
+        Self {
+            max_change_age: Some(Span::hours(1)),
+            burning_window: Span::minutes(30),
+            noisy_window: Span::hours(24),
+            thin_requests: 50,
+            thin_lower_bound: 0.20,
+            cooldown: Span::minutes(30),
+            service_budget_per_hour: 2,
+            freshness_polls: 3,
+            freshness_min: Span::seconds(60),
+            company_wait: Span::seconds(15),
+        }
+    }
+}
+
+/// Guards over all services together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FleetPolicy {
+    /// More services than this at once, and more than the share, are a storm.
+    pub storm_services: u32,
+    /// The share of the fleet.
+    pub storm_share: f64,
+    /// How close in time.
+    pub storm_window: Span,
+    /// Automatic rollbacks of the whole fleet in an hour.
+    pub budget_per_hour: u32,
+}
+
+impl Default for FleetPolicy {
+    fn default() -> Self {
+        Self {
+            storm_services: 3,
+            storm_share: 0.30,
+            storm_window: Span::minutes(5),
+            budget_per_hour: 5,
+        }
+    }
+}
+
+/// When a rollback has worked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerificationPolicy {
+    /// All checks must pass for this long.
+    pub hold: Span,
+    /// Error rate must be below this share.
+    pub max_error_rate: f64,
+    /// 95th percentile of response time must be below this.
+    pub max_p95_ms: f64,
+    /// CPU usage must be below this share, where a signal tells.
+    pub max_cpu: f64,
+    /// Memory usage must be below this share, where a signal tells.
+    pub max_memory: f64,
+    /// Fewer requests than this leave the error rate unknown.
+    pub min_requests: u64,
+}
+
+impl Default for VerificationPolicy {
+    /// The runbook's performance verification, held for its 15 minutes.
+    fn default() -> Self {
+        Self {
+            hold: Span::minutes(15),
+            max_error_rate: 0.01,
+            max_p95_ms: 2_000.0,
+            max_cpu: 0.70,
+            max_memory: 0.80,
+            min_requests: 20,
+        }
+    }
+}
+
+/// How people are reached, and reminded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeoplePolicy {
+    /// A page that nobody acknowledged is repeated this often.
+    pub repeat_page_every: Span,
+    /// The root cause analysis is due this long after an incident closed.
+    pub root_cause_within: Span,
+}
+
+impl Default for PeoplePolicy {
+    fn default() -> Self {
+        Self { repeat_page_every: Span::minutes(5), root_cause_within: Span::hours(24) }
+    }
+}
+
+/// What kind of thing a signal measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalKind {
+    /// Bad requests against all.
+    ErrorRate,
+    /// Response times: a histogram, or a 95th percentile in seconds.
+    Latency,
+    /// Up or down, by a probe.
+    Health,
+    /// Share of CPU in use.
+    Cpu,
+    /// Share of memory in use.
+    Memory,
+}
+
+/// A signal of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalPolicy {
+    /// What it measures.
+    pub kind: SignalKind,
+    /// The source that feeds it, for people: `prometheus main`, `probe https://…`.
+    pub source: String,
+    /// How often it is read.
+    pub poll_every: Span,
+    /// How far behind its source's timestamps may be.
+    pub lag: Span,
+    /// A 95th percentile from a histogram is taken over this much trailing time.
+    pub quantile_window: Span,
+}
+
+/// What a trigger looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LooksAt {
+    /// Bad requests against all.
+    ErrorRate,
+    /// Requests a minute.
+    Traffic,
+    /// The share of requests slower than this many times the baseline, where a histogram tells; the 95th percentile
+    /// against as many times the baseline otherwise.
+    SlowShare(Multiple),
+    /// The 95th percentile of response time.
+    LatencyP95,
+    /// Probes.
+    Health,
+    /// Nothing polled: it is posted, or an alert.
+    Event,
+}
+
+/// One trigger: policy only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TriggerPolicy {
+    /// What it looks at.
+    pub looks_at: LooksAt,
+    /// When it fires, and how bad that is.
+    pub rule: Arc<Rule>,
+    /// Whether it can be a reason to act, or only to page.
+    pub may_act: bool,
+}
+
+/// Everything that the operator decided about one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServicePolicy {
+    /// Which service.
+    pub id: ServiceId,
+    /// How far the daemon may go.
+    pub mode: Mode,
+    /// Severity to response.
+    pub matrix: Matrix,
+    /// What is read.
+    pub signals: BTreeMap<String, SignalPolicy>,
+    /// Conditions over the signals, by name.
+    pub triggers: BTreeMap<String, TriggerPolicy>,
+    /// The guards' numbers.
+    pub guards: GuardPolicy,
+    /// What can be rolled back, and how. Without one, people are told that there is nothing to roll back.
+    pub runbook: Option<Runbook>,
+    /// When a rollback has worked.
+    pub verification: VerificationPolicy,
+    /// How people are reminded.
+    pub people: PeoplePolicy,
+    /// How long a revision must serve healthily to be known good.
+    pub bake: Span,
+    /// How long a service is watched after a verified rollback.
+    pub watch_after: Span,
+    /// Event kinds (`data-corruption`, `security-breach`) on which the daemon may act by itself.
+    pub acts_on_evidence: BTreeSet<String>,
+    /// A blind signal pages after this while a change or an incident is watched.
+    pub blind_watched: Span,
+    /// A blind signal pages after this otherwise.
+    pub blind_idle: Span,
+    /// How finely what was before a change is remembered; a minute unless durations are shortened.
+    pub history_slot: Span,
+    /// How what is normal is learned.
+    pub baseline: baseline::Options,
+}
+
+/// Everything that the operator decided.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// By identity.
+    pub services: BTreeMap<ServiceId, ServicePolicy>,
+    /// Over all of them.
+    pub fleet: FleetPolicy,
+    /// Hash of the configuration file that this was built from.
+    pub config_hash: String,
+    /// Periods in which nothing is done by itself: a calendar said no.
+    pub freezes: Vec<Freeze>,
+}
+
+/// A period in which the daemon only asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// From.
+    pub from: UnixMs,
+    /// Until.
+    pub until: UnixMs,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,186 @@
+//! What follows at once from an event, before anything is decided: who said what, what was seen, what changed.
+
+use super::{
+    change::{Change, Component, Migrations, Origin, Revision},
+    event::{Alert, What},
+    fact::{Fact, Service},
+    firing::{self, Basis, Firing},
+    incident::speak::{self, Reply},
+    inventory::Inventory,
+    ledger,
+    severity::Severity,
+    situation::Situation,
+};
+use crate::units::UnixMs;
+
+/// Facts that follow from the event itself, and the answer to whoever spoke.
+pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Reply>) {
+    match what {
+        What::Seen { inventory, .. } => (seen(s, inventory), None),
+        What::ChangePosted { change, .. } => posted(s, change),
+        What::Alerted { alert, .. } => (alerted(s, alert), None),
+        What::EvidencePosted { trigger, by, note, partial, .. } => {
+            evidence(s, trigger, by, note, *partial)
+        }
+        What::StepReported { run, step, attempt, fallback, report, .. } => {
+            let mine = s.state.incident.as_ref().and_then(|i| i.run.as_ref());
+            let facts = mine
+                .filter(|r| r.id == *run)
+                .map(|r| r.on_report(*step, *attempt, *fallback, report))
+                .unwrap_or_default();
+            (facts.into_iter().map(Fact::Run).collect(), None)
+        }
+        What::Spoke { by, said, .. } => {
+            let (facts, reply) = speak::on_said(s, by, said);
+            (facts, Some(reply))
+        }
+        What::Polled { .. }
+        | What::AlertsActive { .. }
+        | What::Undelivered { .. }
+        | What::KillSwitch { .. }
+        | What::Started
+        | What::Tick => (vec![], None),
+    }
+}
+
+/// The platform serves something: noticed by watching, so that a lost post does not hide a change.
+fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
+    // What the platform was told to serve counts, even while the restart is under way: the change began with it.
+    let Some(linked) = &inventory.linked else { return vec![] };
+    let component = inventory.component;
+    let since = inventory.switched_at.unwrap_or(s.now.wall).min(s.now.wall);
+    let serving = ledger::Fact::Serving { component, revision: linked.clone(), since };
+    match s.state.ledger.serving(component) {
+        Some(known) if known.agrees_with(linked) => match (&known.digest, &linked.digest) {
+            (None, Some(_)) => vec![Fact::Ledger(serving)],
+            (Some(_) | None, _) => vec![],
+        },
+        // At first start what serves is no change: it earns known good like any other.
+        None => vec![Fact::Ledger(serving)],
+        Some(before) => {
+            let change = observed(s, before, linked, component, since);
+            vec![Fact::Service(Service::Changed(change)), Fact::Ledger(serving)]
+        }
+    }
+}
+
+fn observed(
+    s: &Situation<'_>,
+    before: &Revision,
+    after: &Revision,
+    component: Component,
+    since: UnixMs,
+) -> Change {
+    let known_good =
+        s.state.ledger.entry(component, after).is_some_and(|e| e.known_good_at.is_some());
+    let own_run = s.state.incident.as_ref().and_then(|i| i.run.as_ref());
+    let own = own_run.is_some_and(|run| run.plan.targets.iter().any(|t| t.to.agrees_with(after)));
+    let change = Change {
+        id: format!("{component}-{after}-{}", since.0),
+        component,
+        from: Some(before.clone()),
+        to: after.clone(),
+        started_at: since,
+        ended_at: Some(since),
+        origin: Origin::Observed,
+        migrations: Migrations::Unknown,
+        checks_passed: None,
+        is_rollback: own || known_good,
+    };
+    merged(s, change)
+}
+
+fn merged(s: &Situation<'_>, change: Change) -> Change {
+    let same = s.state.changes.iter().rev().find(|known| known.is_same_as(&change));
+    same.map_or(change.clone(), |known| known.merged_with(&change))
+}
+
+fn posted(s: &Situation<'_>, change: &Change) -> (Vec<Fact>, Option<Reply>) {
+    let merged = merged(s, change.clone());
+    let known = s.state.changes.iter().any(|c| *c == merged);
+    let reply = Some(Ok(format!("change {} of {} noted", merged.id, s.state.id)));
+    if known {
+        return (vec![], reply);
+    }
+    (vec![Fact::Service(Service::Changed(merged))], reply)
+}
+
+/// The name under which an alert fires: the trigger it stands for, or its own.
+fn alert_trigger(alert: &Alert) -> String {
+    format!("alert:{}", alert.trigger.as_deref().unwrap_or(&alert.name))
+}
+
+fn alerted(s: &Situation<'_>, alert: &Alert) -> Vec<Fact> {
+    let trigger = alert_trigger(alert);
+    let known = s.state.firing.get(&trigger);
+    let known_key = known.and_then(|f| match &f.basis {
+        Basis::Alert { key, .. } => Some(key.as_str()),
+        Basis::Window | Basis::Posted { .. } => None,
+    });
+    match (alert.firing, known_key) {
+        // The same alert again, or an older firing that arrives late, changes nothing.
+        (true, Some(_)) => vec![],
+        (true, None) => vec![Fact::Trigger(firing::Fact::Fired(Box::new(alert_firing(s, alert))))],
+        (false, Some(key)) if key == alert.key() => {
+            let why = "Alertmanager resolved it".to_owned();
+            vec![Fact::Trigger(firing::Fact::Cleared { trigger, why })]
+        }
+        (false, Some(_) | None) => vec![],
+    }
+}
+
+fn alert_firing(s: &Situation<'_>, alert: &Alert) -> Firing {
+    let policy = alert.trigger.as_ref().and_then(|name| s.policy.triggers.get(name));
+    let severity = policy.map_or(alert.severity, |p| p.rule.severity);
+    Firing {
+        trigger: alert_trigger(alert),
+        severity,
+        basis: Basis::Alert {
+            key: alert.key(),
+            fingerprint: alert.fingerprint.clone(),
+            trigger: alert.trigger.clone(),
+            labels: alert.labels.clone(),
+        },
+        onset: alert.starts_at,
+        fired_at: s.now.wall,
+        says: format!("Alertmanager: {} - {}", alert.name, alert.summary),
+        may_act: policy.is_some_and(|p| p.may_act),
+        evidence: None,
+    }
+}
+
+fn evidence(
+    s: &Situation<'_>,
+    trigger: &str,
+    by: &str,
+    note: &str,
+    partial: bool,
+) -> (Vec<Fact>, Option<Reply>) {
+    let Some(policy) = s.policy.triggers.get(trigger) else {
+        let known: Vec<&str> = s
+            .policy
+            .triggers
+            .iter()
+            .filter(|(_, t)| t.looks_at == super::policy::LooksAt::Event)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let why = format!("`{trigger}` is not a kind of evidence; use one of {}", known.join(", "));
+        return (vec![], Some(Err(why)));
+    };
+    if s.state.firing.contains_key(trigger) {
+        return (vec![], Some(Ok(format!("{trigger} of {} is known already", s.state.id))));
+    }
+    let severity = if partial { Severity::P0 } else { policy.rule.severity };
+    let firing = Firing {
+        trigger: trigger.to_owned(),
+        severity,
+        basis: Basis::Posted { by: by.to_owned() },
+        onset: s.now.wall,
+        fired_at: s.now.wall,
+        says: format!("{by}: {note}"),
+        may_act: policy.may_act,
+        evidence: None,
+    };
+    let reply = format!("{trigger} of {} fires as {severity}", s.state.id);
+    (vec![Fact::Trigger(firing::Fact::Fired(Box::new(firing)))], Some(Ok(reply)))
+}

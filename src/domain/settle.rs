@@ -1,0 +1,135 @@
+//! From one event to everything that follows: fact after fact until the service comes to rest.
+
+use super::{
+    change::Component,
+    event::{Now, What},
+    fact::{Fact, Service},
+    incident::{Phase, advance, speak::Reply},
+    ledger,
+    policy::{FleetPolicy, ServicePolicy},
+    receive,
+    situation::{FleetView, Situation},
+    state::ServiceState,
+    watch::ServiceWatch,
+    wording,
+};
+use crate::units::Span;
+
+/// More rounds than any real turn needs; a turn that reaches this has a defect, and stops instead of spinning.
+const ROUNDS_MAX: usize = 64;
+
+/// Everything of a situation but the state, which changes while a turn settles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame<'a> {
+    /// What the operator decided.
+    pub(super) policy: &'a ServicePolicy,
+    /// The same for the fleet.
+    pub(super) fleet_policy: &'a FleetPolicy,
+    /// What the windows see.
+    pub(super) watch: &'a ServiceWatch,
+    /// What is true of the others.
+    pub(super) fleet: &'a FleetView,
+    /// The time.
+    pub(super) now: Now,
+    /// The daemon's epoch.
+    pub(super) epoch: u64,
+}
+
+impl<'a> Frame<'a> {
+    fn with(&self, state: &'a ServiceState) -> Situation<'a> {
+        Situation {
+            policy: self.policy,
+            fleet_policy: self.fleet_policy,
+            state,
+            watch: self.watch,
+            fleet: self.fleet,
+            now: self.now,
+            epoch: self.epoch,
+        }
+    }
+}
+
+/// All facts that follow from an event, the state in which they are so, and the answer to whoever spoke.
+pub(super) fn settle(
+    frame: &Frame<'_>,
+    before: &ServiceState,
+    what: &What,
+) -> (Vec<Fact>, ServiceState, Option<Reply>) {
+    let (mut next, reply) = receive::receive(&frame.with(before), what);
+    if next.is_empty() {
+        next = follow(&frame.with(before));
+    }
+    let mut all = vec![];
+    if next.is_empty() {
+        return (all, before.clone(), reply);
+    }
+    let mut state = before.clone();
+    for _ in 0..ROUNDS_MAX {
+        for fact in next {
+            state.evolve(&fact, frame.now);
+            let notices = wording::notices(&fact, &frame.with(&state));
+            all.push(fact);
+            for notice in notices {
+                let told = Fact::Told(Box::new(notice));
+                state.evolve(&told, frame.now);
+                all.push(told);
+            }
+        }
+        next = follow(&frame.with(&state));
+        if next.is_empty() {
+            break;
+        }
+    }
+    (all, state, reply)
+}
+
+/// The next facts that follow by themselves; each group changes what the next asking sees.
+fn follow(s: &Situation<'_>) -> Vec<Fact> {
+    let transitions = s.watch.transitions(s);
+    if !transitions.is_empty() {
+        return transitions.into_iter().map(Fact::Trigger).collect();
+    }
+    let incident = advance::advance(s);
+    if !incident.is_empty() {
+        return incident;
+    }
+    let known_good = known_good(s);
+    if !known_good.is_empty() {
+        return known_good;
+    }
+    remind(s)
+}
+
+/// A revision that has served healthily for the bake time is known good.
+fn known_good(s: &Situation<'_>) -> Vec<Fact> {
+    let component = Component::Application;
+    let Some(serving) = s.state.ledger.serving(component) else { return vec![] };
+    let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
+    if entry.known_good_at.is_some() || entry.quarantine.is_some() {
+        return vec![];
+    }
+    let quiet = match &s.state.incident {
+        None => true,
+        Some(incident) => matches!(incident.phase, Phase::Watching { .. }),
+    };
+    let served = s.now.wall.since(entry.serving_since);
+    let healthy = s.watch.healthy_for(s.now.steady).unwrap_or(Span::ZERO);
+    let running = s.watch.inventory.as_ref().is_some_and(|i| i.running.is(&serving.version));
+    if quiet && running && served >= s.policy.bake && healthy >= s.policy.bake {
+        let revision = serving.clone();
+        return vec![Fact::Ledger(ledger::Fact::KnownGood { component, revision })];
+    }
+    vec![]
+}
+
+fn remind(s: &Situation<'_>) -> Vec<Fact> {
+    let every = s.policy.people.repeat_page_every;
+    if s.state.page.due(every).is_some_and(|at| s.now.steady >= at) {
+        return vec![Fact::Service(Service::Reminded)];
+    }
+    let followup = s.state.followups.first();
+    let due = followup.filter(|(at, _)| s.now.wall >= *at + s.policy.people.root_cause_within);
+    due.map(|(_, incident)| Fact::Service(Service::FollowedUp { incident: incident.clone() }))
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,168 @@
+//! Everything that a decision about one service looks at, gathered for the length of one decision.
+
+use std::collections::BTreeMap;
+
+use super::{
+    event::Now,
+    firing::{Basis, Firing},
+    incident::Incident,
+    policy::{FleetPolicy, LooksAt, ServicePolicy},
+    service::ServiceId,
+    state::ServiceState,
+    trigger::State,
+    watch::ServiceWatch,
+};
+use crate::units::{Span, UnixMs};
+
+/// What is true of all services together, as far as one of them must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetView {
+    /// How many services there are.
+    pub services: u32,
+    /// How many of them fire, or are about to, within the storm's window.
+    pub alarmed: u32,
+    /// Automatic rollbacks of all services in the last hour.
+    pub rollbacks_in_the_hour: u32,
+    /// What the plans of other services hold, and whose they are.
+    pub locked: BTreeMap<String, ServiceId>,
+    /// The reason in the `HOLD` file, while there is one.
+    pub kill_switch: Option<String>,
+    /// The reason of a freeze in force.
+    pub freeze: Option<String>,
+}
+
+/// Whether a breach is still there. Three-valued: missing is not healthy and not broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// It is.
+    Yes,
+    /// It is getting better.
+    Recovering,
+    /// Nobody can tell, and why.
+    Unknown(String),
+}
+
+/// Everything that a decision looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What the operator decided.
+    pub policy: &'a ServicePolicy,
+    /// The same for the fleet.
+    pub fleet_policy: &'a FleetPolicy,
+    /// What is true of the service.
+    pub state: &'a ServiceState,
+    /// What its windows see.
+    pub watch: &'a ServiceWatch,
+    /// What is true of the others.
+    pub fleet: &'a FleetView,
+    /// The time.
+    pub now: Now,
+    /// The daemon's epoch.
+    pub epoch: u64,
+}
+
+impl Situation<'_> {
+    /// A name for an incident that opens now: unique, for a service has one incident at a time.
+    pub fn new_incident_id(&self) -> String {
+        let digits: String =
+            self.now.wall.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
+        let base = format!("{}-{digits}", self.state.id.name());
+        let taken = self.state.past.iter().filter(|i| i.id.starts_with(&base)).count();
+        if taken == 0 { base } else { format!("{base}-{}", taken + 1) }
+    }
+
+    /// The firing that counts: the most severe, and of those one that may act, our own before an alert's.
+    pub fn leading(&self, incident: &Incident) -> Option<&Firing> {
+        let mine = incident.triggers.keys().filter_map(|name| self.state.firing.get(name));
+        mine.min_by_key(|f| (f.severity, !f.may_act, f.basis != Basis::Window, f.onset))
+    }
+
+    /// What fires, one sentence each, the most severe first.
+    pub fn what_fires(&self, incident: &Incident) -> Vec<String> {
+        let mut firing: Vec<&Firing> =
+            incident.triggers.keys().filter_map(|name| self.state.firing.get(name)).collect();
+        firing.sort_by_key(|f| (f.severity, f.onset));
+        firing.iter().map(|f| format!("{} ({}): {}", f.trigger, f.severity, f.says)).collect()
+    }
+
+    /// Whether the breach that opened the incident is still there: by its most severe firings.
+    pub fn still_holds(&self, incident: &Incident) -> Holds {
+        let mut unknown = None;
+        let mut recovering = false;
+        let of_this_severity = incident
+            .triggers
+            .keys()
+            .filter_map(|name| self.state.firing.get(name))
+            .filter(|f| f.severity == incident.severity);
+        for firing in of_this_severity {
+            match self.still_holds_firing(firing) {
+                Holds::Yes => return Holds::Yes,
+                Holds::Recovering => recovering = true,
+                Holds::Unknown(why) => unknown = Some(why),
+            }
+        }
+        match unknown {
+            Some(why) => Holds::Unknown(why),
+            None if recovering => Holds::Recovering,
+            None => Holds::Recovering,
+        }
+    }
+
+    /// Whether what one firing stands on is still there.
+    pub fn still_holds_firing(&self, firing: &Firing) -> Holds {
+        match &firing.basis {
+            Basis::Posted { .. } => Holds::Yes,
+            Basis::Window => match self.watch.state_of(&firing.trigger) {
+                Some(State::Firing | State::Pending) => match self.freshness(&firing.trigger) {
+                    Ok(_) => Holds::Yes,
+                    Err(why) => Holds::Unknown(why),
+                },
+                Some(State::Recovering | State::Ok) => Holds::Recovering,
+                Some(State::NoData) | None => Holds::Unknown("its window has no data".into()),
+            },
+            Basis::Alert { fingerprint, trigger, .. } => self.alert_holds(fingerprint, trigger),
+        }
+    }
+
+    /// A lost resolve is normal: our own windows must agree, or Alertmanager must still have it active.
+    fn alert_holds(&self, fingerprint: &str, trigger: &Option<String>) -> Holds {
+        let own = trigger.as_deref().and_then(|name| self.watch.state_of(name));
+        if matches!(own, Some(State::Firing | State::Pending)) {
+            return Holds::Yes;
+        }
+        match self.watch.alerts_seen.get(fingerprint) {
+            Some(at) if self.now.wall.since(*at) <= Span::minutes(2) => Holds::Yes,
+            Some(_) | None => Holds::Unknown(
+                "neither our own windows nor Alertmanager, asked, confirm the alert".into(),
+            ),
+        }
+    }
+
+    /// How old the newest sample behind a trigger is, or why that is too old to act on.
+    pub fn freshness(&self, trigger: &str) -> Result<String, String> {
+        let Some((signal, newest)) = self.watch.newest_sample(trigger) else {
+            return Err("it has no sample".into());
+        };
+        let poll = self.policy.signals.get(signal).map_or(Span::ZERO, |p| p.poll_every + p.lag);
+        let guards = &self.policy.guards;
+        let bound = (poll * i64::from(guards.freshness_polls)).max(guards.freshness_min);
+        let age = self.now.wall.since(newest);
+        let note = format!("its newest sample is {} old", whole_seconds(age));
+        if age <= bound { Ok(note) } else { Err(format!("{note}, more than {bound}")) }
+    }
+
+    /// What a trigger looks at, when it is one of ours.
+    pub fn looks_at(&self, trigger: &str) -> Option<LooksAt> {
+        self.policy.triggers.get(trigger).map(|t| t.looks_at)
+    }
+
+    /// The wall-clock time of a moment on the steady clock, for people.
+    pub fn wall_of(&self, steady: UnixMs) -> UnixMs {
+        UnixMs(self.now.wall.0 + (steady.0 - self.now.steady.0))
+    }
+}
+
+/// For people: `1.2 s` of age is `1s`, never `1s 234ms`.
+pub fn whole_seconds(span: Span) -> Span {
+    if span.ms() < 1000 { span } else { Span(span.ms() / 1000 * 1000) }
+}

@@ -1,0 +1,264 @@
+//! What is true of one service: the fold of its facts. The windows are not part of it; they live in `watch`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    change::{Change, Component},
+    escalation::Escalation,
+    event::Now,
+    fact::{Fact, Service},
+    firing::{self, Firing},
+    guard::Rollback,
+    incident::{self, Incident, Phase},
+    ledger::Ledger,
+    notice::{Kind, Urgency},
+    policy::ServicePolicy,
+    service::ServiceId,
+    timeline,
+};
+use crate::units::{Span, UnixMs};
+
+/// Changes remembered of one service.
+pub const CHANGES_MAX: usize = 20;
+/// Closed incidents remembered of one service; older ones are in the journal.
+pub const PAST_MAX: usize = 5;
+/// Rollbacks remembered of one service, for the loop guard.
+pub const ROLLBACKS_MAX: usize = 20;
+
+/// A person's no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, on the wall clock.
+    pub at: UnixMs,
+}
+
+/// A signal that tells nothing, and was told about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blindness {
+    /// Since when, on the wall clock.
+    pub since: UnixMs,
+    /// Where it should come from.
+    pub source: String,
+    /// What its source says.
+    pub why: String,
+}
+
+/// What is true of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// Which service.
+    pub id: ServiceId,
+    /// What happened to it, oldest first.
+    pub changes: Recent<Change>,
+    /// Its revisions.
+    pub ledger: Ledger,
+    /// Its triggers that fire.
+    pub firing: BTreeMap<String, Firing>,
+    /// Its signals that tell nothing.
+    pub blind: BTreeMap<String, Blindness>,
+    /// Its open incident.
+    pub incident: Option<Incident>,
+    /// Its closed incidents, oldest first.
+    pub past: Recent<Incident>,
+    /// Its rollbacks, oldest first.
+    pub rollbacks: Vec<Rollback>,
+    /// A person's no.
+    pub hold: Option<Hold>,
+    /// A page that belongs to no incident.
+    pub page: Escalation,
+    /// Root cause analyses that are due: when on the wall clock, and of which incident.
+    pub followups: Vec<(UnixMs, String)>,
+    /// How many notices were told; numbers them.
+    pub told: u64,
+}
+
+/// A list that forgets its oldest entry when it is full.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Recent<T>(VecDeque<T>);
+
+impl<T> Recent<T> {
+    fn push(&mut self, item: T, most: usize) {
+        while self.0.len() >= most {
+            self.0.pop_front();
+        }
+        self.0.push_back(item);
+    }
+
+    /// The newest.
+    pub fn last(&self) -> Option<&T> {
+        self.0.back()
+    }
+
+    /// Oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+impl ServiceState {
+    /// A service of which nothing is known.
+    pub fn new(id: ServiceId) -> Self {
+        Self {
+            id,
+            changes: Recent(VecDeque::new()),
+            ledger: Ledger::default(),
+            firing: BTreeMap::new(),
+            blind: BTreeMap::new(),
+            incident: None,
+            past: Recent(VecDeque::new()),
+            rollbacks: vec![],
+            hold: None,
+            page: Escalation::default(),
+            followups: vec![],
+            told: 0,
+        }
+    }
+
+    /// Makes a fact so.
+    pub fn evolve(&mut self, fact: &Fact, now: Now) {
+        let line = timeline::line(fact);
+        match fact {
+            Fact::Service(fact) => self.evolve_service(fact, now),
+            Fact::Ledger(fact) => self.ledger.evolve(fact, now.wall),
+            Fact::Trigger(fact) => self.evolve_trigger(fact),
+            Fact::Incident(fact) => self.evolve_incident(fact, now),
+            Fact::Run(fact) => {
+                if let Some(incident) = &mut self.incident {
+                    incident.evolve_run(fact, now);
+                }
+            }
+            Fact::Fleet(_) => {}
+            Fact::Told(notice) => {
+                self.told += 1;
+                if notice.urgency == Urgency::Page {
+                    let repeated = notice.kind == Kind::Reminder;
+                    match &mut self.incident {
+                        Some(incident) if notice.incident.is_some() => {
+                            incident.escalation.told(repeated, now.steady);
+                        }
+                        Some(_) | None => self.page.told(repeated, now.steady),
+                    }
+                }
+            }
+        }
+        if let (Some(incident), Some(line)) = (&mut self.incident, line) {
+            incident.note(now.wall, line);
+        }
+        self.retire(now);
+    }
+
+    fn evolve_service(&mut self, fact: &Service, now: Now) {
+        match fact {
+            Service::Changed(change) => {
+                let same = self.changes.0.iter_mut().rev().find(|known| known.is_same_as(change));
+                match same {
+                    Some(known) => *known = change.clone(),
+                    None => self.changes.push(change.clone(), CHANGES_MAX),
+                }
+                self.changes.0.make_contiguous().sort_by_key(|c| c.started_at);
+            }
+            Service::Held { by, reason } => {
+                self.hold = Some(Hold { by: by.clone(), reason: reason.clone(), at: now.wall });
+            }
+            Service::Unheld { .. } => self.hold = None,
+            Service::Acknowledged { by } => self.page.acknowledged(by),
+            Service::Reminded => {}
+            Service::FollowedUp { incident } => self.followups.retain(|(_, id)| id != incident),
+        }
+    }
+
+    fn evolve_trigger(&mut self, fact: &firing::Fact) {
+        match fact {
+            firing::Fact::Fired(firing) => {
+                self.firing.insert(firing.trigger.clone(), (**firing).clone());
+            }
+            firing::Fact::Cleared { trigger, .. } => {
+                self.firing.remove(trigger);
+            }
+            firing::Fact::Blind { signal, source, since, why, .. } => {
+                let blindness =
+                    Blindness { since: *since, source: source.clone(), why: why.clone() };
+                self.blind.insert(signal.clone(), blindness);
+            }
+            firing::Fact::Sighted { signal } => {
+                self.blind.remove(signal);
+            }
+        }
+    }
+
+    fn evolve_incident(&mut self, fact: &incident::Fact, now: Now) {
+        if let Some(opened) = Incident::opened(fact, now) {
+            self.incident = Some(opened);
+            return;
+        }
+        if let incident::Fact::Planned { by, .. } = fact {
+            let change =
+                self.incident.as_ref().and_then(|i| i.change.as_ref()).map(|c| c.id.clone());
+            self.rollbacks.push(Rollback { at: now.steady, change, automatic: by.is_none() });
+            if self.rollbacks.len() > ROLLBACKS_MAX {
+                self.rollbacks.remove(0);
+            }
+        }
+        if let Some(incident) = &mut self.incident {
+            incident.evolve(fact, now);
+        }
+    }
+
+    /// A closed incident becomes a past one, and posted evidence ends with it.
+    fn retire(&mut self, now: Now) {
+        let closed = |i: &Incident| matches!(i.phase, Phase::Closed { .. });
+        if !self.incident.as_ref().is_some_and(closed) {
+            return;
+        }
+        let Some(incident) = self.incident.take() else { return };
+        self.firing.retain(|_, f| matches!(f.basis, firing::Basis::Window));
+        if incident.run.is_some() {
+            self.followups.push((now.wall, incident.id.clone()));
+        }
+        self.past.push(incident, PAST_MAX);
+    }
+
+    /// The newest change that a breach which began at `onset` can be the doing of.
+    pub fn change_behind(&self, onset: UnixMs, max_age: Option<Span>) -> Option<&Change> {
+        self.changes.iter().rev().find(|c| c.explains(onset, max_age))
+    }
+
+    /// The changes since the revision that a rollback would go back to last served.
+    pub fn changes_since_target(&self) -> Vec<&Change> {
+        let target = self.ledger.target(Component::Application).ok();
+        let since = target
+            .and_then(|t| self.ledger.entry(Component::Application, t))
+            .map(|entry| entry.serving_since);
+        let Some(since) = since else { return vec![] };
+        self.changes.iter().filter(|c| c.started_at > since).collect()
+    }
+
+    /// Whether a change or an incident is being watched, so that silence matters more.
+    pub fn is_watched(&self, policy: &ServicePolicy, wall: UnixMs) -> bool {
+        let age = policy.guards.max_change_age.unwrap_or(Span::hours(24));
+        self.incident.is_some() || self.changes.last().is_some_and(|c| wall <= c.settled_at() + age)
+    }
+
+    /// When to look at this service again even if nothing happens, on the steady clock, and what for.
+    pub fn next_deadline(
+        &self,
+        policy: &ServicePolicy,
+        now: Now,
+    ) -> Option<(UnixMs, &'static str)> {
+        let incident = self.incident.as_ref().and_then(|i| i.next_deadline(policy));
+        let page =
+            self.page.due(policy.people.repeat_page_every).map(|at| (at, "nobody saw the page"));
+        let followup = self.followups.first().map(|(at, _)| {
+            let due = *at + policy.people.root_cause_within;
+            (now.steady + due.since(now.wall), "the root cause analysis is due")
+        });
+        [incident, page, followup].into_iter().flatten().min()
+    }
+}

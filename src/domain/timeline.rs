@@ -1,0 +1,168 @@
+//! One sentence for each fact: the incident's timeline, the log line and the report show the same words.
+
+use super::{
+    event::Said,
+    fact::{Fact, Fleet, Service},
+    firing, incident, ledger, run,
+};
+
+/// The sentence of a fact; `None` where it says nothing new to a person.
+pub fn line(fact: &Fact) -> Option<String> {
+    match fact {
+        Fact::Service(fact) => service(fact),
+        Fact::Ledger(fact) => Some(ledger(fact)),
+        Fact::Trigger(fact) => Some(trigger(fact)),
+        Fact::Incident(fact) => incident(fact),
+        Fact::Run(fact) => Some(run(fact)),
+        Fact::Fleet(fact) => Some(fleet(fact)),
+        Fact::Told(notice) => {
+            Some(format!("told {}: {}", super::wording::audience(notice.audience), notice.subject))
+        }
+    }
+}
+
+fn service(fact: &Service) -> Option<String> {
+    Some(match fact {
+        Service::Changed(change) => {
+            let from = change.from.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+            let kind = if change.is_rollback { "rolled back" } else { "changed" };
+            format!("{} {kind} from {from} to {}", change.component, change.to)
+        }
+        Service::Held { by, reason } => format!("{by} holds the service: {reason}"),
+        Service::Unheld { by } => format!("{by} lifts the hold"),
+        Service::Acknowledged { by } => format!("{by} has seen the page"),
+        Service::Reminded => return None,
+        Service::FollowedUp { incident } => {
+            format!("reminded of the root cause analysis of {incident}")
+        }
+    })
+}
+
+fn ledger(fact: &ledger::Fact) -> String {
+    match fact {
+        ledger::Fact::Serving { component, revision, .. } => {
+            format!("{component} {revision} serves")
+        }
+        ledger::Fact::KnownGood { component, revision } => {
+            format!("{component} {revision} is known good")
+        }
+        ledger::Fact::Quarantined { component, revision, .. } => {
+            format!("{component} {revision} is quarantined")
+        }
+        ledger::Fact::Lifted { component, version, by } => {
+            format!("{by} lifts the quarantine of {component} {version}")
+        }
+    }
+}
+
+fn trigger(fact: &firing::Fact) -> String {
+    match fact {
+        firing::Fact::Fired(firing) => {
+            format!("{} fires ({}): {}", firing.trigger, firing.severity, firing.says)
+        }
+        firing::Fact::Cleared { trigger, why } => format!("{trigger} clears: {why}"),
+        firing::Fact::Blind { signal, source, why, .. } => {
+            format!("{signal} tells nothing ({source}): {why}")
+        }
+        firing::Fact::Sighted { signal } => format!("{signal} tells again"),
+    }
+}
+
+fn incident(fact: &incident::Fact) -> Option<String> {
+    Some(match fact {
+        incident::Fact::Opened { id, severity, trigger, .. } => {
+            format!("incident {id} opened as {severity} by {trigger}")
+        }
+        incident::Fact::Joined { trigger, severity } => format!("{trigger} joins as {severity}"),
+        incident::Fact::Raised { to, because } => format!("raised to {to}: {because}"),
+        incident::Fact::Decided(decision) => {
+            let refused: Vec<String> = decision
+                .guards
+                .iter()
+                .filter_map(|v| v.refusal().map(|why| format!("{}: {why}", v.guard)))
+                .collect();
+            if refused.is_empty() {
+                format!("decided: {}", decision.verdict)
+            } else {
+                format!("decided: {}; guards that refuse: {}", decision.verdict, refused.join("; "))
+            }
+        }
+        incident::Fact::Offered { plan } => {
+            format!("plan {} offered: {}", plan.hash(), plan.summary())
+        }
+        incident::Fact::Entered(phase) => match phase {
+            incident::Phase::Escalated { why } => format!("escalated to people: {why}"),
+            incident::Phase::Closed { outcome } => format!("closed: {outcome}"),
+            incident::Phase::Assessing
+            | incident::Phase::Gathering { .. }
+            | incident::Phase::Monitoring { .. }
+            | incident::Phase::Deciding
+            | incident::Phase::Scheduled
+            | incident::Phase::RollingBack
+            | incident::Phase::Verifying { .. }
+            | incident::Phase::Watching { .. } => phase.name().to_owned(),
+        },
+        incident::Fact::Planned { run, plan, by } => {
+            let by = by.as_deref().unwrap_or("rollbackd");
+            format!("{by} begins rollback {run}, plan {}: {}", plan.hash(), plan.summary())
+        }
+        incident::Fact::Said { by, said } => format!("{by}: {}", said_line(said)),
+        incident::Fact::Late(incident::Clock::Acted) => {
+            "the deadline for acting passed without an action".into()
+        }
+        incident::Fact::Late(incident::Clock::Verified) => {
+            "the deadline for a verified rollback passed".into()
+        }
+        incident::Fact::Reminded => return None,
+    })
+}
+
+fn said_line(said: &Said) -> String {
+    match said {
+        Said::Acknowledge => "acknowledged".into(),
+        Said::Approve { plan } => format!("approved plan {plan}"),
+        Said::Reject { reason } => format!("rejected the rollback: {reason}"),
+        Said::Dismiss { reason } => format!("dismissed: {reason}"),
+        Said::Hold { reason } => format!("hold: {reason}"),
+        Said::Unhold => "unhold".into(),
+        Said::RollBack { to, reason } => match to {
+            Some(to) => format!("asked for a rollback to {to}: {reason}"),
+            None => format!("asked for a rollback: {reason}"),
+        },
+        Said::Lift { version } => format!("lifted the quarantine of {version}"),
+    }
+}
+
+fn run(fact: &run::Fact) -> String {
+    match fact {
+        run::Fact::Begun { step, attempt, fallback, .. } => {
+            let which = if *fallback { "the fallback of step" } else { "step" };
+            format!("{which} {} begins, attempt {attempt}", step + 1)
+        }
+        run::Fact::Ended { step, report, .. } => {
+            let how = match &report.outcome {
+                run::Outcome::AlreadyDone => "was in effect already".to_owned(),
+                run::Outcome::Done => "is in effect".to_owned(),
+                run::Outcome::Failed { why, .. } => format!("failed: {why}"),
+                run::Outcome::Unknown { why } => format!("has an unknown outcome: {why}"),
+                run::Outcome::Withheld { why } => format!("was withheld: {why}"),
+            };
+            format!("step {} {how} ({} ms)", step + 1, report.took_ms)
+        }
+        run::Fact::Halted { why } => format!("the rollback halts: {why}"),
+        run::Fact::Finished => "every step is in effect".into(),
+    }
+}
+
+fn fleet(fact: &Fleet) -> String {
+    match fact {
+        Fleet::KillSwitch { reason: Some(reason) } => format!("the HOLD file is set: {reason}"),
+        Fleet::KillSwitch { reason: None } => "the HOLD file is gone".into(),
+        Fleet::Undelivered { subject, channel, why } => {
+            format!("`{subject}` will not arrive on {channel}: {why}")
+        }
+        Fleet::Started { epoch, version } => {
+            format!("rollbackd {version} began to act, epoch {epoch}")
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The checklist that says whether a rollback worked. Its windows start when the restored revision serves.
+//!
+//! A rollback succeeded when this says so, not when the last step returned. A check that cannot be made is unknown,
+//! and said; it never counts as passed unless the only thing missing is traffic.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    change::Component, incident::Incident, inventory::Serving, policy::SignalKind,
+    severity::Severity, situation::Situation,
+};
+use crate::units::UnixMs;
+
+/// How one check stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It is as it should be.
+    Passed,
+    /// It is not.
+    Failed,
+    /// Too little traffic to tell: said, and not held against the rollback.
+    Thin,
+    /// Its data is missing: the verification waits.
+    Unknown,
+}
+
+/// One line of the checklist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What is checked.
+    pub name: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// With which numbers.
+    pub note: String,
+}
+
+/// The whole checklist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Every check.
+    pub checks: Vec<Check>,
+    /// Since when nothing was failing or unknown, on the steady clock.
+    pub holds_since: Option<UnixMs>,
+}
+
+impl Verification {
+    /// Whether nothing is failing or unknown, and something was really seen.
+    pub fn passes(checks: &[Check]) -> bool {
+        let seen = checks.iter().any(|c| c.standing == Standing::Passed);
+        seen && checks.iter().all(|c| matches!(c.standing, Standing::Passed | Standing::Thin))
+    }
+
+    /// What is not passed, for people.
+    pub fn open_points(&self) -> String {
+        let open = self.checks.iter().filter(|c| c.standing != Standing::Passed);
+        let each: Vec<String> = open.map(|c| format!("{}: {}", c.name, c.note)).collect();
+        if each.is_empty() { "it did not hold long enough".into() } else { each.join("; ") }
+    }
+}
+
+/// The checklist as it stands now.
+pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
+    let mut checks = vec![serving(s, incident)];
+    for (name, signal) in &s.policy.signals {
+        checks.extend(signal_check(s, name, signal.kind));
+    }
+    checks.push(no_trigger(s));
+    Verification { holds_since: s.watch.verified_since(), checks }
+}
+
+fn check(name: impl Into<String>, standing: Standing, note: impl Into<String>) -> Check {
+    Check { name: name.into(), standing, note: note.into() }
+}
+
+fn serving(s: &Situation<'_>, incident: &Incident) -> Check {
+    let name = "the target revision serves";
+    let target = incident
+        .run
+        .as_ref()
+        .and_then(|run| run.plan.targets.iter().find(|t| t.component == Component::Application))
+        .map(|t| t.to.clone())
+        .or_else(|| s.state.ledger.serving(Component::Application).cloned());
+    let (Some(target), Some(seen)) = (target, s.watch.inventory.as_ref()) else {
+        return check(name, Standing::Unknown, "the platform was not looked at");
+    };
+    match &seen.running {
+        Serving::Version(version) if *version == target.version => {
+            check(name, Standing::Passed, format!("{version} serves"))
+        }
+        Serving::Version(version) => {
+            check(name, Standing::Failed, format!("{version} serves, not {target}"))
+        }
+        Serving::NotRunning(why) => check(name, Standing::Failed, why.clone()),
+        Serving::Unknown(why) => check(name, Standing::Unknown, why.clone()),
+    }
+}
+
+fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Check> {
+    let tally = s.watch.tally(signal);
+    let limits = &s.policy.verification;
+    let Some(tally) = tally.filter(|t| t.samples > 0) else {
+        return Some(check(signal, Standing::Unknown, "no sample since the rollback"));
+    };
+    if tally.unknown_now {
+        return Some(check(signal, Standing::Unknown, "its newest poll told nothing"));
+    }
+    let below = |value: f64, limit: f64, text: String| {
+        let standing = if value < limit { Standing::Passed } else { Standing::Failed };
+        Some(check(signal, standing, text))
+    };
+    match kind {
+        SignalKind::ErrorRate => {
+            if tally.total < limits.min_requests {
+                let note = format!("only {} requests since the rollback", tally.total);
+                return Some(check(signal, Standing::Thin, note));
+            }
+            let rate = tally.bad as f64 / tally.total as f64;
+            let limit = limits.max_error_rate.max(tally.before_upper.unwrap_or(0.0));
+            below(
+                rate,
+                limit,
+                format!(
+                    "{} of {} requests failed, {:.2}% (limit {:.2}%)",
+                    tally.bad,
+                    tally.total,
+                    rate * 100.0,
+                    limit * 100.0
+                ),
+            )
+        }
+        SignalKind::Latency => {
+            let limit = limits.max_p95_ms.max(tally.before_upper.unwrap_or(0.0));
+            tally.value.map_or_else(
+                || Some(check(signal, Standing::Thin, "too few requests for a p95")),
+                |p95| below(p95, limit, format!("p95 {p95:.0} ms (limit {limit:.0} ms)")),
+            )
+        }
+        SignalKind::Health => {
+            let note =
+                format!("{} good probes in a row, {} bad in all", tally.up_in_a_row, tally.bad);
+            let standing = if tally.up_in_a_row > 0 { Standing::Passed } else { Standing::Failed };
+            Some(check(signal, standing, note))
+        }
+        SignalKind::Cpu => usage(signal, tally.value, limits.max_cpu),
+        SignalKind::Memory => usage(signal, tally.value, limits.max_memory),
+    }
+}
+
+fn usage(signal: &str, value: Option<f64>, limit: f64) -> Option<Check> {
+    let Some(share) = value else {
+        return Some(check(signal, Standing::Unknown, "no value"));
+    };
+    let standing = if share < limit { Standing::Passed } else { Standing::Failed };
+    Some(check(signal, standing, format!("{:.0}% (limit {:.0}%)", share * 100.0, limit * 100.0)))
+}
+
+fn no_trigger(s: &Situation<'_>) -> Check {
+    let firing: Vec<&str> = s
+        .state
+        .firing
+        .values()
+        .filter(|f| f.severity.is_worse_than(Severity::P3))
+        .map(|f| f.trigger.as_str())
+        .collect();
+    if firing.is_empty() {
+        check("no trigger fires", Standing::Passed, "all clear")
+    } else {
+        check("no trigger fires", Standing::Failed, format!("{} fires", firing.join(", ")))
+    }
+}

@@ -1,0 +1,423 @@
+//! From facts to notices: what people are told, in words. A pure function of what happened.
+
+use super::{
+    event::Said,
+    fact::{Fact, Fleet, Service},
+    firing,
+    incident::{self, Choice as Verdict, Clock, Closing, Decision, Incident, Phase},
+    notice::{Audience, Choice, Kind, Notice, Urgency},
+    plan::Plan,
+    policy::Response,
+    severity::Severity,
+    situation::{Situation, whole_seconds},
+};
+use crate::units::Span;
+
+/// How an audience is called in a sentence.
+pub fn audience(audience: Audience) -> &'static str {
+    match audience {
+        Audience::OnCall => "on-call",
+        Audience::Stakeholders => "stakeholders",
+    }
+}
+
+/// What people are told of one fact; `s` is the situation in which the fact is already so.
+pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
+    let told: Vec<Draft> = match fact {
+        Fact::Incident(fact) => of_incident(fact, s),
+        Fact::Trigger(fact) => of_trigger(fact, s).into_iter().collect(),
+        Fact::Service(Service::Reminded) => vec![blind_reminder(s)],
+        Fact::Service(Service::FollowedUp { incident }) => vec![follow_up(s, incident)],
+        Fact::Fleet(
+            Fleet::KillSwitch { .. } | Fleet::Undelivered { .. } | Fleet::Started { .. },
+        )
+        | Fact::Service(_)
+        | Fact::Ledger(_)
+        | Fact::Run(_)
+        | Fact::Told(_) => vec![],
+    };
+    let numbered = told.into_iter().enumerate();
+    numbered.map(|(index, draft)| draft.into_notice(s, index)).collect()
+}
+
+/// A notice without its identity.
+struct Draft {
+    audience: Audience,
+    urgency: Urgency,
+    kind: Kind,
+    subject: String,
+    fields: Vec<(String, String)>,
+    lines: Vec<String>,
+    choices: Vec<Choice>,
+    incident: Option<String>,
+}
+
+impl Draft {
+    fn new(kind: Kind, urgency: Urgency, subject: String) -> Self {
+        Self {
+            audience: Audience::OnCall,
+            urgency,
+            kind,
+            subject,
+            fields: vec![],
+            lines: vec![],
+            choices: vec![],
+            incident: None,
+        }
+    }
+
+    fn field(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.fields.push((name.to_owned(), value.into()));
+        self
+    }
+
+    fn lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.lines.extend(lines);
+        self
+    }
+
+    fn of(mut self, incident: &Incident) -> Self {
+        self.incident = Some(incident.id.clone());
+        self
+    }
+
+    fn into_notice(self, s: &Situation<'_>, index: usize) -> Notice {
+        let number = s.state.told + index as u64 + 1;
+        let mut subject = self.subject;
+        if subject.len() > 99 {
+            let cut = (0..=96).rev().find(|at| subject.is_char_boundary(*at)).unwrap_or(0);
+            subject.truncate(cut);
+            subject.push('…');
+        }
+        Notice {
+            id: format!("{}#{number}", s.state.id),
+            service: Some(s.state.id.clone()),
+            incident: self.incident,
+            audience: self.audience,
+            urgency: self.urgency,
+            kind: self.kind,
+            subject,
+            fields: self.fields,
+            lines: self.lines,
+            choices: self.choices,
+            at: s.now.wall,
+        }
+    }
+}
+
+fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
+    let past = || s.state.past.last();
+    let Some(incident) = s.state.incident.as_ref().or_else(past) else { return vec![] };
+    match fact {
+        incident::Fact::Decided(decision) => decided(decision, incident, s),
+        incident::Fact::Planned { plan, by, .. } => in_progress(plan, by.as_deref(), incident, s),
+        incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
+        incident::Fact::Entered(Phase::Escalated { why }) => vec![trouble(why, incident, s)],
+        incident::Fact::Entered(Phase::Closed { outcome }) => closed(outcome, incident, s),
+        incident::Fact::Late(clock) => vec![late(*clock, incident, s)],
+        incident::Fact::Reminded => vec![reminder(incident, s)],
+        incident::Fact::Joined { .. }
+        | incident::Fact::Opened { .. }
+        | incident::Fact::Raised { .. }
+        | incident::Fact::Offered { .. }
+        | incident::Fact::Entered(
+            Phase::Assessing
+            | Phase::Gathering { .. }
+            | Phase::Monitoring { .. }
+            | Phase::Deciding
+            | Phase::Scheduled
+            | Phase::RollingBack
+            | Phase::Verifying { .. },
+        )
+        | incident::Fact::Said {
+            said:
+                Said::Acknowledge
+                | Said::Approve { .. }
+                | Said::Reject { .. }
+                | Said::Dismiss { .. }
+                | Said::Hold { .. }
+                | Said::Unhold
+                | Said::RollBack { .. }
+                | Said::Lift { .. },
+            ..
+        } => vec![],
+    }
+}
+
+fn headline(incident: &Incident, s: &Situation<'_>) -> String {
+    let lead = s.leading(incident).map_or("its triggers cleared", |f| f.trigger.as_str());
+    format!("{} {}: {lead}", incident.severity, s.state.id)
+}
+
+/// The sentence for an incident's impact, from the matrix.
+fn impact(severity: Severity) -> &'static str {
+    match severity {
+        Severity::P0 => "service down or data at risk",
+        Severity::P1 => "significant degradation",
+        Severity::P2 => "minor issues affecting some users",
+        Severity::P3 => "cosmetic or non-critical",
+    }
+}
+
+fn issue(incident: &Incident, s: &Situation<'_>) -> String {
+    let firing = s.what_fires(incident);
+    if firing.is_empty() {
+        incident.triggers.keys().cloned().collect::<Vec<_>>().join(", ")
+    } else {
+        firing.join("; ")
+    }
+}
+
+fn choices(incident: &Incident, s: &Situation<'_>) -> Vec<Choice> {
+    let id = &s.state.id;
+    let choice = |label: &str, command: String| Choice { label: label.into(), command };
+    let mut choices = vec![choice("acknowledge", format!("rollbackd ack {id}"))];
+    if let Some(plan) = incident.offered.as_ref().filter(|_| incident.run.is_none()) {
+        let hash = plan.hash();
+        choices.push(choice("roll back", format!("rollbackd approve {id} {hash}")));
+        choices.push(choice("do not", format!("rollbackd reject {id} --reason '…'")));
+    }
+    choices.push(choice("hold", format!("rollbackd hold {id} --reason '…'")));
+    choices.push(choice("look", format!("rollbackd explain {id}")));
+    choices
+}
+
+fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
+    let refused = decision.guards.iter().filter_map(|v| v.refusal().map(|why| (v.guard, why)));
+    let reasons: Vec<String> = refused.map(|(guard, why)| format!("{guard}: {why}")).collect();
+    let wanted =
+        matches!(decision.row.response, Response::RollBack | Response::MonitorThenRollBack);
+    let (kind, urgency) = match &decision.verdict {
+        // The notice of the rollback itself follows in the same turn.
+        Verdict::RollBackNow => return vec![],
+        Verdict::Ask if wanted => (Kind::Refused, Urgency::Page),
+        Verdict::Ask => (Kind::Ask, Urgency::Page),
+        Verdict::GatherUntil { .. } | Verdict::MonitorUntil { .. } => {
+            (Kind::Incident, Urgency::Page)
+        }
+        Verdict::Tell => (Kind::Incident, Urgency::Info),
+    };
+    let subject = match kind {
+        Kind::Refused => {
+            format!("{} - not rolled back: a person must decide", headline(incident, s))
+        }
+        Kind::Ask => format!("{} - please decide", headline(incident, s)),
+        _ => headline(incident, s),
+    };
+    let mut draft = Draft::new(kind, urgency, subject)
+        .of(incident)
+        .field("Issue", issue(incident, s))
+        .field("Impact", impact(incident.severity))
+        .field("Decision", decision.verdict.to_string());
+    if let Some(plan) = &decision.plan {
+        draft = draft.field("Plan", format!("{} ({})", plan.summary(), plan.hash()));
+    }
+    if let Some(by) = incident.act_by(s.policy) {
+        draft = draft.field("Act by", s.wall_of(by).to_string());
+    }
+    if let Some(change) = &incident.change {
+        draft = draft.field("Change", format!("to {} at {}", change.to, change.started_at));
+    }
+    let heading = (!reasons.is_empty()).then(|| "Guards that refuse:".to_owned());
+    let bullets = reasons.into_iter().map(|why| format!("• {why}"));
+    let because = decision.because.iter().filter(|why| why.starts_with("no plan")).cloned();
+    draft = draft.lines(heading).lines(bullets).lines(because);
+    draft.choices = choices(incident, s);
+    vec![draft]
+}
+
+fn in_progress(
+    plan: &Plan,
+    by: Option<&str>,
+    incident: &Incident,
+    s: &Situation<'_>,
+) -> Vec<Draft> {
+    // The runbook's notice, word for word, to everybody.
+    let to = |audience: Audience| {
+        let mut draft = Draft::new(
+            Kind::RollbackInProgress,
+            Urgency::Info,
+            format!("URGENT - Rollback in Progress - {}", s.state.id.environment()),
+        )
+        .of(incident)
+        .field("Service", s.state.id.to_string())
+        .field("Issue", issue(incident, s))
+        .field("Impact", impact(incident.severity))
+        .field("Action", format!("Rolling back to version {}", plan.to_versions()))
+        .field("ETA", format!("{} ({})", s.wall_of(s.now.steady + plan.estimate), plan.estimate));
+        draft.audience = audience;
+        draft
+    };
+    let who = by.unwrap_or("rollbackd").to_owned();
+    let steps = plan.steps.iter().enumerate().map(|(n, step)| format!("{}. {}", n + 1, step.title));
+    let guards = incident.decision.iter().flat_map(|d| &d.guards).map(|v| format!("• {v}"));
+    let mut on_call = to(Audience::OnCall)
+        .field("Started by", who)
+        .field("From -> to", plan.summary())
+        .lines(steps);
+    if by.is_none() {
+        on_call = on_call.lines(guards);
+        on_call.urgency = Urgency::Page;
+    }
+    on_call.choices = choices(incident, s);
+    vec![on_call, to(Audience::Stakeholders)]
+}
+
+fn complete(incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
+    let serving = s
+        .state
+        .ledger
+        .serving(super::change::Component::Application)
+        .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let version = incident.run.as_ref().map_or(serving, |run| run.plan.to_versions());
+    let to = |audience: Audience| {
+        let mut draft = Draft::new(
+            Kind::RollbackComplete,
+            Urgency::Info,
+            format!("Rollback Complete - {}", s.state.id.environment()),
+        )
+        .of(incident)
+        .field("Service", s.state.id.to_string())
+        .field("Rollback status", "Success")
+        .field("Current version", version.clone())
+        .field("System status", "Operational")
+        .field("Root cause analysis", "In progress");
+        draft.audience = audience;
+        draft
+    };
+    let found = super::verification::verify(s, incident);
+    let checks = found.checks.iter().map(|c| format!("• {}: {:?}, {}", c.name, c.standing, c.note));
+    let took = whole_seconds(incident.age(s.now));
+    let on_call = to(Audience::OnCall).field("Verified after", took.to_string()).lines(checks);
+    vec![on_call, to(Audience::Stakeholders)]
+}
+
+fn trouble(why: &str, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let mut draft =
+        Draft::new(Kind::Trouble, Urgency::Page, format!("{} - yours now", headline(incident, s)))
+            .of(incident)
+            .field("Why", why)
+            .field("Issue", issue(incident, s));
+    if let Some(run) = &incident.run {
+        draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
+    }
+    draft.choices = choices(incident, s);
+    draft.choices.push(Choice {
+        label: "close".into(),
+        command: format!("rollbackd dismiss {} --reason '…'", s.state.id),
+    });
+    draft
+}
+
+fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
+    let subject = format!("{} {}: {outcome}", incident.severity, s.state.id);
+    let draft = Draft::new(Kind::Closed, Urgency::Info, subject)
+        .of(incident)
+        .field("Incident", incident.id.clone())
+        .field("Open for", whole_seconds(incident.age(s.now)).to_string())
+        .field("Report", format!("rollbackd report {}", incident.id));
+    let mut all = vec![draft];
+    if incident.run.is_some() {
+        let mut to = Draft::new(
+            Kind::Closed,
+            Urgency::Info,
+            format!("Closed - {} - {}", s.state.id.name(), s.state.id.environment()),
+        )
+        .of(incident)
+        .field("Outcome", outcome.to_string());
+        to.audience = Audience::Stakeholders;
+        all.push(to);
+    }
+    all
+}
+
+fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let (what, why) = match clock {
+        Clock::Acted => ("no action yet", "The deadline for acting passed."),
+        Clock::Verified => ("not verified yet", "The deadline for a verified rollback passed."),
+    };
+    let mut draft = Draft::new(
+        Kind::Trouble,
+        Urgency::Page,
+        format!("{} - late: {what}", headline(incident, s)),
+    )
+    .of(incident)
+    .field("Issue", issue(incident, s))
+    .field("Phase", incident.phase.name())
+    .lines([why.to_owned()]);
+    if clock == Clock::Verified {
+        let found = super::verification::verify(s, incident);
+        draft = draft.lines([format!("Open: {}", found.open_points())]);
+    }
+    draft.choices = choices(incident, s);
+    draft
+}
+
+fn reminder(incident: &Incident, s: &Situation<'_>) -> Draft {
+    let since: Span = whole_seconds(incident.age(s.now));
+    let mut draft = Draft::new(
+        Kind::Reminder,
+        Urgency::Page,
+        format!("{} - nobody has acknowledged this", headline(incident, s)),
+    )
+    .of(incident)
+    .field("Issue", issue(incident, s))
+    .field("Phase", incident.phase.name())
+    .field("Open for", since.to_string())
+    .field("Told before", format!("{} times", incident.escalation.repeats + 1));
+    draft.choices = choices(incident, s);
+    draft
+}
+
+fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
+    match fact {
+        firing::Fact::Blind { signal, source, why, since, watched } => {
+            let others =
+                s.state.blind.iter().any(|(name, b)| name != signal && b.source == *source);
+            if others {
+                return None;
+            }
+            let severity = if *watched { Severity::P2 } else { Severity::P3 };
+            let mut draft = Draft::new(
+                Kind::Health,
+                Urgency::Page,
+                format!("{severity} {}: blind, {signal} tells nothing", s.state.id),
+            )
+            .field("Source", source.clone())
+            .field("Why", why.clone())
+            .field("Since", since.to_string())
+            .lines([
+                "Nothing is rolled back on missing data, and nothing is called healthy.".into(),
+            ]);
+            draft.choices = vec![Choice {
+                label: "acknowledge".into(),
+                command: format!("rollbackd ack {}", s.state.id),
+            }];
+            Some(draft)
+        }
+        firing::Fact::Sighted { signal } => {
+            let subject = format!("{}: {signal} tells again", s.state.id);
+            Some(Draft::new(Kind::Health, Urgency::Info, subject))
+        }
+        firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => None,
+    }
+}
+
+fn blind_reminder(s: &Situation<'_>) -> Draft {
+    let blind: Vec<String> =
+        s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
+    let what = if blind.is_empty() { "a page".to_owned() } else { blind.join(", ") };
+    let subject = format!("{}: nobody has acknowledged: {what}", s.state.id);
+    let mut draft = Draft::new(Kind::Reminder, Urgency::Page, subject);
+    draft.choices = vec![Choice {
+        label: "acknowledge".into(),
+        command: format!("rollbackd ack {}", s.state.id),
+    }];
+    draft
+}
+
+fn follow_up(s: &Situation<'_>, incident: &str) -> Draft {
+    let subject = format!("{}: the root cause analysis of {incident} is due", s.state.id);
+    Draft::new(Kind::Followup, Urgency::Info, subject)
+        .field("Report", format!("rollbackd report {incident}"))
+}
