@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod demo;
 pub mod domain;
+pub mod executors;
 pub mod notifiers;
 pub mod sources;
 pub mod store;
