@@ -384,7 +384,9 @@ struct Sum {
 }
 
 /// Lets only samples through that do not overlap with the one before, for sources that count by themselves
-/// (counts over exactly the poll interval). A tenth of the width is forgiven: no two clocks tick alike.
+/// (counts over exactly the poll interval).
+///
+/// A tenth of the width is forgiven: no two clocks tick alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disjoint {
     newest: Option<i64>,
@@ -403,5 +405,97 @@ impl Disjoint {
                 Ok(sample)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series<'a>(revision: &'a str, name: &'a str, at: i64, bad: f64, total: f64) -> Series<'a> {
+        let reading = Cumulative {
+            at: UnixMs(at * 1000),
+            bad: Field::Value(bad),
+            total: Field::Value(total),
+        };
+        Series { revision, name, started: None, reading }
+    }
+
+    fn poll(at: i64) -> Poll {
+        Poll { now: UnixMs(at * 1000), backfill: false }
+    }
+
+    type Read<'a> = (&'a str, Option<(u64, u64, i64)>);
+
+    fn read(samples: &[(String, Sample)]) -> Vec<Read<'_>> {
+        let counts = |sample: &Sample| match sample.reading {
+            Reading::Counts { bad, total } => Some((bad, total, sample.width.ms() / 1000)),
+            Reading::Gauge { .. } | Reading::Up | Reading::Down | Reading::Unknown { .. } => None,
+        };
+        samples.iter().map(|(revision, sample)| (revision.as_str(), counts(sample))).collect()
+    }
+
+    #[test]
+    fn pods_of_a_revision_are_summed_and_revisions_kept_apart() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        let at = |at, k: f64| {
+            [
+                series("v1", "a", at, k, 100.0 * k),
+                series("v1", "b", at, 0.0, 50.0 * k),
+                series("v2", "c", at, 9.0 * k, 10.0 * k),
+            ]
+        };
+        assert_eq!(read(&counters.take(poll(0), &at(0, 1.0))), [("v1", None), ("v2", None)]);
+        let samples = counters.take(poll(60), &at(60, 2.0));
+        assert_eq!(read(&samples), [("v1", Some((1, 150, 60))), ("v2", Some((9, 10, 60)))]);
+    }
+
+    #[test]
+    fn a_new_pod_s_first_errors_count_but_an_old_pod_s_history_does_not() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        counters.take(poll(0), &[]);
+        let mut new = series("v2", "new", 60, 30.0, 40.0);
+        new.started = Some(UnixMs(20_000));
+        let mut old = series("v1", "old", 60, 500.0, 9_000.0);
+        old.started = Some(UnixMs(-3_600_000));
+        let samples = counters.take(poll(60), &[new, old]);
+        assert_eq!(read(&samples), [("v1", None), ("v2", Some((30, 40, 60)))]);
+    }
+
+    #[test]
+    fn series_beyond_the_limit_are_counted_and_gone_pods_make_room() {
+        let options = Options { series: 2, ..Options::every(Span::seconds(60)) };
+        let mut counters = Counters::new(options);
+        let names: Vec<String> = (0..5).map(|pod| format!("pod-{pod}")).collect();
+        let all: Vec<_> = names.iter().map(|name| series("v1", name, 0, 0.0, 1.0)).collect();
+        counters.take(poll(0), &all);
+        assert_eq!((counters.series(), counters.drops().count(Drop::Overflow)), (2, 3));
+        counters.take(poll(900), &[]);
+        assert_eq!(counters.series(), 0);
+        counters.take(poll(960), &[series("v1", "pod-4", 960, 0.0, 1.0)]);
+        assert_eq!(counters.series(), 1);
+    }
+
+    #[test]
+    fn samples_of_one_revision_never_overlap() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        counters.take(poll(0), &[series("v1", "a", 0, 0.0, 0.0), series("v1", "b", 0, 0.0, 0.0)]);
+        counters.take(poll(60), &[series("v1", "a", 60, 0.0, 10.0)]);
+        let late = [series("v1", "a", 120, 0.0, 20.0), series("v1", "b", 120, 4.0, 20.0)];
+        assert_eq!(read(&counters.take(poll(120), &late)), [("v1", Some((4, 30, 60)))]);
+    }
+
+    #[test]
+    fn nothing_known_is_placed_in_the_source_s_time() {
+        let options = Options { lag: Span::minutes(10), ..Options::every(Span::seconds(60)) };
+        let mut counters = Counters::new(options);
+        for at in [0, 60] {
+            counters.take(poll(at + 300), &[series("v1", "a", at, 0.0, 1.0)]);
+        }
+        let samples = counters.take(poll(420), &[series("v1", "a", 120, f64::NAN, 2.0)]);
+        assert_eq!(
+            samples[0].1,
+            Sample::unknown(UnixMs(120_000), Span::seconds(60), Unknown::NoDelta)
+        );
     }
 }
