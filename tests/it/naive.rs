@@ -52,12 +52,9 @@ impl Naive {
         let at = sample.at.0;
         self.newest = at;
         let hold = self.rule.hold;
-        let (bad, total) = match sample.reading {
-            Reading::Counts { bad, total } => (bad, total),
-            _ => {
-                self.lose(at);
-                return self.state;
-            }
+        let Reading::Counts { bad, total } = sample.reading else {
+            self.lose(at);
+            return self.state;
         };
         let too_wide = sample.width - known >= hold.silence;
         let start = at - if too_wide { known.ms() } else { sample.width.ms() };
