@@ -7,4 +7,5 @@ pub mod executors;
 pub mod notifiers;
 pub mod sources;
 pub mod store;
+pub mod telemetry;
 pub mod units;

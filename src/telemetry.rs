@@ -32,31 +32,67 @@ pub enum Kind {
 /// Every metric: name, kind, help. The README's table is checked against this.
 pub const METRICS: &[(&str, Kind, &str)] = &[
     ("rollbackd_build_info", Kind::Gauge, "1, with the version as label"),
-    ("rollbackd_polls_total", Kind::Counter, "Polls by service, signal and result (ok, partial, failed)"),
-    ("rollbackd_poll_age_seconds", Kind::Gauge, "Age of the newest usable sample by service and signal"),
+    (
+        "rollbackd_polls_total",
+        Kind::Counter,
+        "Polls by service, signal and result (ok, partial, failed)",
+    ),
+    (
+        "rollbackd_poll_age_seconds",
+        Kind::Gauge,
+        "Age of the newest usable sample by service and signal",
+    ),
     ("rollbackd_poll_seconds", Kind::Histogram, "How long a poll took, by kind of source"),
     ("rollbackd_samples_dropped_total", Kind::Counter, "Readings dropped or mended, by reason"),
     ("rollbackd_trigger_firing", Kind::Gauge, "1 while a trigger fires, by service and trigger"),
-    ("rollbackd_trigger_fired_total", Kind::Counter, "How often triggers fired, by trigger and severity"),
+    (
+        "rollbackd_trigger_fired_total",
+        Kind::Counter,
+        "How often triggers fired, by trigger and severity",
+    ),
     ("rollbackd_incidents_total", Kind::Counter, "Incidents opened, by severity"),
     ("rollbackd_incident_open", Kind::Gauge, "1 while a service has an open incident"),
     ("rollbackd_incidents_closed_total", Kind::Counter, "Incidents closed, by outcome"),
     ("rollbackd_decisions_total", Kind::Counter, "Decisions, by verdict"),
     ("rollbackd_guard_refusals_total", Kind::Counter, "Automatic actions refused, by guard"),
-    ("rollbackd_rollbacks_total", Kind::Counter, "Rollbacks begun, by who began them (daemon, person)"),
+    (
+        "rollbackd_rollbacks_total",
+        Kind::Counter,
+        "Rollbacks begun, by who began them (daemon, person)",
+    ),
     ("rollbackd_rollbacks_verified_total", Kind::Counter, "Rollbacks proven to have worked"),
-    ("rollbackd_time_to_action_seconds", Kind::Histogram, "From the first firing to the begun rollback"),
-    ("rollbackd_time_to_verified_seconds", Kind::Histogram, "From the first firing to the verified rollback"),
-    ("rollbackd_deadlines_missed_total", Kind::Counter, "Deadlines missed, by clock (acted, verified)"),
+    (
+        "rollbackd_time_to_action_seconds",
+        Kind::Histogram,
+        "From the first firing to the begun rollback",
+    ),
+    (
+        "rollbackd_time_to_verified_seconds",
+        Kind::Histogram,
+        "From the first firing to the verified rollback",
+    ),
+    (
+        "rollbackd_deadlines_missed_total",
+        Kind::Counter,
+        "Deadlines missed, by clock (acted, verified)",
+    ),
     ("rollbackd_deadlines_met_total", Kind::Counter, "Deadlines met, by clock (acted, verified)"),
     ("rollbackd_steps_total", Kind::Counter, "Attempts at steps, by outcome"),
     ("rollbackd_step_seconds", Kind::Histogram, "How long an attempt at a step took"),
     ("rollbackd_notices_total", Kind::Counter, "Deliveries of notices, by channel and result"),
-    ("rollbackd_notices_dropped_total", Kind::Counter, "Notices pushed out of a full outbox, by channel"),
+    (
+        "rollbackd_notices_dropped_total",
+        Kind::Counter,
+        "Notices pushed out of a full outbox, by channel",
+    ),
     ("rollbackd_outbox_depth", Kind::Gauge, "Notices in the outbox, by channel and state"),
     ("rollbackd_alerts_unmatched_total", Kind::Counter, "Alerts of no known service"),
     ("rollbackd_journal_append_seconds", Kind::Histogram, "How long making one turn durable took"),
-    ("rollbackd_journal_writable", Kind::Gauge, "0 while the journal cannot be written and nothing is done"),
+    (
+        "rollbackd_journal_writable",
+        Kind::Gauge,
+        "0 while the journal cannot be written and nothing is done",
+    ),
     ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
     ("rollbackd_kill_switch", Kind::Gauge, "1 while the HOLD file is set"),
     ("rollbackd_heartbeats_total", Kind::Counter, "Pings of the outside monitor, by result"),
@@ -126,7 +162,8 @@ pub fn delivered(channel: &str, result: &Result<(), DeliveryError>) {
         Err(DeliveryError::Retry { .. }) => "failed",
         Err(DeliveryError::Refused { .. }) => "refused",
     };
-    counter!("rollbackd_notices_total", "channel" => channel.to_owned(), "result" => how).increment(1);
+    counter!("rollbackd_notices_total", "channel" => channel.to_owned(), "result" => how)
+        .increment(1);
 }
 
 /// An attempt at a step ended.
@@ -138,12 +175,19 @@ pub fn step(service: &ServiceId, report: &Report) {
         Outcome::Unknown { .. } => "unknown",
         Outcome::Withheld { .. } => "withheld",
     };
-    counter!("rollbackd_steps_total", "service" => service.to_string(), "outcome" => how).increment(1);
+    counter!("rollbackd_steps_total", "service" => service.to_string(), "outcome" => how)
+        .increment(1);
     histogram!("rollbackd_step_seconds").record(report.took_ms as f64 / 1000.0);
 }
 
 /// A poll ended.
-pub fn polled(service: &ServiceId, signal: &str, how: &'static str, source: &'static str, took: Duration) {
+pub fn polled(
+    service: &ServiceId,
+    signal: &str,
+    how: &'static str,
+    source: &'static str,
+    took: Duration,
+) {
     counter!("rollbackd_polls_total", "service" => service.to_string(), "signal" => signal.to_owned(), "result" => how)
         .increment(1);
     histogram!("rollbackd_poll_seconds", "source" => source).record(took.as_secs_f64());
@@ -156,10 +200,12 @@ pub fn fact(service: Option<&ServiceId>, fact: &Fact, state: Option<&ServiceStat
         Fact::Trigger(firing::Fact::Fired(f)) => {
             counter!("rollbackd_trigger_fired_total", "trigger" => f.trigger.clone(), "severity" => f.severity.to_string())
                 .increment(1);
-            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => f.trigger.clone()).set(1.0);
+            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => f.trigger.clone())
+                .set(1.0);
         }
         Fact::Trigger(firing::Fact::Cleared { trigger, .. }) => {
-            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => trigger.clone()).set(0.0);
+            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => trigger.clone())
+                .set(0.0);
         }
         Fact::Incident(fact) => of_incident(id, fact, state),
         Fact::Fleet(crate::domain::fact::Fleet::KillSwitch { reason }) => {
@@ -191,7 +237,8 @@ fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) 
             counter!("rollbackd_decisions_total", "verdict" => verdict).increment(1);
             let refusals = decision.guards.iter().filter(|v| matches!(v.says, Says::Refuse { .. }));
             for refusal in refusals.filter(|_| verdict == "ask") {
-                counter!("rollbackd_guard_refusals_total", "guard" => refusal.guard.name()).increment(1);
+                counter!("rollbackd_guard_refusals_total", "guard" => refusal.guard.name())
+                    .increment(1);
             }
         }
         incident::Fact::Planned { by, .. } => {

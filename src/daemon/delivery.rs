@@ -47,7 +47,11 @@ pub async fn deliver(
         let (rows, next) = match look {
             Ok(Ok(found)) => found,
             Ok(Err(fault)) => {
-                warn!(channel = channel.name, "the outbox cannot be read: {}", telemetry::chain(&fault));
+                warn!(
+                    channel = channel.name,
+                    "the outbox cannot be read: {}",
+                    telemetry::chain(&fault)
+                );
                 (vec![], None)
             }
             Err(_) => return,
@@ -91,7 +95,8 @@ async fn deliver_one(
             let wait = after.unwrap_or_else(|| backoff(row.attempts + 1, &row.notice.id));
             let first_told = row.attempts + 1 == ATTEMPTS_BEFORE_TELLING;
             if first_told && row.notice.urgency == Urgency::Page {
-                undelivered(handle, channel, &row.notice, &format!("{why} (it is tried again)")).await?;
+                undelivered(handle, channel, &row.notice, &format!("{why} (it is tried again)"))
+                    .await?;
             }
             write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await
         }
@@ -130,7 +135,10 @@ async fn write(
     + 'static,
 ) -> Result<(), Unanswered> {
     if let Err(fault) = handle.store(work).await? {
-        warn!("the outbox cannot be written, a notice may arrive twice: {}", telemetry::chain(&fault));
+        warn!(
+            "the outbox cannot be written, a notice may arrive twice: {}",
+            telemetry::chain(&fault)
+        );
         // The journal says so too; without a pause the same notice would be sent over and over.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

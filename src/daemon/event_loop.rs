@@ -68,6 +68,7 @@ pub struct EventLoop {
     dirty: BTreeSet<ServiceId>,
     snapshot_due: Instant,
     since_checkpoint: u64,
+    watched_due: Instant,
 }
 
 /// Facts between two checkpoints.
@@ -89,6 +90,7 @@ impl EventLoop {
             dirty: BTreeSet::new(),
             snapshot_due,
             since_checkpoint: 0,
+            watched_due: Instant::now(),
         }
     }
 
@@ -163,14 +165,15 @@ impl EventLoop {
         let mut written = 0;
         let mut told = false;
         let result = fleet.turn(event, now, |batch: &Batch| {
-            let (facts, notices) = journaling::drafts(batch, event, now, &config_hash, &wiring.routing);
+            let (facts, notices) =
+                journaling::drafts(batch, event, now, &config_hash, &wiring.routing);
             told |= !notices.is_empty();
             let at = Instant::now();
             let appended = journaling::append(store, &facts, &notices)?;
             telemetry::journal_took(at.elapsed());
             written += facts.len() as u64;
             for lost in appended.overflow {
-                error!(channel = lost.channel, "a full outbox pushed out `{}`", lost.notice.subject);
+                error!(channel = lost.channel, "a full outbox pushed out `{}`", lost.notice_id);
                 telemetry::notice_dropped(&lost.channel);
             }
             Ok::<(), StoreError>(())
@@ -194,7 +197,10 @@ impl EventLoop {
             self.wiring.outbox.send_modify(|count| *count += 1);
         }
         self.start_wanted();
-        self.publish_watched();
+        if written > 0 || self.watched_due <= begun {
+            self.publish_watched();
+            self.watched_due = begun + Duration::from_secs(1);
+        }
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             self.checkpoint();
         }
@@ -208,7 +214,8 @@ impl EventLoop {
         for (service, facts) in batches {
             let who = service.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
             for fact in facts {
-                telemetry::fact(service.as_ref(), fact, self.fleet.states.get_opt(service.as_ref()));
+                let state = service.as_ref().and_then(|id| self.fleet.states.get(id));
+                telemetry::fact(service.as_ref(), fact, state);
                 if let Some(line) = timeline::line(fact) {
                     match fact {
                         Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
@@ -284,8 +291,14 @@ impl EventLoop {
 
     fn publish_watched(&self) {
         let now = self.clock.now();
-        let watched: BTreeSet<ServiceId> =
-            self.fleet.policy.services.keys().filter(|id| self.fleet.is_watched(id, now)).cloned().collect();
+        let watched: BTreeSet<ServiceId> = self
+            .fleet
+            .policy
+            .services
+            .keys()
+            .filter(|id| self.fleet.is_watched(id, now))
+            .cloned()
+            .collect();
         self.wiring.watched.send_if_modified(|known| {
             let changed = *known != watched;
             *known = watched;

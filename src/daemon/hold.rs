@@ -1,9 +1,6 @@
 //! The kill switch: a `HOLD` file in the state directory, which works when nothing else does.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::{
     sync::Mutex,

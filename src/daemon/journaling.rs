@@ -68,7 +68,9 @@ fn incident_of(fact: &Fact) -> Option<String> {
 
 fn route(notice: &Notice, routing: &Routing) -> Vec<OutboxDraft> {
     let takes = routing.iter().filter(|(_, audiences)| audiences.contains(&notice.audience));
-    takes.map(|(channel, _)| OutboxDraft { channel: channel.clone(), notice: notice.clone() }).collect()
+    takes
+        .map(|(channel, _)| OutboxDraft { channel: channel.clone(), notice: notice.clone() })
+        .collect()
 }
 
 /// Makes them durable together, or not at all.
@@ -92,7 +94,8 @@ pub fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
         subject: "P1 rollbackd cannot write its journal and does nothing".into(),
         fields: vec![("Why".into(), why.to_owned())],
         lines: vec![
-            "Nothing is rolled back until it can write again. Make room, or roll back by hand.".into(),
+            "Nothing is rolled back until it can write again. Make room, or roll back by hand."
+                .into(),
         ],
         choices: vec![],
         at,

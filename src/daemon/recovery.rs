@@ -19,7 +19,8 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
     let mut last: Option<Now> = None;
     let mut after = 0;
     let checkpoint = store.view().load_checkpoint().context("the checkpoint cannot be read")?;
-    if let Some(kept) = checkpoint.filter(|c| c.versions.get(CHECKPOINT_KIND) == Some(&fact::VERSION))
+    if let Some(kept) =
+        checkpoint.filter(|c| c.versions.get(CHECKPOINT_KIND) == Some(&fact::VERSION))
     {
         match serde_json::from_str(&kept.body) {
             Ok(body) => {
@@ -27,7 +28,9 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
                 after = kept.seq;
             }
             // The journal itself is whole: the checkpoint only saves time.
-            Err(fault) => tracing::warn!("the checkpoint is of no use, folding the journal: {fault}"),
+            Err(fault) => {
+                tracing::warn!("the checkpoint is of no use, folding the journal: {fault}")
+            }
         }
     }
     store
@@ -42,9 +45,7 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
         .context("the journal cannot be folded")?;
     if last.is_none() && after > 0 {
         let newest = store.view().last(1)?;
-        last = newest
-            .first()
-            .map(|r| Now { wall: r.fact.at, steady: UnixMs(r.fact.steady_ms) });
+        last = newest.first().map(|r| Now { wall: r.fact.at, steady: UnixMs(r.fact.steady_ms) });
     }
     restore_windows(store, &mut fleet);
     Ok((fleet, last))
@@ -68,8 +69,9 @@ pub fn parse(record: &Record) -> anyhow::Result<(Option<ServiceId>, Fact)> {
             record.daemon_version
         );
     }
-    let fact = serde_json::from_str(&record.fact.body)
-        .with_context(|| format!("record {} of {} is not a fact", record.seq, record.fact.stream))?;
+    let fact = serde_json::from_str(&record.fact.body).with_context(|| {
+        format!("record {} of {} is not a fact", record.seq, record.fact.stream)
+    })?;
     let service = match record.fact.stream.as_str() {
         FLEET_STREAM => None,
         stream => Some(stream.parse().map_err(anyhow::Error::msg)?),

@@ -44,9 +44,11 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
 pub fn fleet_notice(fact: &Fact, cause: &str, now: Now) -> Option<Notice> {
     let Fact::Fleet(fact) = fact else { return None };
     let (urgency, subject, fields) = match fact {
-        Fleet::KillSwitch { reason: Some(reason) } => {
-            (Urgency::Info, "rollbackd is on hold: the HOLD file is set".to_owned(), vec![("Why", reason)])
-        }
+        Fleet::KillSwitch { reason: Some(reason) } => (
+            Urgency::Info,
+            "rollbackd is on hold: the HOLD file is set".to_owned(),
+            vec![("Why", reason)],
+        ),
         Fleet::KillSwitch { reason: None } => {
             (Urgency::Info, "rollbackd acts again: the HOLD file is gone".to_owned(), vec![])
         }

@@ -7,7 +7,6 @@ mod releases;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
 };
 
 use super::{Options, carry_out};
@@ -16,7 +15,7 @@ use crate::{
         plan::{Action, CommandLine, EnvValue, Step},
         run::{Order, Outcome, Report},
     },
-    store::lease::Lease,
+    store::{self, Store, lease::Lease},
     units::Span,
 };
 
@@ -25,14 +24,16 @@ struct Bench {
     dir: tempfile::TempDir,
     options: Options,
     lease: Lease,
+    _store: Store,
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new(dir.path().to_owned()).unwrap();
-        let lease = Lease::new(dir.path(), 1, Arc::new(AtomicBool::new(true)));
-        Self { dir, options, lease }
+        let store = Store::open(store::Options::new(dir.path())).unwrap();
+        let lease = store.lease().clone();
+        Self { dir, options, lease, _store: store }
     }
 
     fn path(&self, name: &str) -> PathBuf {
