@@ -27,7 +27,8 @@ pub(super) struct Behaviour {
     pub(super) up: bool,
 }
 
-pub(super) const HEALTHY: Behaviour = Behaviour { requests: 100.0, errors: 0.0, slow: 0.0, up: true };
+pub(super) const HEALTHY: Behaviour =
+    Behaviour { requests: 100.0, errors: 0.0, slow: 0.0, up: true };
 
 /// This share of requests fails.
 pub(super) fn errors(share: f64) -> Behaviour {
@@ -102,7 +103,8 @@ impl Place {
         self.bad += now.requests * now.errors;
         self.slow += now.requests * now.slow;
         if let Some(why) = self.monitoring_down {
-            let nothing = || (vec![Raw::Unknown { at, why }], Some("connection refused".to_owned()));
+            let nothing =
+                || (vec![Raw::Unknown { at, why }], Some("connection refused".to_owned()));
             return ["errors", "health", "latency"]
                 .map(|signal| {
                     let (raw, fault) = nothing();
@@ -136,10 +138,8 @@ impl Place {
     }
 
     pub(super) fn inventory(&self) -> Inventory {
-        let available = |version: &String| Available {
-            revision: Revision::named(version),
-            modified_at: None,
-        };
+        let available =
+            |version: &String| Available { revision: Revision::named(version), modified_at: None };
         Inventory {
             component: Component::Application,
             linked: Some(Revision::named(&self.linked)),

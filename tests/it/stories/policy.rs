@@ -116,7 +116,8 @@ fn triggers() -> BTreeMap<String, TriggerPolicy> {
                 _,
             ) => LooksAt::Event,
         };
-        let relative = matches!(&row.rule.kind, Kind::Gauge(g) if matches!(g.above, Limit::Baseline(_)));
+        let relative =
+            matches!(&row.rule.kind, Kind::Gauge(g) if matches!(g.above, Limit::Baseline(_)));
         let name = if relative { format!("{}-than-before", row.name) } else { row.name.to_owned() };
         let may_act = row.leads != Leads::People;
         let policy = TriggerPolicy { looks_at, rule: Arc::clone(&row.rule), may_act };

@@ -15,8 +15,7 @@ use rollbackd::{
         run::{Order, Outcome, Report},
         service::{Mode, ServiceId},
         state::ServiceState,
-        timeline,
-        watch,
+        timeline, watch,
     },
     units::{Span, UnixMs},
 };
