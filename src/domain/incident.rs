@@ -29,6 +29,8 @@ use crate::units::{Span, UnixMs};
 pub const TIMELINE_MAX: usize = 500;
 /// When to look again at a deadline that passed without effect; samples come sooner.
 const LOOK_AGAIN: Span = Span::seconds(5);
+/// How long what only asks or tells waits while something worse is about to fire.
+const WORSE_WAIT: Span = Span::minutes(1);
 
 /// Where an incident is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -444,6 +446,7 @@ impl Incident {
                 .map(|at| (at, "the action's deadline"))
         };
         match &self.phase {
+            Phase::Assessing => due.push((self.rose.steady + WORSE_WAIT, "something worse")),
             Phase::Gathering { until } => {
                 due.push((*until, "enough time for company"));
                 due.extend(act());
@@ -468,10 +471,7 @@ impl Incident {
                 }
             }
             Phase::Watching { until } => due.push((*until, "the watch after the rollback ends")),
-            Phase::Assessing
-            | Phase::Scheduled
-            | Phase::Escalated { .. }
-            | Phase::Closed { .. } => {}
+            Phase::Scheduled | Phase::Escalated { .. } | Phase::Closed { .. } => {}
         }
         due
     }

@@ -200,6 +200,9 @@ impl ServiceState {
             }
             firing::Fact::Sighted { signal } => {
                 self.blind.remove(signal);
+                if self.blind.is_empty() {
+                    self.page = Escalation::default();
+                }
             }
         }
     }

@@ -73,6 +73,7 @@ pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
         checks.extend(signal_check(s, name, signal.kind));
     }
     checks.push(no_trigger(s, incident));
+    checks.extend(posted(s));
     Verification { holds_since: s.watch.verified_since(), checks }
 }
 
@@ -180,6 +181,16 @@ pub fn hurting<'a>(s: &Situation<'a>, incident: &Incident) -> Vec<&'a Firing> {
             f.severity.is_worse_than(Severity::P3) && !before_change(f) && !known_evidence(f)
         })
         .collect()
+}
+
+/// What somebody found does not go away with the release that did it: said, not held against the rollback.
+fn posted(s: &Situation<'_>) -> impl Iterator<Item = Check> {
+    s.state.firing.values().filter_map(|f| match &f.basis {
+        Basis::Posted { .. } => {
+            Some(check(&f.trigger, Standing::Thin, format!("a person must look: {}", f.says)))
+        }
+        Basis::Window | Basis::Alert { .. } => None,
+    })
 }
 
 fn no_trigger(s: &Situation<'_>, incident: &Incident) -> Check {

@@ -333,7 +333,7 @@ impl Instance {
         let before = self.trigger.state();
         self.trigger.observe(sample);
         match (before, self.trigger.state()) {
-            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(i64::MIN / 2)),
+            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(0)),
             (State::Ok, State::Ok) => {}
             (_, State::Ok) => self.ok_since = Some(sample.at),
             (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {

@@ -151,7 +151,12 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
         incident::Fact::Entered(Phase::Escalated { why }) => vec![trouble(why, incident, s)],
         incident::Fact::Entered(Phase::Closed { outcome }) => closed(outcome, incident, s),
-        incident::Fact::Late(clock) => vec![late(*clock, incident, s)],
+        incident::Fact::Late(clock) => {
+            // Whoever was paged this minute knows.
+            let told = incident.escalation.told_at;
+            let again = told.is_none_or(|at| s.now.steady.since(at) >= Span::minutes(1));
+            again.then(|| late(*clock, incident, s)).into_iter().collect()
+        }
         incident::Fact::Reminded => vec![reminder(incident, s)],
         incident::Fact::Raised { because, .. } => {
             // Before the action the new decision is told; afterwards nobody decides anew, and must know all the more.
@@ -459,19 +464,21 @@ fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
             }];
             Some(draft)
         }
-        firing::Fact::Sighted { signal } => {
-            let subject = format!("{}: {signal} tells again", s.state.id);
+        firing::Fact::Sighted { .. } if s.state.blind.is_empty() => {
+            let subject = format!("{}: every signal tells again", s.state.id);
             Some(Draft::new(Kind::Health, Urgency::Info, subject))
         }
-        firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => None,
+        firing::Fact::Sighted { .. } | firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => {
+            None
+        }
     }
 }
 
 fn blind_reminder(s: &Situation<'_>) -> Draft {
     let blind: Vec<String> =
         s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
-    let what = if blind.is_empty() { "a page".to_owned() } else { blind.join(", ") };
-    let subject = format!("{}: nobody has acknowledged: {what}", s.state.id);
+    let subject =
+        format!("{}: still blind, nobody has acknowledged: {}", s.state.id, blind.join(", "));
     let mut draft = Draft::new(Kind::Reminder, Urgency::Page, subject);
     draft.choices = vec![Choice {
         label: "acknowledge".into(),

@@ -4,7 +4,7 @@
 //! what the next asking sees, so that it comes to rest.
 
 use super::{
-    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase,
+    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT,
     judge::{self, Judgement},
 };
 use crate::domain::{
@@ -102,9 +102,15 @@ fn assess(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
                 vec![],
             )
         }
+        Response::Ask | Response::Tell if worse_is_coming(s, incident) => vec![],
         Response::Ask => ask(s, incident, judge::judge(s, incident), vec![]),
         Response::Tell => decide(s, incident, Choice::Tell, Phase::Scheduled, vec![]),
     }
+}
+
+/// The same errors often reach a lower threshold moments before a higher one: one page, not two.
+fn worse_is_coming(s: &Situation<'_>, incident: &Incident) -> bool {
+    s.watch.is_alarmed() && s.now.steady < incident.rose.steady + WORSE_WAIT
 }
 
 /// A decision that begins no action, and the phase it leads to.

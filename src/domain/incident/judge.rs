@@ -138,7 +138,9 @@ fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
     match plan {
         Ok(plan) => Verdict::pass(Guard::NowhereSafe, format!("{}, known good", plan.summary())),
         Err(why) => {
-            let offered = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let serving = s.watch.inventory.as_ref().and_then(|i| i.linked.as_ref());
+            let all = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let offered = all.filter(|a| serving.is_none_or(|now| !now.agrees_with(&a.revision)));
             let names: Vec<&str> = offered.take(5).map(|a| a.revision.version.as_str()).collect();
             let hint = if names.is_empty() {
                 String::new()

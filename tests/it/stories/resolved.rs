@@ -18,8 +18,6 @@ fn a_bad_release_is_monitored_rolled_back_verified_watched_and_resolved() {
     12:05:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 12:00:45, limit 0.5%
     12:05:45 incident shop-20260302120545 opened as P2 by elevated-errors
     12:05:45 minor joins as P3
-    12:05:45 decided: ask a person
-    12:05:45   -> PAGE: P2 shop/production: elevated-errors - please decide
     12:06:15 critical-errors fires (P1): 200 of 2000 requests, 10% (at least 8.54%) since 12:01:15, limit 5%
     12:06:15 critical-errors joins as P1
     12:06:15 raised to P1: critical-errors fires

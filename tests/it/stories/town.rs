@@ -58,15 +58,22 @@ pub(super) struct Town {
     in_flight: BTreeSet<(String, usize, u32, bool)>,
     under_way: Vec<UnderWay>,
     pub(super) replies: Vec<Reply>,
+    /// After how many turns the daemon crashes, again and again.
+    pub(super) crashes: Option<(u64, Windows, bool)>,
 }
 
 impl Town {
     /// A town that has been healthy for over an hour at noon, on v1 everywhere.
     pub(super) fn healthy(policy: Policy) -> Self {
         let mut town = Self::new(policy);
-        town.run_for(WARM_UP);
-        town.told_from = town.journal.len();
+        town.warm_up();
         town
+    }
+
+    /// Time passes until noon, and the story begins.
+    pub(super) fn warm_up(&mut self) {
+        self.run_for(WARM_UP);
+        self.told_from = self.journal.len();
     }
 
     /// A town that nobody has looked at yet, before noon.
@@ -87,6 +94,7 @@ impl Town {
             in_flight: BTreeSet::new(),
             under_way: vec![],
             replies: vec![],
+            crashes: None,
             policy,
         };
         town.turn(What::Started);
@@ -135,6 +143,10 @@ impl Town {
     /// The hash of the plan that is offered now.
     pub(super) fn offered(&self) -> String {
         self.incident().offered.as_ref().map(|plan| plan.hash()).unwrap_or_default()
+    }
+
+    pub(super) fn place_of(&self, name: &str) -> &Place {
+        &self.places[&id(name)]
     }
 
     pub(super) fn place(&mut self) -> &mut Place {
@@ -238,6 +250,12 @@ impl Town {
         }
         self.check_orders();
         self.start_wanted();
+        if let Some((every, windows, applied)) = self.crashes
+            && self.turns % every == 0
+            && event.what != What::Started
+        {
+            self.crash(windows, applied);
+        }
         turned.reply
     }
 
