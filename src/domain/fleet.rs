@@ -301,11 +301,11 @@ impl Fleet {
         if let Some(old) = self.due_of.remove(id) {
             self.due.remove(&(old, id.clone()));
         }
-        if let (Some(state), Some(policy)) = (state, policy) {
-            if let Some((at, _)) = state.next_deadline(policy, now) {
-                self.due.insert((at, id.clone()));
-                self.due_of.insert(id.clone(), at);
-            }
+        if let (Some(state), Some(policy)) = (state, policy)
+            && let Some((at, _)) = state.next_deadline(policy, now)
+        {
+            self.due.insert((at, id.clone()));
+            self.due_of.insert(id.clone(), at);
         }
         if state.is_some_and(|s| s.incident.is_some()) {
             self.active.insert(id.clone());
