@@ -1,6 +1,6 @@
 //! What every guard says about acting by itself now, and the plan that would run.
 
-use super::{Incident, Phase, grounds::Grounds};
+use super::{Incident, grounds::Grounds};
 use crate::domain::{
     change::{Change, Component, Migrations},
     firing::{Basis, Firing},
@@ -247,12 +247,4 @@ fn hold(s: &Situation<'_>) -> Verdict {
         return Verdict::refuse(guard, format!("a freeze: {freeze}"));
     }
     Verdict::pass(guard, "nobody holds it")
-}
-
-/// Whether the incident still waits for a decision; used by `explain`.
-pub fn is_undecided(incident: &Incident) -> bool {
-    matches!(
-        incident.phase,
-        Phase::Assessing | Phase::Gathering { .. } | Phase::Monitoring { .. } | Phase::Deciding
-    )
 }
