@@ -1,3 +1,4 @@
 pub mod domain;
 pub mod sources;
+pub mod tls;
 pub mod units;

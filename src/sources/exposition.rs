@@ -16,6 +16,7 @@ mod wanted;
 mod tests;
 
 pub use labels::{Label, LabelValue};
+pub(crate) use told::excerpt;
 pub use told::{BadLine, Over, Scan, Unreadable, Why};
 pub use wanted::Wanted;
 
@@ -39,13 +40,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body_bytes: 32 << 20,
-            series: 200_000,
-            labels: 64,
-            line_bytes: 64 << 10,
-            told: 10,
-        }
+        Self { body_bytes: 32 << 20, series: 200_000, labels: 64, line_bytes: 64 << 10, told: 10 }
     }
 }
 
@@ -139,7 +134,7 @@ pub fn scan<'body>(
     };
     let scan = reader.read(body);
     if scan.bad > 0 && scan.given + scan.skipped == 0 && !scan.comments {
-        return Err(Unreadable::NotMetrics { seen: told::excerpt(body) });
+        return Err(Unreadable::NotMetrics { seen: excerpt(body) });
     }
     Ok(scan)
 }
@@ -195,7 +190,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
                 Ok(()) => self.seen.skipped += 1,
                 Err(why) => self.bad(number, line, why, self.wanted.suspect(name, tail)),
             },
-            Place::Read(which) => self.series(number, line, name, tail, which),
+            Place::Read(which) => self.series(number, line, which),
             Place::Garbled => {
                 self.bad(number, line, Why::Name, self.wanted.suspect(name, tail));
             }
@@ -211,19 +206,12 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         }
     }
 
-    fn series(
-        &mut self,
-        number: u64,
-        line: &'body [u8],
-        name: &'body str,
-        tail: &'body [u8],
-        which: Option<usize>,
-    ) {
+    fn series(&mut self, number: u64, line: &'body [u8], which: Option<usize>) {
         let suspect = which.map_or(Suspect::Unsure, Suspect::Of);
         if line.len() > self.limits.line_bytes {
             return self.bad(number, line, Why::TooLong, suspect);
         }
-        let read = grammar::series(name, tail, self.format, self.limits.labels, &mut self.labels);
+        let read = grammar::series(line, self.format, self.limits.labels, &mut self.labels);
         let (name, value, at) = match read {
             Ok(read) => read,
             Err(why) => return self.bad(number, line, why, suspect),
@@ -238,7 +226,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         }
         if self.twins.seen_before(line, name, &self.labels) {
             self.seen.duplicates += 1;
-            self.seen.first_duplicate.get_or_insert_with(|| told::excerpt(line));
+            self.seen.first_duplicate.get_or_insert_with(|| excerpt(line));
             return;
         }
         self.seen.given += 1;
@@ -267,7 +255,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
                 None => return,
             }
         }
-        told.push(BadLine { line, why, excerpt: told::excerpt(text), wanted });
+        told.push(BadLine { line, why, excerpt: excerpt(text), wanted });
     }
 }
 

@@ -4,3 +4,7 @@
 //! another.
 
 pub mod exposition;
+pub mod http;
+pub mod reading;
+pub mod scrape;
+pub mod selector;

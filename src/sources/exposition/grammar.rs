@@ -1,6 +1,6 @@
 //! The grammar of one line.
 //!
-//! Lines are bytes until a piece of them is known to be wanted; every cut is made at an ASCII byte.
+//! A line is bytes until it is known to be wanted; only then is it looked at closely.
 
 use memchr::{memchr, memchr2};
 
@@ -22,7 +22,12 @@ pub(super) fn is_end_marker(line: Rest<'_>) -> bool {
 
 /// The longest bare metric name a line begins with, perhaps none, and what follows.
 pub(super) fn bare_name(line: Rest<'_>) -> (&str, Rest<'_>) {
-    let (name, rest) = name_bytes(line, true);
+    if line.first().is_some_and(u8::is_ascii_digit) {
+        return ("", line);
+    }
+    let legal = |byte: &u8| IN_NAME[usize::from(*byte)] || *byte == b':';
+    let (name, rest) =
+        line.split_at(line.iter().position(|byte| !legal(byte)).unwrap_or(line.len()));
     (str::from_utf8(name).unwrap_or_default(), rest)
 }
 
@@ -62,134 +67,169 @@ pub(super) fn glance(tail: Rest<'_>) -> Result<(), Why> {
     Ok(())
 }
 
-/// Reads one series: its name, value and timestamp; the labels go to `labels`.
+/// Reads one series: its name, value and timestamp; the labels go to `labels`. `line` begins with a name or a brace.
 pub(super) fn series<'body>(
-    name: &'body str,
-    tail: Rest<'body>,
+    line: Rest<'body>,
     format: Format,
     most: usize,
     labels: &mut Vec<Label<'body>>,
 ) -> Result<(&'body str, f64, Option<UnixMs>), Why> {
     labels.clear();
-    let mut name = name;
-    let mut rest = blanks(tail);
-    if let Some(inside) = rest.strip_prefix(b"{") {
-        rest = braces(&mut name, inside, most, labels)?;
+    // Once for the whole line: a cut at an ASCII byte is a cut between characters.
+    let line = str::from_utf8(line).map_err(|_| Why::Utf8)?;
+    let mut cursor = Cursor { text: line, at: 0 };
+    let mut name = cursor.name(true);
+    cursor.blanks();
+    if cursor.take(b'{') {
+        cursor.braces(&mut name, most, labels)?;
     }
     if name.is_empty() {
         return Err(Why::Name);
     }
-    let (value, rest) = word(rest);
-    let value = number::value(value).ok_or(Why::Value)?;
-    if rest.is_empty() {
+    let value = number::value(cursor.word()).ok_or(Why::Value)?;
+    if cursor.is_done() {
         return Ok((name, value, None));
     }
-    let (at, rest) = ending(rest, format)?;
-    if let Some(exemplar) = rest.strip_prefix(b"#") {
-        self::exemplar(exemplar, format)?;
-    } else if !rest.is_empty() {
-        return Err(Why::Tail);
+    let at = match cursor.next() {
+        Some(b'#') => None,
+        Some(_) | None => {
+            let at = number::timestamp(cursor.word(), format);
+            Some(at.ok_or(Why::Timestamp)?)
+        }
+    };
+    if cursor.take(b'#') {
+        cursor.exemplar(format)?;
     }
-    Ok((name, value, at))
+    if cursor.is_done() { Ok((name, value, at)) } else { Err(Why::Tail) }
 }
 
-/// The labels from behind the opening brace; with a quoted metric name among them, that is taken out.
-fn braces<'body>(
-    name: &mut &'body str,
-    inside: Rest<'body>,
-    most: usize,
-    labels: &mut Vec<Label<'body>>,
-) -> Result<Rest<'body>, Why> {
-    let mut rest = blanks(inside);
-    loop {
-        if let Some(after) = rest.strip_prefix(b"}") {
-            return Ok(blanks(after));
-        }
-        let label;
-        let quoted = rest.strip_prefix(b"\"");
-        (label, rest) = match quoted {
-            Some(inside) => {
-                let (text, after) = until_quote(inside)?;
-                (text.raw, blanks(after))
+/// A place in a line.
+struct Cursor<'body> {
+    text: &'body str,
+    at: usize,
+}
+
+impl<'body> Cursor<'body> {
+    /// The labels from behind the opening brace; with a quoted metric name among them, that is taken out.
+    fn braces(
+        &mut self,
+        name: &mut &'body str,
+        most: usize,
+        labels: &mut Vec<Label<'body>>,
+    ) -> Result<(), Why> {
+        self.blanks();
+        while !self.take(b'}') {
+            let quoted = self.take(b'"');
+            let label = if quoted { self.until_quote()?.raw } else { self.name(false) };
+            if label.is_empty() && !quoted {
+                return Err(if self.is_done() { Why::Braces } else { Why::LabelName });
             }
-            None => {
-                let (label, after) = name_bytes(rest, false);
-                if label.is_empty() {
-                    return Err(if rest.is_empty() { Why::Braces } else { Why::LabelName });
+            self.blanks();
+            if self.take(b'=') {
+                self.blanks();
+                if !self.take(b'"') {
+                    return Err(Why::Quotes);
                 }
-                (str::from_utf8(label).map_err(|_| Why::Utf8)?, blanks(after))
+                let value = self.until_quote()?;
+                if labels.len() >= most {
+                    return Err(Why::Labels);
+                }
+                if labels.iter().any(|other| other.name == label) {
+                    return Err(Why::LabelTwice);
+                }
+                labels.push(Label { name: label, value });
+            } else if quoted && name.is_empty() && labels.is_empty() {
+                *name = label;
+            } else {
+                return Err(Why::LabelName);
             }
-        };
-        if let Some(after) = rest.strip_prefix(b"=") {
-            let quoted = blanks(after).strip_prefix(b"\"").ok_or(Why::Quotes)?;
-            let (value, after) = until_quote(quoted)?;
-            if labels.len() >= most {
-                return Err(Why::Labels);
+            self.blanks();
+            if self.take(b',') {
+                self.blanks();
+            } else if self.next() != Some(b'}') {
+                return Err(Why::Braces);
             }
-            if labels.iter().any(|other| other.name == label) {
-                return Err(Why::LabelTwice);
-            }
-            labels.push(Label { name: label, value });
-            rest = blanks(after);
-        } else if quoted.is_some() && name.is_empty() && labels.is_empty() {
-            *name = label;
-        } else {
-            return Err(Why::LabelName);
         }
-        match rest.split_first() {
-            Some((b',', after)) => rest = blanks(after),
-            Some((b'}', _)) => {}
-            Some(_) | None => return Err(Why::Braces),
-        }
+        self.blanks();
+        Ok(())
     }
-}
 
-/// Text up to its closing quote, and what follows the quote.
-fn until_quote(text: Rest<'_>) -> Result<(LabelValue<'_>, Rest<'_>), Why> {
-    let mut from = 0;
-    let mut escaped = false;
-    loop {
-        let rest = text.get(from..).ok_or(Why::Quotes)?;
-        let at = from + memchr2(b'"', b'\\', rest).ok_or(Why::Quotes)?;
-        if text[at] == b'\\' {
+    /// Text up to its closing quote.
+    fn until_quote(&mut self) -> Result<LabelValue<'body>, Why> {
+        let from = self.at;
+        let mut to = from;
+        let mut escaped = false;
+        loop {
+            let rest = self.text.as_bytes().get(to..).ok_or(Why::Quotes)?;
+            to += memchr2(b'"', b'\\', rest).ok_or(Why::Quotes)?;
+            if self.text.as_bytes()[to] == b'"' {
+                self.at = to + 1;
+                return Ok(LabelValue { raw: &self.text[from..to], escaped });
+            }
             escaped = true;
-            from = at + 2;
-            continue;
+            to += 2;
         }
-        let (raw, after) = text.split_at(at);
-        let raw = str::from_utf8(raw).map_err(|_| Why::Utf8)?;
-        return Ok((LabelValue { raw, escaped }, &after[1..]));
     }
-}
 
-/// What may follow a value: a timestamp, the `#` of an exemplar, or nothing.
-fn ending(rest: Rest<'_>, format: Format) -> Result<(Option<UnixMs>, Rest<'_>), Why> {
-    if rest.first() == Some(&b'#') {
-        return Ok((None, rest));
+    /// `{trace_id="..."} value [timestamp]`: read, that a broken one is told, and dropped.
+    #[cold]
+    fn exemplar(&mut self, format: Format) -> Result<(), Why> {
+        self.blanks();
+        if !self.take(b'{') {
+            return Err(Why::Exemplar);
+        }
+        self.braces(&mut "exemplar", 64, &mut Vec::new()).map_err(|_| Why::Exemplar)?;
+        let value = number::value(self.word());
+        let timed = self.is_done() || number::timestamp(self.word(), format).is_some();
+        if value.is_some() && timed && self.is_done() { Ok(()) } else { Err(Why::Exemplar) }
     }
-    let (at, rest) = word(rest);
-    let at = number::timestamp(at, format).ok_or(Why::Timestamp)?;
-    Ok((Some(at), rest))
-}
 
-/// `{trace_id="..."} value [timestamp]`: read, that a broken one is told, and dropped.
-#[cold]
-fn exemplar(rest: Rest<'_>, format: Format) -> Result<(), Why> {
-    let inside = blanks(rest).strip_prefix(b"{").ok_or(Why::Exemplar)?;
-    let mut labels = Vec::new();
-    let rest = braces(&mut "exemplar", inside, 64, &mut labels).map_err(|_| Why::Exemplar)?;
-    let (value, rest) = word(rest);
-    number::value(value).ok_or(Why::Exemplar)?;
-    let (at, rest) = word(rest);
-    let timed = at.is_empty() || number::timestamp(at, format).is_some();
-    if timed && rest.is_empty() { Ok(()) } else { Err(Why::Exemplar) }
-}
+    /// The longest name from here; a metric's may hold `:`, a label's may not.
+    fn name(&mut self, metric: bool) -> &'body str {
+        let bytes = self.text.as_bytes();
+        let from = self.at;
+        if bytes.get(from).is_some_and(u8::is_ascii_digit) {
+            return "";
+        }
+        while let Some(byte) = bytes.get(self.at)
+            && (IN_NAME[usize::from(*byte)] || (metric && *byte == b':'))
+        {
+            self.at += 1;
+        }
+        &self.text[from..self.at]
+    }
 
-/// Up to the next blank, and what follows the blanks.
-fn word(text: Rest<'_>) -> (Rest<'_>, Rest<'_>) {
-    let end = text.iter().position(|byte| is_blank(*byte)).unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
-    (word, blanks(rest))
+    /// Up to the next blank; the blanks are stepped over.
+    fn word(&mut self) -> &'body str {
+        let bytes = self.text.as_bytes();
+        let from = self.at;
+        while self.at < bytes.len() && !is_blank(bytes[self.at]) {
+            self.at += 1;
+        }
+        let word = &self.text[from..self.at];
+        self.blanks();
+        word
+    }
+
+    fn blanks(&mut self) {
+        while self.next().is_some_and(is_blank) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.next() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn next(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn is_done(&self) -> bool {
+        self.at >= self.text.len()
+    }
 }
 
 fn blanks(text: Rest<'_>) -> Rest<'_> {
@@ -204,16 +244,6 @@ fn blanks(text: Rest<'_>) -> Rest<'_> {
 
 fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
-}
-
-/// The longest name a text begins with; a metric's may hold `:`, a label's may not.
-fn name_bytes(text: Rest<'_>, metric: bool) -> (Rest<'_>, Rest<'_>) {
-    if text.first().is_some_and(u8::is_ascii_digit) {
-        return text.split_at(0);
-    }
-    let legal = |byte: u8| IN_NAME[usize::from(byte)] || (metric && byte == b':');
-    let end = text.iter().position(|byte| !legal(*byte)).unwrap_or(text.len());
-    text.split_at(end)
 }
 
 static IN_NAME: [bool; 256] = {

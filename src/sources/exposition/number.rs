@@ -5,17 +5,16 @@ use crate::units::UnixMs;
 use super::Format;
 
 /// A sample's value; `None` when it is not one. Small whole numbers, which counters are, take the short way.
-pub(super) fn value(text: &[u8]) -> Option<f64> {
-    if let Some(whole) = whole(text) {
+pub(super) fn value(text: &str) -> Option<f64> {
+    if let Some(whole) = whole(text.as_bytes()) {
         return Some(whole as f64);
     }
     // Rust reads what Go's ParseFloat does, but for hexadecimal floats and underscores, which no exposition writes.
-    std::str::from_utf8(text).ok()?.parse().ok()
+    text.parse().ok()
 }
 
 /// A sample's timestamp: whole milliseconds in text, seconds with fraction in OpenMetrics.
-pub(super) fn timestamp(text: &[u8], format: Format) -> Option<UnixMs> {
-    let text = std::str::from_utf8(text).ok()?;
+pub(super) fn timestamp(text: &str, format: Format) -> Option<UnixMs> {
     match format {
         Format::Text => text.parse().ok().map(UnixMs),
         Format::OpenMetrics => UnixMs::from_seconds(text.parse().ok()?),
@@ -52,22 +51,22 @@ mod tests {
             ("-Inf", f64::NEG_INFINITY),
             ("inf", f64::INFINITY),
         ] {
-            assert_eq!(value(text.as_bytes()), Some(number), "{text}");
+            assert_eq!(value(text), Some(number), "{text}");
         }
-        assert!(value(b"NaN").is_some_and(f64::is_nan));
+        assert!(value("NaN").is_some_and(f64::is_nan));
         for bad in ["", " ", "1x", "0x10", "1_000", "one", "1 ", "--1", "1,5"] {
-            assert_eq!(value(bad.as_bytes()), None, "{bad:?} was taken for a number");
+            assert_eq!(value(bad), None, "{bad:?} was taken for a number");
         }
     }
 
     #[test]
     fn timestamps_are_milliseconds_in_text_and_seconds_in_openmetrics() {
-        assert_eq!(timestamp(b"1795376433805", Format::Text), Some(UnixMs(1_795_376_433_805)));
+        assert_eq!(timestamp("1795376433805", Format::Text), Some(UnixMs(1_795_376_433_805)));
         assert_eq!(
-            timestamp(b"1795376433.805", Format::OpenMetrics),
+            timestamp("1795376433.805", Format::OpenMetrics),
             Some(UnixMs(1_795_376_433_805))
         );
-        assert_eq!(timestamp(b"1795376433.805", Format::Text), None);
-        assert_eq!(timestamp(b"NaN", Format::OpenMetrics), None);
+        assert_eq!(timestamp("1795376433.805", Format::Text), None);
+        assert_eq!(timestamp("NaN", Format::OpenMetrics), None);
     }
 }

@@ -155,7 +155,8 @@ fn a_cut_body_is_partial_and_its_last_line_is_not_believed() {
 
 #[test]
 fn of_two_equal_series_the_first_counts() {
-    let (all, scan) = read("m{a=\"1\",b=\"2\"} 1\nm{b=\"2\",a=\"1\"} 9\nm{a=\"2\",b=\"1\"} 3\nm 4\n");
+    let (all, scan) =
+        read("m{a=\"1\",b=\"2\"} 1\nm{b=\"2\",a=\"1\"} 9\nm{a=\"2\",b=\"1\"} 3\nm 4\n");
     assert_eq!(all.iter().map(|series| series.2).collect::<Vec<_>>(), [1.0, 3.0, 4.0]);
     assert_eq!(scan.duplicates, 1);
     assert_eq!(scan.first_duplicate.as_deref(), Some("m{b=\"2\",a=\"1\"} 9"));
@@ -181,9 +182,8 @@ fn what_is_no_exposition_is_named() {
 fn every_limit_is_told() {
     let limits = Limits { body_bytes: 60, series: 2, labels: 1, line_bytes: 20, told: 1 };
     let try_it = |body: &str| {
-        scan(body.as_bytes(), Format::Text, &limits, &Wanted::all(), |_| {}).map(|scan| {
-            (scan.given, scan.over, scan.bad, scan.told.first().map(|told| told.why))
-        })
+        scan(body.as_bytes(), Format::Text, &limits, &Wanted::all(), |_| {})
+            .map(|scan| (scan.given, scan.over, scan.bad, scan.told.first().map(|told| told.why)))
     };
     assert_eq!(try_it(&"x".repeat(61)), Err(Unreadable::TooLarge { limit: 60 }));
     assert_eq!(try_it("a 1\nb 1\nc 1\nd 1\n"), Ok((2, Some(Over::Series { limit: 2 }), 0, None)));
@@ -251,9 +251,8 @@ fn series() -> impl Strategy<Value = Owned> {
 }
 
 fn render((name, labels, value, at): &Owned) -> String {
-    let escape = |text: &String| {
-        text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-    };
+    let escape =
+        |text: &String| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     let labels: Vec<_> =
         labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
     let at = at.map(|at| format!(" {}", at.0)).unwrap_or_default();

@@ -175,11 +175,8 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let bytes = bytes.trim_ascii();
     let head = bytes.get(..bytes.len().min(4 * EXCERPT_CHARS)).unwrap_or_default();
     let lossy = String::from_utf8_lossy(head);
-    let mut text: String = lossy
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(EXCERPT_CHARS)
-        .collect();
+    let mut text: String =
+        lossy.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT_CHARS).collect();
     if text.len() < bytes.len() {
         text.push('…');
     }

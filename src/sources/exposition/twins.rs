@@ -18,7 +18,7 @@ pub(super) struct Twins<'body> {
 impl<'body> Twins<'body> {
     /// Sized for a small body; a large one makes it grow a few times.
     pub(super) fn new(body: &[u8]) -> Self {
-        let guess = (body.len() / 256).min(16_384);
+        let guess = (body.len() / 128).min(16_384);
         Self {
             seen: HashMap::with_capacity_and_hasher(guess, BuildHasherDefault::default()),
             seed: RandomState::new().hash_one(0_u8),
@@ -49,24 +49,28 @@ impl<'body> Twins<'body> {
 #[cold]
 fn same(line: &[u8], name: &str, labels: &[Label<'_>]) -> bool {
     let mut theirs = Vec::with_capacity(labels.len());
-    let (bare, tail) = grammar::bare_name(line);
     // The timestamps' format is of no matter: only the name and the labels are compared.
-    let read = grammar::series(bare, tail, Format::OpenMetrics, labels.len(), &mut theirs);
+    let read = grammar::series(line, Format::OpenMetrics, labels.len(), &mut theirs);
     read.is_ok_and(|(first, ..)| first == name)
         && theirs.len() == labels.len()
         && labels.iter().all(|label| theirs.contains(label))
 }
 
-/// Eight bytes at a time, folded from a 128-bit product.
+/// Eight bytes at a time, the last ones perhaps twice.
 fn text(seed: u64, text: &str) -> u64 {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
-    let mut hash = seed ^ (text.len() as u64).wrapping_mul(SPREAD);
-    for word in words {
+    let bytes = text.as_bytes();
+    let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(SPREAD);
+    for word in bytes.as_chunks::<8>().0 {
         hash = mixed(hash ^ u64::from_le_bytes(*word));
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    mixed(hash ^ u64::from_le_bytes(last))
+    let last = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(last), ..) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        (None, ..) => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    mixed(hash ^ last)
 }
 
 fn mixed(word: u64) -> u64 {
