@@ -8,4 +8,5 @@ pub mod notifiers;
 pub mod sources;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod units;
