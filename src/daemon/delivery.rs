@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::{error, warn};
 
-use super::handle::{Handle, Unanswered};
+use crate::handle::{Handle, Unanswered};
 use crate::{
     domain::{
         backoff::backoff,

@@ -12,11 +12,11 @@ use tracing::{error, info, warn};
 
 use super::{
     clock::Clock,
-    handle::Ask,
     journaling::{self, Routing},
     recovery::CHECKPOINT_KIND,
 };
 use crate::{
+    handle::Ask,
     domain::{
         event::{Event, What},
         fact::{self, Fact},
@@ -157,7 +157,7 @@ impl EventLoop {
         }
     }
 
-    fn turn(&mut self, event: &Event, answer: Option<super::handle::Answer>) {
+    fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) {
         let now = self.clock.now();
         let begun = Instant::now();
         let Self { fleet, store, wiring, .. } = self;
@@ -238,7 +238,7 @@ impl EventLoop {
     fn cannot_write(
         &mut self,
         event: &Event,
-        answer: Option<super::handle::Answer>,
+        answer: Option<crate::handle::Answer>,
         fault: &StoreError,
     ) {
         let why = telemetry::chain(fault);

@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, MissedTickBehavior},
 };
 
-use super::handle::Handle;
+use crate::handle::Handle;
 use crate::{
     domain::event::{Event, What},
     store::lease::HOLD_FILE,

@@ -3,7 +3,7 @@
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{Instrument, error, info_span};
 
-use super::handle::Handle;
+use crate::handle::Handle;
 use crate::{
     domain::{
         event::{Event, What},

@@ -3,10 +3,12 @@
 //! The time of every query is given, so that two queries of one signal are answered for the same instant. An answer
 //! with warnings is partial and yields no readings: half of a fleet must not be taken for all of it.
 
+mod buckets;
 mod envelope;
 pub mod overlap;
 mod rows;
 
+pub use buckets::histograms;
 pub use envelope::{Row, Rows, Track};
 pub use rows::{counters, gauges};
 
