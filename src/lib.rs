@@ -2,5 +2,6 @@
 
 pub mod daemon;
 pub mod domain;
+pub mod notifiers;
 pub mod sources;
 pub mod units;
