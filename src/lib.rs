@@ -1,7 +1,9 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
 pub mod daemon;
+pub mod demo;
 pub mod domain;
 pub mod notifiers;
 pub mod sources;
+pub mod store;
 pub mod units;

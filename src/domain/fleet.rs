@@ -16,6 +16,7 @@ use super::{
     settle,
     situation::{FleetView, Situation},
     state::ServiceState,
+    verification,
     watch::ServiceWatch,
 };
 use crate::units::{Span, UnixMs};
@@ -177,6 +178,16 @@ impl Fleet {
         if watch.is_alarmed() {
             self.alarmed.insert(id.clone(), now.steady);
         }
+        let verifying = |i: &incident::Incident| matches!(i.phase, Phase::Verifying { .. });
+        if state.incident.as_ref().is_some_and(verifying) {
+            let passes = self.look(id, now, |s, _| {
+                let checks = s.state.incident.as_ref().map(|i| verification::verify(s, i).checks);
+                checks.is_some_and(|checks| verification::Verification::passes(&checks))
+            });
+            if let (Some(passes), Some(watch)) = (passes, self.watches.get_mut(id)) {
+                watch.note_verification(passes, now);
+            }
+        }
     }
 
     /// The services for which something may follow.
@@ -255,10 +266,8 @@ impl Fleet {
         if let Some(old) = self.due_of.remove(id) {
             self.due.remove(&(old, id.clone()));
         }
-        let watch_due = self.watches.get(id).and_then(|w| w.next_look(now));
         if let (Some(state), Some(policy)) = (state, policy) {
-            let deadline = state.next_deadline(policy, now).map(|(at, _)| at);
-            if let Some(at) = [deadline, watch_due].into_iter().flatten().min() {
+            if let Some((at, _)) = state.next_deadline(policy, now) {
                 // A deadline that has passed without effect is looked at again with the next event, not in a loop.
                 let at = at.max(now.steady + Span(250));
                 self.due.insert((at, id.clone()));

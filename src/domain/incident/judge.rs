@@ -9,7 +9,7 @@ use crate::domain::{
     policy::LooksAt,
     service::Mode,
     situation::Situation,
-    watch::Before,
+    watch::{Before, excluded},
 };
 
 /// All verdicts and the plan.
@@ -178,7 +178,8 @@ fn noisy(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> V
         return Verdict::not_applicable(guard, "posted evidence has no history");
     }
     let window = s.policy.guards.noisy_window;
-    match s.watch.fired_before(&lead.trigger, change.started_at, window) {
+    let calm = excluded(s.state);
+    match s.watch.fired_before(&lead.trigger, change.started_at, window, &calm) {
         0 => Verdict::pass(guard, format!("it did not fire in the {window} before the change")),
         times => Verdict::refuse(
             guard,
@@ -218,7 +219,7 @@ fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) ->
     if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
         return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
     }
-    match s.watch.second_witness(s.now.wall) {
+    match s.watch.second_witness() {
         Some(witness) => Verdict::pass(guard, witness),
         None => Verdict::refuse(
             guard,
