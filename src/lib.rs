@@ -6,4 +6,5 @@ pub mod domain;
 pub mod notifiers;
 pub mod sources;
 pub mod store;
+pub mod tls;
 pub mod units;
