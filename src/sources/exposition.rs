@@ -188,7 +188,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         match self.wanted.of(name, tail) {
             Place::Skip => match grammar::glance(tail) {
                 Ok(()) => self.seen.skipped += 1,
-                Err(why) => self.bad(number, line, why, self.wanted.suspect(name, tail)),
+                Err(why) => self.bad(number, line, why, Suspect::No),
             },
             Place::Read(which) => self.series(number, line, which),
             Place::Garbled => {

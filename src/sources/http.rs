@@ -4,6 +4,10 @@
 //! URLs hold credentials. It does not judge an answer's status.
 
 mod failure;
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use failure::class_of;
 pub use failure::{Failure, Phase};
@@ -195,6 +199,13 @@ impl Client {
         }
     }
 
+    /// The first piece of an answer's body, if one comes in time.
+    pub async fn beginning(&self, response: &mut Response) -> Vec<u8> {
+        let first = tokio::time::timeout(self.options.attempt.duration(), response.chunk()).await;
+        let first = first.ok().and_then(Result::ok).flatten().unwrap_or_default();
+        first.get(..first.len().min(1024)).unwrap_or_default().to_vec()
+    }
+
     async fn body(&self, response: &mut Response) -> Result<Vec<u8>, Failure> {
         let limit = self.options.body_bytes;
         let told = response.content_length().unwrap_or(0);
@@ -241,7 +252,7 @@ impl Resolve for Resolver {
                     let found: Addrs = Box::new(found.collect::<Vec<_>>().into_iter());
                     Ok(found)
                 }
-                Err(error) => Err(Box::new(failure::NameNotFound(error)).into()),
+                Err(error) => Err(failure::NameNotFound(error).into()),
             }
         })
     }

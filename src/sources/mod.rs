@@ -4,7 +4,9 @@
 //! another.
 
 pub mod exposition;
+pub mod health;
 pub mod http;
+pub mod prometheus;
 pub mod reading;
 pub mod scrape;
 pub mod selector;

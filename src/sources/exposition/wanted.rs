@@ -50,7 +50,7 @@ impl Wanted {
         }
     }
 
-    /// A line without a legal name could be of a wanted series where it starts or ends one, holds one, or holds bytes
+    /// A line without a legal name could be of a wanted series where it begins or ends with one, is cut off within one, or holds bytes
     /// that no name has. `my-metric 3` is merely somebody else's mistake.
     #[cold]
     pub(super) fn suspect(&self, name: &str, tail: &[u8]) -> Suspect {
@@ -64,7 +64,9 @@ impl Wanted {
         let token = format!("{name}{broken}");
         let cut = to == tail.len();
         let alike = |wanted: &String| {
-            token.contains(wanted.as_str()) || (cut && wanted.starts_with(token.as_str()))
+            token.starts_with(wanted.as_str())
+                || token.ends_with(wanted.as_str())
+                || (cut && wanted.starts_with(token.as_str()))
         };
         if token.is_empty() || names.iter().any(alike) { Suspect::Unsure } else { Suspect::No }
     }

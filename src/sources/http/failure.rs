@@ -170,8 +170,13 @@ impl Cause {
 
     fn of_io(error: &io::Error) -> Self {
         // `source` of an io::Error skips what it wraps.
-        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::Tls(tls.clone());
+        if let Some(inner) = error.get_ref() {
+            if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+                return Self::Tls(tls.clone());
+            }
+            if let Some(inner) = inner.downcast_ref::<io::Error>() {
+                return Self::of_io(inner);
+            }
         }
         use io::ErrorKind as Kind;
         match error.kind() {
