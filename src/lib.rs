@@ -1,9 +1,11 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
+pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod domain;
 pub mod executors;
+pub mod handle;
 pub mod notifiers;
 pub mod sources;
 pub mod store;

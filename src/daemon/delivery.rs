@@ -27,7 +27,7 @@ use crate::{
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
 
 /// Delivers one channel's notices until the event loop ends.
-pub async fn deliver(
+pub(super) async fn deliver(
     channel: Arc<Channel>,
     client: reqwest::Client,
     handle: Handle,
@@ -146,7 +146,7 @@ async fn write(
 }
 
 /// Sends what cannot be written down, on every channel at once.
-pub async fn deliver_unwritten(
+pub(super) async fn deliver_unwritten(
     channels: Vec<Arc<Channel>>,
     client: reqwest::Client,
     mut notices: mpsc::Receiver<Notice>,

@@ -6,7 +6,6 @@ use tokio::sync::{Notify, watch};
 
 use super::clock;
 use crate::{
-    handle::Handle,
     domain::{
         event::{Event, What},
         inventory::Inventory,
@@ -14,12 +13,13 @@ use crate::{
         service::ServiceId,
     },
     executors::{self, inventory},
+    handle::Handle,
     units::Span,
 };
 
 /// A platform to look at.
 #[derive(Clone, Debug)]
-pub struct Platform {
+pub(super) struct Platform {
     /// Whose.
     pub service: ServiceId,
     /// How it is rolled back, and where it is.
@@ -31,7 +31,7 @@ pub struct Platform {
 }
 
 /// Looks until the event loop has gone; `now` asks for a look at once.
-pub async fn look(
+pub(super) async fn look(
     platform: Platform,
     options: executors::Options,
     handle: Handle,

@@ -16,12 +16,12 @@ use tokio::{
 
 use super::{clock, reading};
 use crate::{
-    handle::Handle,
     domain::{
         event::{Event, What},
         service::ServiceId,
         watch::Raw,
     },
+    handle::Handle,
     sources::{health::Probe, prometheus, reading::Poll, scrape},
     telemetry,
     units::Span,
@@ -29,7 +29,7 @@ use crate::{
 
 /// A signal of a service, and what of a shared answer is meant for it.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// Whose.
     pub service: ServiceId,
     /// Which signal.
@@ -38,7 +38,7 @@ pub struct Wanted {
 
 /// What is asked of a Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Query {
+pub(super) enum Query {
     /// Counters of bad requests and of all.
     Counters {
         /// Bad ones.
@@ -54,7 +54,7 @@ pub enum Query {
 
 /// One thing that is read at once.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub(super) enum Source {
     /// A service's own metrics: its targets' readings are series of the same signals.
     Scrape {
         /// Where.
@@ -84,7 +84,7 @@ pub enum Source {
 
 /// A source with its pace.
 #[derive(Clone, Debug)]
-pub struct Paced {
+pub(super) struct Paced {
     /// What is read.
     pub source: Source,
     /// How often.
@@ -112,7 +112,7 @@ impl Source {
 }
 
 /// Polls one source until the event loop has gone. `seed` spreads the sources over the interval.
-pub async fn poll(
+pub(super) async fn poll(
     paced: Paced,
     seed: u64,
     handle: Handle,

@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// A service that a shared answer did not mention.
-pub fn absent(value: &str) -> Poll {
+pub(super) fn absent(value: &str) -> Poll {
     Poll { faults: vec![Fault::Absent { wanted: value.to_owned() }], ..Poll::default() }
 }
 
 /// Two targets' polls of the same signals as one: what one of them could not say does not hide what the other said.
-pub fn joined(before: Vec<Poll>, more: Vec<Poll>) -> Vec<Poll> {
+pub(super) fn joined(before: Vec<Poll>, more: Vec<Poll>) -> Vec<Poll> {
     if before.is_empty() {
         return more;
     }
@@ -37,7 +37,7 @@ fn failed(fault: &Fault) -> bool {
 }
 
 /// How a poll ended, for the metric.
-pub fn result(poll: &Poll) -> &'static str {
+pub(super) fn result(poll: &Poll) -> &'static str {
     match (poll.readings.is_empty(), poll.partial) {
         (false, false) => "ok",
         (_, true) if !poll.faults.iter().any(failed) => "partial",
@@ -46,7 +46,7 @@ pub fn result(poll: &Poll) -> &'static str {
 }
 
 /// The readings of a poll, or why there are none.
-pub fn raw(poll: Poll, now: UnixMs) -> (Vec<Raw>, Option<String>) {
+pub(super) fn raw(poll: Poll, now: UnixMs) -> (Vec<Raw>, Option<String>) {
     if poll.partial || poll.readings.is_empty() {
         let why = poll.faults.first().map_or(Unknown::Absent, unknown);
         let told: Vec<String> = poll.faults.iter().take(3).map(ToString::to_string).collect();
@@ -88,7 +88,7 @@ fn unknown(fault: &Fault) -> Unknown {
 }
 
 /// What a probe found.
-pub fn health(health: Health, at: UnixMs) -> (Raw, Option<String>, &'static str) {
+pub(super) fn health(health: Health, at: UnixMs) -> (Raw, Option<String>, &'static str) {
     match health {
         Health::Up => (Raw::Up { at }, None, "ok"),
         Health::Down { why } => (Raw::Down { at }, Some(why), "ok"),

@@ -38,7 +38,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(80);
 /// Runs until SIGTERM or SIGINT, or until something that must run has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
-    let client = notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
+    let client =
+        notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
     let mut store = match open(&config).await {
         Ok(store) => store,
         Err(fault) => return Err(page_before_giving_up(&config, &client, fault).await),
@@ -77,10 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let (stop_serving, served) = serving::start(&mut side, &config, &handle, metrics).await?;
     tokio::spawn(supervise::watchdog(handle.clone()));
-    supervise::notify(&[
-        sd_notify::NotifyState::Ready,
-        sd_notify::NotifyState::Status(&served),
-    ]);
+    supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&served)]);
     info!("rollbackd {} is ready; {served}", env!("CARGO_PKG_VERSION"));
 
     let result = until_told_to_stop(&mut side, ended.clone()).await;

@@ -7,7 +7,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use crate::{config::Config, handle::Handle};
 
 /// Starts serving; the answer says where, for the log and for systemd.
-pub async fn start(
+pub(super) async fn start(
     _side: &mut JoinSet<()>,
     _config: &Config,
     _handle: &Handle,

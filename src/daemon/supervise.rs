@@ -11,20 +11,24 @@ use tracing::{error, info, warn};
 
 use crate::handle::Handle;
 use crate::{
-    domain::{event::{Event, What}, report, service::ServiceId, verification},
+    domain::{
+        event::{Event, What},
+        report,
+        service::ServiceId,
+    },
     notifiers::heartbeat::Heartbeat,
     telemetry,
     units::UnixMs,
 };
 
 /// Whether the event loop answers: what the watchdog, the heartbeat and `/healthz` stand on.
-pub async fn is_alive(handle: &Handle) -> bool {
+pub(super) async fn is_alive(handle: &Handle) -> bool {
     let look = handle.look(|_, _| ());
     tokio::time::timeout(Duration::from_secs(10), look).await.is_ok_and(|answer| answer.is_ok())
 }
 
 /// Tells systemd that all is well, half as often as it asks for, and only while the event loop answers.
-pub async fn watchdog(handle: Handle) {
+pub(super) async fn watchdog(handle: Handle) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
     let mut tick = interval(every / 2);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,14 +43,14 @@ pub async fn watchdog(handle: Handle) {
 }
 
 /// Tells systemd something, where it listens.
-pub fn notify(states: &[sd_notify::NotifyState<'_>]) {
+pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(fault) = sd_notify::notify(states) {
         warn!("systemd could not be told: {fault}");
     }
 }
 
 /// Pings an outside monitor while all is well: a silent daemon is the worst fault.
-pub async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, handle: Handle) {
+pub(super) async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, handle: Handle) {
     let mut tick = interval(heartbeat.every.duration());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -63,7 +67,7 @@ pub async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, handle: Ha
 }
 
 /// Keeps gauges that nobody else sets, and the recorder's memory bounded.
-pub async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus::PrometheusHandle) {
+pub(super) async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus::PrometheusHandle) {
     let mut tick = interval(Duration::from_secs(5));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -91,7 +95,7 @@ pub async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus::Promet
 }
 
 /// Writes the report of every incident that closed.
-pub async fn reports(
+pub(super) async fn reports(
     dir: PathBuf,
     handle: Handle,
     mut closed: mpsc::UnboundedReceiver<(ServiceId, String)>,
@@ -101,8 +105,7 @@ pub async fn reports(
         let text = handle.look(move |fleet, now| {
             fleet.look(&service, now, |s, _| {
                 let past = s.state.past.iter().find(|i| i.id == wanted)?;
-                let found = verification::verify(s, past);
-                Some(report::markdown(past, s, &found))
+                Some(report::markdown(s, past))
             })
         });
         let Ok(Some(Some(text))) = text.await else { continue };
@@ -114,7 +117,11 @@ pub async fn reports(
     }
 }
 
-async fn write_report(dir: &std::path::Path, path: &std::path::Path, text: String) -> anyhow::Result<()> {
+async fn write_report(
+    dir: &std::path::Path,
+    path: &std::path::Path,
+    text: String,
+) -> anyhow::Result<()> {
     tokio::fs::create_dir_all(dir).await.with_context(|| format!("making {}", dir.display()))?;
     let new = path.with_extension("new");
     tokio::fs::write(&new, text).await.with_context(|| format!("writing {}", new.display()))?;
@@ -122,7 +129,7 @@ async fn write_report(dir: &std::path::Path, path: &std::path::Path, text: Strin
 }
 
 /// Asks Alertmanager which alerts are still active, while an incident stands on one.
-pub async fn confirm_alerts(
+pub(super) async fn confirm_alerts(
     asks: Arc<crate::sources::alertmanager::Alertmanager>,
     every: Duration,
     handle: Handle,
@@ -154,7 +161,7 @@ pub async fn confirm_alerts(
 }
 
 /// Prunes the journal once a night. A calendar job, and no deadline: a night missed is made up for the next.
-pub async fn housekeeping(handle: Handle) {
+pub(super) async fn housekeeping(handle: Handle) {
     let calendar = match tokio_cron_scheduler::JobScheduler::new().await {
         Ok(calendar) => calendar,
         Err(fault) => {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Carries out orders until the event loop has gone and every attempt has ended.
-pub async fn carry_out(
+pub(super) async fn carry_out(
     mut orders: mpsc::UnboundedReceiver<(ServiceId, Order)>,
     options: executors::Options,
     lease: Lease,

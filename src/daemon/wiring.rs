@@ -21,10 +21,11 @@ use crate::{
 };
 
 /// Everything that is read, with what one answer serves asked for once.
-pub fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
+pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
     let mut servers: BTreeMap<&str, Arc<Prometheus>> = BTreeMap::new();
     for (name, options) in &config.servers {
-        let server = Prometheus::new(options.clone()).with_context(|| format!("prometheus {name}"))?;
+        let server =
+            Prometheus::new(options.clone()).with_context(|| format!("prometheus {name}"))?;
         servers.insert(name, Arc::new(server));
     }
     let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
@@ -42,7 +43,8 @@ pub fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
                 // Without a label the whole answer is one service's: it is not shared.
                 let alone = label.is_none().then(|| wanted.clone().into_key());
                 let pace = (poll.every, poll.every_watched);
-                let key = QueryKey { server: server.clone(), query: query(ask), label, pace, alone };
+                let key =
+                    QueryKey { server: server.clone(), query: query(ask), label, pace, alone };
                 let value = rows.as_ref().map(|rows| rows.value.clone()).unwrap_or_default();
                 queries.entry(key).or_default().push((wanted, value));
             }
@@ -107,7 +109,7 @@ fn target(config: &Config, name: &str) -> anyhow::Result<scrape::Target> {
 }
 
 /// Every platform that is looked at.
-pub fn platforms(config: &Config) -> Vec<Platform> {
+pub(super) fn platforms(config: &Config) -> Vec<Platform> {
     let platform = |(service, platform): (&ServiceId, &config::Platform)| Platform {
         service: service.clone(),
         runbook: platform.runbook.clone(),
@@ -118,7 +120,7 @@ pub fn platforms(config: &Config) -> Vec<Platform> {
 }
 
 /// Which channels take what.
-pub fn routing(channels: &[Channel]) -> Routing {
+pub(super) fn routing(channels: &[Channel]) -> Routing {
     let route = |channel: &Channel| {
         let audiences: BTreeSet<_> = channel.audiences.iter().copied().collect();
         (channel.name.clone(), audiences)

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy;
 mod receive;
+pub mod report;
 pub mod run;
 pub mod runbook;
 pub mod service;
