@@ -1,8 +1,10 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
 pub mod daemon;
+pub mod demo;
 pub mod domain;
 pub mod executors;
+pub mod notifiers;
 pub mod sources;
 pub mod store;
 pub mod units;

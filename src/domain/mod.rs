@@ -1,5 +1,7 @@
 //! Everything that decides. No clock, no I/O, no randomness, no async, no unordered iteration.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod backoff;
 pub mod baseline;
 pub mod change;
 pub mod counter;

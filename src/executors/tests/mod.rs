@@ -7,7 +7,6 @@ mod releases;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
 };
 
 use super::{Options, carry_out};
@@ -16,7 +15,7 @@ use crate::{
         plan::{Action, CommandLine, EnvValue, Step},
         run::{Order, Outcome, Report},
     },
-    store::lease::Lease,
+    store::{self, Store},
     units::Span,
 };
 
@@ -24,15 +23,15 @@ use crate::{
 struct Bench {
     dir: tempfile::TempDir,
     options: Options,
-    lease: Lease,
+    store: Store,
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new(dir.path().to_owned()).unwrap();
-        let lease = Lease::new(dir.path(), 1, Arc::new(AtomicBool::new(true)));
-        Self { dir, options, lease }
+        let store = Store::open(store::Options::new(dir.path())).unwrap();
+        Self { dir, options, store }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -55,7 +54,7 @@ impl Bench {
     }
 
     async fn carry_out(&self, order: &Order) -> Report {
-        carry_out(order, &self.options, &self.lease).await
+        carry_out(order, &self.options, self.store.lease()).await
     }
 
     fn has_records(&self) -> bool {
