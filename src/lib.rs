@@ -7,4 +7,6 @@ pub mod executors;
 pub mod notifiers;
 pub mod sources;
 pub mod store;
+pub mod telemetry;
+pub mod tls;
 pub mod units;

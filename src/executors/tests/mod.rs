@@ -15,7 +15,7 @@ use crate::{
         plan::{Action, CommandLine, EnvValue, Step},
         run::{Order, Outcome, Report},
     },
-    store::{self, Store},
+    store::{self, Lease, Store},
     units::Span,
 };
 
@@ -23,7 +23,8 @@ use crate::{
 struct Bench {
     dir: tempfile::TempDir,
     options: Options,
-    store: Store,
+    lease: Lease,
+    _store: Store,
 }
 
 impl Bench {
@@ -31,7 +32,8 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new(dir.path().to_owned()).unwrap();
         let store = Store::open(store::Options::new(dir.path())).unwrap();
-        Self { dir, options, store }
+        let lease = store.lease().clone();
+        Self { dir, options, lease, _store: store }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -54,7 +56,7 @@ impl Bench {
     }
 
     async fn carry_out(&self, order: &Order) -> Report {
-        carry_out(order, &self.options, self.store.lease()).await
+        carry_out(order, &self.options, &self.lease).await
     }
 
     fn has_records(&self) -> bool {
