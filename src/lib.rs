@@ -2,5 +2,6 @@
 
 pub mod daemon;
 pub mod domain;
+pub mod http;
 pub mod sources;
 pub mod units;

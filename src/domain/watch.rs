@@ -59,6 +59,9 @@ impl ServiceWatch {
     pub fn new(_p: &ServicePolicy) -> Self {
         Self { inventory: None, alerts_seen: BTreeMap::new(), triggers: BTreeMap::new() }
     }
+    pub fn triggers(&self) -> impl Iterator<Item = (&str, &Trigger)> {
+        self.triggers.iter().map(|(name, trigger)| (name.as_str(), trigger))
+    }
     pub fn adopt(&mut self, _p: &ServicePolicy) {}
     pub fn see(&mut self, _w: &What, _p: &ServicePolicy, _s: &ServiceState, _n: Now) {}
     pub fn is_alarmed(&self) -> bool {
