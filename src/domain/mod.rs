@@ -3,6 +3,8 @@
 pub mod change;
 pub mod escalation;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod examples;
 pub mod fact;
 pub mod firing;
 pub mod fleet;

@@ -63,7 +63,11 @@ impl ServiceWatch {
         self.triggers.iter().map(|(name, trigger)| (name.as_str(), trigger))
     }
     pub fn adopt(&mut self, _p: &ServicePolicy) {}
-    pub fn see(&mut self, _w: &What, _p: &ServicePolicy, _s: &ServiceState, _n: Now) {}
+    pub fn see(&mut self, w: &What, _p: &ServicePolicy, _s: &ServiceState, _n: Now) {
+        if let What::Seen { inventory, .. } = w {
+            self.inventory = Some(inventory.clone());
+        }
+    }
     pub fn is_alarmed(&self) -> bool {
         false
     }
