@@ -98,8 +98,8 @@ fn report(act: impl FnOnce(&mut Incident, &Plan)) -> String {
     let revision = Revision::named("v2");
     let serving = ledger::Fact::Serving { component, revision: revision.clone(), since: FIRED };
     state.ledger.evolve(&serving, FIRED);
-    let incident = "checkout-20261122214052".into();
-    state.ledger.evolve(&ledger::Fact::Quarantined { component, revision, incident }, FIRED);
+    let left = ledger::Fact::Quarantined { component, revision, incident: "i1".into() };
+    state.ledger.evolve(&left, FIRED);
     let watch = ServiceWatch::new(&policy);
     let (from, to) = (Revision::named("v2"), Revision::named("v1"));
     let plan = policy.runbook.as_ref().unwrap().plan(&policy.id, &from, &to, FIRED);
