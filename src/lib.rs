@@ -6,6 +6,7 @@ pub mod demo;
 pub mod domain;
 pub mod executors;
 pub mod handle;
+pub mod http;
 pub mod notifiers;
 pub mod sources;
 pub mod store;

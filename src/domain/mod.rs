@@ -8,6 +8,8 @@ pub mod counter;
 pub mod escalation;
 pub mod evalue;
 pub mod event;
+#[cfg(test)]
+pub(crate) mod examples;
 pub mod fact;
 pub mod firing;
 pub mod fleet;
@@ -29,6 +31,7 @@ pub mod runbook;
 pub mod service;
 mod settle;
 pub mod severity;
+pub mod shown;
 pub mod signal;
 pub mod situation;
 pub mod state;
