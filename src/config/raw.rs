@@ -26,7 +26,7 @@ pub(super) use self::{
     rollback::{Application, Command, EnvValue, Release, Restart, Rollback, Running, Script},
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},
-    trigger::{Above, Escalation, Looks, Recurrent, Trigger},
+    trigger::{Above, Looks, Trigger},
     word::{One, OrOff, SECRET_IN_THE_FILE, SecretRef, Word},
 };
 use crate::{domain::service::Mode, units::Span};
