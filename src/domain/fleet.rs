@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
@@ -16,7 +18,9 @@ use super::{
     settle,
     situation::{FleetView, Situation},
     state::ServiceState,
+    verification,
     watch::ServiceWatch,
+    wording,
 };
 use crate::units::{Span, UnixMs};
 
@@ -49,6 +53,14 @@ pub struct Fleet {
     due_of: BTreeMap<ServiceId, UnixMs>,
     active: BTreeSet<ServiceId>,
     alarmed: BTreeMap<ServiceId, UnixMs>,
+    rollbacks: VecDeque<UnixMs>,
+}
+
+/// What is true at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    states: BTreeMap<ServiceId, ServiceState>,
+    kill_switch: Option<String>,
     rollbacks: VecDeque<UnixMs>,
 }
 
@@ -112,10 +124,11 @@ impl Fleet {
         mut append: impl FnMut(&Batch) -> Result<(), E>,
     ) -> Result<Turned, E> {
         let mut turned = Turned::default();
-        if let Some(fact) = self.fleet_fact(event) {
-            let batch = (None, vec![fact.clone()]);
+        let facts = self.fleet_facts(event, now);
+        if !facts.is_empty() {
+            let batch = (None, facts);
             append(&batch)?;
-            self.evolve_fleet(&fact);
+            batch.1.iter().for_each(|fact| self.evolve_fleet(fact));
             turned.batches.push(batch);
         }
         self.see(event, now);
@@ -136,8 +149,8 @@ impl Fleet {
         Ok(turned)
     }
 
-    fn fleet_fact(&self, event: &Event) -> Option<Fact> {
-        match &event.what {
+    fn fleet_facts(&self, event: &Event, now: Now) -> Vec<Fact> {
+        let fact = match &event.what {
             What::KillSwitch { reason } if *reason != self.kill_switch => {
                 Some(Fact::Fleet(FleetFact::KillSwitch { reason: reason.clone() }))
             }
@@ -162,7 +175,9 @@ impl Fleet {
             | What::StepReported { .. }
             | What::Spoke { .. }
             | What::Tick => None,
-        }
+        };
+        let told = fact.as_ref().and_then(|fact| wording::fleet_notice(fact, &event.id, now));
+        fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
     }
 
     /// The windows see the event, whether or not anything follows from it.
@@ -176,6 +191,16 @@ impl Fleet {
         watch.see(&event.what, policy, state, now);
         if watch.is_alarmed() {
             self.alarmed.insert(id.clone(), now.steady);
+        }
+        let verifying = |i: &incident::Incident| matches!(i.phase, Phase::Verifying { .. });
+        if state.incident.as_ref().is_some_and(verifying) {
+            let passes = self.look(id, now, |s, _| {
+                let checks = s.state.incident.as_ref().map(|i| verification::verify(s, i).checks);
+                checks.is_some_and(|checks| verification::Verification::passes(&checks))
+            });
+            if let (Some(passes), Some(watch)) = (passes, self.watches.get_mut(id)) {
+                watch.note_verification(passes, now);
+            }
         }
     }
 
@@ -255,10 +280,8 @@ impl Fleet {
         if let Some(old) = self.due_of.remove(id) {
             self.due.remove(&(old, id.clone()));
         }
-        let watch_due = self.watches.get(id).and_then(|w| w.next_look(now));
         if let (Some(state), Some(policy)) = (state, policy) {
-            let deadline = state.next_deadline(policy, now).map(|(at, _)| at);
-            if let Some(at) = [deadline, watch_due].into_iter().flatten().min() {
+            if let Some((at, _)) = state.next_deadline(policy, now) {
                 // A deadline that has passed without effect is looked at again with the next event, not in a loop.
                 let at = at.max(now.steady + Span(250));
                 self.due.insert((at, id.clone()));
@@ -269,6 +292,26 @@ impl Fleet {
             self.active.insert(id.clone());
         } else {
             self.active.remove(id);
+        }
+    }
+
+    /// What is true, to be written down so that not all of the journal need be folded again.
+    pub fn checkpoint(&self) -> Kept {
+        Kept {
+            states: self.states.clone(),
+            kill_switch: self.kill_switch.clone(),
+            rollbacks: self.rollbacks.clone(),
+        }
+    }
+
+    /// Continues from a checkpoint.
+    pub fn restore(&mut self, kept: Kept) {
+        self.kill_switch = kept.kill_switch;
+        self.rollbacks = kept.rollbacks;
+        for (id, state) in kept.states {
+            let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+            self.states.insert(id.clone(), state);
+            self.index(&id, now);
         }
     }
 

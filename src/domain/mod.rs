@@ -1,14 +1,22 @@
 //! Everything that decides. No clock, no I/O, no randomness, no async, no unordered iteration.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod backoff;
+pub mod baseline;
 pub mod change;
+pub mod counter;
 pub mod escalation;
+pub mod evalue;
 pub mod event;
 #[cfg(test)]
 pub(crate) mod examples;
 pub mod fact;
 pub mod firing;
 pub mod fleet;
+pub mod gate;
 pub mod guard;
+pub mod histogram;
+pub mod history;
 pub mod incident;
 pub mod inventory;
 pub mod ledger;

@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    baseline,
     planning::Runbook,
     service::{Mode, ServiceId},
     severity::Severity,
@@ -236,6 +237,8 @@ pub struct SignalPolicy {
     pub poll_every: Span,
     /// How far behind its source's timestamps may be.
     pub lag: Span,
+    /// A 95th percentile from a histogram is taken over this much trailing time.
+    pub quantile_window: Span,
 }
 
 /// What a trigger looks at.
@@ -299,6 +302,10 @@ pub struct ServicePolicy {
     pub blind_watched: Span,
     /// A blind signal pages after this otherwise.
     pub blind_idle: Span,
+    /// How finely what was before a change is remembered; a minute unless durations are shortened.
+    pub history_slot: Span,
+    /// How what is normal is learned.
+    pub baseline: baseline::Options,
 }
 
 /// Everything that the operator decided.

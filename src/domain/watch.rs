@@ -1,107 +1,396 @@
 //! What the windows of one service see. Not journaled: a snapshot survives a restart, facts do not depend on it.
+//!
+//! It takes what the sources read and judges nothing but its own triggers; what follows from them is decided from
+//! here *and* from what is true already, so that a lost window can neither open nor close an incident by itself.
 
-use std::collections::BTreeMap;
+mod before;
+mod reading;
+pub mod says;
+mod snapshot;
+mod tally;
+mod transitions;
 
-use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
 
+pub use self::{
+    before::{Before, excluded},
+    reading::Raw,
+    snapshot::Snapshot,
+    tally::Tally,
+};
+use self::{
+    reading::{Chain, Channel},
+    tally::Tallies,
+};
 use super::{
+    counter::Drops,
     event::{Now, What},
-    firing,
+    history::History,
+    incident::Phase,
     inventory::Inventory,
-    policy::ServicePolicy,
-    situation::Situation,
+    policy::{LooksAt, ServicePolicy, SignalKind},
+    severity::Severity,
+    signal::{Reading, Sample},
     state::ServiceState,
-    trigger::{State, Trigger},
+    trigger::{Evidence, State, Trigger},
 };
 use crate::units::{Span, UnixMs};
 
-/// What a source read, before any difference is taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "read")]
-pub enum Raw {
-    Up { at: UnixMs },
+/// A trigger over one signal.
+#[derive(Debug)]
+pub(super) struct Instance {
+    /// The trigger's name in the policy.
+    pub(super) name: String,
+    pub(super) signal: String,
+    pub(super) trigger: Trigger,
+    /// Since when it has been ok without having been seen to recover: after a restart that lost its window.
+    pub(super) ok_since: Option<UnixMs>,
 }
 
-/// x
-#[derive(Clone, Debug, PartialEq)]
-pub enum Before {
-    Healthy { note: String },
-    Breached { note: String },
-    NoData { why: String },
+/// One signal.
+#[derive(Debug)]
+pub(super) struct Signal {
+    pub(super) chain: Chain,
+    pub(super) history: History,
+    /// The newest sample that told something.
+    pub(super) newest: Option<UnixMs>,
+    /// Since when it tells nothing, on the wall clock.
+    pub(super) unknown_since: Option<UnixMs>,
+    /// What its source says, while it tells nothing.
+    pub(super) fault: Option<String>,
+    /// Whether the source is fine and there are merely no requests.
+    pub(super) idle: bool,
 }
 
-#[derive(Clone, Debug)]
+/// Numbers that a trigger counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Counts {
+    /// Failed requests since onset.
     pub bad: u64,
+    /// All requests since onset.
     pub total: u64,
+    /// Wilson's lower bound.
     pub lower_bound: f64,
 }
 
-#[derive(Clone, Debug)]
-pub struct Tally {
-    pub samples: u32,
-    pub unknown_now: bool,
-    pub bad: u64,
-    pub total: u64,
-    pub before_upper: Option<f64>,
-    pub value: Option<f64>,
-    pub up_in_a_row: u32,
-}
-
+/// What the windows of one service see.
 #[derive(Debug)]
 pub struct ServiceWatch {
+    /// Its platform, as last looked at.
     pub inventory: Option<Inventory>,
+    /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
-    triggers: BTreeMap<String, Trigger>,
+    signals: BTreeMap<String, Signal>,
+    triggers: BTreeMap<String, Instance>,
+    /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
+    taus: BTreeMap<String, f64>,
+    learned_at: Option<UnixMs>,
+    tallies: Option<Tallies>,
+    healthy_since: Option<UnixMs>,
 }
 
 impl ServiceWatch {
-    pub fn new(_p: &ServicePolicy) -> Self {
-        Self { inventory: None, alerts_seen: BTreeMap::new(), triggers: BTreeMap::new() }
+    /// A watch that has seen nothing.
+    pub fn new(policy: &ServicePolicy) -> Self {
+        let mut watch = Self {
+            inventory: None,
+            alerts_seen: BTreeMap::new(),
+            signals: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            taus: BTreeMap::new(),
+            learned_at: None,
+            tallies: None,
+            healthy_since: None,
+        };
+        watch.adopt(policy);
+        watch
     }
-    pub fn triggers(&self) -> impl Iterator<Item = (&str, &Trigger)> {
-        self.triggers.iter().map(|(name, trigger)| (name.as_str(), trigger))
-    }
-    pub fn adopt(&mut self, _p: &ServicePolicy) {}
-    pub fn see(&mut self, w: &What, _p: &ServicePolicy, _s: &ServiceState, _n: Now) {
-        if let What::Seen { inventory, .. } = w {
-            self.inventory = Some(inventory.clone());
+
+    /// Follows another policy from now on, keeping what was seen.
+    pub fn adopt(&mut self, policy: &ServicePolicy) {
+        self.signals.retain(|name, _| policy.signals.contains_key(name));
+        for (name, signal) in &policy.signals {
+            self.signals.entry(name.clone()).or_insert_with(|| Signal {
+                chain: Chain::new(signal),
+                history: History::with_limits(
+                    policy.history_slot.max(signal.poll_every),
+                    policy.guards.noisy_window,
+                    Span::hours(7 * 24),
+                ),
+                newest: None,
+                unknown_since: None,
+                fault: None,
+                idle: false,
+            });
+        }
+        let mut kept = std::mem::take(&mut self.triggers);
+        for (name, trigger) in &policy.triggers {
+            let over: Vec<&String> = policy
+                .signals
+                .iter()
+                .filter(|(_, s)| channel_of(trigger.looks_at).is_some_and(|c| speaks(s.kind, c)))
+                .map(|(signal, _)| signal)
+                .collect();
+            for signal in &over {
+                let key = if over.len() == 1 { name.clone() } else { format!("{name}@{signal}") };
+                let instance = match kept.remove(&key).filter(|i| i.signal == **signal) {
+                    Some(mut old) => {
+                        old.trigger.adopt(Arc::clone(&trigger.rule));
+                        old
+                    }
+                    None => Instance {
+                        name: name.clone(),
+                        signal: (*signal).clone(),
+                        trigger: Trigger::new(
+                            Arc::clone(&trigger.rule),
+                            policy.signals[*signal].poll_every,
+                        ),
+                        ok_since: None,
+                    },
+                };
+                self.triggers.insert(key, instance);
+            }
         }
     }
+
+    /// Takes what an event tells of this service.
+    pub fn see(&mut self, what: &What, policy: &ServicePolicy, state: &ServiceState, now: Now) {
+        match what {
+            What::Polled { signal, readings, fault, .. } => {
+                self.learn(policy, state, now);
+                self.follow_verification(state);
+                self.polled(signal, readings, fault.as_deref(), policy, state, now);
+                self.note_health(policy, now);
+            }
+            What::Seen { inventory, .. } => self.inventory = Some(inventory.clone()),
+            What::AlertsActive { fingerprints, .. } => {
+                for fingerprint in fingerprints {
+                    self.alerts_seen.insert(fingerprint.clone(), now.wall);
+                }
+                self.alerts_seen.retain(|_, at| now.wall.since(*at) < Span::hours(1));
+            }
+            What::ChangePosted { .. }
+            | What::Alerted { .. }
+            | What::EvidencePosted { .. }
+            | What::StepReported { .. }
+            | What::Spoke { .. }
+            | What::Undelivered { .. }
+            | What::KillSwitch { .. }
+            | What::Started
+            | What::Tick => {}
+        }
+    }
+
+    fn polled(
+        &mut self,
+        name: &str,
+        readings: &[Raw],
+        fault: Option<&str>,
+        policy: &ServicePolicy,
+        state: &ServiceState,
+        now: Now,
+    ) {
+        let (Some(rule), Some(signal)) = (policy.signals.get(name), self.signals.get_mut(name))
+        else {
+            return;
+        };
+        let tau = self.taus.get(name).copied();
+        let samples = signal.chain.take(rule.kind, readings, tau, now.wall);
+        signal.note(&samples, fault, now.wall);
+        let in_incident = state.incident.is_some();
+        for (channel, sample) in &samples {
+            signal.record(*channel, sample);
+            if let Some(tallies) = &mut self.tallies {
+                let upper = before::upper(&signal.history, *channel, state, in_incident);
+                tallies.count(name, *channel, sample, upper);
+            }
+            for instance in self.triggers.values_mut().filter(|i| i.signal == name) {
+                let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
+                if looks.and_then(channel_of) == Some(*channel) {
+                    instance.observe(sample);
+                }
+            }
+        }
+    }
+
+    /// Counting for the verification starts with it, and ends with the incident.
+    fn follow_verification(&mut self, state: &ServiceState) {
+        let verifying = state.incident.as_ref().and_then(|i| match i.phase {
+            Phase::Verifying { since_wall, .. } => Some((i.id.as_str(), since_wall)),
+            Phase::Watching { .. }
+            | Phase::Assessing
+            | Phase::Gathering { .. }
+            | Phase::Monitoring { .. }
+            | Phase::Deciding
+            | Phase::Scheduled
+            | Phase::RollingBack
+            | Phase::Escalated { .. }
+            | Phase::Closed { .. } => None,
+        });
+        if let Some((incident, from)) = verifying
+            && self.tallies.as_ref().is_none_or(|t| t.incident != incident || t.from != from)
+        {
+            self.tallies = Some(Tallies { incident: incident.into(), from, ..Tallies::default() });
+        }
+        if state.incident.is_none() {
+            self.tallies = None;
+        }
+    }
+
+    /// Remembers whether the verification holds, since when.
+    pub fn note_verification(&mut self, passes: bool, now: Now) {
+        if let Some(tallies) = &mut self.tallies {
+            tallies.holds_since =
+                if passes { tallies.holds_since.or(Some(now.steady)) } else { None };
+        }
+    }
+
+    fn note_health(&mut self, policy: &ServicePolicy, now: Now) {
+        let hurts = self.triggers.values().any(|i| {
+            matches!(i.trigger.state(), State::Firing | State::Recovering)
+                && i.trigger.severity().is_worse_than(Severity::P3)
+        });
+        let patience = policy.guards.freshness_min;
+        let blind = self.signals.values().any(|s| {
+            s.newest.is_none() || s.unknown_since.is_some_and(|at| now.wall.since(at) > patience)
+        });
+        self.healthy_since =
+            if hurts || blind { None } else { self.healthy_since.or(Some(now.steady)) };
+    }
+
+    /// For how long every signal has told, and none told anything bad.
+    pub fn healthy_for(&self, steady: UnixMs) -> Option<Span> {
+        self.healthy_since.map(|since| steady.since(since))
+    }
+
+    /// Whether a trigger fires or is about to: counts for a storm, and polls faster.
     pub fn is_alarmed(&self) -> bool {
-        false
+        self.triggers.values().any(|i| {
+            matches!(i.trigger.state(), State::Firing | State::Pending)
+                && i.trigger.severity().is_worse_than(Severity::P2)
+        })
     }
-    pub fn next_look(&self, _n: Now) -> Option<UnixMs> {
-        None
+
+    /// Every trigger over every signal it looks at: its key, its signal and itself.
+    pub fn triggers(&self) -> impl Iterator<Item = (&str, &str, &Trigger)> {
+        self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))
     }
-    pub fn state_of(&self, t: &str) -> Option<State> {
-        self.triggers.get(t).map(|t| t.state())
+
+    /// What a trigger sees now.
+    pub fn state_of(&self, trigger: &str) -> Option<State> {
+        self.triggers.get(trigger).map(|i| i.trigger.state())
     }
-    pub fn newest_sample(&self, _t: &str) -> Option<(&str, UnixMs)> {
-        None
+
+    /// What a trigger stands on now.
+    pub fn evidence(&self, trigger: &str) -> Option<Evidence> {
+        self.triggers.get(trigger).map(|i| i.trigger.evidence())
     }
-    pub fn before(&self, _t: &str, _at: UnixMs, _w: Span) -> Before {
-        Before::NoData { why: String::new() }
+
+    /// The signal behind a trigger, and the newest sample that told something.
+    pub fn newest_sample(&self, trigger: &str) -> Option<(&str, UnixMs)> {
+        let instance = self.triggers.get(trigger)?;
+        let newest = self.signals.get(&instance.signal)?.newest?;
+        Some((&instance.signal, newest))
     }
-    pub fn fired_before(&self, _t: &str, _at: UnixMs, _w: Span) -> u32 {
-        0
+
+    /// When each signal last told something, and what its source says otherwise.
+    pub fn signals(&self) -> impl Iterator<Item = (&str, Option<UnixMs>, Option<&str>)> {
+        self.signals.iter().map(|(name, s)| (name.as_str(), s.newest, s.fault.as_deref()))
     }
-    pub fn counts(&self, _t: &str) -> Option<Counts> {
-        None
+
+    /// What was dropped of a signal's readings so far, by reason.
+    pub fn drops(&self, signal: &str) -> Option<&Drops> {
+        self.signals.get(signal).map(|s| s.chain.drops())
     }
-    pub fn second_witness(&self, _w: UnixMs) -> Option<String> {
-        None
+
+    /// What a trigger counted since onset, where it counts.
+    pub fn counts(&self, trigger: &str) -> Option<Counts> {
+        let evidence = self.evidence(trigger)?;
+        let lower_bound = evidence.lower_bound?;
+        Some(Counts { bad: evidence.bad, total: evidence.total, lower_bound })
     }
+
+    /// What was counted of a signal since the rollback.
+    pub fn tally(&self, signal: &str) -> Option<&Tally> {
+        self.tallies.as_ref()?.signals.get(signal)
+    }
+
+    /// Since when the verification holds, on the steady clock.
     pub fn verified_since(&self) -> Option<UnixMs> {
-        None
+        self.tallies.as_ref()?.holds_since
     }
-    pub fn tally(&self, _s: &str) -> Option<Tally> {
-        None
+}
+
+impl Instance {
+    fn observe(&mut self, sample: &Sample) {
+        let before = self.trigger.state();
+        self.trigger.observe(sample);
+        match (before, self.trigger.state()) {
+            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(i64::MIN / 2)),
+            (State::Ok, State::Ok) => {}
+            (_, State::Ok) => self.ok_since = Some(sample.at),
+            (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {
+                self.ok_since = None;
+            }
+        }
     }
-    pub fn transitions(&self, _s: &Situation<'_>) -> Vec<firing::Fact> {
-        vec![]
+
+    /// Whether it has been clean for as long as a recovery takes, seen or not.
+    fn is_clear(&self) -> bool {
+        let recovery = self.trigger.rule().hold.recovery;
+        let newest = self.trigger.evidence().newest;
+        self.trigger.state() == State::Ok
+            && matches!((self.ok_since, newest), (Some(ok), Some(at)) if at.since(ok) >= recovery)
     }
-    pub fn healthy_for(&self, _s: UnixMs) -> Option<Span> {
-        None
+}
+
+impl Signal {
+    fn note(&mut self, samples: &[(Channel, Sample)], fault: Option<&str>, wall: UnixMs) {
+        let known = |s: &&(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
+        let told = samples.iter().filter(known).map(|(_, s)| s.at).max();
+        let empty = |r: &Reading| matches!(r, Reading::Counts { total: 0, .. });
+        self.idle = told.is_some() && samples.iter().filter(known).all(|(_, s)| empty(&s.reading));
+        match told.filter(|_| !self.idle) {
+            Some(at) => {
+                self.newest = self.newest.max(Some(at));
+                self.unknown_since = None;
+                self.fault = None;
+            }
+            None => {
+                self.newest = self.newest.max(told);
+                self.unknown_since.get_or_insert(wall);
+                let why = if self.idle { "no requests" } else { "no usable sample" };
+                self.fault = Some(fault.unwrap_or(why).to_owned());
+            }
+        }
+    }
+
+    fn record(&mut self, channel: Channel, sample: &Sample) {
+        match (channel, sample.reading) {
+            // Probes are kept as counts, so that the time before a change can be judged alike.
+            (Channel::Probe, Reading::Up) => self.history.record_counts(sample.at, 0, 1),
+            (Channel::Probe, Reading::Down) => self.history.record_counts(sample.at, 1, 1),
+            (Channel::Errors | Channel::Slow | Channel::P95, _) => self.history.record(sample),
+            (Channel::Probe | Channel::Usage, _) => {}
+        }
+    }
+}
+
+fn channel_of(looks_at: LooksAt) -> Option<Channel> {
+    match looks_at {
+        LooksAt::ErrorRate | LooksAt::Traffic => Some(Channel::Errors),
+        LooksAt::SlowShare(_) => Some(Channel::Slow),
+        LooksAt::LatencyP95 => Some(Channel::P95),
+        LooksAt::Health => Some(Channel::Probe),
+        LooksAt::Event => None,
+    }
+}
+
+fn speaks(kind: SignalKind, channel: Channel) -> bool {
+    match kind {
+        SignalKind::ErrorRate => channel == Channel::Errors,
+        SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
+        SignalKind::Health => channel == Channel::Probe,
+        SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::Unanswered;
+use crate::handle::Unanswered;
 
 /// A refusal, as the sender reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use crate::{
         severity::Severity,
         situation::Situation,
         trigger::State,
-        watch::Before,
+        watch::{Before, excluded},
     },
     units::UnixMs,
 };
@@ -188,7 +188,8 @@ fn noisy(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> V
         return Verdict::not_applicable(guard, "posted evidence has no history");
     }
     let window = s.policy.guards.noisy_window;
-    match s.watch.fired_before(&lead.trigger, change.started_at, window) {
+    let calm = excluded(s.state);
+    match s.watch.fired_before(&lead.trigger, change.started_at, window, &calm) {
         0 => Verdict::pass(guard, format!("it did not fire in the {window} before the change")),
         times => Verdict::refuse(
             guard,
@@ -228,7 +229,7 @@ fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) ->
     if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
         return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
     }
-    match s.watch.second_witness(s.now.wall) {
+    match s.watch.second_witness() {
         Some(witness) => Verdict::pass(guard, witness),
         None => Verdict::refuse(
             guard,
@@ -403,18 +404,22 @@ pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
 
 /// The firing that would follow if the trigger that comes closest fired now.
 fn closest(s: &Situation<'_>) -> Option<Firing> {
-    let polled = s.policy.triggers.iter().filter(|(_, t)| t.looks_at != LooksAt::Event);
-    let rank = |name: &str, t: &TriggerPolicy| {
-        let away = match s.watch.state_of(name) {
-            Some(State::Firing) => 0,
-            Some(State::Pending) => 1,
-            Some(State::Recovering | State::Ok | State::NoData) | None => 2,
-        };
-        (away, !t.may_act, t.rule.severity)
-    };
-    let (name, policy) = polled.min_by_key(|(name, t)| rank(name, t))?;
+    let rank = |(away, policy): (u8, &TriggerPolicy)| (away, !policy.may_act, policy.rule.severity);
+    let (name, policy) = s
+        .watch
+        .triggers()
+        .filter_map(|(key, _, trigger)| {
+            let away = match trigger.state() {
+                State::Firing => 0,
+                State::Pending => 1,
+                State::Recovering | State::Ok | State::NoData => 2,
+            };
+            Some((key, away, s.policy.triggers.get(own_name(key))?))
+        })
+        .min_by_key(|(_, away, policy)| rank((*away, policy)))
+        .map(|(key, _, policy)| (key.to_owned(), policy))?;
     Some(Firing {
-        trigger: name.clone(),
+        trigger: name,
         severity: policy.rule.severity,
         basis: Basis::Window,
         onset: s.now.wall,
@@ -423,6 +428,11 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
         may_act: policy.may_act,
         evidence: None,
     })
+}
+
+/// A trigger's name in the policy: one that looks at several signals goes by `name@signal`.
+pub fn own_name(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(name, _)| name)
 }
 
 fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {

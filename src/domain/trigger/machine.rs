@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         severity::Severity,
-        signal::Sample,
+        signal::{Reading, Sample},
         wilson,
         window::{Kept, Window},
     },
@@ -100,11 +100,21 @@ impl Trigger {
 
     /// Takes the next sample. One that is not newer than the last is ignored: sort before a replay.
     pub fn observe(&mut self, sample: &Sample) -> Option<Transition> {
-        if self.memory.newest.is_some_and(|newest| sample.at.0 <= newest) {
+        let known = sample.width.min(self.step);
+        // An interval that is unknown for longer than silence lasts cannot tell when its counts came.
+        let width =
+            if sample.width - known < self.rule.hold.silence { sample.width } else { known };
+        let sample = &Sample { width, ..*sample };
+        let newer_than = match sample.reading {
+            Reading::Unknown { .. } => self.memory.newest,
+            Reading::Counts { .. } | Reading::Gauge { .. } | Reading::Up | Reading::Down => {
+                self.memory.known_at
+            }
+        };
+        if newer_than.is_some_and(|newest| sample.at.0 <= newest) {
             return None;
         }
-        self.memory.newest = Some(sample.at.0);
-        let known = sample.width.min(self.step);
+        self.memory.newest = self.memory.newest.max(Some(sample.at.0));
         let before = (self.memory.state, self.memory.escalated);
         let rule = Arc::clone(&self.rule);
         let (status, counts, majority) = self.judge(&rule, sample, known);
@@ -207,11 +217,12 @@ impl Trigger {
             return;
         }
         memory.clean_run = 0;
+        // Firing or not: two bad minutes an hour apart are not two minutes of it.
+        memory.majority.forget();
         match memory.state {
             State::Ok | State::Pending => {
                 memory.state = State::NoData;
                 memory.seen.forget();
-                memory.majority.forget();
             }
             State::NoData | State::Firing | State::Recovering => {}
         }

@@ -1,0 +1,200 @@
+//! What a service was like before a change: whether it was failing already, and what is normal for it.
+
+use super::{Channel, ServiceWatch, channel_of};
+use crate::{
+    domain::{
+        baseline,
+        event::Now,
+        history::{Excluded, History},
+        policy::{LooksAt, ServicePolicy},
+        state::ServiceState,
+        trigger::Kind,
+        wilson,
+    },
+    units::{Span, UnixMs},
+};
+
+/// How a service was before a change, seen by one trigger. Three-valued.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Before {
+    /// Within the threshold.
+    Healthy {
+        /// With which numbers.
+        note: String,
+    },
+    /// Beyond it.
+    Breached {
+        /// With which numbers.
+        note: String,
+    },
+    /// Nobody can tell.
+    NoData {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// A share of failing probes that counts as failing: for what has no threshold of its own.
+const PROBES_DOWN: f64 = 0.05;
+/// Without a change the baseline is learned anew this often.
+const RELEARN: Span = Span::minutes(10);
+
+impl ServiceWatch {
+    /// How the service was in the `window` before `change`, by what `trigger` looks at.
+    pub fn before(&self, trigger: &str, change: UnixMs, window: Span) -> Before {
+        let own = trigger.strip_prefix("alert:").unwrap_or(trigger);
+        let Some(instance) = self.triggers.get(own) else {
+            return Before::NoData { why: "no signal of ours covers it".into() };
+        };
+        let Some(signal) = self.signals.get(&instance.signal) else {
+            return Before::NoData { why: "its signal is not read".into() };
+        };
+        let (from, rule) = (change - window, instance.trigger.rule());
+        match &rule.kind {
+            Kind::Ratio(ratio) => {
+                ratio_before(&signal.history, from, change, ratio.above.0, ratio.z)
+            }
+            Kind::Boolean => ratio_before(&signal.history, from, change, PROBES_DOWN, wilson::Z),
+            Kind::Gauge(_) => {
+                let limit = instance.trigger.evidence().threshold;
+                gauge_before(&signal.history, from, change, limit)
+            }
+            Kind::Traffic(_) | Kind::Event { .. } => {
+                Before::NoData { why: "this trigger has no history".into() }
+            }
+        }
+    }
+
+    /// How often the same rule fired, or would have, in the `window` before `change`.
+    pub fn fired_before(
+        &self,
+        trigger: &str,
+        change: UnixMs,
+        window: Span,
+        calm: &[Excluded],
+    ) -> u32 {
+        let own = trigger.strip_prefix("alert:").unwrap_or(trigger);
+        let Some(instance) = self.triggers.get(own) else { return 0 };
+        let Some(signal) = self.signals.get(&instance.signal) else { return 0 };
+        let rule = std::sync::Arc::new(instance.trigger.rule().clone());
+        signal.history.fired(&rule, change - window, change, calm)
+    }
+
+    /// A second witness of an outage, besides a probe: the platform, or traffic that fails.
+    pub fn second_witness(&self) -> Option<String> {
+        use crate::domain::{inventory::Serving, trigger::State};
+        if let Some(Serving::NotRunning(why)) = self.inventory.as_ref().map(|i| &i.running) {
+            return Some(format!("the platform confirms it: {why}"));
+        }
+        let failing = self.triggers.iter().find(|(_, i)| {
+            let evidence = i.trigger.evidence();
+            matches!(i.trigger.rule().kind, Kind::Ratio(_))
+                && matches!(i.trigger.state(), State::Pending | State::Firing)
+                && evidence.estimate.is_some_and(|share| share >= 0.5)
+        });
+        failing.map(|(key, i)| {
+            format!("traffic confirms it: {key}, {}", super::says::evidence(&i.trigger.evidence()))
+        })
+    }
+
+    /// Learns what is normal: before the change that is being judged, and anew from time to time while none is.
+    pub(super) fn learn(&mut self, policy: &ServicePolicy, state: &ServiceState, now: Now) {
+        let change = state.changes.last().filter(|_| state.is_watched(policy, now.wall));
+        let frozen_at = change.map(|c| c.started_at);
+        let due = match (frozen_at, self.learned_at) {
+            (Some(at), Some(learned)) => learned != at,
+            (None, Some(learned)) => {
+                state.incident.is_none() && !self.is_alarmed() && now.wall.since(learned) >= RELEARN
+            }
+            (_, None) => true,
+        };
+        if !due {
+            return;
+        }
+        let at = frozen_at.unwrap_or(now.wall);
+        let calm = excluded(state);
+        for (name, signal) in &self.signals {
+            let Some(normal) = baseline::learn(&signal.history, at, &calm, &policy.baseline) else {
+                continue;
+            };
+            self.learned_at = Some(at);
+            for trigger in policy.triggers.values() {
+                if let LooksAt::SlowShare(times) = trigger.looks_at {
+                    self.taus.insert(name.clone(), times.0 * normal.p95);
+                }
+            }
+            for instance in self.triggers.values_mut().filter(|i| i.signal == *name) {
+                let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
+                if looks.and_then(channel_of) == Some(Channel::P95) {
+                    instance.trigger.set_baseline(Some(normal.p95));
+                }
+            }
+        }
+        self.learn_traffic(policy, at, &calm);
+    }
+
+    fn learn_traffic(&mut self, policy: &ServicePolicy, at: UnixMs, calm: &[Excluded]) {
+        for instance in self.triggers.values_mut() {
+            let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
+            if looks == Some(LooksAt::Traffic)
+                && let Some(signal) = self.signals.get(&instance.signal)
+            {
+                let from = at - policy.baseline.begins;
+                let rate =
+                    signal.history.requests_per_minute(from, at - policy.baseline.ends, calm);
+                if rate.is_some() {
+                    self.learned_at = Some(at);
+                    instance.trigger.set_baseline(rate);
+                }
+            }
+        }
+    }
+}
+
+/// Periods that say nothing about what is normal: incidents, past and open.
+pub fn excluded(state: &ServiceState) -> Vec<Excluded> {
+    let open = state.incident.iter().map(|i| i.onset..UnixMs(i64::MAX));
+    let past = state.past.iter().map(|i| i.onset..i.closed_at.map_or(i.fired.wall, |now| now.wall));
+    past.chain(open).collect()
+}
+
+/// What a service never was better than, before the change behind its incident.
+pub(super) fn upper(
+    history: &History,
+    channel: Channel,
+    state: &ServiceState,
+    in_incident: bool,
+) -> Option<f64> {
+    let change = state.incident.as_ref().filter(|_| in_incident)?.change.as_ref()?;
+    let (from, to) = (change.started_at - Span::minutes(30), change.started_at);
+    match channel {
+        Channel::Errors => {
+            let (bad, total) = history.counts(from, to).filter(|(_, total)| *total > 0)?;
+            Some(1.0 - wilson::lower_bound(total - bad, total, wilson::Z))
+        }
+        Channel::P95 => history.p95s(from, to, &[]).into_iter().max_by(f64::total_cmp),
+        Channel::Slow | Channel::Probe | Channel::Usage => None,
+    }
+}
+
+fn ratio_before(history: &History, from: UnixMs, to: UnixMs, above: f64, z: f64) -> Before {
+    match history.counts(from, to) {
+        Some((bad, total)) if total > 0 => {
+            let bound = wilson::lower_bound(bad, total, z);
+            let note =
+                format!("{bad} of {total} failed in the {} before the change", to.since(from));
+            if bound > above { Before::Breached { note } } else { Before::Healthy { note } }
+        }
+        Some(_) => Before::NoData { why: "there were no requests before it".into() },
+        None => Before::NoData { why: "it was not watched before it".into() },
+    }
+}
+
+fn gauge_before(history: &History, from: UnixMs, to: UnixMs, limit: Option<f64>) -> Before {
+    let mut values = history.p95s(from, to, &[]);
+    let (Some(median), Some(limit)) = (baseline::median(&mut values), limit) else {
+        return Before::NoData { why: "there is no value from before it".into() };
+    };
+    let note = format!("a median of {:.0} ms before the change", median * 1000.0);
+    if median > limit { Before::Breached { note } } else { Before::Healthy { note } }
+}

@@ -1,0 +1,335 @@
+//! From what a source read to samples that a trigger can judge: differences, sums over series, quantiles.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        counter::{Counters, Cumulative, Drops, Field, Options, Poll, Series},
+        histogram::{self, Bucket},
+        policy::{SignalKind, SignalPolicy},
+        signal::{Reading, Sample, Unknown},
+    },
+    units::{Span, UnixMs},
+};
+
+/// What a source read, before any difference is taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "read")]
+pub enum Raw {
+    /// Cumulative counters of one series. Absent is not zero.
+    Counter {
+        /// What tells it from the others, for example the pod.
+        series: String,
+        /// The revision it runs; empty where nobody says.
+        revision: String,
+        /// By the source's timestamp.
+        at: UnixMs,
+        /// Failed requests since the process started.
+        bad: Option<f64>,
+        /// All requests since the process started.
+        total: Option<f64>,
+        /// When the process started, where that is known.
+        started: Option<UnixMs>,
+    },
+    /// Cumulative buckets of one series, in seconds, ascending, the last one infinite.
+    Histogram {
+        /// What tells it from the others.
+        series: String,
+        /// By the source's timestamp.
+        at: UnixMs,
+        /// Upper bound and count.
+        buckets: Vec<(f64, f64)>,
+        /// When the process started, where that is known.
+        started: Option<UnixMs>,
+    },
+    /// A value.
+    Gauge {
+        /// By the source's timestamp.
+        at: UnixMs,
+        /// In the signal's unit.
+        value: f64,
+        /// Over how many requests, for a quantile.
+        n: Option<u64>,
+    },
+    /// A probe was answered as it should be.
+    Up {
+        /// When.
+        at: UnixMs,
+    },
+    /// A probe was refused, timed out, or answered wrongly.
+    Down {
+        /// When.
+        at: UnixMs,
+    },
+    /// Nothing could be read.
+    Unknown {
+        /// When it was tried.
+        at: UnixMs,
+        /// Why not.
+        why: Unknown,
+    },
+}
+
+/// What a sample is about; one signal can speak on several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Channel {
+    Errors,
+    Slow,
+    P95,
+    Probe,
+    Usage,
+}
+
+/// One signal's chain of readings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Chain {
+    step: Span,
+    counters: Counters,
+    latency: Latency,
+    probed: Option<UnixMs>,
+}
+
+impl Chain {
+    pub(super) fn new(policy: &SignalPolicy) -> Self {
+        let lag = (policy.lag + policy.poll_every * 3).max(Span::minutes(2));
+        let options = Options { lag, ..Options::every(policy.poll_every) };
+        Self {
+            step: policy.poll_every,
+            counters: Counters::new(options),
+            latency: Latency { window: policy.quantile_window, ..Latency::default() },
+            probed: None,
+        }
+    }
+
+    /// What was dropped or mended so far, by reason.
+    pub(super) fn drops(&self) -> &Drops {
+        self.counters.drops()
+    }
+
+    /// Takes one poll. `tau` is what "slow" means now, in seconds.
+    pub(super) fn take(
+        &mut self,
+        kind: SignalKind,
+        raw: &[Raw],
+        tau: Option<f64>,
+        now: UnixMs,
+    ) -> Vec<(Channel, Sample)> {
+        match kind {
+            SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, now))],
+            SignalKind::Latency => self.latency(raw, tau, now),
+            SignalKind::Health => vec![(Channel::Probe, self.probe(raw, now))],
+            SignalKind::Cpu | SignalKind::Memory => vec![(Channel::Usage, self.gauge(raw, now))],
+        }
+    }
+
+    fn counts(&mut self, raw: &[Raw], now: UnixMs) -> Sample {
+        let mut series = vec![];
+        for reading in raw {
+            if let Raw::Counter { series: name, revision, at, bad, total, started } = reading {
+                let field = |value: &Option<f64>| value.map_or(Field::Absent, Field::Value);
+                let reading = Cumulative { at: *at, bad: field(bad), total: field(total) };
+                series.push(Series { revision, name, started: *started, reading });
+            }
+        }
+        self.sum(raw, &series, now)
+    }
+
+    fn sum(&mut self, raw: &[Raw], series: &[Series<'_>], now: UnixMs) -> Sample {
+        if series.is_empty() {
+            return self.unknown(raw, now);
+        }
+        let taken = self.counters.take(Poll { now, backfill: false }, series);
+        let (mut bad, mut total, mut newest) = (0_u64, 0_u64, None::<(UnixMs, Span)>);
+        let mut unknown = None;
+        for (_, sample) in taken {
+            if let Reading::Counts { bad: more_bad, total: more } = sample.reading {
+                bad = bad.saturating_add(more_bad);
+                total = total.saturating_add(more);
+                let (at, width) = newest.unwrap_or((sample.at, sample.width));
+                newest = Some((at.max(sample.at), width.max(sample.width)));
+            } else {
+                unknown = Some(sample);
+            }
+        }
+        match newest {
+            Some((at, width)) => Sample { at, width, reading: Reading::Counts { bad, total } },
+            None => unknown.unwrap_or_else(|| self.unknown(raw, now)),
+        }
+    }
+
+    fn unknown(&self, raw: &[Raw], now: UnixMs) -> Sample {
+        let why = raw.iter().find_map(|r| match r {
+            Raw::Unknown { why, .. } => Some(*why),
+            Raw::Counter { .. }
+            | Raw::Histogram { .. }
+            | Raw::Gauge { .. }
+            | Raw::Up { .. }
+            | Raw::Down { .. } => None,
+        });
+        Sample::unknown(now, self.step, why.unwrap_or(Unknown::Absent))
+    }
+
+    fn latency(&mut self, raw: &[Raw], tau: Option<f64>, now: UnixMs) -> Vec<(Channel, Sample)> {
+        let histograms = raw.iter().any(|r| matches!(r, Raw::Histogram { .. }));
+        if !histograms {
+            return vec![(Channel::P95, self.gauge(raw, now))];
+        }
+        let p95 = self.latency.take(raw, self.step, now);
+        let mut samples = vec![(Channel::P95, p95)];
+        samples.extend(tau.map(|tau| (Channel::Slow, self.slow(raw, tau, now))));
+        samples
+    }
+
+    /// Slow requests as a counter. The bound is part of the series' name: another bound starts another chain,
+    /// because its count is another one.
+    fn slow(&mut self, raw: &[Raw], tau: f64, now: UnixMs) -> Sample {
+        let mut found = vec![];
+        for reading in raw {
+            if let Raw::Histogram { series, at, buckets, started } = reading {
+                let buckets: Vec<Bucket> = buckets
+                    .iter()
+                    .map(|(bound, count)| Bucket { bound: *bound, count: *count })
+                    .collect();
+                let slow = histogram::slow(&buckets, tau);
+                let field = |value: f64| Field::Value(value);
+                let (bad, total) = slow
+                    .map_or((Field::Absent, Field::Absent), |s| (field(s.slow), field(s.total)));
+                let bound = slow.map_or(f64::NAN, |s| s.bound);
+                let cumulative = Cumulative { at: *at, bad, total };
+                found.push((format!("{series}|{bound}"), *started, cumulative));
+            }
+        }
+        let series: Vec<Series<'_>> = found
+            .iter()
+            .map(|(name, started, reading)| Series {
+                revision: "",
+                name,
+                started: *started,
+                reading: *reading,
+            })
+            .collect();
+        self.sum(raw, &series, now)
+    }
+
+    fn gauge(&mut self, raw: &[Raw], now: UnixMs) -> Sample {
+        let value = raw.iter().find_map(|r| match r {
+            Raw::Gauge { at, value, n } if value.is_finite() => Some((*at, *value, *n)),
+            Raw::Gauge { .. }
+            | Raw::Counter { .. }
+            | Raw::Histogram { .. }
+            | Raw::Up { .. }
+            | Raw::Down { .. }
+            | Raw::Unknown { .. } => None,
+        });
+        match value {
+            Some((at, value, n)) => {
+                Sample { at, width: self.since_last(at), reading: Reading::Gauge { value, n } }
+            }
+            None => self.unknown(raw, now),
+        }
+    }
+
+    fn probe(&mut self, raw: &[Raw], now: UnixMs) -> Sample {
+        match raw.last() {
+            Some(Raw::Up { at }) => {
+                Sample { at: *at, width: self.since_last(*at), reading: Reading::Up }
+            }
+            Some(Raw::Down { at }) => {
+                Sample { at: *at, width: self.since_last(*at), reading: Reading::Down }
+            }
+            Some(
+                Raw::Unknown { .. }
+                | Raw::Counter { .. }
+                | Raw::Histogram { .. }
+                | Raw::Gauge { .. },
+            )
+            | None => {
+                self.probed = Some(now);
+                self.unknown(raw, now)
+            }
+        }
+    }
+
+    /// A probe speaks for the time since the one before, but never for more than a step: missed probes are unknown.
+    fn since_last(&mut self, at: UnixMs) -> Span {
+        let since = self.probed.map_or(self.step, |before| at.since(before));
+        self.probed = Some(at);
+        if since == Span::ZERO { self.step } else { since.min(self.step) }
+    }
+}
+
+/// Buckets of the trailing window, for a 95th percentile that Prometheus would show alike.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Latency {
+    window: Span,
+    /// The last cumulative buckets of each series.
+    last: BTreeMap<String, Vec<(Bound, f64)>>,
+    /// What was added by each poll within the window.
+    polls: VecDeque<(UnixMs, BTreeMap<Bound, f64>)>,
+}
+
+/// Series followed for a quantile; the counters of the same signal count what is beyond.
+const SERIES_MAX: usize = 1_000;
+
+/// A bucket's upper bound, ordered; infinity is written as the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Bound(u64);
+
+impl Bound {
+    fn new(bound: f64) -> Self {
+        // The bit patterns of non-negative floats are ordered like the floats.
+        Self(bound.max(0.0).to_bits())
+    }
+
+    fn value(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+impl Latency {
+    fn take(&mut self, raw: &[Raw], step: Span, now: UnixMs) -> Sample {
+        let mut added: BTreeMap<Bound, f64> = BTreeMap::new();
+        let mut newest: Option<UnixMs> = None;
+        for reading in raw {
+            let Raw::Histogram { series, at, buckets, .. } = reading else { continue };
+            newest = newest.max(Some(*at));
+            let current: Vec<(Bound, f64)> =
+                buckets.iter().map(|(bound, count)| (Bound::new(*bound), *count)).collect();
+            if self.last.len() >= SERIES_MAX && !self.last.contains_key(series) {
+                continue;
+            }
+            if let Some(before) = self.last.insert(series.clone(), current.clone()) {
+                let total = |b: &[(Bound, f64)]| b.last().map_or(0.0, |(_, count)| *count);
+                let reset = total(&current) < total(&before);
+                for (index, (bound, count)) in current.iter().enumerate() {
+                    let earlier = before.get(index).filter(|(b, _)| b == bound && !reset);
+                    let delta = count - earlier.map_or(0.0, |(_, count)| *count);
+                    *added.entry(*bound).or_default() += delta.max(0.0);
+                }
+            }
+        }
+        let at = newest.unwrap_or(now);
+        self.polls.push_back((at, added));
+        while self.polls.front().is_some_and(|(old, _)| *old + self.window <= at && *old != at) {
+            self.polls.pop_front();
+        }
+        let mut sum: BTreeMap<Bound, f64> = BTreeMap::new();
+        for (bound, count) in self.polls.iter().flat_map(|(_, added)| added) {
+            *sum.entry(*bound).or_default() += count;
+        }
+        let buckets: Vec<Bucket> = sum
+            .iter()
+            .map(|(bound, count)| Bucket { bound: bound.value(), count: *count })
+            .collect();
+        let requests = buckets.last().map_or(0.0, |b| b.count);
+        match histogram::quantile(&buckets, 0.95) {
+            Some(value) => {
+                let reading = Reading::Gauge { value, n: Some(requests.round() as u64) };
+                Sample { at, width: step, reading }
+            }
+            None => Sample::unknown(at, step, Unknown::NoDelta),
+        }
+    }
+}

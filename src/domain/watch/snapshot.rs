@@ -1,0 +1,97 @@
+//! The windows written down, so that a restart does not forget four minutes of breach.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ServiceWatch, reading::Chain, tally::Tallies};
+use crate::{
+    domain::{
+        history::History,
+        inventory::Inventory,
+        policy::ServicePolicy,
+        trigger::{self, Trigger},
+    },
+    units::UnixMs,
+};
+
+/// The windows of one service at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    signals: BTreeMap<String, Kept>,
+    triggers: BTreeMap<String, (trigger::Snapshot, Option<UnixMs>)>,
+    taus: BTreeMap<String, f64>,
+    learned_at: Option<UnixMs>,
+    tallies: Option<Tallies>,
+    healthy_since: Option<UnixMs>,
+    inventory: Option<Inventory>,
+    alerts_seen: BTreeMap<String, UnixMs>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    chain: Chain,
+    history: History,
+    newest: Option<UnixMs>,
+    unknown_since: Option<UnixMs>,
+    fault: Option<String>,
+    idle: bool,
+}
+
+impl ServiceWatch {
+    /// What to write down.
+    pub fn snapshot(&self) -> Snapshot {
+        let kept = |s: &super::Signal| Kept {
+            chain: s.chain.clone(),
+            history: s.history.clone(),
+            newest: s.newest,
+            unknown_since: s.unknown_since,
+            fault: s.fault.clone(),
+            idle: s.idle,
+        };
+        Snapshot {
+            signals: self.signals.iter().map(|(name, s)| (name.clone(), kept(s))).collect(),
+            triggers: self
+                .triggers
+                .iter()
+                .map(|(key, i)| (key.clone(), (i.trigger.snapshot(), i.ok_since)))
+                .collect(),
+            taus: self.taus.clone(),
+            learned_at: self.learned_at,
+            tallies: self.tallies.clone(),
+            healthy_since: self.healthy_since,
+            inventory: self.inventory.clone(),
+            alerts_seen: self.alerts_seen.clone(),
+        }
+    }
+
+    /// Continues from what was written down, as far as the policy still asks for it.
+    pub fn restore(&mut self, snapshot: Snapshot, policy: &ServicePolicy) {
+        for (name, kept) in snapshot.signals {
+            if let Some(signal) = self.signals.get_mut(&name) {
+                signal.chain = kept.chain;
+                signal.history = kept.history;
+                signal.newest = kept.newest;
+                signal.unknown_since = kept.unknown_since;
+                signal.fault = kept.fault;
+                signal.idle = kept.idle;
+            }
+        }
+        for (key, (kept, ok_since)) in &snapshot.triggers {
+            let Some(instance) = self.triggers.get_mut(key) else { continue };
+            let (Some(rule), Some(signal)) =
+                (policy.triggers.get(&instance.name), policy.signals.get(&instance.signal))
+            else {
+                continue;
+            };
+            instance.trigger = Trigger::restore(Arc::clone(&rule.rule), signal.poll_every, kept);
+            instance.ok_since = *ok_since;
+        }
+        self.taus = snapshot.taus;
+        self.learned_at = snapshot.learned_at;
+        self.tallies = snapshot.tallies;
+        self.healthy_since = snapshot.healthy_since;
+        self.inventory = snapshot.inventory;
+        self.alerts_seen = snapshot.alerts_seen;
+    }
+}

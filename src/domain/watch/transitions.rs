@@ -1,0 +1,83 @@
+//! What the windows see that is not true yet: triggers that fire or are clear, signals that went blind or see again.
+
+use super::{Instance, ServiceWatch, Signal, says};
+use crate::domain::{
+    firing::{Basis, Fact, Firing},
+    policy::TriggerPolicy,
+    situation::Situation,
+    trigger::State,
+};
+
+impl ServiceWatch {
+    /// Facts that follow from comparing what is seen with what is true.
+    pub fn transitions(&self, s: &Situation<'_>) -> Vec<Fact> {
+        let mut facts = vec![];
+        for (key, instance) in &self.triggers {
+            let Some(policy) = s.policy.triggers.get(&instance.name) else { continue };
+            facts.extend(transition(key, instance, policy, s));
+        }
+        for (name, firing) in &s.state.firing {
+            if firing.basis == Basis::Window && !self.triggers.contains_key(name) {
+                let why = "it is not configured any more".to_owned();
+                facts.push(Fact::Cleared { trigger: name.clone(), why });
+            }
+        }
+        for (name, signal) in &self.signals {
+            facts.extend(blindness(name, signal, s));
+        }
+        facts
+    }
+}
+
+fn transition(
+    key: &str,
+    instance: &Instance,
+    policy: &TriggerPolicy,
+    s: &Situation<'_>,
+) -> Option<Fact> {
+    let known = s.state.firing.get(key);
+    let severity = instance.trigger.severity();
+    match (instance.trigger.state(), known) {
+        (State::Firing, Some(known)) if !severity.is_worse_than(known.severity) => None,
+        (State::Firing, _) => {
+            let evidence = instance.trigger.evidence();
+            Some(Fact::Fired(Box::new(Firing {
+                trigger: key.to_owned(),
+                severity,
+                basis: Basis::Window,
+                onset: evidence.onset.or(evidence.newest).unwrap_or(s.now.wall),
+                fired_at: s.now.wall,
+                says: says::evidence(&evidence),
+                may_act: policy.may_act,
+                evidence: Some(Box::new(evidence)),
+            })))
+        }
+        (State::Ok, Some(_)) if instance.is_clear() => {
+            let clean = instance.trigger.rule().hold.recovery;
+            Some(Fact::Cleared { trigger: key.to_owned(), why: format!("clean for {clean}") })
+        }
+        (State::NoData | State::Ok | State::Pending | State::Recovering, _) => None,
+    }
+}
+
+fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
+    let known = s.state.blind.contains_key(name);
+    let Some(since) = signal.unknown_since else {
+        return known.then(|| Fact::Sighted { signal: name.to_owned() });
+    };
+    let watched = s.state.is_watched(s.policy, s.now.wall);
+    let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
+    // Nobody is paged because nobody came: a quiet night is no fault of the source.
+    let quiet = signal.idle && !watched;
+    if known || quiet || s.now.wall.since(since) < patience {
+        return None;
+    }
+    let source = s.policy.signals.get(name).map_or_else(String::new, |p| p.source.clone());
+    Some(Fact::Blind {
+        signal: name.to_owned(),
+        source,
+        since,
+        why: signal.fault.clone().unwrap_or_else(|| "nothing was read".into()),
+        watched,
+    })
+}

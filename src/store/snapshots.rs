@@ -1,0 +1,40 @@
+//! The windows' contents, saved now and then so that a restart does not begin blind. Losing them loses no fact.
+
+use rusqlite::params;
+
+use super::{Store, StoreError, reader::View};
+use crate::units::UnixMs;
+
+/// What was saved of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Whose.
+    pub key: String,
+    /// As of when.
+    pub at: UnixMs,
+    /// The writer's own encoding.
+    pub body: Vec<u8>,
+}
+
+impl Store {
+    /// Replaces the snapshots of these keys, in one transaction. Save a large fleet in several calls.
+    pub fn save_snapshots(&mut self, snapshots: &[Snapshot]) -> Result<(), StoreError> {
+        self.write(|tx| {
+            let mut put =
+                tx.prepare_cached("INSERT OR REPLACE INTO snapshot VALUES (?1, ?2, ?3)")?;
+            for snapshot in snapshots {
+                put.execute(params![snapshot.key, snapshot.at.0, snapshot.body])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl View<'_> {
+    /// Everything saved, by key.
+    pub fn load_snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
+        self.collect("SELECT key, at_ms, body FROM snapshot ORDER BY key", [], |row| {
+            Ok(Snapshot { key: row.get(0)?, at: UnixMs(row.get(1)?), body: row.get(2)? })
+        })
+    }
+}
