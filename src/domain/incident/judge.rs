@@ -404,18 +404,22 @@ pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
 
 /// The firing that would follow if the trigger that comes closest fired now.
 fn closest(s: &Situation<'_>) -> Option<Firing> {
-    let polled = s.policy.triggers.iter().filter(|(_, t)| t.looks_at != LooksAt::Event);
-    let rank = |name: &str, t: &TriggerPolicy| {
-        let away = match s.watch.state_of(name) {
-            Some(State::Firing) => 0,
-            Some(State::Pending) => 1,
-            Some(State::Recovering | State::Ok | State::NoData) | None => 2,
-        };
-        (away, !t.may_act, t.rule.severity)
-    };
-    let (name, policy) = polled.min_by_key(|(name, t)| rank(name, t))?;
+    let rank = |(away, policy): (u8, &TriggerPolicy)| (away, !policy.may_act, policy.rule.severity);
+    let (name, policy) = s
+        .watch
+        .triggers()
+        .filter_map(|(key, _, trigger)| {
+            let away = match trigger.state() {
+                State::Firing => 0,
+                State::Pending => 1,
+                State::Recovering | State::Ok | State::NoData => 2,
+            };
+            Some((key, away, s.policy.triggers.get(own_name(key))?))
+        })
+        .min_by_key(|(_, away, policy)| rank((*away, policy)))
+        .map(|(key, _, policy)| (key.to_owned(), policy))?;
     Some(Firing {
-        trigger: name.clone(),
+        trigger: name,
         severity: policy.rule.severity,
         basis: Basis::Window,
         onset: s.now.wall,
@@ -424,6 +428,11 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
         may_act: policy.may_act,
         evidence: None,
     })
+}
+
+/// A trigger's name in the policy: one that looks at several signals goes by `name@signal`.
+pub fn own_name(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(name, _)| name)
 }
 
 fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {
