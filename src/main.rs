@@ -1,4 +1,4 @@
-//! The program: everything is in the library.
+//! The program: parses its arguments, runs, and ends with an exit code that says why.
 
 use std::process::ExitCode;
 

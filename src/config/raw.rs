@@ -21,12 +21,12 @@ use toml::Spanned;
 pub(super) use self::{
     alerts::Alertmanager,
     intake::{Freeze, Http, Limits, Store, Token},
-    notify::{Basic, Heartbeat, Notify},
-    policy::{Baseline, Fleet, Guard, People, Severities, Verification},
-    rollback::Rollback,
+    notify::{Basic, Heartbeat, Mention, Notify, Slack, Webhook},
+    policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
+    rollback::{Application, Command, EnvValue, Release, Restart, Rollback, Running, Script},
     service::Service,
-    signal::{Reach, Server, Signal, Target},
-    trigger::Trigger,
+    signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},
+    trigger::{Above, Looks, Trigger},
     word::{One, OrOff, SECRET_IN_THE_FILE, SecretRef, Word},
 };
 use crate::{domain::service::Mode, units::Span};

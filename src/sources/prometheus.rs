@@ -121,10 +121,10 @@ impl QueryError {
 
     /// As a poll's fault.
     pub fn fault(&self) -> Fault {
-        let why = match self {
-            Self::Transport(failure) => format!("{self}: {}", failure.story()),
-            other => other.to_string(),
-        };
+        let mut why = self.to_string();
+        if let Self::Transport(failure) = self {
+            why = format!("{why}: {}", failure.story());
+        }
         Fault::Failed { class: self.class(), why }
     }
 }

@@ -18,7 +18,6 @@ use tokio::{
 };
 
 use crate::{
-    config::{Http, Scope, Tls, Token},
     domain::{
         event::{Event, Now, What},
         examples,
@@ -26,7 +25,10 @@ use crate::{
         service::Mode,
     },
     handle::{Ask, Handle},
-    http::{Interface, Server, auth::Tokens},
+    http::{
+        Interface, Options, Server, Tls,
+        auth::{Scope, Token, Tokens},
+    },
     store::{self, Store},
     units::{Secret, UnixMs},
 };
@@ -49,13 +51,13 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(&mut Http)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Self {
         let (handle, asks) = Handle::channel(64);
         let unwritable = Arc::new(AtomicBool::new(false));
         let told = Arc::new(Mutex::new(vec![]));
         let (fail, log) = (Arc::clone(&unwritable), Arc::clone(&told));
         std::thread::spawn(move || event_loop(asks, &fail, &log));
-        let mut options = Http { listen: ([127, 0, 0, 1], 0).into(), ..Http::default() };
+        let mut options = Options { listen: ([127, 0, 0, 1], 0).into(), ..Options::default() };
         change(&mut options);
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
@@ -129,9 +131,7 @@ fn client(tls: Option<&Tls>) -> reqwest::Client {
 }
 
 fn tokens() -> Tokens {
-    let all =
-        [Scope::Alerts, Scope::Changes, Scope::Evidence, Scope::View, Scope::Operate, Scope::Admin];
-    Tokens::new(all.map(|scope| Token {
+    Tokens::new(Scope::ALL.map(|scope| Token {
         name: format!("{}-sender", scope.name()),
         scopes: BTreeSet::from([scope]),
         secret: Secret::new(scope.name()),
