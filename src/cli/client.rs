@@ -5,7 +5,7 @@ use std::{fs, io, time::Duration};
 use reqwest::{Method, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{EXIT_USAGE, Reach};
+use super::{EXIT_LEASE, EXIT_USAGE, Reach};
 use crate::{
     http::{auth::token_file, problem::Problem, views::ServiceView},
     units::Secret,
@@ -33,6 +33,9 @@ pub(super) enum Fault {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// Another daemon holds the state directory.
+    #[error("{0}")]
+    Lease(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -42,6 +45,7 @@ impl Fault {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => EXIT_USAGE,
+            Self::Lease(_) => EXIT_LEASE,
             Self::NotRunning { .. } | Self::NoToken(_) | Self::Refused(_) | Self::Other(_) => 1,
         }
     }

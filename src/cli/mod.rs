@@ -1,12 +1,15 @@
 //! The command line: one file for each thing that can be asked for. Only here, and in `main`, is anything printed.
 
+mod check;
 mod client;
+mod demo;
 mod explain;
 mod incidents;
 mod out;
 mod paint;
 mod plan;
 mod report;
+mod run;
 mod say;
 mod show;
 mod status;
@@ -57,6 +60,15 @@ pub(crate) struct Reach {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch, decide, roll back: the daemon.
+    Run(run::Run),
+    /// Check a configuration; every problem at once.
+    Check(check::Check),
+    /// The whole story with real processes: a bad release, and what is made of it.
+    Demo(demo::Demo),
+    /// The demo's shop.
+    #[command(hide = true)]
+    DemoShop(demo::Shop),
     /// How every service stands.
     Status(status::Status),
     /// Why a service is where it is: what its triggers see and wait for, which guard would refuse, what would run.
@@ -94,12 +106,19 @@ pub fn main() -> ExitCode {
 }
 
 fn ask(command: Command, out: &Out) -> Result<(), Fault> {
+    if let Command::Run(what) = command {
+        return what.run(out);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|why| Fault::Other(format!("no runtime could be started: {why}")))?;
     runtime.block_on(async {
         match command {
+            Command::Run(_) => Ok(()),
+            Command::Check(what) => what.run(out).await,
+            Command::Demo(what) => what.run(out).await,
+            Command::DemoShop(what) => what.run().await,
             Command::Status(what) => what.run(out).await,
             Command::Explain(what) => what.run(out).await,
             Command::Plan(what) => what.run(out).await,

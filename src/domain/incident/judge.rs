@@ -12,7 +12,7 @@ use crate::{
         firing::{Basis, Firing},
         guard::{self, Guard, Verdict},
         plan::Plan,
-        policy::LooksAt,
+        policy::{LooksAt, TriggerPolicy},
         service::Mode,
         severity::Severity,
         situation::Situation,
@@ -404,10 +404,11 @@ pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
 
 /// The firing that would follow if the trigger that comes closest fired now.
 fn closest(s: &Situation<'_>) -> Option<Firing> {
+    let rank = |(away, policy): (u8, &TriggerPolicy)| (away, !policy.may_act, policy.rule.severity);
     let (name, policy) = s
         .watch
         .triggers()
-        .filter_map(|(key, trigger)| {
+        .filter_map(|(key, _, trigger)| {
             let away = match trigger.state() {
                 State::Firing => 0,
                 State::Pending => 1,
@@ -415,7 +416,7 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
             };
             Some((key, away, s.policy.triggers.get(own_name(key))?))
         })
-        .min_by_key(|(_, away, policy)| (*away, !policy.may_act, policy.rule.severity))
+        .min_by_key(|(_, away, policy)| rank((*away, policy)))
         .map(|(key, _, policy)| (key.to_owned(), policy))?;
     Some(Firing {
         trigger: name,

@@ -95,7 +95,7 @@ impl ServiceWatch {
         failing.map(|(key, i)| {
             format!(
                 "traffic confirms it: {key}, {}",
-                crate::domain::shown::evidence(&i.trigger.evidence())
+                super::says::evidence(&i.trigger.evidence())
             )
         })
     }

@@ -9,9 +9,9 @@ use crate::{
         incident::judge::{self, Ground, own_name},
         policy::{LooksAt, Response},
         severity::Severity,
-        shown,
         situation::Situation,
         trigger::{Evidence, State, Trigger},
+        watch::says,
     },
     units::UnixMs,
 };
@@ -49,6 +49,8 @@ pub struct TriggerView {
     pub state: State,
     /// How bad it is, or would be.
     pub severity: Severity,
+    /// The signal that it reads.
+    pub signal: String,
     /// What it looks at, in words.
     pub looks_at: String,
     /// What it sees, in one sentence with the numbers.
@@ -77,7 +79,9 @@ impl Explain {
         Self {
             service: ServiceView::of(s),
             now: s.now.wall,
-            triggers: triggers.map(|(name, trigger)| TriggerView::of(s, name, trigger)).collect(),
+            triggers: triggers
+                .map(|(key, signal, trigger)| TriggerView::of(s, key, signal, trigger))
+                .collect(),
             ground,
             response: severity.map_or_else(String::new, |severity| response(s, severity)),
             guards: judged.guards,
@@ -92,16 +96,17 @@ impl Explain {
 }
 
 impl TriggerView {
-    fn of(s: &Situation<'_>, name: &str, trigger: &Trigger) -> Self {
+    fn of(s: &Situation<'_>, name: &str, signal: &str, trigger: &Trigger) -> Self {
         let evidence = trigger.evidence();
         let unit = evidence.unit;
         Self {
             name: name.to_owned(),
             state: evidence.state,
             severity: evidence.severity,
+            signal: signal.to_owned(),
             looks_at: s.looks_at(own_name(name)).map_or_else(|| "a signal".to_owned(), looks_at),
-            sees: shown::evidence(&evidence),
-            waits_for: trigger.waits_for().iter().map(|wait| shown::wait(wait, unit)).collect(),
+            sees: says::evidence(&evidence),
+            waits_for: trigger.waits_for().iter().map(|wait| says::wait(wait, unit)).collect(),
             drawn: trigger.drawn().collect(),
             evidence,
         }

@@ -80,7 +80,7 @@ impl ServiceView {
         let ledger = &s.state.ledger;
         let serving = ledger.serving(component);
         let target = ledger.target(component);
-        let triggers = s.watch.triggers().map(|(name, trigger)| TriggerState {
+        let triggers = s.watch.triggers().map(|(name, _, trigger)| TriggerState {
             name: name.to_owned(),
             state: trigger.state(),
             severity: trigger.severity(),
