@@ -109,6 +109,7 @@ fn trigger() -> TriggerView {
         name: "critical-errors".into(),
         state: State::Firing,
         severity: Severity::P1,
+        signal: "error_rate".into(),
         looks_at: "error rate".into(),
         sees: "149 of 1204 requests, 12.38% (surely more than 10.6%), limit 5%".into(),
         waits_for: vec![],

@@ -14,7 +14,7 @@ pub mod problem;
 mod serve;
 mod services;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unmatched;
 pub mod views;
 

@@ -2,7 +2,7 @@
 
 mod intake;
 mod looking;
-mod world;
+pub(crate) mod world;
 
 use std::fmt::Write;
 
