@@ -21,7 +21,7 @@ use crate::config::{
 use serde::Deserialize;
 
 /// Nobody reads further than this.
-const PROBLEMS_MAX: usize = 50;
+const PROBLEMS_MAX: usize = 100;
 
 /// What is wrong with the shape, and what was left out because of it.
 #[derive(Debug, Default)]

@@ -1,0 +1,1 @@
+//! What a file that is right becomes.
