@@ -34,9 +34,21 @@ fn body() -> String {
 
 fn parse(c: &mut Criterion) {
     let body = body();
-    let limits = Limits::default();
     let mut group = c.benchmark_group("parse 10,000 series");
     group.throughput(Throughput::Bytes(body.len() as u64)).sample_size(30);
+    borrowed(&mut group, &body);
+    owned(&mut group, &body);
+    group.bench_function("prometheus-parse", |b| {
+        b.iter(|| {
+            let lines = body.lines().map(|line| Ok(line.to_owned()));
+            prometheus_parse::Scrape::parse(lines).unwrap()
+        });
+    });
+    group.finish();
+}
+
+fn borrowed(group: &mut Group<'_>, body: &str) {
+    let limits = Limits::default();
 
     group.bench_function("ours, borrowed", |b| {
         b.iter(|| {
@@ -49,7 +61,23 @@ fn parse(c: &mut Criterion) {
             black_box(sum)
         });
     });
-    group.bench_function("ours, owned", |b| {
+    group.bench_function("ours, one family wanted", |b| {
+        let wanted = Wanted::names(["http_errors_total"]);
+        b.iter(|| {
+            let mut sum = 0.0;
+            let seen = scan(body.as_bytes(), Format::Text, &limits, &wanted, |series| {
+                sum += series.value;
+            })
+            .unwrap();
+            assert_eq!((seen.given, seen.skipped), (10, 9_990));
+            black_box(sum)
+        });
+    });
+}
+
+fn owned(group: &mut Group<'_>, body: &str) {
+    let limits = Limits::default();
+    group.bench_function("ours, owned, a string each", |b| {
         b.iter(|| {
             let mut all = Vec::new();
             scan(body.as_bytes(), Format::Text, &limits, &Wanted::all(), |series| {
@@ -65,26 +93,31 @@ fn parse(c: &mut Criterion) {
             all
         });
     });
-    group.bench_function("ours, one family wanted", |b| {
-        let wanted = Wanted::names(["http_errors_total"]);
+    group.bench_function("ours, owned, a buffer per series", |b| {
         b.iter(|| {
-            let mut sum = 0.0;
-            let seen = scan(body.as_bytes(), Format::Text, &limits, &wanted, |series| {
-                sum += series.value;
+            let mut all: Vec<(String, Vec<usize>, f64)> = Vec::new();
+            scan(body.as_bytes(), Format::Text, &limits, &Wanted::all(), |series| {
+                // The name, then names and values of the labels, and where each ends.
+                let mut text = String::with_capacity(256);
+                let mut ends = Vec::with_capacity(1 + 2 * series.labels.len());
+                text.push_str(series.name);
+                ends.push(text.len());
+                for label in series.labels {
+                    text.push_str(label.name);
+                    ends.push(text.len());
+                    text.push_str(&label.value.text());
+                    ends.push(text.len());
+                }
+                all.push((text, ends, series.value));
             })
             .unwrap();
-            assert_eq!((seen.given, seen.skipped), (10, 9_990));
-            black_box(sum)
+            assert_eq!(all.len(), 10_000);
+            all
         });
     });
-    group.bench_function("prometheus-parse", |b| {
-        b.iter(|| {
-            let lines = body.lines().map(|line| Ok(line.to_owned()));
-            prometheus_parse::Scrape::parse(lines).unwrap()
-        });
-    });
-    group.finish();
 }
+
+type Group<'c> = criterion::BenchmarkGroup<'c, criterion::measurement::WallTime>;
 
 criterion_group!(benches, parse);
 criterion_main!(benches);

@@ -1,5 +1,18 @@
 //! The shell: wires everything, gathers, writes down, carries out. It decides nothing.
 
-pub mod handle;
+pub mod clock;
+mod delivery;
+mod event_loop;
+mod hold;
+mod journaling;
+mod platforms;
+mod poller;
+mod reading;
+pub mod recovery;
+mod run;
+mod serving;
+mod supervise;
+mod tasks;
+mod wiring;
 
-pub use handle::{Handle, Unanswered};
+pub use run::run;

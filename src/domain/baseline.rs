@@ -54,7 +54,9 @@ pub enum Period {
     Week,
 }
 
-/// Learns the baseline for a change that began at `change`. `None` when neither the hour nor the week before it
+/// Learns the baseline for a change that began at `change`.
+///
+/// `None` when neither the hour nor the week before it
 /// has enough valid samples outside incidents: then only an absolute limit can be judged, and only people told.
 pub fn learn(
     history: &History,
@@ -82,4 +84,49 @@ pub fn median(values: &mut [f64]) -> Option<f64> {
     let middle = values.len() / 2;
     let upper = values.get(middle)?;
     if values.len() % 2 == 1 { Some(*upper) } else { Some((values[middle - 1] + upper) / 2.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(minutes: std::ops::Range<i64>, p95: f64) -> History {
+        let mut history = History::new(Span::seconds(60));
+        for minute in minutes {
+            history.record_p95(UnixMs((minute + 1) * 60_000), p95, 100);
+        }
+        history
+    }
+
+    fn at(minute: i64) -> UnixMs {
+        UnixMs(minute * 60_000)
+    }
+
+    #[test]
+    fn an_hour_without_data_falls_back_to_the_week() {
+        let mut quiet = history(0..600, 0.3);
+        // One minute later, so that the last full hour is closed.
+        quiet.record_p95(at(1200), 0.9, 100);
+        let found = learn(&quiet, at(1200), &[], &Options::default()).unwrap();
+        assert_eq!((found.over, found.samples), (Period::Week, 600));
+        assert!((found.p95 - 0.3).abs() < 1e-6);
+        let incident = at(0)..at(600);
+        assert_eq!(learn(&quiet, at(1200), &[incident], &Options::default()), None);
+    }
+
+    #[test]
+    fn the_last_two_minutes_before_the_change_are_not_learned() {
+        let mut late = history(0..58, 0.1);
+        late.record_p95(at(59), 5.0, 100);
+        late.record_p95(at(60), 5.0, 100);
+        let found = learn(&late, at(60), &[], &Options::default()).unwrap();
+        assert_eq!((found.over, found.samples), (Period::Hour, 58));
+    }
+
+    #[test]
+    fn the_median_of_few() {
+        assert_eq!(median(&mut []), None);
+        assert_eq!(median(&mut [3.0, 1.0]), Some(2.0));
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
+    }
 }

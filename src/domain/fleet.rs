@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
@@ -18,6 +20,7 @@ use super::{
     state::ServiceState,
     verification,
     watch::ServiceWatch,
+    wording,
 };
 use crate::units::{Span, UnixMs};
 
@@ -50,6 +53,14 @@ pub struct Fleet {
     due_of: BTreeMap<ServiceId, UnixMs>,
     active: BTreeSet<ServiceId>,
     alarmed: BTreeMap<ServiceId, UnixMs>,
+    rollbacks: VecDeque<UnixMs>,
+}
+
+/// What is true at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    states: BTreeMap<ServiceId, ServiceState>,
+    kill_switch: Option<String>,
     rollbacks: VecDeque<UnixMs>,
 }
 
@@ -113,10 +124,11 @@ impl Fleet {
         mut append: impl FnMut(&Batch) -> Result<(), E>,
     ) -> Result<Turned, E> {
         let mut turned = Turned::default();
-        if let Some(fact) = self.fleet_fact(event) {
-            let batch = (None, vec![fact.clone()]);
+        let facts = self.fleet_facts(event, now);
+        if !facts.is_empty() {
+            let batch = (None, facts);
             append(&batch)?;
-            self.evolve_fleet(&fact);
+            batch.1.iter().for_each(|fact| self.evolve_fleet(fact));
             turned.batches.push(batch);
         }
         self.see(event, now);
@@ -137,8 +149,8 @@ impl Fleet {
         Ok(turned)
     }
 
-    fn fleet_fact(&self, event: &Event) -> Option<Fact> {
-        match &event.what {
+    fn fleet_facts(&self, event: &Event, now: Now) -> Vec<Fact> {
+        let fact = match &event.what {
             What::KillSwitch { reason } if *reason != self.kill_switch => {
                 Some(Fact::Fleet(FleetFact::KillSwitch { reason: reason.clone() }))
             }
@@ -163,7 +175,9 @@ impl Fleet {
             | What::StepReported { .. }
             | What::Spoke { .. }
             | What::Tick => None,
-        }
+        };
+        let told = fact.as_ref().and_then(|fact| wording::fleet_notice(fact, &event.id, now));
+        fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
     }
 
     /// The windows see the event, whether or not anything follows from it.
@@ -278,6 +292,26 @@ impl Fleet {
             self.active.insert(id.clone());
         } else {
             self.active.remove(id);
+        }
+    }
+
+    /// What is true, to be written down so that not all of the journal need be folded again.
+    pub fn checkpoint(&self) -> Kept {
+        Kept {
+            states: self.states.clone(),
+            kill_switch: self.kill_switch.clone(),
+            rollbacks: self.rollbacks.clone(),
+        }
+    }
+
+    /// Continues from a checkpoint.
+    pub fn restore(&mut self, kept: Kept) {
+        self.kill_switch = kept.kill_switch;
+        self.rollbacks = kept.rollbacks;
+        for (id, state) in kept.states {
+            let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+            self.states.insert(id.clone(), state);
+            self.index(&id, now);
         }
     }
 

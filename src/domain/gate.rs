@@ -219,3 +219,61 @@ pub fn refusals(facts: &Facts, limits: &Limits) -> Vec<Refusal> {
     .flatten()
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> UnixMs {
+        UnixMs(0) + Span::minutes(minute)
+    }
+
+    fn good() -> Facts {
+        Facts {
+            at: at(30),
+            onset: at(25),
+            change: Some(Change { start: at(20), end: Some(at(23)), rolled_back: false }),
+            before: Some(0.001),
+            threshold: 0.05,
+            fired_before: 0,
+            old: None,
+            counted: Some(Counted { total: 50, bound: 0.06 }),
+            last_rollback: None,
+        }
+    }
+
+    fn names(facts: &Facts) -> Vec<&'static str> {
+        refusals(facts, &Limits::default()).iter().map(Refusal::name).collect()
+    }
+
+    #[test]
+    fn thin_evidence_is_few_requests_that_are_not_plain() {
+        let counted = |total, bound| Facts { counted: Some(Counted { total, bound }), ..good() };
+        assert!(names(&good()).is_empty());
+        assert_eq!(names(&counted(49, 0.2)), ["thin_evidence"]);
+        assert!(names(&counted(10, 0.203)).is_empty());
+        let boolean = Facts { counted: None, ..good() };
+        assert!(names(&boolean).is_empty(), "counting does not apply to up and down");
+    }
+
+    #[test]
+    fn the_cooldown_ends() {
+        let facts = |minute| Facts { last_rollback: Some(at(minute)), ..good() };
+        assert_eq!(names(&facts(1)), ["cooldown"]);
+        assert!(names(&facts(0)).is_empty());
+    }
+
+    #[test]
+    fn exactly_the_threshold_before_is_not_burning_and_a_running_rollout_is_not_late() {
+        assert!(names(&Facts { before: Some(0.05), ..good() }).is_empty());
+        let rolling = Change { start: at(20), end: None, rolled_back: false };
+        assert!(names(&Facts { change: Some(rolling), onset: at(200), ..good() }).is_empty());
+    }
+
+    #[test]
+    fn every_reason_is_told_not_only_the_first() {
+        let facts = Facts { before: None, fired_before: 2, onset: at(1), ..good() };
+        let all = ["outside_watch_window", "no_predeploy_data", "rule_noisy_24h"];
+        assert_eq!(names(&facts), all);
+    }
+}

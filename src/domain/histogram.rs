@@ -20,7 +20,9 @@ pub struct Slow {
     pub bound: f64,
 }
 
-/// Counts what was above the first bound that is at least `limit`. Works on cumulative counters and on their
+/// Counts what was above the first bound that is at least `limit`.
+///
+/// Works on cumulative counters and on their
 /// deltas alike. `None` without an infinite bucket, or when no finite bound reaches the limit: then nobody can
 /// tell. `buckets` are ascending by bound.
 pub fn slow(buckets: &[Bucket], limit: f64) -> Option<Slow> {
@@ -32,8 +34,9 @@ pub fn slow(buckets: &[Bucket], limit: f64) -> Option<Slow> {
     Some(Slow { slow: (total - at.count).max(0.0), total, bound: at.bound })
 }
 
-/// The `q` quantile (0..=1) by linear interpolation within its bucket, as Prometheus's `histogram_quantile`:
-/// the highest finite bound when it falls into the infinite bucket. `None` where Prometheus says NaN, and for
+/// The `q` quantile (0..=1) by linear interpolation within its bucket, as Prometheus's `histogram_quantile`.
+///
+/// The highest finite bound when it falls into the infinite bucket. `None` where Prometheus says NaN, and for
 /// a `q` out of range. `buckets` are ascending by bound.
 pub fn quantile(buckets: &[Bucket], q: f64) -> Option<f64> {
     let last = buckets.last().filter(|last| last.bound == f64::INFINITY)?;

@@ -272,7 +272,7 @@ mod tests {
         let mut history = History::new(Span::seconds(60));
         minutes(1..11, 0, 100, &mut history);
         minutes(20..31, 5, 100, &mut history);
-        let at = |minute| UnixMs(minute * 60_000);
+        let at = |minute: i64| UnixMs(minute * 60_000);
         assert_eq!(history.counts(at(0), at(30)), Some((55, 2100)));
         assert_eq!(history.counts(at(10), at(19)), None);
         assert_eq!(history.counts(at(29), at(30)), Some((5, 100)));
@@ -304,7 +304,7 @@ mod tests {
         minutes(100..110, 20, 100, &mut history);
         minutes(110..200, 0, 100, &mut history);
         let rule = Arc::new(Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5)));
-        let at = |minute| UnixMs(minute * 60_000);
+        let at = |minute: i64| UnixMs(minute * 60_000);
         assert_eq!(history.fired(&rule, at(0), at(200), &[]), 2);
         let acknowledged = at(95)..at(120);
         assert_eq!(history.fired(&rule, at(0), at(200), &[acknowledged]), 1);

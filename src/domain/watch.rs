@@ -5,7 +5,6 @@
 
 mod before;
 mod reading;
-pub mod says;
 mod snapshot;
 mod tally;
 mod transitions;
@@ -271,9 +270,9 @@ impl ServiceWatch {
         })
     }
 
-    /// Every trigger over every signal it looks at: its key, its signal and itself.
-    pub fn triggers(&self) -> impl Iterator<Item = (&str, &str, &Trigger)> {
-        self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))
+    /// Every trigger over every signal it looks at: its key, and itself.
+    pub fn triggers(&self) -> impl Iterator<Item = (&str, &Trigger)> {
+        self.triggers.iter().map(|(key, i)| (key.as_str(), &i.trigger))
     }
 
     /// What a trigger sees now.

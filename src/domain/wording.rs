@@ -1,7 +1,7 @@
 //! From facts to notices: what people are told, in words. A pure function of what happened.
 
 use super::{
-    event::Said,
+    event::{Now, Said},
     fact::{Fact, Fleet, Service},
     firing,
     incident::{self, Choice as Verdict, Clock, Closing, Decision, Incident, Phase},
@@ -38,6 +38,41 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
     };
     let numbered = told.into_iter().enumerate();
     numbered.map(|(index, draft)| draft.into_notice(s, index)).collect()
+}
+
+/// What people are told of a fact that belongs to no service.
+pub fn fleet_notice(fact: &Fact, cause: &str, now: Now) -> Option<Notice> {
+    let Fact::Fleet(fact) = fact else { return None };
+    let (urgency, subject, fields) = match fact {
+        Fleet::KillSwitch { reason: Some(reason) } => (
+            Urgency::Info,
+            "rollbackd is on hold: the HOLD file is set".to_owned(),
+            vec![("Why", reason)],
+        ),
+        Fleet::KillSwitch { reason: None } => {
+            (Urgency::Info, "rollbackd acts again: the HOLD file is gone".to_owned(), vec![])
+        }
+        Fleet::Undelivered { subject, channel, why } => (
+            Urgency::Page,
+            format!("{channel} does not deliver"),
+            vec![("Channel", channel), ("Not delivered", subject), ("Why", why)],
+        ),
+        Fleet::Started { .. } => return None,
+    };
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    Some(Notice {
+        id: format!("fleet#{cause}"),
+        service: None,
+        incident: None,
+        audience: Audience::OnCall,
+        urgency,
+        kind: Kind::Health,
+        subject,
+        fields,
+        lines: vec![],
+        choices: vec![],
+        at: now.wall,
+    })
 }
 
 /// A notice without its identity.
@@ -150,7 +185,7 @@ fn headline(incident: &Incident, s: &Situation<'_>) -> String {
 }
 
 /// The sentence for an incident's impact, from the matrix.
-fn impact(severity: Severity) -> &'static str {
+pub(super) fn impact(severity: Severity) -> &'static str {
     match severity {
         Severity::P0 => "service down or data at risk",
         Severity::P1 => "significant degradation",

@@ -5,6 +5,7 @@
 //! series the outcome is *partial*, for a lost error counter reads as "no errors". It decides nothing and keeps
 //! nothing: the caller names the series it wants, the others are only looked at far enough to step over them.
 
+mod bytes;
 mod grammar;
 mod labels;
 mod number;
@@ -129,6 +130,7 @@ pub fn scan<'body>(
         labels: Vec::with_capacity(16),
         twins: twins::Twins::new(body),
         family: ("", Kind::Untyped),
+        last: b"",
         seen: Scan { bad_of: vec![0; wanted.len()], ..Scan::default() },
         ended: false,
     };
@@ -147,6 +149,7 @@ struct Reader<'body, 'call, Each> {
     labels: Vec<Label<'body>>,
     twins: twins::Twins<'body>,
     family: (&'body str, Kind),
+    last: &'body [u8],
     seen: Scan,
     ended: bool,
 }
@@ -184,13 +187,14 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         if self.ended {
             return self.bad(number, line, Why::AfterEnd, Suspect::Unsure);
         }
-        let (name, tail) = grammar::bare_name(line);
+        let (name, tail) = grammar::bare_name(line, self.last);
+        self.last = name;
         match self.wanted.of(name, tail) {
             Place::Skip => match grammar::glance(tail) {
                 Ok(()) => self.seen.skipped += 1,
                 Err(why) => self.bad(number, line, why, Suspect::No),
             },
-            Place::Read(which) => self.series(number, line, which),
+            Place::Read(which) => self.series(number, line, name.len(), which),
             Place::Garbled => {
                 self.bad(number, line, Why::Name, self.wanted.suspect(name, tail));
             }
@@ -206,12 +210,12 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         }
     }
 
-    fn series(&mut self, number: u64, line: &'body [u8], which: Option<usize>) {
+    fn series(&mut self, number: u64, line: &'body [u8], bare: usize, which: Option<usize>) {
         let suspect = which.map_or(Suspect::Unsure, Suspect::Of);
         if line.len() > self.limits.line_bytes {
             return self.bad(number, line, Why::TooLong, suspect);
         }
-        let read = grammar::series(line, self.format, self.limits.labels, &mut self.labels);
+        let read = grammar::series(line, bare, self.format, self.limits.labels, &mut self.labels);
         let (name, value, at) = match read {
             Ok(read) => read,
             Err(why) => return self.bad(number, line, why, suspect),

@@ -3,6 +3,7 @@
 //! Adapters share [`http`], [`exposition`], [`selector`] and [`reading`], own their `Options`, and never import one
 //! another.
 
+pub mod alertmanager;
 pub mod exposition;
 pub mod health;
 pub mod http;

@@ -3,10 +3,12 @@
 //! The time of every query is given, so that two queries of one signal are answered for the same instant. An answer
 //! with warnings is partial and yields no readings: half of a fleet must not be taken for all of it.
 
+mod buckets;
 mod envelope;
 pub mod overlap;
 mod rows;
 
+pub use buckets::histograms;
 pub use envelope::{Row, Rows, Track};
 pub use rows::{counters, gauges};
 
@@ -119,10 +121,10 @@ impl QueryError {
 
     /// As a poll's fault.
     pub fn fault(&self) -> Fault {
-        let why = match self {
-            Self::Transport(failure) => format!("{self}: {}", failure.story()),
-            other => other.to_string(),
-        };
+        let mut why = self.to_string();
+        if let Self::Transport(failure) = self {
+            why = format!("{why}: {}", failure.story());
+        }
         Fault::Failed { class: self.class(), why }
     }
 }

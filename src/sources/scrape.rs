@@ -3,6 +3,7 @@
 //! It keeps nothing between polls: what it hands over is cumulative, as the target exposes it.
 
 mod gather;
+mod group;
 mod spec;
 
 pub use gather::extract;

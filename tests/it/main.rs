@@ -1,6 +1,12 @@
 //! The integration tests: one binary, so that there is one link.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
+
+mod labelled;
+mod naive;
 mod notifiers;
 mod rig;
 mod rig_works;
 mod shop;
+mod vectors;
+mod windows;

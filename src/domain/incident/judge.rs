@@ -1,15 +1,25 @@
 //! What every guard says about acting by itself now, and the plan that would run.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::{Incident, Phase};
-use crate::domain::{
-    change::{Change, Component, Migrations},
-    firing::{Basis, Firing},
-    guard::{self, Guard, Verdict},
-    plan::Plan,
-    policy::LooksAt,
-    service::Mode,
-    situation::Situation,
-    watch::{Before, excluded},
+use crate::{
+    domain::{
+        change::{Change, Component, Migrations},
+        escalation::Escalation,
+        firing::{Basis, Firing},
+        guard::{self, Guard, Verdict},
+        plan::Plan,
+        policy::{LooksAt, TriggerPolicy},
+        service::Mode,
+        severity::Severity,
+        situation::Situation,
+        trigger::State,
+        watch::{Before, excluded},
+    },
+    units::UnixMs,
 };
 
 /// All verdicts and the plan.
@@ -347,6 +357,94 @@ fn hold(s: &Situation<'_>) -> Verdict {
         return Verdict::refuse(guard, format!("a freeze: {freeze}"));
     }
     Verdict::pass(guard, "nobody holds it")
+}
+
+/// What a judgement stands on that was made for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ground")]
+pub enum Ground {
+    /// The open incident.
+    Incident {
+        /// Its name.
+        id: String,
+    },
+    /// This trigger fires, and an incident is about to open.
+    Fires {
+        /// Its name.
+        trigger: String,
+    },
+    /// Nothing fires; this trigger is assumed to begin to.
+    IfFired {
+        /// Its name.
+        trigger: String,
+    },
+    /// There is no trigger that could fire.
+    NoTrigger,
+}
+
+/// What every guard would say now: of the open incident, of what fires, or of what comes closest to it.
+pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
+    if let Some(incident) = &s.state.incident {
+        return (Ground::Incident { id: incident.id.clone() }, judge(s, incident));
+    }
+    let mut state = s.state.clone();
+    let worst = state.firing.values().min_by_key(|f| (f.severity, f.onset)).cloned();
+    let (ground, firing) = match (worst, closest(s)) {
+        (Some(firing), _) => (Ground::Fires { trigger: firing.trigger.clone() }, firing),
+        (None, Some(firing)) => (Ground::IfFired { trigger: firing.trigger.clone() }, firing),
+        (None, None) => {
+            let opened = opened(s, "nothing", Severity::P1, s.now.wall);
+            return (Ground::NoTrigger, judge(s, &opened));
+        }
+    };
+    let incident = opened(s, &firing.trigger, firing.severity, firing.onset);
+    state.firing.insert(firing.trigger.clone(), firing);
+    (ground, judge(&Situation { state: &state, ..*s }, &incident))
+}
+
+/// The firing that would follow if the trigger that comes closest fired now.
+fn closest(s: &Situation<'_>) -> Option<Firing> {
+    let polled = s.policy.triggers.iter().filter(|(_, t)| t.looks_at != LooksAt::Event);
+    let rank = |name: &str, t: &TriggerPolicy| {
+        let away = match s.watch.state_of(name) {
+            Some(State::Firing) => 0,
+            Some(State::Pending) => 1,
+            Some(State::Recovering | State::Ok | State::NoData) | None => 2,
+        };
+        (away, !t.may_act, t.rule.severity)
+    };
+    let (name, policy) = polled.min_by_key(|(name, t)| rank(name, t))?;
+    Some(Firing {
+        trigger: name.clone(),
+        severity: policy.rule.severity,
+        basis: Basis::Window,
+        onset: s.now.wall,
+        fired_at: s.now.wall,
+        says: "assumed".to_owned(),
+        may_act: policy.may_act,
+        evidence: None,
+    })
+}
+
+fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {
+    Incident {
+        id: s.new_incident_id(),
+        severity,
+        phase: Phase::Assessing,
+        onset,
+        fired: s.now,
+        change: s.state.change_behind(onset, s.policy.guards.max_change_age).cloned(),
+        triggers: BTreeMap::from([(trigger.to_owned(), severity)]),
+        decision: None,
+        offered: None,
+        run: None,
+        started_by: None,
+        verified_at: None,
+        closed_at: None,
+        late: vec![],
+        escalation: Escalation::default(),
+        timeline: vec![],
+    }
 }
 
 /// Whether the incident still waits for a decision; used by `explain`.

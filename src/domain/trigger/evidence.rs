@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Recurrent, State, Trigger, Unit, machine::counting};
+use super::{Kind, State, Trigger, Unit, machine::counting};
 use crate::{
     domain::{
         severity::Severity,
@@ -243,12 +243,5 @@ impl Evidence {
     /// Time since the onset, at the newest sample.
     pub fn held(&self) -> Option<Span> {
         Some(self.newest?.since(self.onset?))
-    }
-
-    /// Whether R1b alone would fire on this, for a trigger with `recurrent` that is at its newest sample.
-    pub fn comes_and_goes(&self, recurrent: &Recurrent) -> bool {
-        self.horizon.is_some_and(|horizon| {
-            horizon.breached >= recurrent.breached && horizon.episodes >= recurrent.episodes
-        })
     }
 }

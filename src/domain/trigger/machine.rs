@@ -217,11 +217,12 @@ impl Trigger {
             return;
         }
         memory.clean_run = 0;
+        // Firing or not: two bad minutes an hour apart are not two minutes of it.
+        memory.majority.forget();
         match memory.state {
             State::Ok | State::Pending => {
                 memory.state = State::NoData;
                 memory.seen.forget();
-                memory.majority.forget();
             }
             State::NoData | State::Firing | State::Recovering => {}
         }

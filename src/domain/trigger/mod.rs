@@ -10,6 +10,8 @@ mod hold;
 mod judge;
 mod machine;
 mod rule;
+#[cfg(test)]
+mod stories;
 
 use serde::{Deserialize, Serialize};
 

@@ -93,7 +93,10 @@ impl ServiceWatch {
                 && evidence.estimate.is_some_and(|share| share >= 0.5)
         });
         failing.map(|(key, i)| {
-            format!("traffic confirms it: {key}, {}", super::says::evidence(&i.trigger.evidence()))
+            format!(
+                "traffic confirms it: {key}, {}",
+                crate::domain::shown::evidence(&i.trigger.evidence())
+            )
         })
     }
 

@@ -141,28 +141,22 @@ impl Chain {
             return self.unknown(raw, now);
         }
         let taken = self.counters.take(Poll { now, backfill: false }, series);
-        let mut sum: Option<Sample> = None;
+        let (mut bad, mut total, mut newest) = (0_u64, 0_u64, None::<(UnixMs, Span)>);
         let mut unknown = None;
         for (_, sample) in taken {
-            match (sample.reading, &mut sum) {
-                (Reading::Counts { .. }, None) => sum = Some(sample),
-                (Reading::Counts { bad, total }, Some(all)) => {
-                    if let Reading::Counts { bad: b, total: t } = &mut all.reading {
-                        *b += bad;
-                        *t += total;
-                    }
-                    all.at = all.at.max(sample.at);
-                    all.width = all.width.max(sample.width);
-                }
-                (
-                    Reading::Gauge { .. } | Reading::Up | Reading::Down | Reading::Unknown { .. },
-                    _,
-                ) => {
-                    unknown = Some(sample);
-                }
+            if let Reading::Counts { bad: more_bad, total: more } = sample.reading {
+                bad = bad.saturating_add(more_bad);
+                total = total.saturating_add(more);
+                let (at, width) = newest.unwrap_or((sample.at, sample.width));
+                newest = Some((at.max(sample.at), width.max(sample.width)));
+            } else {
+                unknown = Some(sample);
             }
         }
-        sum.or(unknown).unwrap_or_else(|| self.unknown(raw, now))
+        match newest {
+            Some((at, width)) => Sample { at, width, reading: Reading::Counts { bad, total } },
+            None => unknown.unwrap_or_else(|| self.unknown(raw, now)),
+        }
     }
 
     fn unknown(&self, raw: &[Raw], now: UnixMs) -> Sample {

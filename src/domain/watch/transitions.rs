@@ -1,9 +1,10 @@
 //! What the windows see that is not true yet: triggers that fire or are clear, signals that went blind or see again.
 
-use super::{Instance, ServiceWatch, Signal, says};
+use super::{Instance, ServiceWatch, Signal};
 use crate::domain::{
     firing::{Basis, Fact, Firing},
     policy::TriggerPolicy,
+    shown,
     situation::Situation,
     trigger::State,
 };
@@ -47,7 +48,7 @@ fn transition(
                 basis: Basis::Window,
                 onset: evidence.onset.or(evidence.newest).unwrap_or(s.now.wall),
                 fired_at: s.now.wall,
-                says: says::evidence(&evidence),
+                says: shown::evidence(&evidence),
                 may_act: policy.may_act,
                 evidence: Some(Box::new(evidence)),
             })))

@@ -2,9 +2,13 @@
 //!
 //! A line is bytes until it is known to be wanted; only then is it looked at closely.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
-use super::{Format, Kind, Label, LabelValue, Why, number};
+use super::{
+    Format, Kind, Label, LabelValue, Why,
+    bytes::{Known, name_length, quote_or_escape},
+    number,
+};
 use crate::units::UnixMs;
 
 type Rest<'body> = &'body [u8];
@@ -20,15 +24,12 @@ pub(super) fn is_end_marker(line: Rest<'_>) -> bool {
     line.strip_prefix(b"# EOF").is_some_and(|rest| rest.trim_ascii().is_empty())
 }
 
-/// The longest bare metric name a line begins with, perhaps none, and what follows.
-pub(super) fn bare_name(line: Rest<'_>) -> (&str, Rest<'_>) {
-    if line.first().is_some_and(u8::is_ascii_digit) {
-        return ("", line);
+/// The longest bare metric name a line begins with, perhaps none, and what follows. It is likely the `last` line's.
+pub(super) fn bare_name<'body>(line: Rest<'body>, last: Rest<'body>) -> (Rest<'body>, Rest<'body>) {
+    match line.strip_prefix(last).and_then(<[u8]>::first) {
+        Some(b'{' | b' ') => line.split_at(last.len()),
+        Some(_) | None => line.split_at(name_length(line, true)),
     }
-    let legal = |byte: &u8| IN_NAME[usize::from(*byte)] || *byte == b':';
-    let (name, rest) =
-        line.split_at(line.iter().position(|byte| !legal(byte)).unwrap_or(line.len()));
-    (str::from_utf8(name).unwrap_or_default(), rest)
 }
 
 /// `# TYPE name kind`.
@@ -67,9 +68,11 @@ pub(super) fn glance(tail: Rest<'_>) -> Result<(), Why> {
     Ok(())
 }
 
-/// Reads one series: its name, value and timestamp; the labels go to `labels`. `line` begins with a name or a brace.
+/// Reads one series: its name, value and timestamp; the labels go to `labels`. The line begins with a bare name of
+/// that length, perhaps none.
 pub(super) fn series<'body>(
     line: Rest<'body>,
+    name: usize,
     format: Format,
     most: usize,
     labels: &mut Vec<Label<'body>>,
@@ -77,8 +80,8 @@ pub(super) fn series<'body>(
     labels.clear();
     // Once for the whole line: a cut at an ASCII byte is a cut between characters.
     let line = str::from_utf8(line).map_err(|_| Why::Utf8)?;
-    let mut cursor = Cursor { text: line, at: 0 };
-    let mut name = cursor.name(true);
+    let (mut name, rest) = line.split_at_checked(name).ok_or(Why::Name)?;
+    let mut cursor = Cursor { text: rest, at: 0 };
     cursor.blanks();
     if cursor.take(b'{') {
         cursor.braces(&mut name, most, labels)?;
@@ -117,10 +120,16 @@ impl<'body> Cursor<'body> {
         most: usize,
         labels: &mut Vec<Label<'body>>,
     ) -> Result<(), Why> {
+        let mut known = Known::default();
         self.blanks();
         while !self.take(b'}') {
+            if let Some((label, after)) = usual(self.text, self.at) {
+                self.at = after;
+                known.add(label, most, labels)?;
+                continue;
+            }
             let quoted = self.take(b'"');
-            let label = if quoted { self.until_quote()?.raw } else { self.name(false) };
+            let label = if quoted { self.until_quote()?.raw } else { self.name() };
             if label.is_empty() && !quoted {
                 return Err(if self.is_done() { Why::Braces } else { Why::LabelName });
             }
@@ -131,13 +140,7 @@ impl<'body> Cursor<'body> {
                     return Err(Why::Quotes);
                 }
                 let value = self.until_quote()?;
-                if labels.len() >= most {
-                    return Err(Why::Labels);
-                }
-                if labels.iter().any(|other| other.name == label) {
-                    return Err(Why::LabelTwice);
-                }
-                labels.push(Label { name: label, value });
+                known.add(Label { name: label, value }, most, labels)?;
             } else if quoted && name.is_empty() && labels.is_empty() {
                 *name = label;
             } else {
@@ -156,19 +159,15 @@ impl<'body> Cursor<'body> {
 
     /// Text up to its closing quote.
     fn until_quote(&mut self) -> Result<LabelValue<'body>, Why> {
-        let from = self.at;
-        let mut to = from;
-        let mut escaped = false;
-        loop {
-            let rest = self.text.as_bytes().get(to..).ok_or(Why::Quotes)?;
-            to += memchr2(b'"', b'\\', rest).ok_or(Why::Quotes)?;
-            if self.text.as_bytes()[to] == b'"' {
-                self.at = to + 1;
-                return Ok(LabelValue { raw: &self.text[from..to], escaped });
-            }
-            escaped = true;
-            to += 2;
+        let rest = &self.text[self.at..];
+        let mut to = quote_or_escape(rest.as_bytes()).ok_or(Why::Quotes)?;
+        let escaped = rest.as_bytes()[to] == b'\\';
+        while rest.as_bytes()[to] == b'\\' {
+            let after = rest.as_bytes().get(to + 2..).ok_or(Why::Quotes)?;
+            to += 2 + quote_or_escape(after).ok_or(Why::Quotes)?;
         }
+        self.at += to + 1;
+        Ok(LabelValue { raw: &rest[..to], escaped })
     }
 
     /// `{trace_id="..."} value [timestamp]`: read, that a broken one is told, and dropped.
@@ -184,19 +183,12 @@ impl<'body> Cursor<'body> {
         if value.is_some() && timed && self.is_done() { Ok(()) } else { Err(Why::Exemplar) }
     }
 
-    /// The longest name from here; a metric's may hold `:`, a label's may not.
-    fn name(&mut self, metric: bool) -> &'body str {
-        let bytes = self.text.as_bytes();
-        let from = self.at;
-        if bytes.get(from).is_some_and(u8::is_ascii_digit) {
-            return "";
-        }
-        while let Some(byte) = bytes.get(self.at)
-            && (IN_NAME[usize::from(*byte)] || (metric && *byte == b':'))
-        {
-            self.at += 1;
-        }
-        &self.text[from..self.at]
+    /// The longest label name from here.
+    fn name(&mut self) -> &'body str {
+        let rest = &self.text[self.at..];
+        let length = name_length(rest.as_bytes(), false);
+        self.at += length;
+        &rest[..length]
     }
 
     /// Up to the next blank; the blanks are stepped over.
@@ -232,6 +224,23 @@ impl<'body> Cursor<'body> {
     }
 }
 
+/// A label written the usual way, `name="value",` without a blank or an escape, and the place behind it; its last
+/// comma may be a closing brace, which is left. Everything else is for the long way, which tells what is wrong.
+#[inline]
+fn usual(text: &str, at: usize) -> Option<(Label<'_>, usize)> {
+    let rest = text.get(at..)?;
+    let length = name_length(rest.as_bytes(), false);
+    let value = rest.get(length..)?.strip_prefix("=\"").filter(|_| length > 0)?;
+    let end = quote_or_escape(value.as_bytes())?;
+    let (raw, after) = value.split_at(end);
+    let after = match after.as_bytes() {
+        [b'"', b',', ..] => at + length + end + 4,
+        [b'"', b'}', ..] => at + length + end + 3,
+        _ => return None,
+    };
+    Some((Label { name: &rest[..length], value: LabelValue { raw, escaped: false } }, after))
+}
+
 fn blanks(text: Rest<'_>) -> Rest<'_> {
     match text.first() {
         Some(first) if is_blank(*first) => {
@@ -245,13 +254,3 @@ fn blanks(text: Rest<'_>) -> Rest<'_> {
 fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
-
-static IN_NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
-        byte += 1;
-    }
-    table
-};

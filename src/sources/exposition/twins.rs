@@ -50,7 +50,8 @@ impl<'body> Twins<'body> {
 fn same(line: &[u8], name: &str, labels: &[Label<'_>]) -> bool {
     let mut theirs = Vec::with_capacity(labels.len());
     // The timestamps' format is of no matter: only the name and the labels are compared.
-    let read = grammar::series(line, Format::OpenMetrics, labels.len(), &mut theirs);
+    let bare = grammar::bare_name(line, b"").0.len();
+    let read = grammar::series(line, bare, Format::OpenMetrics, labels.len(), &mut theirs);
     read.is_ok_and(|(first, ..)| first == name)
         && theirs.len() == labels.len()
         && labels.iter().all(|label| theirs.contains(label))

@@ -27,7 +27,11 @@ impl Wanted {
 
     /// The place of a name in the list, if there is a list and it is in it.
     pub fn index(&self, name: &str) -> Option<usize> {
-        self.names.as_ref()?.iter().position(|wanted| wanted == name)
+        self.index_of(name.as_bytes())
+    }
+
+    fn index_of(&self, name: &[u8]) -> Option<usize> {
+        self.names.as_ref()?.iter().position(|wanted| wanted.as_bytes() == name)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -39,12 +43,14 @@ impl Wanted {
     }
 
     /// `tail` is what follows the longest legal bare name.
-    pub(super) fn of(&self, name: &str, tail: &[u8]) -> Place {
+    pub(super) fn of(&self, name: &[u8], tail: &[u8]) -> Place {
         match (name.is_empty(), tail.first()) {
             (true, Some(b'{')) => Place::Read(None),
             (false, Some(b'{' | b' ' | b'\t')) => match &self.names {
                 None => Place::Read(None),
-                Some(_) => self.index(name).map_or(Place::Skip, |which| Place::Read(Some(which))),
+                Some(_) => {
+                    self.index_of(name).map_or(Place::Skip, |which| Place::Read(Some(which)))
+                }
             },
             (_, _) => Place::Garbled,
         }
@@ -53,20 +59,19 @@ impl Wanted {
     /// A line without a legal name could be of a wanted series where it begins or ends with one, is cut off within one, or holds bytes
     /// that no name has. `my-metric 3` is merely somebody else's mistake.
     #[cold]
-    pub(super) fn suspect(&self, name: &str, tail: &[u8]) -> Suspect {
+    pub(super) fn suspect(&self, name: &[u8], tail: &[u8]) -> Suspect {
         let Some(names) = &self.names else { return Suspect::Unsure };
         let to = tail.iter().position(|byte| b"{ \t".contains(byte)).unwrap_or(tail.len());
-        let broken = tail.get(..to).unwrap_or_default();
-        let Ok(broken) = std::str::from_utf8(broken) else { return Suspect::Unsure };
-        if broken.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
+        let token = [name, tail.get(..to).unwrap_or_default()].concat();
+        let Ok(token) = str::from_utf8(&token) else { return Suspect::Unsure };
+        if token.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
             return Suspect::Unsure;
         }
-        let token = format!("{name}{broken}");
         let cut = to == tail.len();
         let alike = |wanted: &String| {
             token.starts_with(wanted.as_str())
                 || token.ends_with(wanted.as_str())
-                || (cut && wanted.starts_with(token.as_str()))
+                || (cut && wanted.starts_with(token))
         };
         if token.is_empty() || names.iter().any(alike) { Suspect::Unsure } else { Suspect::No }
     }

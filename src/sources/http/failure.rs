@@ -157,10 +157,9 @@ impl Cause {
                 return Self::Tls(cause.clone());
             }
             if let Some(cause) = error.downcast_ref::<io::Error>() {
-                match Self::of_io(cause) {
-                    Self::Other => {}
-                    tls @ Self::Tls(_) => return tls,
-                    other => found = other,
+                found = Self::of_io(cause);
+                if matches!(found, Self::Tls(_)) {
+                    return found;
                 }
             }
             next = error.source();
@@ -179,19 +178,26 @@ impl Cause {
             }
         }
         use io::ErrorKind as Kind;
-        match error.kind() {
-            Kind::ConnectionRefused => Self::Refused,
-            Kind::NetworkUnreachable | Kind::NetworkDown | Kind::AddrNotAvailable => {
-                Self::Ours(copy(error))
-            }
-            Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::BrokenPipe
-            | Kind::HostUnreachable
-            | Kind::UnexpectedEof => Self::Broken,
-            // Out of file descriptors: ENFILE and EMFILE have no kind of their own.
-            _ if matches!(error.raw_os_error(), Some(23 | 24)) => Self::Ours(copy(error)),
-            _ => Self::Other,
+        const OURS: [Kind; 3] =
+            [Kind::NetworkUnreachable, Kind::NetworkDown, Kind::AddrNotAvailable];
+        const BROKEN: [Kind; 5] = [
+            Kind::ConnectionReset,
+            Kind::ConnectionAborted,
+            Kind::BrokenPipe,
+            Kind::HostUnreachable,
+            Kind::UnexpectedEof,
+        ];
+        // ENFILE and EMFILE, out of file descriptors, have no kind of their own.
+        let out_of_files = matches!(error.raw_os_error(), Some(23 | 24));
+        let kind = error.kind();
+        if kind == Kind::ConnectionRefused {
+            Self::Refused
+        } else if out_of_files || OURS.contains(&kind) {
+            Self::Ours(copy(error))
+        } else if BROKEN.contains(&kind) {
+            Self::Broken
+        } else {
+            Self::Other
         }
     }
 }

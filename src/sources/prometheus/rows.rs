@@ -1,6 +1,9 @@
 //! From rows to readings, for many services at once: one label tells the service, the others the series.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use super::envelope::{Row, Rows, key};
 use crate::sources::reading::{Fault, Poll, Reading};
@@ -68,7 +71,7 @@ fn finish(
     mut polls: ByService<Poll>,
     partial: bool,
     faults: &[Fault],
-    took: std::time::Duration,
+    took: Duration,
     service: Option<&str>,
 ) -> ByService<Poll> {
     if service.is_none() {
@@ -105,10 +108,11 @@ fn grouped<'rows>(
         };
         let series = key(&row.labels, service.unwrap_or_default());
         let group = groups.entry(name.to_owned()).or_default();
-        if group.contains_key(&series) {
-            twins.push(series);
-        } else {
-            group.insert(series, row);
+        match group.entry(series) {
+            Entry::Vacant(free) => {
+                free.insert(row);
+            }
+            Entry::Occupied(first) => twins.push(first.key().clone()),
         }
     }
     if let (Some(label), 1..) = (service, nameless) {

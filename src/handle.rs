@@ -2,10 +2,14 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{
-    event::{Event, Now},
-    fleet::Fleet,
-    incident::speak::Reply,
+use crate::{
+    domain::{
+        event::{Event, Now},
+        fleet::Fleet,
+        incident::speak::Reply,
+        policy::Policy,
+    },
+    store::Store,
 };
 
 /// Why the event loop gave no answer.
@@ -24,13 +28,23 @@ pub enum Unanswered {
 
 /// A look at everything, on the event loop's own thread.
 type Look = Box<dyn FnOnce(&Fleet, Now) + Send>;
+/// Work on the store, on the event loop's own thread: it is the only writer.
+type Work = Box<dyn FnOnce(&mut Store, Now) + Send>;
+/// Where the answer to an event goes.
+pub(crate) type Answer = oneshot::Sender<Result<Option<Reply>, String>>;
 
 /// What the event loop is asked.
 pub(crate) enum Ask {
     /// Something happened.
-    Told { event: Box<Event>, answer: Option<oneshot::Sender<Result<Option<Reply>, String>>> },
+    Told { event: Box<Event>, answer: Option<Answer> },
     /// Somebody wants to look.
     Look(Look),
+    /// Something else is to be written or read.
+    Store(Work),
+    /// The operator decided something else.
+    Adopt(Box<Policy>),
+    /// Stop at the next safe point.
+    Stop,
 }
 
 /// The event loop, from outside. Cheap to clone.
@@ -76,5 +90,29 @@ impl Handle {
         });
         self.asks.send(Ask::Look(look)).await.map_err(|_| Unanswered::Stopping)?;
         answered.await.map_err(|_| Unanswered::Stopping)
+    }
+
+    /// Works on the store; `work` runs on the event loop's thread and must be quick.
+    pub(crate) async fn store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store, Now) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |store, now| {
+            let _ = answer.send(work(store, now));
+        });
+        self.asks.send(Ask::Store(work)).await.map_err(|_| Unanswered::Stopping)?;
+        answered.await.map_err(|_| Unanswered::Stopping)
+    }
+
+    /// Swaps what the operator decided; what happened and what was seen stays.
+    pub async fn adopt(&self, policy: Policy) -> Result<(), Unanswered> {
+        self.asks.send(Ask::Adopt(Box::new(policy))).await.map_err(|_| Unanswered::Stopping)
+    }
+
+    /// Lets the event loop end at the next safe point.
+    pub async fn stop(&self) {
+        // When nobody listens it has stopped already.
+        let _ = self.asks.send(Ask::Stop).await;
     }
 }

@@ -1,105 +1,17 @@
-//! Cumulative counters, series by series, turned into counts over an interval.
-//!
-//! What cannot be placed in time, or does not add up, is dropped and counted by reason; it is never guessed.
+//! All series of a service: which pods answered, and what they add up to for each revision.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::signal::{Reading, Sample, Unknown};
-use crate::units::{Span, UnixMs};
-
-/// Why something in a counter's life was dropped or mended: the closed list, for the metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Drop {
-    /// The total went backwards: the process restarted, and the new value is the delta.
-    Reset,
-    /// Only the errors went backwards: the interval is dropped.
-    PartialReset,
-    /// The same instant twice: the first wins.
-    Duplicate,
-    /// Older than the one before.
-    OutOfOrder,
-    /// Too long after the one before for its counts to be placed in time: the chain starts anew.
-    Gap,
-    /// NaN, infinite, negative or unparsable.
-    Invalid,
-    /// More new errors than new requests: cut to the requests.
-    Clamped,
-    /// More than the tolerance in the future.
-    Future,
-    /// Older than the source's declared lag.
-    Late,
-    /// The total is absent.
-    Absent,
-    /// It overlaps in time with the one before.
-    Overlap,
-    /// More series than the limit.
-    Overflow,
-}
-
-impl Drop {
-    /// All of them, in the order of their counters.
-    pub const ALL: [Self; 12] = [
-        Self::Reset,
-        Self::PartialReset,
-        Self::Duplicate,
-        Self::OutOfOrder,
-        Self::Gap,
-        Self::Invalid,
-        Self::Clamped,
-        Self::Future,
-        Self::Late,
-        Self::Absent,
-        Self::Overlap,
-        Self::Overflow,
-    ];
-
-    /// The label in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reset => "reset",
-            Self::PartialReset => "partial_reset",
-            Self::Duplicate => "duplicate",
-            Self::OutOfOrder => "out_of_order",
-            Self::Gap => "gap",
-            Self::Invalid => "invalid",
-            Self::Clamped => "clamped",
-            Self::Future => "future",
-            Self::Late => "late",
-            Self::Absent => "absent",
-            Self::Overlap => "overlap",
-            Self::Overflow => "overflow",
-        }
-    }
-}
-
-impl fmt::Display for Drop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// How often each happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drops([u64; Drop::ALL.len()]);
-
-impl Drops {
-    /// How often `drop` happened.
-    pub fn count(&self, drop: Drop) -> u64 {
-        self.0[drop as usize]
-    }
-
-    /// Those that happened.
-    pub fn iter(&self) -> impl Iterator<Item = (Drop, u64)> + '_ {
-        Drop::ALL.into_iter().map(|drop| (drop, self.count(drop))).filter(|(_, count)| *count > 0)
-    }
-
-    fn add(&mut self, drop: Drop) {
-        self.0[drop as usize] += 1;
-    }
-}
+use super::{
+    Drop, Drops,
+    chain::{Chain, Cumulative, Delta, dropped},
+};
+use crate::{
+    domain::signal::{Reading, Sample, Unknown},
+    units::{Span, UnixMs},
+};
 
 /// What one source can be trusted with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,108 +43,6 @@ impl Options {
     fn longest(&self) -> Span {
         self.gap.max(self.step * 3)
     }
-}
-
-/// One field of a reading, as the source gave it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Field {
-    /// The series is not there. Errors that are absent where the total is present are zero *new* errors.
-    Absent,
-    /// It is there; NaN, infinite and negative are invalid.
-    Value(f64),
-}
-
-/// Cumulative errors and total of one series at one instant.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cumulative {
-    /// By the source's timestamp.
-    pub at: UnixMs,
-    /// Failed requests since the process started.
-    pub bad: Field,
-    /// All requests since the process started.
-    pub total: Field,
-}
-
-/// New counts over `(at - width, at]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// Failed requests.
-    pub bad: u64,
-    /// All requests.
-    pub total: u64,
-    /// The width of the interval.
-    pub width: Span,
-}
-
-/// The last good reading of one series.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Chain(Option<(i64, f64, f64)>);
-
-impl Chain {
-    /// Takes the next reading. `since_zero` is when the series was known not to exist yet: its first reading
-    /// then counts from zero over the time since, else the first errors of a new revision would be lost.
-    pub fn take(
-        &mut self,
-        reading: &Cumulative,
-        since_zero: Option<UnixMs>,
-        longest: Span,
-        drops: &mut Drops,
-    ) -> Option<Delta> {
-        let total = match reading.total {
-            Field::Value(total) => total,
-            Field::Absent => return dropped(drops, Drop::Absent),
-        };
-        let valid = |value: f64| value.is_finite() && value >= 0.0;
-        let bad = match reading.bad {
-            Field::Value(bad) if !valid(bad) => return dropped(drops, Drop::Invalid),
-            Field::Value(bad) => Some(bad),
-            Field::Absent => None,
-        };
-        if !valid(total) {
-            return dropped(drops, Drop::Invalid);
-        }
-        let at = reading.at.0;
-        let Some((before_at, before_bad, before_total)) = self.0 else {
-            self.0 = Some((at, bad.unwrap_or(0.0), total));
-            let start = since_zero.filter(|start| start.0 < at && at - start.0 <= longest.ms())?;
-            return Some(delta(bad.unwrap_or(0.0), total, at - start.0, drops));
-        };
-        if at == before_at {
-            return dropped(drops, Drop::Duplicate);
-        }
-        if at < before_at {
-            return dropped(drops, Drop::OutOfOrder);
-        }
-        let width = at - before_at;
-        let reset = total < before_total;
-        // An error series that vanishes for a moment must not count all its errors again when it returns.
-        let bad = bad.unwrap_or(if reset { 0.0 } else { before_bad });
-        self.0 = Some((at, bad, total));
-        if width > longest.ms() {
-            return dropped(drops, Drop::Gap);
-        }
-        if reset {
-            drops.add(Drop::Reset);
-            return Some(delta(bad, total, width, drops));
-        }
-        if bad < before_bad {
-            return dropped(drops, Drop::PartialReset);
-        }
-        Some(delta(bad - before_bad, total - before_total, width, drops))
-    }
-}
-
-fn dropped(drops: &mut Drops, drop: Drop) -> Option<Delta> {
-    drops.add(drop);
-    None
-}
-
-fn delta(bad: f64, total: f64, width: i64, drops: &mut Drops) -> Delta {
-    let (bad, total) = (bad.round() as u64, total.round() as u64);
-    if bad > total {
-        drops.add(Drop::Clamped);
-    }
-    Delta { bad: bad.min(total), total, width: Span(width) }
 }
 
 /// All series of one signal of one service, by revision.
@@ -384,7 +194,9 @@ struct Sum {
 }
 
 /// Lets only samples through that do not overlap with the one before, for sources that count by themselves
-/// (counts over exactly the poll interval). A tenth of the width is forgiven: no two clocks tick alike.
+/// (counts over exactly the poll interval).
+///
+/// A tenth of the width is forgiven: no two clocks tick alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disjoint {
     newest: Option<i64>,
@@ -403,5 +215,98 @@ impl Disjoint {
                 Ok(sample)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::counter::Field;
+
+    fn series<'a>(revision: &'a str, name: &'a str, at: i64, bad: f64, total: f64) -> Series<'a> {
+        let reading = Cumulative {
+            at: UnixMs(at * 1000),
+            bad: Field::Value(bad),
+            total: Field::Value(total),
+        };
+        Series { revision, name, started: None, reading }
+    }
+
+    fn poll(at: i64) -> Poll {
+        Poll { now: UnixMs(at * 1000), backfill: false }
+    }
+
+    type Read<'a> = (&'a str, Option<(u64, u64, i64)>);
+
+    fn read(samples: &[(String, Sample)]) -> Vec<Read<'_>> {
+        let counts = |sample: &Sample| match sample.reading {
+            Reading::Counts { bad, total } => Some((bad, total, sample.width.ms() / 1000)),
+            Reading::Gauge { .. } | Reading::Up | Reading::Down | Reading::Unknown { .. } => None,
+        };
+        samples.iter().map(|(revision, sample)| (revision.as_str(), counts(sample))).collect()
+    }
+
+    #[test]
+    fn pods_of_a_revision_are_summed_and_revisions_kept_apart() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        let at = |at, k: f64| {
+            [
+                series("v1", "a", at, k, 100.0 * k),
+                series("v1", "b", at, 0.0, 50.0 * k),
+                series("v2", "c", at, 9.0 * k, 10.0 * k),
+            ]
+        };
+        assert_eq!(read(&counters.take(poll(0), &at(0, 1.0))), [("v1", None), ("v2", None)]);
+        let samples = counters.take(poll(60), &at(60, 2.0));
+        assert_eq!(read(&samples), [("v1", Some((1, 150, 60))), ("v2", Some((9, 10, 60)))]);
+    }
+
+    #[test]
+    fn a_new_pod_s_first_errors_count_but_an_old_pod_s_history_does_not() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        counters.take(poll(0), &[]);
+        let mut new = series("v2", "new", 60, 30.0, 40.0);
+        new.started = Some(UnixMs(20_000));
+        let mut old = series("v1", "old", 60, 500.0, 9_000.0);
+        old.started = Some(UnixMs(-3_600_000));
+        let samples = counters.take(poll(60), &[new, old]);
+        assert_eq!(read(&samples), [("v1", None), ("v2", Some((30, 40, 60)))]);
+    }
+
+    #[test]
+    fn series_beyond_the_limit_are_counted_and_gone_pods_make_room() {
+        let options = Options { series: 2, ..Options::every(Span::seconds(60)) };
+        let mut counters = Counters::new(options);
+        let names: Vec<String> = (0..5).map(|pod| format!("pod-{pod}")).collect();
+        let all: Vec<_> = names.iter().map(|name| series("v1", name, 0, 0.0, 1.0)).collect();
+        counters.take(poll(0), &all);
+        assert_eq!((counters.series(), counters.drops().count(Drop::Overflow)), (2, 3));
+        counters.take(poll(900), &[]);
+        assert_eq!(counters.series(), 0);
+        counters.take(poll(960), &[series("v1", "pod-4", 960, 0.0, 1.0)]);
+        assert_eq!(counters.series(), 1);
+    }
+
+    #[test]
+    fn samples_of_one_revision_never_overlap() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        counters.take(poll(0), &[series("v1", "a", 0, 0.0, 0.0), series("v1", "b", 0, 0.0, 0.0)]);
+        counters.take(poll(60), &[series("v1", "a", 60, 0.0, 10.0)]);
+        let late = [series("v1", "a", 120, 0.0, 20.0), series("v1", "b", 120, 4.0, 20.0)];
+        assert_eq!(read(&counters.take(poll(120), &late)), [("v1", Some((4, 30, 60)))]);
+    }
+
+    #[test]
+    fn nothing_known_is_placed_in_the_source_s_time() {
+        let options = Options { lag: Span::minutes(10), ..Options::every(Span::seconds(60)) };
+        let mut counters = Counters::new(options);
+        for at in [0, 60] {
+            counters.take(poll(at + 300), &[series("v1", "a", at, 0.0, 1.0)]);
+        }
+        let samples = counters.take(poll(420), &[series("v1", "a", 120, f64::NAN, 2.0)]);
+        assert_eq!(
+            samples[0].1,
+            Sample::unknown(UnixMs(120_000), Span::seconds(60), Unknown::NoDelta)
+        );
     }
 }

@@ -1,0 +1,161 @@
+//! Delivers what the outbox holds, channel by channel. Never in front of an action, and never silently given up.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Duration, Instant},
+};
+use tracing::{error, warn};
+
+use crate::handle::{Handle, Unanswered};
+use crate::{
+    domain::{
+        backoff::backoff,
+        event::{Event, What},
+        notice::{Kind, Notice, Urgency},
+    },
+    notifiers::{
+        Channel, DeliveryError,
+        pace::{Pace, Rate},
+    },
+    store::{OutboxRow, StoreError},
+    telemetry,
+};
+
+/// After so many failed attempts the other channels are told that a page does not arrive.
+const ATTEMPTS_BEFORE_TELLING: u32 = 3;
+
+/// Delivers one channel's notices until the event loop ends.
+pub(super) async fn deliver(
+    channel: Arc<Channel>,
+    client: reqwest::Client,
+    handle: Handle,
+    mut news: watch::Receiver<u64>,
+) {
+    let mut pace = Pace::new(channel.notifier.rate().unwrap_or(Rate::WEBHOOK));
+    loop {
+        news.mark_unchanged();
+        let name = channel.name.clone();
+        let look = handle
+            .store(move |store, now| {
+                let rows = store.due(&name, now.wall)?;
+                let next = store.next_due(&name)?;
+                Ok::<_, StoreError>((rows, next.map(|at| at.since(now.wall))))
+            })
+            .await;
+        let (rows, next) = match look {
+            Ok(Ok(found)) => found,
+            Ok(Err(fault)) => {
+                warn!(
+                    channel = channel.name,
+                    "the outbox cannot be read: {}",
+                    telemetry::chain(&fault)
+                );
+                (vec![], None)
+            }
+            Err(_) => return,
+        };
+        if rows.is_empty() {
+            let pause = next.map_or(Duration::from_secs(5), |span| {
+                span.duration().clamp(Duration::from_millis(50), Duration::from_secs(5))
+            });
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                changed = news.changed() => if changed.is_err() { return },
+            }
+            continue;
+        }
+        for row in rows {
+            if deliver_one(&channel, &client, &handle, &mut pace, row).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn deliver_one(
+    channel: &Channel,
+    client: &reqwest::Client,
+    handle: &Handle,
+    pace: &mut Pace,
+    row: OutboxRow,
+) -> Result<(), Unanswered> {
+    let ready = pace.ready_at(row.notice.urgency, Instant::now().into_std());
+    tokio::time::sleep_until(Instant::from_std(ready)).await;
+    let result = channel.deliver(client, &row.notice).await;
+    pace.sent(Instant::now().into_std());
+    telemetry::delivered(&channel.name, &result);
+    match result {
+        Ok(()) => write(handle, move |store, _| store.delivered(&row)).await,
+        Err(DeliveryError::Retry { why, after }) => {
+            if let Some(after) = after {
+                pace.close(after, Instant::now().into_std());
+            }
+            let wait = after.unwrap_or_else(|| backoff(row.attempts + 1, &row.notice.id));
+            let first_told = row.attempts + 1 == ATTEMPTS_BEFORE_TELLING;
+            if first_told && row.notice.urgency == Urgency::Page {
+                undelivered(handle, channel, &row.notice, &format!("{why} (it is tried again)"))
+                    .await?;
+            }
+            write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await
+        }
+        Err(DeliveryError::Refused { why }) => {
+            error!(channel = channel.name, "`{}` was refused: {why}", row.notice.subject);
+            undelivered(handle, channel, &row.notice, &why).await?;
+            write(handle, move |store, _| store.dead(&row, &why)).await
+        }
+    }
+}
+
+/// Tells the event loop, so that the failure is visible on every other channel. A notice about a channel that
+/// does not deliver is not told about in its turn.
+async fn undelivered(
+    handle: &Handle,
+    channel: &Channel,
+    notice: &Notice,
+    why: &str,
+) -> Result<(), Unanswered> {
+    if notice.service.is_none() && notice.kind == Kind::Health {
+        return Ok(());
+    }
+    let what = What::Undelivered {
+        service: notice.service.clone(),
+        subject: notice.subject.clone(),
+        channel: channel.name.clone(),
+        why: why.to_owned(),
+    };
+    handle.report(Event { id: format!("undelivered:{}:{}", channel.name, notice.id), what }).await
+}
+
+async fn write(
+    handle: &Handle,
+    work: impl FnOnce(&mut crate::store::Store, crate::domain::event::Now) -> Result<(), StoreError>
+    + Send
+    + 'static,
+) -> Result<(), Unanswered> {
+    if let Err(fault) = handle.store(work).await? {
+        warn!(
+            "the outbox cannot be written, a notice may arrive twice: {}",
+            telemetry::chain(&fault)
+        );
+        // The journal says so too; without a pause the same notice would be sent over and over.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+/// Sends what cannot be written down, on every channel at once.
+pub(super) async fn deliver_unwritten(
+    channels: Vec<Arc<Channel>>,
+    client: reqwest::Client,
+    mut notices: mpsc::Receiver<Notice>,
+) {
+    while let Some(notice) = notices.recv().await {
+        for channel in &channels {
+            if let Err(fault) = channel.deliver(&client, &notice).await {
+                error!(channel = channel.name, "`{}` did not arrive: {fault}", notice.subject);
+            }
+        }
+    }
+}

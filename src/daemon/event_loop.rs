@@ -1,0 +1,341 @@
+//! One thread, one owner: every event becomes facts, facts become durable, and only then is anything wanted.
+//!
+//! It decides nothing: the turn is the domain's. It never waits for anything but the disk.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Duration, Instant},
+};
+use tracing::{error, info, warn};
+
+use super::{
+    clock::Clock,
+    journaling::{self, Routing},
+    recovery::CHECKPOINT_KIND,
+};
+use crate::{
+    domain::{
+        event::{Event, What},
+        fact::{self, Fact},
+        fleet::{Batch, Fleet},
+        incident::{self, Phase},
+        notice::Notice,
+        run::Order,
+        service::ServiceId,
+        timeline,
+    },
+    handle::Ask,
+    store::{Checkpoint, Snapshot, Store, StoreError},
+    telemetry,
+    units::{Span, UnixMs},
+};
+
+/// Reports of attempts kept while the journal cannot be written: one for each rollback under way.
+const KEPT_MAX: usize = 10_000;
+
+/// What an event loop needs from the daemon.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    /// Attempts to carry out.
+    pub orders: mpsc::UnboundedSender<(ServiceId, Order)>,
+    /// Notices that must go out although they cannot be written down.
+    pub unwritten: mpsc::Sender<Notice>,
+    /// Told that the outbox has something new.
+    pub outbox: watch::Sender<u64>,
+    /// Services to poll faster.
+    pub watched: watch::Sender<BTreeSet<ServiceId>>,
+    /// Incidents that closed: whose, and its name.
+    pub closed: mpsc::UnboundedSender<(ServiceId, String)>,
+    /// Which channels take what.
+    pub routing: Routing,
+    /// How often the windows of every service are written down.
+    pub snapshot_every: Span,
+}
+
+/// The event loop.
+#[derive(Debug)]
+pub(super) struct EventLoop {
+    fleet: Fleet,
+    store: Store,
+    clock: Clock,
+    wiring: Wiring,
+    in_flight: BTreeSet<(String, usize, u32, bool)>,
+    kept: VecDeque<Event>,
+    unwritable: Option<String>,
+    stopping: bool,
+    dirty: BTreeSet<ServiceId>,
+    snapshot_due: Instant,
+    since_checkpoint: u64,
+    watched_due: Instant,
+}
+
+/// Facts between two checkpoints.
+const CHECKPOINT_EVERY: u64 = 5_000;
+
+impl EventLoop {
+    /// An event loop over what the journal says is true.
+    pub(super) fn new(fleet: Fleet, store: Store, clock: Clock, wiring: Wiring) -> Self {
+        let snapshot_due = Instant::now() + wiring.snapshot_every.duration();
+        Self {
+            fleet,
+            store,
+            clock,
+            wiring,
+            in_flight: BTreeSet::new(),
+            kept: VecDeque::new(),
+            unwritable: None,
+            stopping: false,
+            dirty: BTreeSet::new(),
+            snapshot_due,
+            since_checkpoint: 0,
+            watched_due: Instant::now(),
+        }
+    }
+
+    /// Runs until it is told to stop and no attempt is in flight, or everybody has gone.
+    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        self.turn(&Event { id: "start".into(), what: What::Started }, None);
+        loop {
+            if self.stopping && self.in_flight.is_empty() {
+                break;
+            }
+            let wake = self.wake_at();
+            tokio::select! {
+                ask = asks.recv() => match ask {
+                    Some(ask) => self.serve(ask),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(wake) => self.tick(),
+            }
+        }
+        self.save_windows(true);
+        self.checkpoint();
+    }
+
+    fn wake_at(&self) -> Instant {
+        let due = self.fleet.next_deadline().map(|at| Instant::from_std(self.clock.instant(at)));
+        let probe = self.unwritable.as_ref().map(|_| Instant::now() + Duration::from_secs(1));
+        let snapshot = (!self.dirty.is_empty()).then_some(self.snapshot_due);
+        let idle = Instant::now() + Duration::from_secs(60);
+        [due, probe, snapshot].into_iter().flatten().min().unwrap_or(idle)
+    }
+
+    fn serve(&mut self, ask: Ask) {
+        match ask {
+            Ask::Told { event, answer } => {
+                let goes_on = matches!(event.what, What::StepReported { .. });
+                if self.stopping && !goes_on {
+                    drop(answer);
+                    return;
+                }
+                self.turn(&event, answer);
+            }
+            Ask::Look(look) => look(&self.fleet, self.clock.now()),
+            Ask::Store(work) => work(&mut self.store, self.clock.now()),
+            Ask::Adopt(policy) => {
+                self.fleet.adopt(*policy);
+                self.publish_watched();
+            }
+            Ask::Stop => {
+                info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
+                self.stopping = true;
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.unwritable.is_some() {
+            self.try_to_write();
+        }
+        if Instant::now() >= self.snapshot_due {
+            self.save_windows(false);
+        }
+        if !self.stopping {
+            self.turn(&Event { id: "deadline".into(), what: What::Tick }, None);
+        }
+    }
+
+    fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) {
+        let now = self.clock.now();
+        let begun = Instant::now();
+        let Self { fleet, store, wiring, .. } = self;
+        let config_hash = fleet.policy.config_hash.clone();
+        let mut written = 0;
+        let mut told = false;
+        let result = fleet.turn(event, now, |batch: &Batch| {
+            let (facts, notices) =
+                journaling::drafts(batch, event, now, &config_hash, &wiring.routing);
+            told |= !notices.is_empty();
+            let at = Instant::now();
+            let appended = journaling::append(store, &facts, &notices)?;
+            telemetry::journal_took(at.elapsed());
+            written += facts.len() as u64;
+            for lost in appended.overflow {
+                error!(channel = lost.channel, "a full outbox pushed out `{}`", lost.notice_id);
+                telemetry::notice_dropped(&lost.channel);
+            }
+            Ok::<(), StoreError>(())
+        });
+        telemetry::turn_took(begun.elapsed());
+        if let Some(id) = event.what.service() {
+            self.dirty.insert(id.clone());
+        }
+        match result {
+            Ok(turned) => {
+                self.since_checkpoint += written;
+                self.settled(event, &turned.batches);
+                if let Some(answer) = answer {
+                    // Whoever asked may have gone away.
+                    let _ = answer.send(Ok(turned.reply));
+                }
+            }
+            Err(fault) => self.cannot_write(event, answer, &fault),
+        }
+        if told {
+            self.wiring.outbox.send_modify(|count| *count += 1);
+        }
+        self.start_wanted();
+        if written > 0 || self.watched_due <= begun {
+            self.publish_watched();
+            self.watched_due = begun + Duration::from_secs(1);
+        }
+        if self.since_checkpoint >= CHECKPOINT_EVERY {
+            self.checkpoint();
+        }
+    }
+
+    /// Says what became true, and lets go of what ended.
+    fn settled(&mut self, event: &Event, batches: &[Batch]) {
+        if let What::StepReported { run, step, attempt, fallback, .. } = &event.what {
+            self.in_flight.remove(&(run.clone(), *step, *attempt, *fallback));
+        }
+        for (service, facts) in batches {
+            let who = service.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
+            for fact in facts {
+                let state = service.as_ref().and_then(|id| self.fleet.states.get(id));
+                telemetry::fact(service.as_ref(), fact, state);
+                if let Some(line) = timeline::line(fact) {
+                    match fact {
+                        Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
+                        _ => info!(service = who, cause = event.id, "{line}"),
+                    }
+                }
+                if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =
+                    (service, fact)
+                {
+                    let past = self.fleet.states.get(id).and_then(|s| s.past.last());
+                    if let Some(incident) = past {
+                        let _ = self.wiring.closed.send((id.clone(), incident.id.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing is acted upon while nothing can be written; that page is sent from memory on every channel.
+    fn cannot_write(
+        &mut self,
+        event: &Event,
+        answer: Option<crate::handle::Answer>,
+        fault: &StoreError,
+    ) {
+        let why = telemetry::chain(fault);
+        error!(cause = event.id, "the journal cannot be written, nothing is acted upon: {why}");
+        if self.unwritable.is_none() {
+            let notice = journaling::unwritable_notice(&why, self.clock.now().wall);
+            if self.wiring.unwritten.try_send(notice).is_err() {
+                error!("and the page about it could not be queued");
+            }
+        }
+        self.unwritable = Some(why.clone());
+        telemetry::journal_writable(false);
+        if matches!(event.what, What::StepReported { .. }) && self.kept.len() < KEPT_MAX {
+            self.kept.push_back(event.clone());
+        }
+        if let Some(answer) = answer {
+            let _ = answer.send(Err(why));
+        }
+    }
+
+    fn try_to_write(&mut self) {
+        match self.store.probe_write() {
+            Ok(()) => {
+                warn!("the journal can be written again");
+                self.unwritable = None;
+                telemetry::journal_writable(true);
+                for event in std::mem::take(&mut self.kept) {
+                    self.turn(&event, None);
+                }
+                self.turn(&Event { id: "writable".into(), what: What::Started }, None);
+            }
+            Err(fault) => {
+                tracing::debug!("still cannot write: {}", telemetry::chain(&fault));
+            }
+        }
+    }
+
+    /// Effects are derived from what is true, minus what is in flight.
+    fn start_wanted(&mut self) {
+        if self.unwritable.is_some() {
+            return;
+        }
+        for (service, order) in self.fleet.wanted() {
+            let key = (order.run.clone(), order.step, order.attempt, order.fallback);
+            if self.in_flight.insert(key) && self.wiring.orders.send((service, order)).is_err() {
+                error!("nobody carries out orders any more");
+            }
+        }
+    }
+
+    fn publish_watched(&self) {
+        let now = self.clock.now();
+        let watched: BTreeSet<ServiceId> = self
+            .fleet
+            .policy
+            .services
+            .keys()
+            .filter(|id| self.fleet.is_watched(id, now))
+            .cloned()
+            .collect();
+        self.wiring.watched.send_if_modified(|known| {
+            let changed = *known != watched;
+            *known = watched;
+            changed
+        });
+    }
+
+    fn save_windows(&mut self, all: bool) {
+        let now = self.clock.now();
+        let ids: Vec<ServiceId> = if all {
+            self.fleet.watches.keys().cloned().collect()
+        } else {
+            std::mem::take(&mut self.dirty).into_iter().collect()
+        };
+        let keep = |id: &ServiceId| {
+            let body = serde_json::to_vec(&self.fleet.watches.get(id)?.snapshot()).ok()?;
+            Some(Snapshot { key: id.to_string(), at: now.wall, body })
+        };
+        let snapshots: Vec<Snapshot> = ids.iter().filter_map(keep).collect();
+        for some in snapshots.chunks(200) {
+            if let Err(fault) = self.store.save_snapshots(some) {
+                warn!("the windows could not be written down: {}", telemetry::chain(&fault));
+            }
+        }
+        self.snapshot_due = Instant::now() + self.wiring.snapshot_every.duration();
+    }
+
+    fn checkpoint(&mut self) {
+        self.since_checkpoint = 0;
+        let kept = self.store.view().last_seq().and_then(|seq| {
+            let body = serde_json::to_string(&self.fleet.checkpoint()).unwrap_or_default();
+            let versions = [(CHECKPOINT_KIND.to_owned(), fact::VERSION)].into();
+            let at: UnixMs = self.clock.now().wall;
+            self.store.save_checkpoint(&Checkpoint { seq, at, versions, body })
+        });
+        if let Err(fault) = kept {
+            warn!("the checkpoint could not be written: {}", telemetry::chain(&fault));
+        }
+    }
+}

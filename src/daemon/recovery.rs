@@ -1,0 +1,102 @@
+//! From the journal to what is true: a checkpoint, then every later record folded in.
+
+use anyhow::{Context, bail};
+
+use crate::{
+    domain::{event::Now, fact, fact::Fact, fleet::Fleet, policy::Policy, service::ServiceId},
+    store::{Record, Store, StoreError},
+    units::UnixMs,
+};
+
+/// The stream of facts that belong to no service.
+pub const FLEET_STREAM: &str = "fleet";
+/// The key under which a checkpoint notes the version of its facts.
+pub const CHECKPOINT_KIND: &str = "fleet";
+
+/// What the journal says is true, and when it was last written.
+pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<Now>)> {
+    let mut fleet = Fleet::new(policy, store.lease().epoch());
+    let mut last: Option<Now> = None;
+    let mut after = 0;
+    let checkpoint = store.view().load_checkpoint().context("the checkpoint cannot be read")?;
+    if let Some(kept) =
+        checkpoint.filter(|c| c.versions.get(CHECKPOINT_KIND) == Some(&fact::VERSION))
+    {
+        match serde_json::from_str(&kept.body) {
+            Ok(body) => {
+                fleet.restore(body);
+                after = kept.seq;
+            }
+            // The journal itself is whole: the checkpoint only saves time.
+            Err(fault) => {
+                tracing::warn!("the checkpoint is of no use, folding the journal: {fault}")
+            }
+        }
+    }
+    store
+        .view()
+        .replay(after, |record: Record| {
+            let now = Now { wall: record.fact.at, steady: UnixMs(record.fact.steady_ms) };
+            last = Some(now);
+            let (service, fact) = parse(&record).map_err(Unreadable::Fact)?;
+            fleet.recover(service.as_ref(), &fact, now);
+            Ok::<(), Unreadable>(())
+        })
+        .context("the journal cannot be folded")?;
+    if last.is_none() && after > 0 {
+        let newest = store.view().last(1)?;
+        last = newest.first().map(|r| Now { wall: r.fact.at, steady: UnixMs(r.fact.steady_ms) });
+    }
+    restore_windows(store, &mut fleet);
+    Ok((fleet, last))
+}
+
+/// Why the journal could not be folded.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("the journal cannot be read")]
+    Store(#[from] StoreError),
+    #[error("a record cannot be understood")]
+    Fact(#[source] anyhow::Error),
+}
+
+/// Whose fact a record is, and which.
+pub fn parse(record: &Record) -> anyhow::Result<(Option<ServiceId>, Fact)> {
+    if record.fact.fact_version > fact::VERSION {
+        bail!(
+            "record {} was written by rollbackd {}, which is newer; run that version or a newer one",
+            record.seq,
+            record.daemon_version
+        );
+    }
+    let fact = serde_json::from_str(&record.fact.body).with_context(|| {
+        format!("record {} of {} is not a fact", record.seq, record.fact.stream)
+    })?;
+    let service = match record.fact.stream.as_str() {
+        FLEET_STREAM => None,
+        stream => Some(stream.parse().map_err(anyhow::Error::msg)?),
+    };
+    Ok((service, fact))
+}
+
+fn restore_windows(store: &Store, fleet: &mut Fleet) {
+    let snapshots = match store.view().load_snapshots() {
+        Ok(snapshots) => snapshots,
+        Err(fault) => {
+            tracing::warn!("the windows begin empty: {fault}");
+            return;
+        }
+    };
+    for snapshot in snapshots {
+        let Ok(id) = snapshot.key.parse::<ServiceId>() else { continue };
+        let (Some(watch), Some(policy)) =
+            (fleet.watches.get_mut(&id), fleet.policy.services.get(&id))
+        else {
+            continue;
+        };
+        match serde_json::from_slice(&snapshot.body) {
+            Ok(kept) => watch.restore(kept, policy),
+            Err(fault) => tracing::warn!(service = %id, "its windows begin empty: {fault}"),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Attempts in flight: starts each order the event loop sends, and reports how it ended.
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::{Instrument, error, info_span};
+
+use crate::handle::Handle;
+use crate::{
+    domain::{
+        event::{Event, What},
+        run::{Order, Outcome, Report},
+        service::ServiceId,
+    },
+    executors,
+    store::Lease,
+    telemetry,
+};
+
+/// Carries out orders until the event loop has gone and every attempt has ended.
+pub(super) async fn carry_out(
+    mut orders: mpsc::UnboundedReceiver<(ServiceId, Order)>,
+    options: executors::Options,
+    lease: Lease,
+    handle: Handle,
+    hold: super::hold::Hold,
+) {
+    let mut in_flight: JoinSet<()> = JoinSet::new();
+    loop {
+        tokio::select! {
+            order = orders.recv() => {
+                let Some((service, order)) = order else { break };
+                let span = info_span!("step", %service, run = order.run, step = order.step);
+                let (options, lease) = (options.clone(), lease.clone());
+                let (handle, hold) = (handle.clone(), hold.clone());
+                let attempt = one(service, order, options, lease, handle, hold);
+                in_flight.spawn(attempt.instrument(span));
+            }
+            Some(ended) = in_flight.join_next() => {
+                if let Err(fault) = ended {
+                    error!("a step's task ended badly; it is observed at the next start: {fault}");
+                }
+            }
+        }
+    }
+    while in_flight.join_next().await.is_some() {}
+}
+
+async fn one(
+    service: ServiceId,
+    order: Order,
+    options: executors::Options,
+    lease: Lease,
+    handle: Handle,
+    hold: super::hold::Hold,
+) {
+    // A panic in an executor must not leave the run waiting for ever: it becomes an unknown outcome.
+    let work = {
+        let (order, options, lease) = (order.clone(), options.clone(), lease.clone());
+        tokio::spawn(async move { executors::carry_out(&order, &options, &lease).await })
+    };
+    let report = work.await.unwrap_or_else(|fault| Report {
+        outcome: Outcome::Unknown { why: format!("its task ended badly: {fault}") },
+        before: String::new(),
+        after: String::new(),
+        output: String::new(),
+        took_ms: 0,
+    });
+    telemetry::step(&service, &report);
+    if matches!(report.outcome, Outcome::Withheld { .. }) {
+        // The domain must know of the kill switch before it hears that a step was withheld by it.
+        hold.look(&handle).await;
+    }
+    let id = format!("step:{}:{}:{}", order.run, order.step, order.attempt);
+    let what = What::StepReported {
+        service,
+        run: order.run,
+        step: order.step,
+        attempt: order.attempt,
+        fallback: order.fallback,
+        report,
+    };
+    if handle.report(Event { id, what }).await.is_err() {
+        error!("the event loop has gone; the step is observed at the next start");
+    }
+}

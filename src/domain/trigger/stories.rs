@@ -1,0 +1,160 @@
+//! Short lives of triggers, and what they say about themselves.
+
+use std::sync::Arc;
+
+use super::{
+    Escalation, Evidence, FiredBy, Hold, Recurrent, Rule, Snapshot, State, Trigger, Wait, defaults,
+};
+use crate::{
+    domain::{
+        severity::Severity,
+        signal::{Reading, Sample, Unknown},
+        window::Bucket,
+    },
+    units::{Percent, Span, UnixMs},
+};
+
+const STEP: Span = Span::seconds(60);
+
+fn critical() -> Arc<Rule> {
+    let rule = Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5));
+    Arc::new(rule.with_recurrent(Recurrent::default()).with_escalation(Escalation::default()))
+}
+
+fn counts(minute: i64, bad: u64, total: u64) -> Sample {
+    let reading = Reading::Counts { bad, total };
+    Sample { at: UnixMs(minute * 60_000), width: STEP, reading }
+}
+
+fn probe(minute: i64, reading: Reading) -> Sample {
+    Sample { at: UnixMs(minute * 60_000), width: STEP, reading }
+}
+
+fn after(minutes: &[(u64, u64)]) -> Trigger {
+    let mut trigger = Trigger::new(critical(), STEP);
+    for (minute, (bad, total)) in (1..).zip(minutes) {
+        trigger.observe(&counts(minute, *bad, *total));
+    }
+    trigger
+}
+
+#[test]
+fn a_pending_trigger_says_what_it_waits_for() {
+    let waits = after(&[(10, 100), (10, 100)]).waits_for();
+    let hold = Wait::Hold { remaining: Span::minutes(3) };
+    let apart = Wait::ErrorsApart { span: Span::minutes(2), needed: Span::minutes(4) };
+    assert_eq!(waits, [hold, apart]);
+
+    let mild = after(&[(6, 100); 10]).waits_for();
+    assert!(matches!(mild[..], [Wait::Bound { .. }]), "{mild:?}");
+
+    let idle = after(&[(10, 100), (0, 0)]).waits_for();
+    assert_eq!(idle[0], Wait::Traffic);
+
+    let share = after(&[(10, 100), (0, 100), (10, 100), (0, 100), (10, 100), (0, 100)]);
+    assert!(share.waits_for().iter().any(|wait| matches!(wait, Wait::Share { .. })));
+
+    let clean = after(&[(0, 100)]).waits_for();
+    assert!(matches!(clean[..], [Wait::Breach { .. }]), "{clean:?}");
+
+    let recovering = after(&[(10, 100), (10, 100), (10, 100), (10, 100), (10, 100), (0, 100)]);
+    assert_eq!(recovering.waits_for(), [Wait::Recovery { remaining: Span::minutes(4) }]);
+    assert!(after(&[(10, 100); 5]).waits_for().is_empty());
+    assert_eq!(after(&[]).waits_for(), [Wait::Data]);
+}
+
+#[test]
+fn the_evidence_carries_what_the_decision_stood_on() {
+    let trigger = after(&[(0, 100), (10, 100), (10, 100), (10, 100), (10, 100), (10, 100)]);
+    let evidence = trigger.evidence();
+    assert_eq!(evidence.state, State::Firing);
+    assert_eq!(evidence.fired_by, Some(FiredBy::Hold));
+    assert_eq!(evidence.onset, Some(UnixMs(60_000)));
+    assert_eq!(evidence.held(), Some(Span::minutes(5)));
+    assert_eq!((evidence.bad, evidence.total), (50, 500));
+    assert_eq!(evidence.estimate, Some(0.1));
+    assert!(evidence.lower_bound.is_some_and(|bound| bound > 0.05 && bound < 0.1));
+    let bucket = Bucket { width: Span::seconds(60), bad: 10, total: 100 };
+    assert_eq!(evidence.bucket, Some(bucket));
+    let text = serde_json::to_string(&evidence).unwrap();
+    assert_eq!(serde_json::from_str::<Evidence>(&text).unwrap(), evidence);
+    assert_eq!(trigger.drawn().last(), Some(Some(0.1)));
+}
+
+#[test]
+fn what_comes_and_goes_has_the_onset_of_its_first_breach() {
+    let mut minutes = vec![(0, 100)];
+    for _ in 0..3 {
+        minutes.extend([(50, 100); 4]);
+        minutes.extend([(0, 100); 4]);
+    }
+    let evidence = after(&minutes[..19]).evidence();
+    assert_eq!(evidence.fired_by, Some(FiredBy::Recurrent));
+    assert_eq!(evidence.onset, Some(UnixMs(60_000)));
+    assert_eq!((evidence.bad, evidence.total), (500, 1900));
+}
+
+#[test]
+fn a_latched_event_stays_until_a_person_releases_it() {
+    let mut trigger = Trigger::new(Arc::new(Rule::event(Severity::P0, true)), STEP);
+    let fired = trigger.observe(&probe(1, Reading::Down)).unwrap();
+    assert_eq!((fired.to, fired.severity), (State::Firing, Severity::P0));
+    for minute in 2..60 {
+        assert_eq!(trigger.observe(&probe(minute, Reading::Up)), None);
+    }
+    assert_eq!(trigger.waits_for(), [Wait::Release]);
+    assert_eq!(trigger.release(UnixMs(3_600_000)).map(|step| step.to), Some(State::Ok));
+    let plain = &mut Trigger::new(Arc::new(Rule::event(Severity::P1, false)), STEP);
+    plain.observe(&probe(1, Reading::Down));
+    assert_eq!(plain.observe(&probe(2, Reading::Up)).map(|step| step.to), Some(State::Ok));
+}
+
+#[test]
+fn a_late_or_repeated_sample_changes_nothing() {
+    let mut trigger = after(&[(10, 100); 4]);
+    let before = trigger.snapshot();
+    assert_eq!(trigger.observe(&counts(4, 100, 100)), None);
+    assert_eq!(trigger.observe(&counts(2, 100, 100)), None);
+    assert_eq!(trigger.snapshot(), before);
+}
+
+#[test]
+fn data_that_is_behind_is_not_shut_out_by_a_tick_that_knew_nothing() {
+    let mut trigger = after(&[(10, 100); 4]);
+    let at = UnixMs(330_000);
+    trigger.observe(&Sample::unknown(at, STEP, Unknown::Missed));
+    assert_eq!(trigger.observe(&counts(5, 10, 100)).map(|step| step.to), Some(State::Firing));
+}
+
+#[test]
+fn a_reload_keeps_what_was_seen() {
+    let mut trigger = after(&[(10, 100); 4]);
+    let hold = Hold { lasts: Span::minutes(8), ..critical().hold };
+    trigger.adopt(Arc::new(Rule { hold, ..(*critical()).clone() }));
+    assert_eq!(trigger.observe(&counts(5, 10, 100)), None);
+    for minute in 6..8 {
+        trigger.observe(&counts(minute, 10, 100));
+    }
+    let fired = trigger.observe(&counts(8, 10, 100));
+    assert_eq!(fired.map(|step| step.to), Some(State::Firing));
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_or_harmless() {
+    let kept = serde_json::to_string(&after(&[(10, 100); 30]).snapshot()).unwrap();
+    assert!(kept.len() < 2_500, "{} bytes", kept.len());
+    assert!(serde_json::from_str::<Snapshot>(&kept[1..]).is_err());
+    let back: Snapshot = serde_json::from_str(&kept).unwrap();
+    let trigger = Trigger::restore(critical(), STEP, &back);
+    assert_eq!(trigger.evidence().horizon.map(|horizon| horizon.total), Some(3_000));
+}
+
+#[test]
+fn memory_is_what_the_rule_needs() {
+    for default in defaults::all() {
+        let trigger = Trigger::new(Arc::clone(&default.rule), STEP);
+        let fifteen = Trigger::new(Arc::clone(&default.rule), Span::seconds(15));
+        assert!(trigger.memory() < 2_000, "{} {}", default.name, trigger.memory());
+        assert!(fifteen.memory() < 4_000, "{} {}", default.name, fifteen.memory());
+    }
+}

@@ -1,0 +1,128 @@
+//! What is deployed now, as the `release` platform shows it. Looks only; changes nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Options, digest,
+    layout::{self, Link},
+    release::in_full,
+    running,
+};
+use crate::{
+    domain::{
+        change::{Component, Revision},
+        inventory::{Available, Inventory},
+        runbook::ReleaseRunbook,
+    },
+    units::UnixMs,
+};
+
+/// The newest releases that are shown; more are kept on disk than a plan can mean.
+const AVAILABLE_MAX: usize = 50;
+/// For one look at what serves.
+pub(super) const LOOK: Duration = Duration::from_secs(5);
+
+/// Looks at the link, at what serves and at what is kept. Faults are part of the answer, not errors.
+///
+/// `last` is the previous answer for the same runbook: the linked release is hashed again only when the link has
+/// changed since. What a plan switches to is hashed anew in any case.
+pub async fn release_inventory(
+    runbook: &ReleaseRunbook,
+    options: &Options,
+    last: Option<&Inventory>,
+) -> Inventory {
+    let root = PathBuf::from(&runbook.root);
+    let at = root.clone();
+    let (seen, serving) = tokio::join!(
+        tokio::task::spawn_blocking(move || Seen::at(&at)),
+        running::look(&runbook.running, &root, options, Instant::now() + LOOK),
+    );
+    let Seen { link, switched_at, available, mut faults } = seen.unwrap_or_else(|error| Seen {
+        link: Link::Unreadable(error.to_string()),
+        switched_at: None,
+        available: vec![],
+        faults: vec![],
+    });
+    let linked = match &link {
+        Link::Version { version, dangling: false, .. } => {
+            let mut linked = Revision::named(version);
+            linked.digest = match known_digest(last, version, switched_at) {
+                Some(digest) => Some(digest),
+                None => digest::digest_of(&root, version, options.digest)
+                    .await
+                    .map_err(|error| faults.push(in_full(&error)))
+                    .ok(),
+            };
+            Some(linked)
+        }
+        Link::Version { version, dangling: true, .. } => {
+            faults.push(link.to_string());
+            Some(Revision::named(version))
+        }
+        Link::Elsewhere { .. } | Link::InTheWay | Link::Missing | Link::Unreadable(_) => {
+            faults.push(link.to_string());
+            None
+        }
+    };
+    let component = Component::Application;
+    Inventory { component, linked, running: serving, switched_at, available, faults }
+}
+
+fn known_digest(
+    last: Option<&Inventory>,
+    version: &str,
+    switched_at: Option<UnixMs>,
+) -> Option<String> {
+    let last = last.filter(|last| switched_at.is_some() && last.switched_at == switched_at)?;
+    last.linked.as_ref().filter(|linked| linked.version == version)?.digest.clone()
+}
+
+/// What one pass over the file system showed.
+struct Seen {
+    link: Link,
+    switched_at: Option<UnixMs>,
+    available: Vec<Available>,
+    faults: Vec<String>,
+}
+
+impl Seen {
+    fn at(root: &Path) -> Self {
+        let (link, switched_at) = layout::look(root);
+        let mut faults = vec![];
+        let available = available(root, &mut faults);
+        Self { link, switched_at, available, faults }
+    }
+}
+
+fn available(root: &Path, faults: &mut Vec<String>) -> Vec<Available> {
+    let releases = root.join("releases");
+    let entries = match fs::read_dir(&releases) {
+        Ok(entries) => entries,
+        Err(error) => {
+            faults.push(format!("{} cannot be read: {error}", releases.display()));
+            return vec![];
+        }
+    };
+    let mut found: Vec<Available> = vec![];
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else {
+            faults.push(format!("{} has no readable name", entry.path().display()));
+            continue;
+        };
+        // Followed, for a release may be a link; hidden names are what deployments are still writing.
+        let Ok(meta) = fs::metadata(entry.path()) else { continue };
+        if meta.is_dir() && !name.starts_with('.') {
+            let modified_at = meta.modified().ok().and_then(layout::unix_ms);
+            found.push(Available { revision: Revision::named(&name), modified_at });
+        }
+    }
+    found.sort_by(|a, b| (b.modified_at, &b.revision).cmp(&(a.modified_at, &a.revision)));
+    found.truncate(AVAILABLE_MAX);
+    found
+}

@@ -1,0 +1,213 @@
+//! What performs a plan's steps. Executors carry out and observe; they decide nothing.
+//!
+//! Every attempt goes the same way: is it permitted, is it already in effect, apply, is it in effect now. It is
+//! `Done` only when it was seen to be. What an earlier daemon may have begun is observed before it is repeated,
+//! and never repeated where that could do it twice.
+
+mod child;
+mod command;
+pub mod digest;
+pub mod inventory;
+mod layout;
+pub mod orphan;
+pub mod preflight;
+pub mod process;
+mod program;
+mod release;
+mod restart;
+mod running;
+mod tail;
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::{
+    domain::{
+        plan::Action,
+        run::{Order, Outcome, Report},
+    },
+    store::Lease,
+};
+
+/// What every executor is given.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where records of running children are kept, and where commands run that name no directory.
+    pub state_dir: PathBuf,
+    /// How much of a release is hashed at most.
+    pub digest: digest::Bounds,
+    http: reqwest::Client,
+}
+
+impl Options {
+    /// Defaults for a state directory. No look over HTTP goes through a proxy or follows a redirect: it must show
+    /// what this very machine serves.
+    pub fn new(state_dir: PathBuf) -> Result<Self, reqwest::Error> {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(1))
+            .timeout(running::LOOK)
+            // A kept connection could lead to the process that is being replaced.
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self { state_dir, digest: digest::Bounds::default(), http })
+    }
+}
+
+/// Why an attempt did not end well; says what can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Not in effect.
+    #[error("{why}")]
+    Failed {
+        /// For people.
+        why: String,
+        /// Whether trying again can help.
+        retry: bool,
+    },
+    /// Nobody can tell whether it is in effect.
+    #[error("{0}")]
+    Unknown(String),
+    /// Not begun, for a reason that the lease gave.
+    #[error("{0}")]
+    Withheld(String),
+}
+
+impl From<Trouble> for Outcome {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Failed { why, retry } => Self::Failed { why, retry },
+            Trouble::Unknown(why) => Self::Unknown { why },
+            Trouble::Withheld(why) => Self::Withheld { why },
+        }
+    }
+}
+
+/// One attempt on its way: what was ordered, and what has been seen so far.
+struct Attempt<'a> {
+    order: &'a Order,
+    options: &'a Options,
+    lease: &'a Lease,
+    until: Instant,
+    /// Whether something may have been changed, by this daemon or an earlier one.
+    touched: bool,
+    before: String,
+    after: String,
+    output: String,
+}
+
+impl Attempt<'_> {
+    /// Asked again right before every effect.
+    fn permits(&self) -> Result<(), Trouble> {
+        self.lease.permits().map_err(|withheld| Trouble::Withheld(withheld.to_string()))
+    }
+
+    /// Keeps what a program printed.
+    fn note(&mut self, ran: &child::Ran) {
+        self.say(&ran.output());
+    }
+
+    fn say(&mut self, text: &str) {
+        if !self.output.is_empty() && !text.is_empty() {
+            self.output.push('\n');
+        }
+        self.output.push_str(text);
+    }
+}
+
+/// Carries out one attempt at a step and reports what was seen.
+///
+/// Returns soon after the step's timeout: at most 10 s are added for ending what hangs, 10 s for a last look.
+/// Dropping the future ends the process group of a command under way.
+pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Report {
+    let begun = Instant::now();
+    let Order { run, step, attempt, .. } = order;
+    let title = &order.what.title;
+    info!(run, step, attempt, resumed = order.resumed, "beginning: {title}");
+    let mut on_its_way = Attempt {
+        order,
+        options,
+        lease,
+        until: begun + order.what.timeout.duration(),
+        touched: order.resumed,
+        before: String::new(),
+        after: String::new(),
+        output: String::new(),
+    };
+    let outcome = perform(&mut on_its_way).await.unwrap_or_else(Outcome::from);
+    let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    match &outcome {
+        Outcome::AlreadyDone => info!(run, step, attempt, took_ms, "already in effect: {title}"),
+        Outcome::Done => info!(run, step, attempt, took_ms, "done: {title}"),
+        Outcome::Failed { why, retry } => {
+            warn!(run, step, attempt, took_ms, retry, "failed: {title}: {why}");
+        }
+        Outcome::Unknown { why } => warn!(run, step, attempt, took_ms, "unknown: {title}: {why}"),
+        Outcome::Withheld { why } => warn!(run, step, attempt, took_ms, "withheld: {title}: {why}"),
+    }
+    let Attempt { before, after, output, .. } = on_its_way;
+    Report { outcome, before, after, output, took_ms }
+}
+
+async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
+    let action = &attempt.order.what.action;
+    // Reported even when nothing may be begun: a withheld attempt would be begun anew, and do it twice.
+    let blind = attempt.order.resumed && !action.may_repeat();
+    if !blind {
+        attempt.permits()?;
+    }
+    settle_orphans(attempt, blind).await?;
+    if blind {
+        let why = "an earlier daemon began it and did not live to see its end; it has no `observe` \
+                   command and is not declared idempotent, so it is not repeated";
+        return Err(Trouble::Unknown(why.to_owned()));
+    }
+    match action {
+        Action::Command { run, observe, idempotent } => {
+            command::command(attempt, run, observe.as_ref(), *idempotent).await
+        }
+        Action::Check { run } => command::check(attempt, run).await,
+        Action::ReleaseSwitch { root, from, to, digest } => {
+            release::switch(attempt, root, from, to, digest.as_deref()).await
+        }
+        Action::ReleaseRestart { root, to, restart, running } => {
+            restart::restart(attempt, root, to, restart, running).await
+        }
+    }
+}
+
+/// Whatever an earlier attempt at this step left running is waited for, then ended, before anything is observed.
+/// The waiting has the step's timeout to itself; what follows has it anew.
+async fn settle_orphans(attempt: &mut Attempt<'_>, blind: bool) -> Result<(), Trouble> {
+    let dir = &attempt.options.state_dir;
+    let found = orphan::of_step(dir, attempt.order).await;
+    let any = !found.is_empty();
+    for left in found {
+        let pid = left.process.pid;
+        if let Err(withheld) = attempt.lease.permits() {
+            let why = format!("process {pid} of an earlier attempt still runs, and {withheld}");
+            return Err(if blind { Trouble::Unknown(why) } else { Trouble::Withheld(why) });
+        }
+        let wait = attempt.until.saturating_duration_since(Instant::now());
+        let ended = orphan::end_orphan(dir, &left, wait).await.map_err(|error| {
+            let why = format!("process {pid} of an earlier attempt cannot be ended: {error}");
+            Trouble::Unknown(why)
+        })?;
+        let how = match ended {
+            orphan::Ending::ByItself => "ended by itself",
+            orphan::Ending::Ended => "did not end in time and was ended",
+        };
+        attempt.say(&format!("process {pid}, left over from an earlier attempt, {how}"));
+    }
+    if any {
+        attempt.until = Instant::now() + attempt.order.what.timeout.duration();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! Logs, and every metric's name and help in one table.
+
+use std::{collections::BTreeMap, error::Error, time::Duration};
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::{
+    domain::{
+        fact::Fact,
+        firing,
+        fleet::Fleet,
+        guard::Says,
+        incident::{self, Choice, Clock, Phase},
+        run::{Outcome, Report},
+        service::ServiceId,
+        state::ServiceState,
+    },
+    notifiers::DeliveryError,
+    units::Span,
+};
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Buckets of seconds.
+    Histogram,
+}
+
+/// Every metric: name, kind, help. The README's table is checked against this.
+pub const METRICS: &[(&str, Kind, &str)] = &[
+    ("rollbackd_build_info", Kind::Gauge, "1, with the version as label"),
+    (
+        "rollbackd_polls_total",
+        Kind::Counter,
+        "Polls by service, signal and result (ok, partial, failed)",
+    ),
+    (
+        "rollbackd_poll_age_seconds",
+        Kind::Gauge,
+        "Age of the newest usable sample by service and signal",
+    ),
+    ("rollbackd_poll_seconds", Kind::Histogram, "How long a poll took, by kind of source"),
+    ("rollbackd_samples_dropped_total", Kind::Counter, "Readings dropped or mended, by reason"),
+    ("rollbackd_trigger_firing", Kind::Gauge, "1 while a trigger fires, by service and trigger"),
+    (
+        "rollbackd_trigger_fired_total",
+        Kind::Counter,
+        "How often triggers fired, by trigger and severity",
+    ),
+    ("rollbackd_incidents_total", Kind::Counter, "Incidents opened, by severity"),
+    ("rollbackd_incident_open", Kind::Gauge, "1 while a service has an open incident"),
+    ("rollbackd_incidents_closed_total", Kind::Counter, "Incidents closed, by outcome"),
+    ("rollbackd_decisions_total", Kind::Counter, "Decisions, by verdict"),
+    ("rollbackd_guard_refusals_total", Kind::Counter, "Automatic actions refused, by guard"),
+    (
+        "rollbackd_rollbacks_total",
+        Kind::Counter,
+        "Rollbacks begun, by who began them (daemon, person)",
+    ),
+    ("rollbackd_rollbacks_verified_total", Kind::Counter, "Rollbacks proven to have worked"),
+    (
+        "rollbackd_time_to_action_seconds",
+        Kind::Histogram,
+        "From the first firing to the begun rollback",
+    ),
+    (
+        "rollbackd_time_to_verified_seconds",
+        Kind::Histogram,
+        "From the first firing to the verified rollback",
+    ),
+    (
+        "rollbackd_deadlines_missed_total",
+        Kind::Counter,
+        "Deadlines missed, by clock (acted, verified)",
+    ),
+    ("rollbackd_deadlines_met_total", Kind::Counter, "Deadlines met, by clock (acted, verified)"),
+    ("rollbackd_steps_total", Kind::Counter, "Attempts at steps, by outcome"),
+    ("rollbackd_step_seconds", Kind::Histogram, "How long an attempt at a step took"),
+    ("rollbackd_notices_total", Kind::Counter, "Deliveries of notices, by channel and result"),
+    (
+        "rollbackd_notices_dropped_total",
+        Kind::Counter,
+        "Notices pushed out of a full outbox, by channel",
+    ),
+    ("rollbackd_outbox_depth", Kind::Gauge, "Notices in the outbox, by channel and state"),
+    ("rollbackd_alerts_unmatched_total", Kind::Counter, "Alerts of no known service"),
+    ("rollbackd_journal_append_seconds", Kind::Histogram, "How long making one turn durable took"),
+    (
+        "rollbackd_journal_writable",
+        Kind::Gauge,
+        "0 while the journal cannot be written and nothing is done",
+    ),
+    ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
+    ("rollbackd_kill_switch", Kind::Gauge, "1 while the HOLD file is set"),
+    ("rollbackd_heartbeats_total", Kind::Counter, "Pings of the outside monitor, by result"),
+];
+
+const SECONDS: [f64; 14] =
+    [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
+
+/// Installs the recorder for the whole process and names every metric. Whoever holds the handle must run its
+/// upkeep, or histograms grow until somebody scrapes.
+pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .install_recorder()?;
+    for (name, kind, help) in METRICS {
+        match kind {
+            Kind::Counter => describe_counter!(*name, *help),
+            Kind::Gauge => describe_gauge!(*name, *help),
+            Kind::Histogram => describe_histogram!(*name, *help),
+        }
+    }
+    gauge!("rollbackd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!("rollbackd_journal_writable").set(1.0);
+    gauge!("rollbackd_kill_switch").set(0.0);
+    Ok(handle)
+}
+
+/// An error with all its causes, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// A turn was made durable.
+pub fn journal_took(took: Duration) {
+    histogram!("rollbackd_journal_append_seconds").record(took.as_secs_f64());
+}
+
+/// A turn ended.
+pub fn turn_took(took: Duration) {
+    histogram!("rollbackd_turn_seconds").record(took.as_secs_f64());
+}
+
+/// Whether the journal can be written.
+pub fn journal_writable(can: bool) {
+    gauge!("rollbackd_journal_writable").set(f64::from(u8::from(can)));
+}
+
+/// A full outbox pushed a notice out.
+pub fn notice_dropped(channel: &str) {
+    counter!("rollbackd_notices_dropped_total", "channel" => channel.to_owned()).increment(1);
+}
+
+/// A delivery ended.
+pub fn delivered(channel: &str, result: &Result<(), DeliveryError>) {
+    let how = match result {
+        Ok(()) => "delivered",
+        Err(DeliveryError::Retry { .. }) => "failed",
+        Err(DeliveryError::Refused { .. }) => "refused",
+    };
+    counter!("rollbackd_notices_total", "channel" => channel.to_owned(), "result" => how)
+        .increment(1);
+}
+
+/// An attempt at a step ended.
+pub fn step(service: &ServiceId, report: &Report) {
+    let how = match report.outcome {
+        Outcome::AlreadyDone => "already_done",
+        Outcome::Done => "done",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Withheld { .. } => "withheld",
+    };
+    counter!("rollbackd_steps_total", "service" => service.to_string(), "outcome" => how)
+        .increment(1);
+    histogram!("rollbackd_step_seconds").record(report.took_ms as f64 / 1000.0);
+}
+
+/// A poll ended.
+pub fn polled(
+    service: &ServiceId,
+    signal: &str,
+    how: &'static str,
+    source: &'static str,
+    took: Duration,
+) {
+    counter!("rollbackd_polls_total", "service" => service.to_string(), "signal" => signal.to_owned(), "result" => how)
+        .increment(1);
+    histogram!("rollbackd_poll_seconds", "source" => source).record(took.as_secs_f64());
+}
+
+/// A fact became true.
+pub fn fact(service: Option<&ServiceId>, fact: &Fact, state: Option<&ServiceState>) {
+    let id = service.map(ToString::to_string).unwrap_or_default();
+    match fact {
+        Fact::Trigger(firing::Fact::Fired(f)) => {
+            counter!("rollbackd_trigger_fired_total", "trigger" => f.trigger.clone(), "severity" => f.severity.to_string())
+                .increment(1);
+            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => f.trigger.clone())
+                .set(1.0);
+        }
+        Fact::Trigger(firing::Fact::Cleared { trigger, .. }) => {
+            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => trigger.clone())
+                .set(0.0);
+        }
+        Fact::Incident(fact) => of_incident(id, fact, state),
+        Fact::Fleet(crate::domain::fact::Fleet::KillSwitch { reason }) => {
+            gauge!("rollbackd_kill_switch").set(f64::from(u8::from(reason.is_some())));
+        }
+        Fact::Trigger(firing::Fact::Blind { .. } | firing::Fact::Sighted { .. })
+        | Fact::Service(_)
+        | Fact::Ledger(_)
+        | Fact::Run(_)
+        | Fact::Fleet(_)
+        | Fact::Told(_) => {}
+    }
+}
+
+fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) {
+    match fact {
+        incident::Fact::Opened { severity, .. } => {
+            counter!("rollbackd_incidents_total", "severity" => severity.to_string()).increment(1);
+            gauge!("rollbackd_incident_open", "service" => id).set(1.0);
+        }
+        incident::Fact::Decided(decision) => {
+            let verdict = match decision.verdict {
+                Choice::RollBackNow => "roll_back",
+                Choice::GatherUntil { .. } => "gather",
+                Choice::MonitorUntil { .. } => "monitor",
+                Choice::Ask => "ask",
+                Choice::Tell => "tell",
+            };
+            counter!("rollbackd_decisions_total", "verdict" => verdict).increment(1);
+            let refusals = decision.guards.iter().filter(|v| matches!(v.says, Says::Refuse { .. }));
+            for refusal in refusals.filter(|_| verdict == "ask") {
+                counter!("rollbackd_guard_refusals_total", "guard" => refusal.guard.name())
+                    .increment(1);
+            }
+        }
+        incident::Fact::Planned { by, .. } => {
+            let who = if by.is_some() { "person" } else { "daemon" };
+            counter!("rollbackd_rollbacks_total", "by" => who).increment(1);
+            if let Some(run) = state.and_then(|s| s.incident.as_ref()) {
+                let took = run.run.as_ref().and_then(crate::domain::run::Run::started_at);
+                if let Some(at) = took {
+                    histogram!("rollbackd_time_to_action_seconds")
+                        .record(at.since(run.fired.steady).as_seconds());
+                    met(run, Clock::Acted, "acted");
+                }
+            }
+        }
+        incident::Fact::Entered(Phase::Watching { .. }) => {
+            counter!("rollbackd_rollbacks_verified_total").increment(1);
+            if let Some(incident) = state.and_then(|s| s.incident.as_ref())
+                && let Some(at) = incident.verified_at
+            {
+                histogram!("rollbackd_time_to_verified_seconds")
+                    .record(at.since(incident.fired.steady).as_seconds());
+                met(incident, Clock::Verified, "verified");
+            }
+        }
+        incident::Fact::Entered(Phase::Closed { outcome }) => {
+            let how = match outcome {
+                incident::Closing::Recovered => "recovered",
+                incident::Closing::RolledBack => "rolled_back",
+                incident::Closing::Dismissed { .. } => "dismissed",
+            };
+            counter!("rollbackd_incidents_closed_total", "outcome" => how).increment(1);
+            gauge!("rollbackd_incident_open", "service" => id).set(0.0);
+        }
+        incident::Fact::Late(clock) => {
+            let clock = match clock {
+                Clock::Acted => "acted",
+                Clock::Verified => "verified",
+            };
+            counter!("rollbackd_deadlines_missed_total", "clock" => clock).increment(1);
+        }
+        incident::Fact::Joined { .. }
+        | incident::Fact::Raised { .. }
+        | incident::Fact::Offered { .. }
+        | incident::Fact::Entered(_)
+        | incident::Fact::Said { .. }
+        | incident::Fact::Reminded => {}
+    }
+}
+
+fn met(incident: &incident::Incident, clock: Clock, name: &'static str) {
+    if !incident.late.contains(&clock) {
+        counter!("rollbackd_deadlines_met_total", "clock" => name).increment(1);
+    }
+}
+
+/// A ping of the outside monitor ended.
+pub fn heartbeat(arrived: bool) {
+    let how = if arrived { "arrived" } else { "failed" };
+    counter!("rollbackd_heartbeats_total", "result" => how).increment(1);
+}
+
+/// How many notices are where.
+pub fn outbox(depth: &[crate::store::outbox::Depth]) {
+    for at in depth {
+        let state = match at.state {
+            crate::store::outbox::State::Queued => "queued",
+            crate::store::outbox::State::Delivered => "delivered",
+            crate::store::outbox::State::Dead => "dead",
+        };
+        gauge!("rollbackd_outbox_depth", "channel" => at.channel.clone(), "state" => state)
+            .set(at.count as f64);
+    }
+}
+
+/// How old the newest usable sample of a signal is.
+pub fn poll_age(service: &ServiceId, signal: &str, age: Span) {
+    gauge!("rollbackd_poll_age_seconds", "service" => service.to_string(), "signal" => signal.to_owned())
+        .set(age.as_seconds());
+}
+
+/// What was dropped of all readings so far, by reason.
+pub fn drops(fleet: &Fleet) -> BTreeMap<&'static str, u64> {
+    let mut sums = BTreeMap::new();
+    for (id, watch) in &fleet.watches {
+        let signals = fleet.policy.services.get(id).into_iter().flat_map(|p| p.signals.keys());
+        for (reason, count) in signals.filter_map(|name| watch.drops(name)).flat_map(|d| d.iter()) {
+            *sums.entry(reason.name()).or_default() += count;
+        }
+    }
+    sums
+}
+
+/// Sets the counters of what was dropped.
+pub fn dropped(sums: &BTreeMap<&'static str, u64>) {
+    for (reason, count) in sums {
+        counter!("rollbackd_samples_dropped_total", "reason" => *reason).absolute(*count);
+    }
+}
