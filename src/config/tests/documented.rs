@@ -35,7 +35,7 @@ const SERVICE: &str = "
 
 /// The keys that have a default, and those that have none.
 fn parts() -> (&'static str, &'static str) {
-    DOCUMENTED.split_once("# ====").expect("the line that parts the file")
+    DOCUMENTED.split_at(DOCUMENTED.find("# ====").expect("the line that parts the file"))
 }
 
 /// `#key = value` and `#[table]` without their #.
@@ -92,48 +92,48 @@ fn what_has_no_default_is_written_correctly() {
 #[test]
 fn every_key_is_documented() {
     let (with, without) = parts();
-    let mut known: BTreeMap<BTreeSet<String>, BTreeSet<String>> = BTreeMap::new();
-    for part in [with, without] {
-        let text = uncommented(part);
+    // Which keys are known in each table, by its path.
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut tables = vec![];
+    for part in [with, without].map(uncommented) {
         // A key that nobody knows in every table is answered with all that are known there.
-        let bogus: Vec<String> = text
-            .lines()
-            .map(|line| {
-                if line.starts_with('[') { format!("{line}\nzzzzzzz = 0") } else { line.to_owned() }
-            })
-            .collect();
+        let with_unknown = |line: &str| match line.strip_prefix('[') {
+            Some(_) => format!("{line}\nzzzzzzz = 0"),
+            None => line.to_owned(),
+        };
+        let bogus: Vec<String> = part.lines().map(with_unknown).collect();
         let bogus = format!("zzzzzzz = 0\n{}", bogus.join("\n"));
         let (_, shape) = document::read("x", &bogus);
-        let tables: toml::Table = toml::from_str(&bogus).unwrap();
+        let before: Vec<&str> = std::iter::once("").chain(bogus.lines()).collect();
         for problem in &shape.problems {
-            let list = problem.instead.strip_prefix("use one of ").unwrap_or_else(|| {
-                panic!("{problem}");
-            });
-            let keys: BTreeSet<String> = list.split(", ").map(str::to_owned).collect();
-            known.entry(keys).or_default();
+            // Where no key is known there is none to document.
+            let Some(list) = problem.instead.strip_prefix("use one of ") else { continue };
+            let path = before[problem.line - 1].trim_matches(['[', ']']);
+            known.insert(path.to_owned(), list.split(", ").map(str::to_owned).collect());
         }
-        walk(&toml::Value::Table(tables), &mut known);
+        tables.push(part.parse::<toml::Table>().unwrap());
     }
-    assert!(known.len() > 25, "{}", known.len());
-    for (keys, documented) in known {
+    // Tables in which the same keys are known may document them together.
+    let mut documented: BTreeMap<&BTreeSet<String>, BTreeSet<String>> = BTreeMap::new();
+    for (path, keys) in &known {
+        let here = documented.entry(keys).or_default();
+        for part in &tables {
+            let step = |table: Option<&toml::Table>, key: &str| {
+                table.and_then(|table| table.get(key)?.as_table().cloned())
+            };
+            let table = path
+                .split('.')
+                .filter(|key| !key.is_empty())
+                .fold(Some(part.clone()), |table, key| step(table.as_ref(), key));
+            here.extend(
+                table.into_iter().flat_map(|table| table.keys().cloned().collect::<Vec<_>>()),
+            );
+        }
+    }
+    assert!(documented.len() > 25, "only {} kinds of tables", documented.len());
+    for (keys, documented) in documented {
         let missing: Vec<_> = keys.difference(&documented).collect();
         assert!(missing.is_empty(), "nowhere documented: {missing:?} beside {documented:?}");
-    }
-}
-
-/// Gives the keys of each table to the shape that they fit.
-fn walk(value: &toml::Value, known: &mut BTreeMap<BTreeSet<String>, BTreeSet<String>>) {
-    let Some(table) = value.as_table() else { return };
-    let keys: BTreeSet<String> = table.keys().filter(|key| *key != "zzzzzzz").cloned().collect();
-    if table.contains_key("zzzzzzz") {
-        for (shape, documented) in known.iter_mut() {
-            if keys.is_subset(shape) {
-                documented.extend(keys.iter().cloned());
-            }
-        }
-    }
-    for value in table.values() {
-        walk(value, known);
     }
 }
 

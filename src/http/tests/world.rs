@@ -149,6 +149,8 @@ fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mut
     let mut fleet = Fleet::new(policy, 1);
     while let Some(ask) = asks.blocking_recv() {
         match ask {
+            Ask::Store(_) | Ask::Adopt(_) => {}
+            Ask::Stop => return,
             Ask::Look(look) => look(&fleet, now),
             Ask::Told { event, answer } => {
                 let append = |_: &_| match unwritable.load(Ordering::Relaxed) {
