@@ -13,7 +13,7 @@ mod transitions;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
-    before::{Before, excluded},
+    before::{Before, acknowledged},
     reading::Raw,
     snapshot::Snapshot,
     tally::Tally,
@@ -90,6 +90,8 @@ pub struct ServiceWatch {
     /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
     taus: BTreeMap<String, f64>,
     learned_at: Option<UnixMs>,
+    /// When learning was last tried, whether or not there was enough to learn from.
+    tried_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
 }
@@ -105,6 +107,7 @@ impl ServiceWatch {
             triggers: BTreeMap::new(),
             taus: BTreeMap::new(),
             learned_at: None,
+            tried_at: None,
             tallies: None,
             healthy_since: None,
         };
@@ -265,11 +268,15 @@ impl ServiceWatch {
                 && i.trigger.severity().is_worse_than(Severity::P3)
         });
         let patience = policy.guards.freshness_min;
-        let blind = self.signals.values().any(|s| {
-            s.newest.is_none() || s.unknown_since.is_some_and(|at| now.wall.since(at) > patience)
-        });
-        self.healthy_since =
-            if hurts || blind { None } else { self.healthy_since.or(Some(now.steady)) };
+        // Nobody coming is no fault, but it is no evidence of health either: it cannot begin it.
+        let silent = |s: &Signal| s.unknown_since.is_some_and(|at| now.wall.since(at) > patience);
+        let blind = self.signals.values().any(|s| s.newest.is_none() || silent(s) && !s.idle);
+        let seen = self.signals.values().any(|s| s.unknown_since.is_none());
+        self.healthy_since = match self.healthy_since {
+            _ if hurts || blind => None,
+            None => seen.then_some(now.steady),
+            since => since,
+        };
     }
 
     /// For how long every signal has told, and none told anything bad.
@@ -340,7 +347,7 @@ impl Instance {
         let before = self.trigger.state();
         self.trigger.observe(sample);
         match (before, self.trigger.state()) {
-            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(i64::MIN / 2)),
+            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(0)),
             (State::Ok, State::Ok) => {}
             (_, State::Ok) => self.ok_since = Some(sample.at),
             (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {
@@ -362,7 +369,9 @@ impl Signal {
     fn note(&mut self, samples: &[(Channel, Sample)], fault: Option<&str>, wall: UnixMs) {
         let known = |s: &&(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
         let told = samples.iter().filter(known).map(|(_, s)| s.at).max();
-        let empty = |r: &Reading| matches!(r, Reading::Counts { total: 0, .. });
+        let empty = |r: &Reading| {
+            matches!(r, Reading::Counts { total: 0, .. } | Reading::Gauge { n: Some(0), .. })
+        };
         self.idle = told.is_some() && samples.iter().filter(known).all(|(_, s)| empty(&s.reading));
         match told.filter(|_| !self.idle) {
             Some(at) => {

@@ -68,7 +68,7 @@ fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
     let watched = s.state.is_watched(s.policy, s.now.wall);
     let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
     // Nobody is paged because nobody came: a quiet night is no fault of the source.
-    let quiet = signal.idle && !watched;
+    let quiet = signal.idle && (!watched || s.state.incident.is_some());
     if known || quiet || s.now.wall.since(since) < patience {
         return None;
     }
