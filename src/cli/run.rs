@@ -51,6 +51,7 @@ impl Run {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         // A test process may have a subscriber already.
-        let _ = if self.log_json { log.json().try_init() } else { log.with_target(false).try_init() };
+        let _ =
+            if self.log_json { log.json().try_init() } else { log.with_target(false).try_init() };
     }
 }

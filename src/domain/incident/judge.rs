@@ -225,11 +225,17 @@ fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) ->
     let Some(lead) = lead.filter(|f| by_probe(f)) else {
         return Verdict::not_applicable(guard, "the evidence is not a probe's");
     };
+    // What has told nothing since the outage began, or is stale, witnesses nothing of it.
+    let saw_it = |f: &Firing| {
+        f.basis != Basis::Window
+            || (s.freshness(&f.trigger).is_ok()
+                && s.watch.newest_sample(&f.trigger).is_some_and(|(_, at)| at > lead.onset))
+    };
     let others = incident.triggers.keys().filter_map(|name| s.state.firing.get(name));
-    if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
+    if let Some(other) = others.into_iter().find(|f| !by_probe(f) && saw_it(f)) {
         return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
     }
-    match s.watch.second_witness() {
+    match s.watch.second_witness(lead.onset) {
         Some(witness) => Verdict::pass(guard, witness),
         None => Verdict::refuse(
             guard,
