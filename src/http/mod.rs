@@ -14,7 +14,7 @@ pub mod problem;
 mod serve;
 mod services;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod unmatched;
 pub mod views;
 

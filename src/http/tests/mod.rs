@@ -2,7 +2,7 @@
 
 mod intake;
 mod looking;
-pub(crate) mod world;
+mod world;
 
 use std::fmt::Write;
 

@@ -32,24 +32,24 @@ use crate::{
 };
 
 /// The time at which every test happens.
-pub(crate) const NOW: UnixMs = UnixMs(1_795_383_652_000);
+pub(super) const NOW: UnixMs = UnixMs(1_795_383_652_000);
 
-pub(crate) struct World {
-    pub(crate) address: std::net::SocketAddr,
-    pub(crate) unwritable: Arc<AtomicBool>,
-    pub(crate) told: Arc<Mutex<Vec<Event>>>,
-    pub(crate) handle: Handle,
+pub(super) struct World {
+    pub(super) address: std::net::SocketAddr,
+    pub(super) unwritable: Arc<AtomicBool>,
+    pub(super) told: Arc<Mutex<Vec<Event>>>,
+    pub(super) handle: Handle,
     scheme: &'static str,
     client: reqwest::Client,
     _stop: oneshot::Sender<()>,
 }
 
 impl World {
-    pub(crate) async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub(crate) async fn with(change: impl FnOnce(&mut Http)) -> Self {
+    pub(super) async fn with(change: impl FnOnce(&mut Http)) -> Self {
         let (handle, asks) = Handle::channel(64);
         let unwritable = Arc::new(AtomicBool::new(false));
         let told = Arc::new(Mutex::new(vec![]));
@@ -71,25 +71,25 @@ impl World {
         Self { address, unwritable, told, handle, scheme, client, _stop: stop }
     }
 
-    pub(crate) async fn happened(&self, what: What) {
+    pub(super) async fn happened(&self, what: What) {
         self.handle.tell(Event { id: "test".into(), what }).await.unwrap();
     }
 
-    pub(crate) fn told(&self) -> Vec<What> {
+    pub(super) fn told(&self) -> Vec<What> {
         self.told.lock().unwrap().iter().map(|event| event.what.clone()).collect()
     }
 
-    pub(crate) fn request(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
         let url = format!("{}://localhost:{}{path}", self.scheme, self.address.port());
         let request = self.client.request(method, url);
         if token.is_empty() { request } else { request.bearer_auth(token) }
     }
 
-    pub(crate) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+    pub(super) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
         answer(self.request(Method::GET, path, token)).await
     }
 
-    pub(crate) async fn post(
+    pub(super) async fn post(
         &self,
         path: &str,
         token: &str,
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// Sends bytes as they are and reads until the other side closes.
-    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+    pub(super) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut text = String::new();
@@ -108,7 +108,7 @@ impl World {
     }
 }
 
-pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+pub(super) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
