@@ -25,6 +25,7 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
         source: "scrape http://127.0.0.1:9000/metrics".into(),
         poll_every: Span::seconds(15),
         lag: Span::ZERO,
+        quantile_window: Span::minutes(5),
     };
     let errors = Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5));
     let trigger =
@@ -47,6 +48,8 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
         acts_on_evidence: BTreeSet::new(),
         blind_watched: Span::minutes(5),
         blind_idle: Span::minutes(30),
+        history_slot: Span::minutes(1),
+        baseline: super::baseline::Options::default(),
     }
 }
 

@@ -131,10 +131,14 @@ fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Che
             )
         }
         SignalKind::Latency => {
-            let limit = limits.max_p95_ms.max(tally.before_upper.unwrap_or(0.0));
+            // Signals tell seconds, people read milliseconds.
+            let limit = limits.max_p95_ms.max(tally.before_upper.unwrap_or(0.0) * 1000.0);
             tally.value.map_or_else(
                 || Some(check(signal, Standing::Thin, "too few requests for a p95")),
-                |p95| below(p95, limit, format!("p95 {p95:.0} ms (limit {limit:.0} ms)")),
+                |p95| {
+                    let p95 = p95 * 1000.0;
+                    below(p95, limit, format!("p95 {p95:.0} ms (limit {limit:.0} ms)"))
+                },
             )
         }
         SignalKind::Health => {

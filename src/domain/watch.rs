@@ -5,6 +5,7 @@
 
 mod before;
 mod reading;
+pub mod says;
 mod snapshot;
 mod tally;
 mod transitions;
@@ -42,6 +43,8 @@ pub(super) struct Instance {
     pub(super) name: String,
     pub(super) signal: String,
     pub(super) trigger: Trigger,
+    /// Whether it looks at slow requests.
+    pub(super) slow: bool,
     /// Since when it has been ok without having been seen to recover: after a restart that lost its window.
     pub(super) ok_since: Option<UnixMs>,
 }
@@ -59,6 +62,8 @@ pub(super) struct Signal {
     pub(super) fault: Option<String>,
     /// Whether the source is fine and there are merely no requests.
     pub(super) idle: bool,
+    /// When the service itself last answered a probe, and said that it is not well.
+    pub(super) refused_at: Option<UnixMs>,
 }
 
 /// Numbers that a trigger counted.
@@ -77,6 +82,7 @@ pub struct Counts {
 pub struct ServiceWatch {
     /// Its platform, as last looked at.
     pub inventory: Option<Inventory>,
+    looked_at: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
     signals: BTreeMap<String, Signal>,
@@ -93,6 +99,7 @@ impl ServiceWatch {
     pub fn new(policy: &ServicePolicy) -> Self {
         let mut watch = Self {
             inventory: None,
+            looked_at: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
             triggers: BTreeMap::new(),
@@ -120,6 +127,7 @@ impl ServiceWatch {
                 unknown_since: None,
                 fault: None,
                 idle: false,
+                refused_at: None,
             });
         }
         let mut kept = std::mem::take(&mut self.triggers);
@@ -144,6 +152,7 @@ impl ServiceWatch {
                             Arc::clone(&trigger.rule),
                             policy.signals[*signal].poll_every,
                         ),
+                        slow: channel_of(trigger.looks_at) == Some(Channel::Slow),
                         ok_since: None,
                     },
                 };
@@ -161,7 +170,10 @@ impl ServiceWatch {
                 self.polled(signal, readings, fault.as_deref(), policy, state, now);
                 self.note_health(policy, now);
             }
-            What::Seen { inventory, .. } => self.inventory = Some(inventory.clone()),
+            What::Seen { inventory, .. } => {
+                self.inventory = Some(inventory.clone());
+                self.looked_at = Some(now.wall);
+            }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);
@@ -196,6 +208,9 @@ impl ServiceWatch {
         let tau = self.taus.get(name).copied();
         let samples = signal.chain.take(rule.kind, readings, tau, now.wall);
         signal.note(&samples, fault, now.wall);
+        if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
+            signal.refused_at = Some(now.wall);
+        }
         let in_incident = state.incident.is_some();
         for (channel, sample) in &samples {
             signal.record(*channel, sample);
@@ -270,9 +285,9 @@ impl ServiceWatch {
         })
     }
 
-    /// Every trigger over every signal it looks at: its key, and itself.
-    pub fn triggers(&self) -> impl Iterator<Item = (&str, &Trigger)> {
-        self.triggers.iter().map(|(key, i)| (key.as_str(), &i.trigger))
+    /// Every trigger over every signal it looks at: its key, its signal and itself.
+    pub fn triggers(&self) -> impl Iterator<Item = (&str, &str, &Trigger)> {
+        self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))
     }
 
     /// What a trigger sees now.

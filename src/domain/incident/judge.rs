@@ -225,11 +225,17 @@ fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) ->
     let Some(lead) = lead.filter(|f| by_probe(f)) else {
         return Verdict::not_applicable(guard, "the evidence is not a probe's");
     };
+    // What has told nothing since the outage began, or is stale, witnesses nothing of it.
+    let saw_it = |f: &Firing| {
+        f.basis != Basis::Window
+            || (s.freshness(&f.trigger).is_ok()
+                && s.watch.newest_sample(&f.trigger).is_some_and(|(_, at)| at > lead.onset))
+    };
     let others = incident.triggers.keys().filter_map(|name| s.state.firing.get(name));
-    if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
+    if let Some(other) = others.into_iter().find(|f| !by_probe(f) && saw_it(f)) {
         return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
     }
-    match s.watch.second_witness() {
+    match s.watch.second_witness(lead.onset) {
         Some(witness) => Verdict::pass(guard, witness),
         None => Verdict::refuse(
             guard,
@@ -404,18 +410,22 @@ pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
 
 /// The firing that would follow if the trigger that comes closest fired now.
 fn closest(s: &Situation<'_>) -> Option<Firing> {
-    let polled = s.policy.triggers.iter().filter(|(_, t)| t.looks_at != LooksAt::Event);
-    let rank = |name: &str, t: &TriggerPolicy| {
-        let away = match s.watch.state_of(name) {
-            Some(State::Firing) => 0,
-            Some(State::Pending) => 1,
-            Some(State::Recovering | State::Ok | State::NoData) | None => 2,
-        };
-        (away, !t.may_act, t.rule.severity)
-    };
-    let (name, policy) = polled.min_by_key(|(name, t)| rank(name, t))?;
+    let rank = |(away, policy): (u8, &TriggerPolicy)| (away, !policy.may_act, policy.rule.severity);
+    let (name, policy) = s
+        .watch
+        .triggers()
+        .filter_map(|(key, _, trigger)| {
+            let away = match trigger.state() {
+                State::Firing => 0,
+                State::Pending => 1,
+                State::Recovering | State::Ok | State::NoData => 2,
+            };
+            Some((key, away, s.policy.triggers.get(own_name(key))?))
+        })
+        .min_by_key(|(_, away, policy)| rank((*away, policy)))
+        .map(|(key, _, policy)| (key.to_owned(), policy))?;
     Some(Firing {
-        trigger: name.clone(),
+        trigger: name,
         severity: policy.rule.severity,
         basis: Basis::Window,
         onset: s.now.wall,
@@ -424,6 +434,11 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
         may_act: policy.may_act,
         evidence: None,
     })
+}
+
+/// A trigger's name in the policy: one that looks at several signals goes by `name@signal`.
+pub fn own_name(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(name, _)| name)
 }
 
 fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {

@@ -62,6 +62,8 @@ pub enum Raw {
     Down {
         /// When.
         at: UnixMs,
+        /// Whether the service itself answered, and said so: then it is not the network.
+        answered: bool,
     },
     /// Nothing could be read.
     Unknown {
@@ -236,7 +238,7 @@ impl Chain {
             Some(Raw::Up { at }) => {
                 Sample { at: *at, width: self.since_last(*at), reading: Reading::Up }
             }
-            Some(Raw::Down { at }) => {
+            Some(Raw::Down { at, .. }) => {
                 Sample { at: *at, width: self.since_last(*at), reading: Reading::Down }
             }
             Some(

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    config::{Http, Scope, Tls, Token},
     domain::{
         event::{Event, Now, What},
         examples,
@@ -25,38 +26,36 @@ use crate::{
         service::Mode,
     },
     handle::{Ask, Handle},
-    http::{
-        Interface, Options, Server, Tls,
-        auth::{Scope, Token, Tokens},
-    },
+    http::{Interface, Server, auth::Tokens},
+    store::{self, Store},
     units::{Secret, UnixMs},
 };
 
 /// The time at which every test happens.
-pub(super) const NOW: UnixMs = UnixMs(1_795_383_652_000);
+pub(crate) const NOW: UnixMs = UnixMs(1_795_383_652_000);
 
-pub(super) struct World {
-    pub(super) address: std::net::SocketAddr,
-    pub(super) unwritable: Arc<AtomicBool>,
-    pub(super) told: Arc<Mutex<Vec<Event>>>,
-    pub(super) handle: Handle,
+pub(crate) struct World {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) unwritable: Arc<AtomicBool>,
+    pub(crate) told: Arc<Mutex<Vec<Event>>>,
+    pub(crate) handle: Handle,
     scheme: &'static str,
     client: reqwest::Client,
     _stop: oneshot::Sender<()>,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub(super) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Http)) -> Self {
         let (handle, asks) = Handle::channel(64);
         let unwritable = Arc::new(AtomicBool::new(false));
         let told = Arc::new(Mutex::new(vec![]));
         let (fail, log) = (Arc::clone(&unwritable), Arc::clone(&told));
         std::thread::spawn(move || event_loop(asks, &fail, &log));
-        let mut options = Options { listen: ([127, 0, 0, 1], 0).into(), ..Options::default() };
+        let mut options = Http { listen: ([127, 0, 0, 1], 0).into(), ..Http::default() };
         change(&mut options);
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
@@ -72,25 +71,25 @@ impl World {
         Self { address, unwritable, told, handle, scheme, client, _stop: stop }
     }
 
-    pub(super) async fn happened(&self, what: What) {
+    pub(crate) async fn happened(&self, what: What) {
         self.handle.tell(Event { id: "test".into(), what }).await.unwrap();
     }
 
-    pub(super) fn told(&self) -> Vec<What> {
+    pub(crate) fn told(&self) -> Vec<What> {
         self.told.lock().unwrap().iter().map(|event| event.what.clone()).collect()
     }
 
-    pub(super) fn request(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
         let url = format!("{}://localhost:{}{path}", self.scheme, self.address.port());
         let request = self.client.request(method, url);
         if token.is_empty() { request } else { request.bearer_auth(token) }
     }
 
-    pub(super) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
         answer(self.request(Method::GET, path, token)).await
     }
 
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         path: &str,
         token: &str,
@@ -100,7 +99,7 @@ impl World {
     }
 
     /// Sends bytes as they are and reads until the other side closes.
-    pub(super) async fn raw(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         let mut text = String::new();
@@ -109,7 +108,7 @@ impl World {
     }
 }
 
-pub(super) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -117,8 +116,7 @@ pub(super) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
 }
 
 fn client(tls: Option<&Tls>) -> reqwest::Client {
-    // Another test may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::tls::install();
     let builder = reqwest::Client::builder().no_proxy();
     let builder = match tls {
         Some(tls) => {
@@ -131,7 +129,9 @@ fn client(tls: Option<&Tls>) -> reqwest::Client {
 }
 
 fn tokens() -> Tokens {
-    Tokens::new(Scope::ALL.map(|scope| Token {
+    let all =
+        [Scope::Alerts, Scope::Changes, Scope::Evidence, Scope::View, Scope::Operate, Scope::Admin];
+    Tokens::new(all.map(|scope| Token {
         name: format!("{}-sender", scope.name()),
         scopes: BTreeSet::from([scope]),
         secret: Secret::new(scope.name()),
@@ -147,9 +147,14 @@ fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mut
     ];
     let policy = examples::policy(services.map(|(id, mode)| examples::service(id, mode)));
     let mut fleet = Fleet::new(policy, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(store::Options::new(dir.path())).unwrap();
     while let Some(ask) = asks.blocking_recv() {
         match ask {
             Ask::Look(look) => look(&fleet, now),
+            Ask::Store(work) => work(&mut store, now),
+            Ask::Adopt(policy) => fleet.adopt(*policy),
+            Ask::Stop => return,
             Ask::Told { event, answer } => {
                 let append = |_: &_| match unwritable.load(Ordering::Relaxed) {
                     true => Err("disk full".to_owned()),
