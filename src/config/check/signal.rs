@@ -199,7 +199,9 @@ fn prometheus(
     for query in [&raw.bad, &raw.total, &raw.histogram].into_iter().flatten() {
         if let Some(problem) = overlap(query.get_ref()) {
             let place = found.within(query, problem.span.clone());
-            found.error(place, problem.to_string(), "write the counter inside it, as it is");
+            let fault = problem.to_string();
+            let (what, instead) = fault.split_once("; ").unwrap_or((&fault, ""));
+            found.error(place, what, instead);
         }
     }
     for query in said.into_iter().flatten() {

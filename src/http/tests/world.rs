@@ -151,6 +151,8 @@ fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mut
     let mut store = Store::open(store::Options::new(dir.path())).unwrap();
     while let Some(ask) = asks.blocking_recv() {
         match ask {
+            Ask::Store(_) | Ask::Adopt(_) => {}
+            Ask::Stop => return,
             Ask::Look(look) => look(&fleet, now),
             Ask::Store(work) => work(&mut store, now),
             Ask::Adopt(policy) => fleet.adopt(*policy),
