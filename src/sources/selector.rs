@@ -177,7 +177,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::exposition::{Format, Limits, Wanted, scan};
+    use crate::sources::exposition::{Format, Limits, Wanted, scan};
     use super::*;
 
     fn picked(selector: &str) -> Vec<f64> {
