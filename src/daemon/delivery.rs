@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::{Duration, Instant},
 };
 use tracing::{error, warn};
@@ -32,6 +32,7 @@ pub(super) async fn deliver(
     client: reqwest::Client,
     handle: Handle,
     mut news: watch::Receiver<u64>,
+    permits: Arc<Semaphore>,
 ) {
     let mut pace = Pace::new(channel.notifier.rate().unwrap_or(Rate::WEBHOOK));
     loop {
@@ -67,6 +68,7 @@ pub(super) async fn deliver(
             continue;
         }
         for row in rows {
+            let Ok(_permit) = permits.acquire().await else { return };
             if deliver_one(&channel, &client, &handle, &mut pace, row).await.is_err() {
                 return;
             }

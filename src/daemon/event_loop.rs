@@ -219,7 +219,12 @@ impl EventLoop {
                 if let Some(line) = timeline::line(fact) {
                     match fact {
                         Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
-                        _ => info!(service = who, cause = event.id, "{line}"),
+                        Fact::Service(_)
+                        | Fact::Ledger(_)
+                        | Fact::Trigger(_)
+                        | Fact::Incident(_)
+                        | Fact::Run(_)
+                        | Fact::Fleet(_) => info!(service = who, cause = event.id, "{line}"),
                     }
                 }
                 if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =

@@ -199,12 +199,14 @@ fn deliveries(
 ) {
     let channels: Vec<Arc<notifiers::Channel>> =
         config.channels.iter().cloned().map(Arc::new).collect();
+    let permits = Arc::new(Semaphore::new(config.limits.deliveries_at_once));
     for channel in &channels {
         side.spawn(delivery::deliver(
             channel.clone(),
             client.clone(),
             handle.clone(),
             outbox.clone(),
+            permits.clone(),
         ));
     }
     side.spawn(delivery::deliver_unwritten(channels, client.clone(), unwritten));

@@ -13,7 +13,7 @@ use super::{scenario::Scenario, shop::Behaviour};
 
 /// A directory that holds everything, and the processes in it.
 #[derive(Debug)]
-pub struct Stage {
+pub(super) struct Stage {
     dir: PathBuf,
     program: PathBuf,
     daemon: Option<Child>,
@@ -21,7 +21,7 @@ pub struct Stage {
 
 impl Stage {
     /// Lays out both releases, `current` pointing at v1, and the daemon's configuration.
-    pub fn set(dir: PathBuf, scenario: Scenario, ports: Ports) -> anyhow::Result<Self> {
+    pub(super) fn set(dir: PathBuf, scenario: Scenario, ports: Ports) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the demo's own program")?;
         let stage = Self { dir, program, daemon: None };
         stage.release("v1", scenario.first(), ports.shop)?;
@@ -83,7 +83,7 @@ impl Stage {
     }
 
     /// Deploys a version: switches the link, restarts.
-    pub fn deploy(&self, version: &str) -> anyhow::Result<()> {
+    pub(super) fn deploy(&self, version: &str) -> anyhow::Result<()> {
         self.link(version)?;
         let status = Command::new("/bin/sh").arg(self.dir.join("restart.sh")).status()?;
         if !status.success() {
@@ -93,13 +93,13 @@ impl Stage {
     }
 
     /// The version that `current` points at.
-    pub fn linked(&self) -> Option<String> {
+    pub(super) fn linked(&self) -> Option<String> {
         let target = fs::read_link(self.dir.join("shop/current")).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Starts the daemon, as an operator would.
-    pub fn start_daemon(&mut self) -> anyhow::Result<()> {
+    pub(super) fn start_daemon(&mut self) -> anyhow::Result<()> {
         let log = fs::File::create(self.daemon_log())?;
         let child = Command::new(&self.program)
             .args(["run", "--config"])
@@ -115,17 +115,17 @@ impl Stage {
     }
 
     /// Whether the daemon has ended, which it must not.
-    pub fn daemon_has_ended(&mut self) -> bool {
+    pub(super) fn daemon_has_ended(&mut self) -> bool {
         self.daemon.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     /// Where the daemon writes what it says.
-    pub fn daemon_log(&self) -> PathBuf {
+    pub(super) fn daemon_log(&self) -> PathBuf {
         self.dir.join("rollbackd.log")
     }
 
     /// Where everything is.
-    pub fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -152,7 +152,7 @@ impl Drop for Stage {
 
 /// Ports of the demo, all on loopback.
 #[derive(Clone, Copy, Debug)]
-pub struct Ports {
+pub(super) struct Ports {
     /// Where the shop listens.
     pub shop: u16,
     /// Through which its metrics are read.

@@ -283,8 +283,10 @@ impl Fleet {
         if let Some(old) = self.due_of.remove(id) {
             self.due.remove(&(old, id.clone()));
         }
-        if let (Some(state), Some(policy)) = (state, policy) {
-            if let Some((at, _)) = state.next_deadline(policy, now) {
+        if let (Some(state), Some(policy)) = (state, policy)
+            && let Some((at, _)) = state.next_deadline(policy, now)
+        {
+            {
                 self.due.insert((at, id.clone()));
                 self.due_of.insert(id.clone(), at);
             }

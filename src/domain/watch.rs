@@ -52,7 +52,7 @@ pub(super) struct Instance {
 /// One signal.
 #[derive(Debug)]
 pub(super) struct Signal {
-    pub(super) chain: Chain,
+    chain: Chain,
     pub(super) history: History,
     /// The newest sample that told something.
     pub(super) newest: Option<UnixMs>,

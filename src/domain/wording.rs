@@ -252,7 +252,14 @@ fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<D
             format!("{} - not rolled back: a person must decide", headline(incident, s))
         }
         Kind::Ask => format!("{} - please decide", headline(incident, s)),
-        _ => headline(incident, s),
+        Kind::Incident
+        | Kind::RollbackInProgress
+        | Kind::RollbackComplete
+        | Kind::Trouble
+        | Kind::Reminder
+        | Kind::Closed
+        | Kind::Health
+        | Kind::Followup => headline(incident, s),
     };
     let mut draft = Draft::new(kind, urgency, subject)
         .of(incident)
