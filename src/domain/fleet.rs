@@ -11,6 +11,7 @@ use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
     firing::Basis,
+    guard::Guard,
     incident::{self, Phase, speak::Reply},
     policy::{Policy, ServicePolicy},
     run::Order,
@@ -179,7 +180,15 @@ impl Fleet {
             | What::Spoke { .. }
             | What::Tick => None,
         };
-        let told = fact.as_ref().and_then(|fact| wording::fleet_notice(fact, &event.id, now));
+        let rolling_back = |id: &&ServiceId| {
+            let incident = self.states.get(*id).and_then(|s| s.incident.as_ref());
+            incident.is_some_and(|i| matches!(i.phase, Phase::RollingBack))
+        };
+        let stopped: Vec<String> =
+            self.active.iter().filter(rolling_back).map(ToString::to_string).collect();
+        let told = fact
+            .as_ref()
+            .and_then(|fact| wording::fleet_notice(fact, &stopped.join(", "), &event.id, now));
         fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
     }
 
@@ -266,10 +275,19 @@ impl Fleet {
             self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
         view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
         for other in self.active.iter().filter(|other| *other != id) {
-            let run = self.states.get(other).and_then(|s| s.incident.as_ref()).filter(|i| holds(i));
-            for resource in run.and_then(|i| i.run.as_ref()).iter().flat_map(|r| &r.plan.resources)
-            {
+            let Some(incident) = self.states.get(other).and_then(|s| s.incident.as_ref()) else {
+                continue;
+            };
+            let run = incident.run.as_ref().filter(|_| holds(incident));
+            for resource in run.iter().flat_map(|r| &r.plan.resources) {
                 view.locked.insert(resource.clone(), other.clone());
+            }
+            let recent = |at: UnixMs| now.steady.since(at) <= window;
+            let storm = |d: &incident::Decision| d.refusing().any(|v| v.guard == Guard::Storm);
+            if incident.escalation.told_at.is_some_and(recent)
+                && incident.decision.as_ref().is_some_and(storm)
+            {
+                view.storm_paged = Some(other.clone());
             }
         }
         let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);

@@ -196,8 +196,9 @@ pub fn spent(
     let recent = |r: &&Rollback| r.automatic && now.since(r.at) < Span::hours(1);
     let in_the_hour = rollbacks.iter().filter(recent).count();
     let text = |count: usize, whose: &str, budget: u32| {
+        let rollbacks = if count == 1 { "rollback" } else { "rollbacks" };
         Some(format!(
-            "{count} automatic rollbacks in the last hour spent {whose} budget of {budget}"
+            "{count} automatic {rollbacks} in the last hour spent {whose} budget of {budget}"
         ))
     };
     if in_the_hour >= service_budget as usize {

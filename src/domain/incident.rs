@@ -140,6 +140,13 @@ pub struct Decision {
     pub plan: Option<Plan>,
 }
 
+impl Decision {
+    /// The guards that refuse.
+    pub fn refusing(&self) -> impl Iterator<Item = &Verdict> {
+        self.guards.iter().filter(|v| v.refusal().is_some())
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]

@@ -313,7 +313,8 @@ impl Run {
         let here = self.attempts.last().filter(|a| a.step == self.cursor).map(|a| &a.ended);
         let at_cursor = match here {
             Some(Some((_, Report { outcome: Outcome::Failed { .. }, .. }))) => "failed",
-            Some(Some((_, Report { outcome: Outcome::Unknown { .. }, .. })) | None) => "unknown",
+            Some(Some((_, Report { outcome: Outcome::Unknown { .. }, .. }))) => "unknown",
+            Some(None) => "under way",
             Some(Some(_)) | None => "not done",
         };
         let line = |(index, step): (usize, &Step)| {

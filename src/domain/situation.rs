@@ -25,6 +25,8 @@ pub struct FleetView {
     pub rollbacks_in_the_hour: u32,
     /// What the plans of other services hold, and whose they are.
     pub locked: BTreeMap<String, ServiceId>,
+    /// Another service for which people were paged about a storm, not long ago.
+    pub storm_paged: Option<ServiceId>,
     /// The reason in the `HOLD` file, while there is one.
     pub kill_switch: Option<String>,
     /// The reason of a freeze in force.

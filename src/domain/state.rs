@@ -11,7 +11,7 @@ use super::{
     fact::{Fact, Service},
     firing::{self, Firing},
     guard::Rollback,
-    incident::{self, Incident, Phase},
+    incident::{self, Closing, Incident, Phase},
     ledger::Ledger,
     notice::{Kind, Urgency},
     policy::ServicePolicy,
@@ -234,7 +234,10 @@ impl ServiceState {
         }
         let Some(incident) = self.incident.take() else { return };
         self.firing.retain(|_, f| !matches!(f.basis, firing::Basis::Posted { .. }));
-        self.dismissed = self.firing.iter().map(|(name, f)| (name.clone(), f.severity)).collect();
+        if matches!(incident.phase, Phase::Closed { outcome: Closing::Dismissed { .. } }) {
+            let severities = self.firing.iter().map(|(name, f)| (name.clone(), f.severity));
+            self.dismissed = severities.collect();
+        }
         if incident.run.is_some() {
             self.followups.push((now.wall, incident.id.clone()));
         }

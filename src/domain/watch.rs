@@ -284,6 +284,12 @@ impl ServiceWatch {
         self.healthy_since.map(|since| steady.since(since))
     }
 
+    /// Whether a trigger is about to fire that is worse than `severity`.
+    pub fn pends_worse_than(&self, severity: Severity) -> bool {
+        let pends = |i: &Instance| i.trigger.state() == State::Pending;
+        self.triggers.values().any(|i| pends(i) && i.trigger.severity().is_worse_than(severity))
+    }
+
     /// Whether a trigger fires or is about to: counts for a storm, and polls faster.
     pub fn is_alarmed(&self) -> bool {
         self.triggers.values().any(|i| {

@@ -110,7 +110,7 @@ fn assess(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
 
 /// The same errors often reach a lower threshold moments before a higher one: one page, not two.
 fn worse_is_coming(s: &Situation<'_>, incident: &Incident) -> bool {
-    s.watch.is_alarmed() && s.now.steady < incident.rose.steady + WORSE_WAIT
+    s.watch.pends_worse_than(incident.severity) && s.now.steady < incident.rose.steady + WORSE_WAIT
 }
 
 /// A decision that begins no action, and the phase it leads to.
@@ -329,7 +329,13 @@ fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
 }
 
 fn watching(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
-    match verification::hurting(s, incident).first() {
+    let hurting = verification::hurting(s, incident);
+    // Another deployment ends the watch: what it breaks is its own incident.
+    let new_change = |onset| s.state.change_behind(onset, None).is_some_and(|c| !c.is_rollback);
+    if !hurting.is_empty() && hurting.iter().all(|f| new_change(f.onset)) {
+        return close(Closing::RolledBack);
+    }
+    match hurting.first() {
         Some(firing) => {
             escalate(format!("after the rollback {} fires: {}", firing.trigger, firing.says))
         }

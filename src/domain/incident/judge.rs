@@ -104,8 +104,8 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
 fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
     let guard = Guard::Mode;
     match s.policy.mode {
-        Mode::Observe => Verdict::refuse(guard, "mode is observe: decide and tell, never touch"),
-        Mode::Approve => Verdict::refuse(guard, "mode is approve: a person says yes"),
+        Mode::Observe => Verdict::refuse(guard, "observe: decide and tell, never touch"),
+        Mode::Approve => Verdict::refuse(guard, "approve: a person says yes"),
         Mode::Auto => match lead {
             Some(Firing { basis: Basis::Posted { .. }, trigger, .. })
                 if !s.policy.acts_on_evidence.contains(trigger) =>
@@ -119,7 +119,7 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
             Some(Firing { may_act: false, .. }) => {
                 Verdict::refuse(guard, "this trigger only pages")
             }
-            Some(_) | None => Verdict::pass(guard, "mode is auto"),
+            Some(_) | None => Verdict::pass(guard, "auto"),
         },
     }
 }

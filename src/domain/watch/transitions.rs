@@ -69,7 +69,10 @@ fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
     let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
     // Nobody is paged because nobody came: a quiet night is no fault of the source.
     let quiet = signal.idle && (!watched || s.state.incident.is_some());
-    if known || quiet || s.now.wall.since(since) < patience {
+    // Nor is it one that has lasted all night when a change comes in the morning: that has to wait for its requests.
+    let changed = s.state.changes.last().filter(|_| signal.idle).map(|c| c.started_at);
+    let silent_since = changed.map_or(since, |at| at.max(since));
+    if known || quiet || s.now.wall.since(silent_since) < patience {
         return None;
     }
     let source = s.policy.signals.get(name).map_or_else(String::new, |p| p.source.clone());

@@ -115,12 +115,6 @@ fn a_night_without_requests_pages_nobody_and_a_release_earns_known_good_in_the_m
     assert_snapshot!(told, @r"
     15:00:00 application changed from v1 to v2
     15:00:00 application v2 serves
-    15:00:00 errors tells nothing (scrape): no requests
-    15:00:00   -> PAGE: P2 shop/production: blind, errors tells nothing
-    15:00:00 latency tells nothing (scrape): no requests
-    15:04:00 errors tells again
-    15:04:00 latency tells again
-    15:04:00   -> on-call: shop/production: every signal tells again
     15:30:00 application v2 is known good
     ");
 }

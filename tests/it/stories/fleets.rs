@@ -29,25 +29,25 @@ fn a_storm_is_nobody_s_own_change() {
     });
     assert_snapshot!(told, @r"
     12:21:45 cart decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:21:45 cart   -> PAGE: P0 cart/production: service-outage
+    12:21:45 cart   -> on-call: P0 cart/production: service-outage
     12:21:45 mail decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:21:45 mail   -> PAGE: P0 mail/production: service-outage
+    12:21:45 mail   -> on-call: P0 mail/production: service-outage
     12:21:45 pay decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:21:45 pay   -> PAGE: P0 pay/production: service-outage
+    12:21:45 pay   -> on-call: P0 pay/production: service-outage
     12:21:45 search decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:21:45 search   -> PAGE: P0 search/production: service-outage
+    12:21:45 search   -> on-call: P0 search/production: service-outage
     12:21:45 shop decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:21:45 shop   -> PAGE: P0 shop/production: service-outage
+    12:21:45 shop   -> on-call: P0 shop/production: service-outage
     12:22:00 cart decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
     12:22:00 cart   -> PAGE: P0 cart/production: service-outage - not rolled back: a person must decide
     12:22:00 mail decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:22:00 mail   -> PAGE: P0 mail/production: service-outage - not rolled back: a person must decide
+    12:22:00 mail   -> on-call: P0 mail/production: service-outage - not rolled back: one of many
     12:22:00 pay decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:22:00 pay   -> PAGE: P0 pay/production: service-outage - not rolled back: a person must decide
+    12:22:00 pay   -> on-call: P0 pay/production: service-outage - not rolled back: one of many
     12:22:00 search decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:22:00 search   -> PAGE: P0 search/production: service-outage - not rolled back: a person must decide
+    12:22:00 search   -> on-call: P0 search/production: service-outage - not rolled back: one of many
     12:22:00 shop decided: ask a person; guards that refuse: storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:22:00 shop   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
+    12:22:00 shop   -> on-call: P0 shop/production: service-outage - not rolled back: one of many
     ");
 }
 
@@ -67,15 +67,15 @@ fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
     });
     assert_snapshot!(told, @r"
     12:01:45 shop decided: wait until 12:02:00 to see whether others suffer too
-    12:01:45 shop   -> PAGE: P0 shop/production: service-outage
+    12:01:45 shop   -> on-call: P0 shop/production: service-outage
     12:02:00 cart decided: wait until 12:02:15 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:00 cart   -> PAGE: P0 cart/production: service-outage
+    12:02:00 cart   -> on-call: P0 cart/production: service-outage
     12:02:00 mail decided: wait until 12:02:15 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:00 mail   -> PAGE: P0 mail/production: service-outage
+    12:02:00 mail   -> on-call: P0 mail/production: service-outage
     12:02:00 pay decided: wait until 12:02:15 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:00 pay   -> PAGE: P0 pay/production: service-outage
+    12:02:00 pay   -> on-call: P0 pay/production: service-outage
     12:02:00 search decided: wait until 12:02:15 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:00 search   -> PAGE: P0 search/production: service-outage
+    12:02:00 search   -> on-call: P0 search/production: service-outage
     12:02:00 shop decided: roll back now
     12:02:00 shop rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
     12:02:00 shop   -> PAGE: URGENT - Rollback in Progress - production
@@ -83,11 +83,11 @@ fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
     12:02:15 cart decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
     12:02:15 cart   -> PAGE: P0 cart/production: service-outage - not rolled back: a person must decide
     12:02:15 mail decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:15 mail   -> PAGE: P0 mail/production: service-outage - not rolled back: a person must decide
+    12:02:15 mail   -> on-call: P0 mail/production: service-outage - not rolled back: one of many
     12:02:15 pay decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:15 pay   -> PAGE: P0 pay/production: service-outage - not rolled back: a person must decide
+    12:02:15 pay   -> on-call: P0 pay/production: service-outage - not rolled back: one of many
     12:02:15 search decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 5 of 5 services firing or pending within 5m: a shared cause
-    12:02:15 search   -> PAGE: P0 search/production: service-outage - not rolled back: a person must decide
+    12:02:15 search   -> on-call: P0 search/production: service-outage - not rolled back: one of many
     12:03:00 shop service-outage clears: clean for 1m
     ");
 }
@@ -101,7 +101,7 @@ fn of_two_services_one_that_fails_alone_waits_a_moment_for_company() {
     });
     assert_snapshot!(told, @r"
     12:01:45 shop decided: wait until 12:02:00 to see whether others suffer too
-    12:01:45 shop   -> PAGE: P0 shop/production: service-outage
+    12:01:45 shop   -> on-call: P0 shop/production: service-outage
     12:02:00 shop decided: roll back now
     12:02:00 shop rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
     12:02:00 shop   -> PAGE: URGENT - Rollback in Progress - production
@@ -120,13 +120,13 @@ fn both_of_two_services_are_a_storm() {
     });
     assert_snapshot!(told, @r"
     12:21:45 cart decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 2 of 2 services firing or pending within 5m: a shared cause
-    12:21:45 cart   -> PAGE: P0 cart/production: service-outage
+    12:21:45 cart   -> on-call: P0 cart/production: service-outage
     12:21:45 shop decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: storm: 2 of 2 services firing or pending within 5m: a shared cause
-    12:21:45 shop   -> PAGE: P0 shop/production: service-outage
+    12:21:45 shop   -> on-call: P0 shop/production: service-outage
     12:22:00 cart decided: ask a person; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; storm: 2 of 2 services firing or pending within 5m: a shared cause
     12:22:00 cart   -> PAGE: P0 cart/production: service-outage - not rolled back: a person must decide
     12:22:00 shop decided: ask a person; guards that refuse: storm: 2 of 2 services firing or pending within 5m: a shared cause
-    12:22:00 shop   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
+    12:22:00 shop   -> on-call: P0 shop/production: service-outage - not rolled back: one of many
     ");
 }
 
@@ -145,13 +145,13 @@ fn one_resource_is_held_by_one_plan() {
     });
     assert_snapshot!(told, @r"
     12:01:45 cart decided: wait until 12:02:00 to see whether others suffer too
-    12:01:45 cart   -> PAGE: P0 cart/production: service-outage
+    12:01:45 cart   -> on-call: P0 cart/production: service-outage
     12:02:00 cart decided: roll back now
     12:02:00 cart rollbackd begins rollback cart-20260302120145-r1, plan 40f6164193233acc: application v2 -> v1
     12:02:00 cart   -> PAGE: URGENT - Rollback in Progress - production
     12:02:00 cart   -> stakeholders: URGENT - Rollback in Progress - production
     12:02:45 shop decided: wait until 12:03:00 to see whether others suffer too; guards that refuse: locked: release:/srv/monolith is held by the rollback of cart/production
-    12:02:45 shop   -> PAGE: P0 shop/production: service-outage
+    12:02:45 shop   -> on-call: P0 shop/production: service-outage
     12:03:00 cart service-outage clears: clean for 1m
     12:03:00 shop decided: ask a person; guards that refuse: locked: release:/srv/monolith is held by the rollback of cart/production
     12:03:00 shop   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
@@ -175,7 +175,7 @@ fn the_fleet_s_budget_is_spent_once() {
     });
     assert_snapshot!(told, @r"
     12:01:45 cart decided: wait until 12:02:00 to see whether others suffer too
-    12:01:45 cart   -> PAGE: P0 cart/production: service-outage
+    12:01:45 cart   -> on-call: P0 cart/production: service-outage
     12:02:00 cart decided: roll back now
     12:02:00 cart rollbackd begins rollback cart-20260302120145-r1, plan e138f7ac8727efd5: application v2 -> v1
     12:02:00 cart   -> PAGE: URGENT - Rollback in Progress - production
@@ -185,9 +185,9 @@ fn the_fleet_s_budget_is_spent_once() {
     12:18:00 cart verified; watching for a relapse
     12:18:00 cart   -> on-call: Rollback Complete - production
     12:18:00 cart   -> stakeholders: Rollback Complete - production
-    12:21:45 shop decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: loop: 1 automatic rollbacks in the last hour spent the fleet's budget of 1
-    12:21:45 shop   -> PAGE: P0 shop/production: service-outage
-    12:22:00 shop decided: ask a person; guards that refuse: loop: 1 automatic rollbacks in the last hour spent the fleet's budget of 1
+    12:21:45 shop decided: wait until 12:22:00 to see whether others suffer too; guards that refuse: loop: 1 automatic rollback in the last hour spent the fleet's budget of 1
+    12:21:45 shop   -> on-call: P0 shop/production: service-outage
+    12:22:00 shop decided: ask a person; guards that refuse: loop: 1 automatic rollback in the last hour spent the fleet's budget of 1
     12:22:00 shop   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
     ");
 }

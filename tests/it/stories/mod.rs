@@ -6,9 +6,11 @@
 mod place;
 mod policy;
 mod town;
+mod world;
 
 mod alerts;
 mod blind;
+mod deployments;
 mod fleets;
 mod not_rolled_back;
 mod outages;

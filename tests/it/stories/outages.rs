@@ -143,7 +143,9 @@ fn responses_three_times_as_slow_as_before_the_change() {
 
 #[test]
 fn an_outage_that_ends_while_a_p0_waits_for_company_is_not_acted_upon() {
-    let told = brief(super::policy::fleet(&["shop", "cart"]), |town| {
+    let mut policy = super::policy::fleet(&["shop", "cart"]);
+    policy.services.values_mut().for_each(|p| p.guards.company_wait = Span::seconds(20));
+    let told = brief(policy, |town| {
         town.deploy("v2", Behaviour { requests: 0.0, ..OUTAGE });
         town.place().running = None;
         town.run("1m 50s");
@@ -153,7 +155,13 @@ fn an_outage_that_ends_while_a_p0_waits_for_company_is_not_acted_upon() {
         town.run("10m");
         assert_eq!(town.rollbacks(), 0);
     });
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r"
+    12:01:45 shop decided: wait until 12:02:05 to see whether others suffer too
+    12:01:45 shop   -> on-call: P0 shop/production: service-outage
+    12:02:45 shop service-outage clears: clean for 1m
+    12:02:45 shop closed: recovered by itself
+    12:02:45 shop   -> on-call: P0 shop/production: recovered by itself
+    ");
 }
 
 fn corrupt(by: &str) -> What {

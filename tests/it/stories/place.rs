@@ -54,6 +54,8 @@ pub(super) struct Place {
     slow: f64,
     /// Why nothing can be read of any signal.
     pub(super) monitoring_down: Option<Unknown>,
+    /// Since which poll, on the steady clock.
+    pub(super) monitoring_down_since: Option<UnixMs>,
     /// How the next attempts end; well, when empty.
     pub(super) outcomes: VecDeque<Outcome>,
     /// What was really done, in order.
@@ -74,6 +76,7 @@ impl Place {
             total: 0.0,
             slow: 0.0,
             monitoring_down: None,
+            monitoring_down_since: None,
             outcomes: VecDeque::new(),
             done: vec![],
         }

@@ -57,37 +57,48 @@ fn a_step_that_fails_for_good_halts_and_says_what_was_done_and_what_not() {
         let unit = || failed("unit shop.service does not start", true);
         outage(town, []);
         assert_eq!(town.serving(), "v1");
-        town.run("70m");
+        town.run("40m");
         town.deploy("v3", OUTAGE);
         town.place().versions.insert("v1".into(), super::place::HEALTHY);
-        town.run("1m 50s");
-        town.place().outcomes.extend([unit(), unit()]);
-        town.run("7m");
+        town.run("1m 40s");
+        town.place().outcomes.extend([Outcome::Done, unit(), unit()]);
+        town.run("2m");
         page = town.notices("yours now").last().map(|n| n.plain()).unwrap_or_default();
     });
     let told: Vec<&str> = told.lines().skip_while(|l| !l.contains("to v3")).collect();
     assert_snapshot!(told.join("\n"), @r"
-    13:13:00 application changed from v1 to v3
-    13:13:00 application v3 serves
-    13:14:45 service-outage fires (P0): down since 13:12:45
-    13:14:45 escalated to people: after the rollback service-outage fires: down since 13:12:45
-    13:14:45   -> PAGE: P0 shop/production: service-outage - yours now
-    13:15:15 critical-errors fires (P0): 1000 of 1000 requests, 100% (at least 99.46%) since 13:12:45, limit 5%
-    13:15:15 critical-errors joins as P0
-    13:15:45 failed-health-checks fires (P1): down since 13:12:45
-    13:15:45 failed-health-checks joins as P1
-    13:17:45 elevated-errors fires (P2): 2000 of 2000 requests, 100% (at least 99.73%) since 13:12:45, limit 1%
-    13:17:45 minor fires (P3): 2000 of 2000 requests, 100% (at least 99.73%) since 13:12:45, limit 0.5%
-    13:17:45 elevated-errors joins as P2
-    13:17:45 minor joins as P3
-    13:19:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
+    12:43:00 application changed from v1 to v3
+    12:43:00 application v3 serves
+    12:44:45 service-outage fires (P0): down since 12:42:45
+    12:44:45 closed: rolled back and verified
+    12:44:45   -> on-call: P0 shop/production: rolled back and verified
+    12:44:45   -> stakeholders: Closed - shop - production
+    12:44:45 incident shop-20260302124445 opened as P0 by service-outage
+    12:44:45 decided: roll back now
+    12:44:45 application v3 is quarantined
+    12:44:45 rollbackd begins rollback shop-20260302124445-r2, plan 343f94ec244f1988: application v3 -> v1
+    12:44:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:44:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:44:45 step 1 begins, attempt 1
+    12:44:50 step 1 is in effect (5000 ms)
+    12:44:50 step 2 begins, attempt 1
+    12:44:55 step 2 failed: unit shop.service does not start (5000 ms)
+    12:44:55 step 2 begins, attempt 2
+    12:45:00 step 2 failed: unit shop.service does not start (5000 ms)
+    12:45:00 the rollback halts: `restart the unit shop.service and wait until v1 serves` failed: unit shop.service does not start
+    12:45:00 escalated to people: the rollback halted: `restart the unit shop.service and wait until v1 serves` failed: unit shop.service does not start
+    12:45:00   -> PAGE: P0 shop/production: service-outage - yours now
+    12:45:15 critical-errors fires (P0): 1000 of 1000 requests, 100% (at least 99.46%) since 12:42:45, limit 5%
+    12:45:15 critical-errors joins as P0
+    12:45:45 failed-health-checks fires (P1): down since 12:42:45
+    12:45:45 failed-health-checks joins as P1
     ");
     assert_snapshot!(page, @r"
     P0 shop/production: service-outage - yours now
-    - Why: after the rollback service-outage fires: down since 13:12:45
-    - Issue: service-outage (P0): down since 13:12:45
-    - Rollback: application v2 -> v1
-    - Steps: done: switch current of /srv/shop from v2 to v1; done: restart the unit shop.service and wait until v1 serves
+    - Why: the rollback halted: `restart the unit shop.service and wait until v1 serves` failed: unit shop.service does not start
+    - Issue: service-outage (P0): down since 12:42:45
+    - Rollback: application v3 -> v1
+    - Steps: done: switch current of /srv/shop from v3 to v1; failed: restart the unit shop.service and wait until v1 serves
     acknowledge: rollbackd ack shop/production
     hold: rollbackd hold shop/production --reason '…'
     look: rollbackd explain shop/production
@@ -172,7 +183,7 @@ fn a_hold_file_stops_a_rollback_before_its_next_step_and_it_goes_on_when_lifted(
     12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
     12:01:45 step 1 begins, attempt 1
     12:01:47 the HOLD file is set: not now
-    12:01:47   -> on-call: rollbackd is on hold: the HOLD file is set
+    12:01:47   -> PAGE: rollbackd is on hold, and rollbacks stop before their next step
     12:01:50 application rolled back from v2 to v1
     12:01:50 application v1 serves
     12:01:50 step 1 is in effect (5000 ms)
@@ -200,7 +211,7 @@ fn a_person_s_hold_stops_a_rollback_as_well() {
         assert_snapshot!(page, @r"
         P0 shop/production: the rollback is paused
         - Why: ada holds it: wait
-        - Steps: unknown: switch current of /srv/shop from v2 to v1; not done: restart the unit shop.service and wait until v1 serves
+        - Steps: under way: switch current of /srv/shop from v2 to v1; not done: restart the unit shop.service and wait until v1 serves
         go on: rollbackd unhold shop/production
         ");
         assert_eq!(town.place().running.as_deref(), Some("v2"));

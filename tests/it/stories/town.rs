@@ -9,7 +9,7 @@ use rollbackd::{
         event::{Event, Now, Said, What},
         fact::Fact,
         fleet::{Batch, Fleet},
-        incident::{self, Incident, speak::Reply},
+        incident::{self, Closing, Incident, Phase, speak::Reply},
         notice::{Audience, Notice, Urgency},
         policy::Policy,
         run::{Order, Outcome, Report},
@@ -193,7 +193,11 @@ impl Town {
         let ids: Vec<ServiceId> = self.places.keys().cloned().collect();
         for id in ids {
             let wall = self.now.wall;
-            let polls = self.places.get_mut(&id).map(|p| p.poll(wall)).unwrap_or_default();
+            let place = self.places.get_mut(&id).unwrap();
+            let down = place.monitoring_down.map(|_| self.now.steady);
+            place.monitoring_down_since =
+                down.map(|now| place.monitoring_down_since.unwrap_or(now));
+            let polls = place.poll(wall);
             self.look(&id);
             for (signal, readings, fault) in polls {
                 let (service, signal) = (id.clone(), signal.to_owned());
@@ -240,12 +244,13 @@ impl Town {
         });
         let Ok(turned) = turned;
         for (service, facts) in &appended {
+            self.check_not_blind(service.as_ref(), facts);
             for fact in facts {
                 self.record(service.as_ref(), fact);
             }
         }
         if !appended.is_empty() {
-            assert_eq!(self.fleet.states, self.shadow.states, "I10: folded again it is the same");
+            self.check_same(&self.shadow, "I10: folded again it is the same");
             assert_eq!(self.fleet.kill_switch, self.shadow.kill_switch, "I10");
         }
         self.check_orders();
@@ -276,6 +281,26 @@ impl Town {
         self.journal.push(Record { service: service.cloned(), body, now: self.now });
     }
 
+    /// While nothing can be read for longer than any freshness bound, nothing is begun and nothing ends by itself.
+    fn check_not_blind(&self, service: Option<&ServiceId>, facts: &[Fact]) {
+        let Some(place) = service.and_then(|id| self.places.get(id)) else { return };
+        let blind = place
+            .monitoring_down_since
+            .is_some_and(|at| self.now.steady.since(at) > Span::minutes(3));
+        let posted = self.fleet.states[service.unwrap()].incident.as_ref().is_some_and(|i| {
+            i.triggers.keys().any(|name| name.starts_with("alert:") || name.contains("corruption"))
+        });
+        for fact in facts.iter().filter(|_| blind && !posted) {
+            let Fact::Incident(fact) = fact else { continue };
+            let acts = matches!(fact, incident::Fact::Planned { by: None, .. });
+            let ends = matches!(
+                fact,
+                incident::Fact::Entered(Phase::Closed { outcome: Closing::Recovered })
+            );
+            assert!(!acts && !ends, "I3: on missing data: {fact:?}");
+        }
+    }
+
     fn check_orders(&self) {
         let wanted = self.fleet.wanted();
         let mut held = BTreeSet::new();
@@ -300,7 +325,17 @@ impl Town {
 
     /// The journal, folded afresh from its first record, is what is true.
     pub(super) fn check_everything(&self) {
-        assert_eq!(self.folded().states, self.fleet.states, "I10: the whole journal");
+        self.check_same(&self.folded(), "I10: the whole journal");
+    }
+
+    fn check_same(&self, folded: &Fleet, what: &str) {
+        if self.fleet.states == folded.states {
+            return;
+        }
+        let live = format!("{:#?}", self.fleet.states);
+        let folded = format!("{:#?}", folded.states);
+        let differ = live.lines().zip(folded.lines()).find(|(live, folded)| live != folded);
+        panic!("{what}: {differ:?}");
     }
 
     fn folded(&self) -> Fleet {
