@@ -6,6 +6,7 @@
 mod check;
 mod document;
 mod nearest;
+mod online;
 mod problem;
 mod raw;
 mod settings;
@@ -15,6 +16,7 @@ mod tests;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 pub use self::{
+    online::check_online,
     problem::{Level, Problem},
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
