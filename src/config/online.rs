@@ -17,7 +17,8 @@ use crate::{
 ///
 /// A server that refuses a query is an error; one that cannot be reached, or that knows no such series, is a warning:
 /// both may be different when the daemon runs.
-pub async fn check_online(config: &Config, name: &str, text: &str, now: UnixMs) -> Vec<Problem> {
+pub async fn check_online(config: &Config, name: &str, text: &str) -> Vec<Problem> {
+    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
     let mut problems: Vec<Problem> = vec![];
     let servers: BTreeMap<&str, Prometheus> = config
         .servers

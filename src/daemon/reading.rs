@@ -91,7 +91,7 @@ fn unknown(fault: &Fault) -> Unknown {
 pub(super) fn health(health: Health, at: UnixMs) -> (Raw, Option<String>, &'static str) {
     match health {
         Health::Up => (Raw::Up { at }, None, "ok"),
-        Health::Down { why } => (Raw::Down { at }, Some(why), "ok"),
+        Health::Down { why, answered } => (Raw::Down { at, answered }, Some(why), "ok"),
         Health::Unknown { why } => {
             (Raw::Unknown { at, why: Unknown::ClientError }, Some(why), "failed")
         }

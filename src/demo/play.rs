@@ -96,7 +96,7 @@ fn settled(seen: &Seen, scenario: Scenario) -> bool {
             // What is normal must be known before it can be judged against.
             let latency =
                 seen.explain.triggers.iter().find(|t| t.name == "performance-degradation");
-            let learned = latency.is_none_or(|t| t.evidence.newest.is_some());
+            let learned = latency.is_none_or(|t| t.state != crate::domain::trigger::State::NoData);
             seen.explain.service.serving_is_known_good && learned
         }
     }

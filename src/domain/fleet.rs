@@ -14,7 +14,7 @@ use super::{
     incident::{self, Phase, speak::Reply},
     policy::{Policy, ServicePolicy},
     run::Order,
-    service::ServiceId,
+    service::{Mode, ServiceId},
     settle,
     situation::{FleetView, Situation},
     state::ServiceState,
@@ -84,6 +84,7 @@ impl Fleet {
             }
         }
         self.watches.retain(|id, _| policy.services.contains_key(id));
+        self.alarmed.retain(|id, _| policy.services.contains_key(id));
         self.policy = policy;
     }
 
@@ -135,7 +136,7 @@ impl Fleet {
         for id in self.concerned(event, now) {
             let Some((facts, state, reply)) = self.propose(&id, event, now) else { continue };
             turned.reply = turned.reply.or(reply);
-            if !facts.is_empty() {
+            if let Some(state) = state {
                 let batch = (Some(id.clone()), facts);
                 append(&batch)?;
                 for fact in &batch.1 {
@@ -143,8 +144,10 @@ impl Fleet {
                 }
                 turned.batches.push(batch);
                 self.states.insert(id.clone(), state);
+                self.index(&id, now);
+            } else if self.due_of.get(&id).is_some_and(|at| *at <= now.steady) {
+                self.index(&id, now);
             }
-            self.index(&id, now);
         }
         Ok(turned)
     }
@@ -231,7 +234,7 @@ impl Fleet {
         id: &ServiceId,
         event: &Event,
         now: Now,
-    ) -> Option<(Vec<Fact>, ServiceState, Option<Reply>)> {
+    ) -> Option<(Vec<Fact>, Option<ServiceState>, Option<Reply>)> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
         let fleet = self.view(id, state, now);
@@ -282,8 +285,6 @@ impl Fleet {
         }
         if let (Some(state), Some(policy)) = (state, policy) {
             if let Some((at, _)) = state.next_deadline(policy, now) {
-                // A deadline that has passed without effect is looked at again with the next event, not in a loop.
-                let at = at.max(now.steady + Span(250));
                 self.due.insert((at, id.clone()));
                 self.due_of.insert(id.clone(), at);
             }
@@ -309,6 +310,7 @@ impl Fleet {
         self.kill_switch = kept.kill_switch;
         self.rollbacks = kept.rollbacks;
         for (id, state) in kept.states {
+            // Whatever is due will be found so by the first tick.
             let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
             self.states.insert(id.clone(), state);
             self.index(&id, now);
@@ -324,6 +326,7 @@ impl Fleet {
     /// turn are one path. The shell starts those that are not yet in flight.
     pub fn wanted(&self) -> Vec<(ServiceId, Order)> {
         let order = |id: &ServiceId| {
+            self.policy.services.get(id).filter(|policy| policy.mode != Mode::Observe)?;
             let incident = self.states.get(id)?.incident.as_ref()?;
             let run =
                 incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;

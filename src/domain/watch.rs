@@ -5,6 +5,7 @@
 
 mod before;
 mod reading;
+pub mod says;
 mod snapshot;
 mod tally;
 mod transitions;
@@ -12,7 +13,7 @@ mod transitions;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
-    before::{Before, excluded},
+    before::{Before, acknowledged},
     reading::Raw,
     snapshot::Snapshot,
     tally::Tally,
@@ -42,6 +43,8 @@ pub(super) struct Instance {
     pub(super) name: String,
     pub(super) signal: String,
     pub(super) trigger: Trigger,
+    /// Whether it looks at slow requests.
+    pub(super) slow: bool,
     /// Since when it has been ok without having been seen to recover: after a restart that lost its window.
     pub(super) ok_since: Option<UnixMs>,
 }
@@ -59,6 +62,8 @@ pub(super) struct Signal {
     pub(super) fault: Option<String>,
     /// Whether the source is fine and there are merely no requests.
     pub(super) idle: bool,
+    /// When the service itself last answered a probe, and said that it is not well.
+    pub(super) refused_at: Option<UnixMs>,
 }
 
 /// Numbers that a trigger counted.
@@ -77,6 +82,7 @@ pub struct Counts {
 pub struct ServiceWatch {
     /// Its platform, as last looked at.
     pub inventory: Option<Inventory>,
+    looked_at: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
     signals: BTreeMap<String, Signal>,
@@ -84,6 +90,8 @@ pub struct ServiceWatch {
     /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
     taus: BTreeMap<String, f64>,
     learned_at: Option<UnixMs>,
+    /// When learning was last tried, whether or not there was enough to learn from.
+    tried_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
 }
@@ -93,11 +101,13 @@ impl ServiceWatch {
     pub fn new(policy: &ServicePolicy) -> Self {
         let mut watch = Self {
             inventory: None,
+            looked_at: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
             triggers: BTreeMap::new(),
             taus: BTreeMap::new(),
             learned_at: None,
+            tried_at: None,
             tallies: None,
             healthy_since: None,
         };
@@ -120,6 +130,7 @@ impl ServiceWatch {
                 unknown_since: None,
                 fault: None,
                 idle: false,
+                refused_at: None,
             });
         }
         let mut kept = std::mem::take(&mut self.triggers);
@@ -144,6 +155,7 @@ impl ServiceWatch {
                             Arc::clone(&trigger.rule),
                             policy.signals[*signal].poll_every,
                         ),
+                        slow: channel_of(trigger.looks_at) == Some(Channel::Slow),
                         ok_since: None,
                     },
                 };
@@ -161,7 +173,10 @@ impl ServiceWatch {
                 self.polled(signal, readings, fault.as_deref(), policy, state, now);
                 self.note_health(policy, now);
             }
-            What::Seen { inventory, .. } => self.inventory = Some(inventory.clone()),
+            What::Seen { inventory, .. } => {
+                self.inventory = Some(inventory.clone());
+                self.looked_at = Some(now.wall);
+            }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);
@@ -196,6 +211,9 @@ impl ServiceWatch {
         let tau = self.taus.get(name).copied();
         let samples = signal.chain.take(rule.kind, readings, tau, now.wall);
         signal.note(&samples, fault, now.wall);
+        if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
+            signal.refused_at = Some(now.wall);
+        }
         let in_incident = state.incident.is_some();
         for (channel, sample) in &samples {
             signal.record(*channel, sample);
@@ -250,11 +268,15 @@ impl ServiceWatch {
                 && i.trigger.severity().is_worse_than(Severity::P3)
         });
         let patience = policy.guards.freshness_min;
-        let blind = self.signals.values().any(|s| {
-            s.newest.is_none() || s.unknown_since.is_some_and(|at| now.wall.since(at) > patience)
-        });
-        self.healthy_since =
-            if hurts || blind { None } else { self.healthy_since.or(Some(now.steady)) };
+        // Nobody coming is no fault, but it is no evidence of health either: it cannot begin it.
+        let silent = |s: &Signal| s.unknown_since.is_some_and(|at| now.wall.since(at) > patience);
+        let blind = self.signals.values().any(|s| s.newest.is_none() || silent(s) && !s.idle);
+        let seen = self.signals.values().any(|s| s.unknown_since.is_none());
+        self.healthy_since = match self.healthy_since {
+            _ if hurts || blind => None,
+            None => seen.then_some(now.steady),
+            since => since,
+        };
     }
 
     /// For how long every signal has told, and none told anything bad.
@@ -270,9 +292,9 @@ impl ServiceWatch {
         })
     }
 
-    /// Every trigger over every signal it looks at: its key, and itself.
-    pub fn triggers(&self) -> impl Iterator<Item = (&str, &Trigger)> {
-        self.triggers.iter().map(|(key, i)| (key.as_str(), &i.trigger))
+    /// Every trigger over every signal it looks at: its key, its signal and itself.
+    pub fn triggers(&self) -> impl Iterator<Item = (&str, &str, &Trigger)> {
+        self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))
     }
 
     /// What a trigger sees now.
@@ -325,7 +347,7 @@ impl Instance {
         let before = self.trigger.state();
         self.trigger.observe(sample);
         match (before, self.trigger.state()) {
-            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(i64::MIN / 2)),
+            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(0)),
             (State::Ok, State::Ok) => {}
             (_, State::Ok) => self.ok_since = Some(sample.at),
             (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {
@@ -347,7 +369,9 @@ impl Signal {
     fn note(&mut self, samples: &[(Channel, Sample)], fault: Option<&str>, wall: UnixMs) {
         let known = |s: &&(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
         let told = samples.iter().filter(known).map(|(_, s)| s.at).max();
-        let empty = |r: &Reading| matches!(r, Reading::Counts { total: 0, .. });
+        let empty = |r: &Reading| {
+            matches!(r, Reading::Counts { total: 0, .. } | Reading::Gauge { n: Some(0), .. })
+        };
         self.idle = told.is_some() && samples.iter().filter(known).all(|(_, s)| empty(&s.reading));
         match told.filter(|_| !self.idle) {
             Some(at) => {

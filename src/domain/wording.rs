@@ -8,6 +8,7 @@ use super::{
     notice::{Audience, Choice, Kind, Notice, Urgency},
     plan::Plan,
     policy::Response,
+    service::Mode,
     severity::Severity,
     situation::{Situation, whole_seconds},
 };
@@ -27,6 +28,7 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
         Fact::Incident(fact) => of_incident(fact, s),
         Fact::Trigger(fact) => of_trigger(fact, s).into_iter().collect(),
         Fact::Service(Service::Reminded) => vec![blind_reminder(s)],
+        Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
         Fact::Service(Service::FollowedUp { incident }) => vec![follow_up(s, incident)],
         Fact::Fleet(
             Fleet::KillSwitch { .. } | Fleet::Undelivered { .. } | Fleet::Started { .. },
@@ -149,11 +151,23 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
         incident::Fact::Entered(Phase::Escalated { why }) => vec![trouble(why, incident, s)],
         incident::Fact::Entered(Phase::Closed { outcome }) => closed(outcome, incident, s),
-        incident::Fact::Late(clock) => vec![late(*clock, incident, s)],
+        incident::Fact::Late(clock) => {
+            // Whoever was paged this minute knows.
+            let told = incident.escalation.told_at;
+            let again = told.is_none_or(|at| s.now.steady.since(at) >= Span::minutes(1));
+            again.then(|| late(*clock, incident, s)).into_iter().collect()
+        }
         incident::Fact::Reminded => vec![reminder(incident, s)],
+        incident::Fact::Raised { because, .. } => {
+            // Before the action the new decision is told; afterwards nobody decides anew, and must know all the more.
+            let owned = matches!(incident.phase, Phase::Escalated { .. });
+            owned
+                .then(|| trouble(&format!("it got worse: {because}"), incident, s))
+                .into_iter()
+                .collect()
+        }
         incident::Fact::Joined { .. }
         | incident::Fact::Opened { .. }
-        | incident::Fact::Raised { .. }
         | incident::Fact::Offered { .. }
         | incident::Fact::Entered(
             Phase::Assessing
@@ -207,7 +221,8 @@ fn choices(incident: &Incident, s: &Situation<'_>) -> Vec<Choice> {
     let id = &s.state.id;
     let choice = |label: &str, command: String| Choice { label: label.into(), command };
     let mut choices = vec![choice("acknowledge", format!("rollbackd ack {id}"))];
-    if let Some(plan) = incident.offered.as_ref().filter(|_| incident.run.is_none()) {
+    let may = incident.run.is_none() && s.policy.mode != Mode::Observe;
+    if let Some(plan) = incident.offered.as_ref().filter(|_| may) {
         let hash = plan.hash();
         choices.push(choice("roll back", format!("rollbackd approve {id} {hash}")));
         choices.push(choice("do not", format!("rollbackd reject {id} --reason '…'")));
@@ -255,7 +270,8 @@ fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<D
     }
     let heading = (!reasons.is_empty()).then(|| "Guards that refuse:".to_owned());
     let bullets = reasons.into_iter().map(|why| format!("• {why}"));
-    let because = decision.because.iter().filter(|why| why.starts_with("no plan")).cloned();
+    let beyond_guards = |why: &&String| why.starts_with("no plan") || why.starts_with("not by");
+    let because = decision.because.iter().filter(beyond_guards).cloned();
     draft = draft.lines(heading).lines(bullets).lines(because);
     draft.choices = choices(incident, s);
     vec![draft]
@@ -269,6 +285,10 @@ fn in_progress(
 ) -> Vec<Draft> {
     // The runbook's notice, word for word, to everybody.
     let to = |audience: Audience| {
+        let what = match (audience, s.leading(incident)) {
+            (Audience::Stakeholders, Some(lead)) => format!("{}: {}", lead.trigger, lead.says),
+            (Audience::Stakeholders | Audience::OnCall, _) => issue(incident, s),
+        };
         let mut draft = Draft::new(
             Kind::RollbackInProgress,
             Urgency::Info,
@@ -276,7 +296,7 @@ fn in_progress(
         )
         .of(incident)
         .field("Service", s.state.id.to_string())
-        .field("Issue", issue(incident, s))
+        .field("Issue", what)
         .field("Impact", impact(incident.severity))
         .field("Action", format!("Rolling back to version {}", plan.to_versions()))
         .field("ETA", format!("{} ({})", s.wall_of(s.now.steady + plan.estimate), plan.estimate));
@@ -296,6 +316,20 @@ fn in_progress(
     }
     on_call.choices = choices(incident, s);
     vec![on_call, to(Audience::Stakeholders)]
+}
+
+/// A hold that stops a rollback between two steps leaves the service between two versions.
+fn paused(by: &str, reason: &str, s: &Situation<'_>) -> Option<Draft> {
+    let incident = s.state.incident.as_ref()?;
+    let run = incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
+    let subject = format!("{} {}: the rollback is paused", incident.severity, s.state.id);
+    let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
+        .of(incident)
+        .field("Why", format!("{by} holds it: {reason}"))
+        .field("Steps", run.account());
+    let unhold = format!("rollbackd unhold {}", s.state.id);
+    draft.choices = vec![Choice { label: "go on".into(), command: unhold }];
+    Some(draft)
 }
 
 fn complete(incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
@@ -430,19 +464,21 @@ fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
             }];
             Some(draft)
         }
-        firing::Fact::Sighted { signal } => {
-            let subject = format!("{}: {signal} tells again", s.state.id);
+        firing::Fact::Sighted { .. } if s.state.blind.is_empty() => {
+            let subject = format!("{}: every signal tells again", s.state.id);
             Some(Draft::new(Kind::Health, Urgency::Info, subject))
         }
-        firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => None,
+        firing::Fact::Sighted { .. } | firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => {
+            None
+        }
     }
 }
 
 fn blind_reminder(s: &Situation<'_>) -> Draft {
     let blind: Vec<String> =
         s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
-    let what = if blind.is_empty() { "a page".to_owned() } else { blind.join(", ") };
-    let subject = format!("{}: nobody has acknowledged: {what}", s.state.id);
+    let subject =
+        format!("{}: still blind, nobody has acknowledged: {}", s.state.id, blind.join(", "));
     let mut draft = Draft::new(Kind::Reminder, Urgency::Page, subject);
     draft.choices = vec![Choice {
         label: "acknowledge".into(),

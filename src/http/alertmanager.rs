@@ -9,8 +9,9 @@ use axum::{Json, body::Body, extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Limits, Shared, body, problem::Problem, views::Stray};
+use super::{Shared, body, problem::Problem, views::Stray};
 use crate::{
+    config::{HttpLimits, Mapping},
     domain::{
         event::{Alert, What},
         plan::hex,
@@ -25,42 +26,6 @@ const TEXT_MAX: usize = 500;
 
 /// The label by which an alert says which trigger it stands for.
 const TRIGGER_LABEL: &str = "rollbackd_trigger";
-
-/// How alerts find their service and their severity.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// The label with the service's name.
-    pub service_label: String,
-    /// The label with the environment.
-    pub environment_label: String,
-    /// The environment of alerts without that label.
-    pub default_environment: String,
-    /// The label with the severity.
-    pub severity_label: String,
-    /// What its values mean.
-    pub severities: BTreeMap<String, Severity>,
-    /// What an alert without that label is; one with a value that is not listed is at least P2.
-    pub without_severity: Severity,
-}
-
-impl Default for Mapping {
-    fn default() -> Self {
-        let severities = [
-            ("critical", Severity::P1),
-            ("warning", Severity::P2),
-            ("info", Severity::P3),
-            ("none", Severity::P3),
-        ];
-        Self {
-            service_label: "service".to_owned(),
-            environment_label: "environment".to_owned(),
-            default_environment: "production".to_owned(),
-            severity_label: "severity".to_owned(),
-            severities: severities.map(|(name, severity)| (name.to_owned(), severity)).into(),
-            without_severity: Severity::P3,
-        }
-    }
-}
 
 /// The body, as far as it is read; what is not named here is ignored.
 #[derive(Debug, Deserialize)]
@@ -179,7 +144,7 @@ fn webhook(bytes: &[u8]) -> Result<Webhook, Problem> {
 
 /// Gives each alert its service, as far as labels tell. What is resolved goes first: in one body an alert can end
 /// and begin anew, and the end belongs to the earlier one.
-fn sort(webhook: Webhook, mapping: &Mapping, limits: &Limits) -> Sorted {
+fn sort(webhook: Webhook, mapping: &Mapping, limits: &HttpLimits) -> Sorted {
     let beyond_limit = webhook.alerts.len().saturating_sub(limits.alerts_max);
     let mut sorted = Sorted { truncated: webhook.truncated, beyond_limit, ..Sorted::default() };
     for value in webhook.alerts.into_iter().take(limits.alerts_max) {
@@ -195,7 +160,7 @@ fn sort(webhook: Webhook, mapping: &Mapping, limits: &Limits) -> Sorted {
 fn take(
     value: &serde_json::Value,
     mapping: &Mapping,
-    limits: &Limits,
+    limits: &HttpLimits,
 ) -> Result<(ServiceId, Alert), (Loss, String)> {
     let refused = |why: String| (Loss::Refused, why);
     let labels = value.get("labels").and_then(serde_json::Value::as_object).map_or(0, |l| l.len());
@@ -336,7 +301,7 @@ mod tests {
     fn sorted(alerts: serde_json::Value) -> Sorted {
         let body = json!({"version": "4", "alerts": alerts, "status": "firing", "new": {"a": 1}});
         let webhook = webhook(body.to_string().as_bytes()).unwrap();
-        sort(webhook, &Mapping::default(), &Limits::default())
+        sort(webhook, &Mapping::default(), &HttpLimits::default())
     }
 
     fn one(status: &str, starts_at: &str, labels: serde_json::Value) -> serde_json::Value {

@@ -6,7 +6,6 @@ use std::{
     io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use axum::{
@@ -19,66 +18,14 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{Shared, problem::Problem};
-use crate::{domain::plan::hex, units::Secret};
+use crate::{
+    config::{Scope, Token},
+    domain::plan::hex,
+    units::Secret,
+};
 
-/// What a credential may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Alertmanager: to send alerts.
-    Alerts,
-    /// A pipeline: to tell of changes.
-    Changes,
-    /// A checker: to tell of corrupt data, a breach, a failed migration.
-    Evidence,
-    /// To look at everything.
-    View,
-    /// To acknowledge, approve, reject, hold and roll back; and to look.
-    Operate,
-    /// Everything.
-    Admin,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Alerts, Self::Changes, Self::Evidence, Self::View, Self::Operate, Self::Admin];
-
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Alerts => "alerts",
-            Self::Changes => "changes",
-            Self::Evidence => "evidence",
-            Self::View => "view",
-            Self::Operate => "operate",
-            Self::Admin => "admin",
-        }
-    }
-
-    fn implies(self, wanted: Self) -> bool {
-        self == wanted || self == Self::Admin || (self == Self::Operate && wanted == Self::View)
-    }
-}
-
-impl FromStr for Scope {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("`{text}` is not a scope; use {names}")
-        })
-    }
-}
-
-/// A credential: who has it, and how far it reaches.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// Stands in the journal as who did it.
-    pub name: String,
-    /// What it may be used for.
-    pub scopes: BTreeSet<Scope>,
-    /// What is sent.
-    pub secret: Secret,
+fn implies(has: Scope, wanted: Scope) -> bool {
+    has == wanted || has == Scope::Admin || (has == Scope::Operate && wanted == Scope::View)
 }
 
 /// Who a request comes from, once its credential was accepted.
@@ -113,7 +60,7 @@ impl Tokens {
         let (name, scopes, _) = self
             .find(&secret)
             .ok_or_else(|| Problem::no_credential("this token is not known; see [http.token]"))?;
-        if scopes.iter().any(|scope| scope.implies(wanted)) {
+        if scopes.iter().any(|scope| implies(*scope, wanted)) {
             return Ok(Caller(name.clone()));
         }
         let has: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();

@@ -1,7 +1,5 @@
 //! Bodies, read within a size and a time.
 
-use std::time::Duration;
-
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, header},
@@ -9,7 +7,8 @@ use axum::{
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::{Limits, problem::Problem};
+use super::problem::Problem;
+use crate::config::HttpLimits;
 
 /// How much of a body that is too large anyway is read and forgotten, so that its sender reads the answer.
 const FORGOTTEN_MAX: usize = 64 << 20;
@@ -18,7 +17,7 @@ const FORGOTTEN_MAX: usize = 64 << 20;
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
-    limits: &Limits,
+    limits: &HttpLimits,
 ) -> Result<Bytes, Problem> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -28,7 +27,7 @@ pub(super) async fn read(
     if waits_for_leave && announced.is_some_and(|bytes| bytes > limits.body_max_bytes) {
         return Err(Problem::too_large(limits.body_max_bytes));
     }
-    let within = limits.read_timeout;
+    let within = limits.read_timeout.duration();
     match tokio::time::timeout(within, collect(body, limits.body_max_bytes)).await {
         Ok(result) => result,
         Err(_) => Err(Problem::too_slow(within.as_secs())),
@@ -73,17 +72,4 @@ pub(super) fn clean(text: &str, max: usize) -> String {
         clean.push('…');
     }
     clean
-}
-
-/// Limits that hold for every request.
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_max_bytes: 1 << 20,
-            labels_max: 64,
-            alerts_max: 1000,
-            read_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(30),
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! POST /v1/changes: a pipeline says what it deployed.
 
-use std::sync::PoisonError;
-
 use axum::{
     Extension,
     body::Body,
@@ -63,8 +61,7 @@ pub(super) async fn receive(
     let key = idempotency_key(&headers)?;
     let posted: Posted = body::parse(&bytes)?;
     if let Some(key) = &key {
-        let answers = shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        match answers.recall(&by, key, &bytes) {
+        match shared.recall(&by, key, &bytes).await? {
             Known::New => {}
             Known::Same(answer) => return Ok(json(answer)),
             Known::Other => {
@@ -88,8 +85,7 @@ pub(super) async fn receive(
     let noted = Noted { id, service: service.to_string(), said };
     let answer = serde_json::to_string(&noted).unwrap_or_default();
     if let Some(key) = &key {
-        let mut answers = shared.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.remember(&by, key, &bytes, answer.clone());
+        shared.remember(&by, key, &bytes, &answer).await;
     }
     Ok(json(answer))
 }

@@ -18,14 +18,9 @@ mod tests;
 mod unmatched;
 pub mod views;
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
 };
 
 use axum::{
@@ -37,17 +32,10 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
-pub use self::{
-    alertmanager::Mapping,
-    serve::{BindError, Server},
-};
-use self::{
-    answers::Answers,
-    auth::{Scope, Tokens},
-    problem::Problem,
-    unmatched::Unmatched,
-};
+pub use self::serve::{BindError, Server};
+use self::{auth::Tokens, problem::Problem, unmatched::Unmatched};
 use crate::{
+    config::{Http, HttpLimits, Mapping, Scope},
     domain::{
         event::{Event, What},
         incident::speak::Reply,
@@ -56,69 +44,12 @@ use crate::{
     handle::Handle,
 };
 
-/// What the operator decided about the interface.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// The certificate; plain HTTP without.
-    pub tls: Option<Tls>,
-    /// The operator's say-so to listen beyond loopback without TLS.
-    pub allow_plain_beyond_loopback: bool,
-    /// Connections at once; more wait to be accepted.
-    pub connections_max: usize,
-    /// Whether `/metrics` needs no credential.
-    pub open_metrics: bool,
-    /// What one request may cost.
-    pub limits: Limits,
-    /// How alerts find their service.
-    pub mapping: Mapping,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7676)),
-            tls: None,
-            allow_plain_beyond_loopback: false,
-            connections_max: 256,
-            open_metrics: false,
-            limits: Limits::default(),
-            mapping: Mapping::default(),
-        }
-    }
-}
-
-/// Files in PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificate, then its chain.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-/// What one request may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Larger bodies are answered with 413.
-    pub body_max_bytes: usize,
-    /// Labels of one alert.
-    pub labels_max: usize,
-    /// Alerts of one webhook.
-    pub alerts_max: usize,
-    /// By then head and body have arrived, each.
-    pub read_timeout: Duration,
-    /// By then the event loop has answered.
-    pub answer_timeout: Duration,
-}
-
 /// What a reload may change.
 #[derive(Debug)]
 struct Settings {
     tokens: Tokens,
     mapping: Mapping,
-    limits: Limits,
+    limits: HttpLimits,
     open_metrics: bool,
 }
 
@@ -128,7 +59,6 @@ pub struct Interface {
     handle: Handle,
     metrics: PrometheusHandle,
     settings: RwLock<Arc<Settings>>,
-    answers: Mutex<Answers>,
     unmatched: Mutex<Unmatched>,
     boot: String,
     events: AtomicU64,
@@ -142,13 +72,12 @@ impl Interface {
         handle: Handle,
         metrics: PrometheusHandle,
         tokens: Tokens,
-        options: &Options,
+        options: &Http,
     ) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             handle,
             metrics,
             settings: RwLock::new(Arc::new(Settings::of(tokens, options))),
-            answers: Mutex::new(Answers::default()),
             unmatched: Mutex::new(Unmatched::default()),
             boot: hex(&auth::random::<4>()?),
             events: AtomicU64::new(1),
@@ -156,7 +85,7 @@ impl Interface {
     }
 
     /// Follows another configuration from now on; where it listens stays.
-    pub fn adopt(&self, tokens: Tokens, options: &Options) {
+    pub fn adopt(&self, tokens: Tokens, options: &Http) {
         let settings = Arc::new(Settings::of(tokens, options));
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
@@ -169,7 +98,7 @@ impl Interface {
     async fn tell(&self, what: What) -> Result<Option<Reply>, Problem> {
         let number = self.events.fetch_add(1, Ordering::Relaxed);
         let event = Event { id: format!("http-{}-{number}", self.boot), what };
-        let within = self.settings().limits.answer_timeout;
+        let within = self.settings().limits.answer_timeout.duration();
         match tokio::time::timeout(within, self.handle.tell(event)).await {
             Ok(answered) => Ok(answered?),
             Err(_) => Err(Problem::unavailable("the event loop did not answer in time")),
@@ -178,7 +107,7 @@ impl Interface {
 }
 
 impl Settings {
-    fn of(tokens: Tokens, options: &Options) -> Self {
+    fn of(tokens: Tokens, options: &Http) -> Self {
         Self {
             tokens,
             mapping: options.mapping.clone(),

@@ -17,7 +17,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Interface, Options, Tls, router};
+use super::{Interface, router};
+use crate::config::{Http, Tls};
 
 /// How long answers under way may take after the end was asked for.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -72,7 +73,7 @@ impl std::fmt::Debug for Acceptor {
 
 impl Server {
     /// Takes the address, and reads the certificate.
-    pub async fn bind(options: &Options, interface: &Arc<Interface>) -> Result<Self, BindError> {
+    pub async fn bind(options: &Http, interface: &Arc<Interface>) -> Result<Self, BindError> {
         let listen = options.listen;
         let plain = options.tls.is_none() && !options.allow_plain_beyond_loopback;
         if plain && !listen.ip().is_loopback() {
@@ -87,8 +88,8 @@ impl Server {
             listen,
             tls,
             router: router(interface),
-            head_timeout: options.limits.read_timeout,
-            connections_max: options.connections_max.max(1),
+            head_timeout: options.limits.read_timeout.duration(),
+            connections_max: options.limits.connections_max.max(1),
         })
     }
 

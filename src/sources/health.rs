@@ -56,6 +56,8 @@ pub enum Health {
     Down {
         /// What it said, or failed to.
         why: String,
+        /// Whether it answered at all: then it is not the network between us.
+        answered: bool,
     },
     /// Nobody can tell.
     Unknown {
@@ -68,7 +70,7 @@ impl Health {
     fn of(class: Class, why: String) -> Self {
         match class {
             Class::Unknown => Self::Unknown { why },
-            Class::Down => Self::Down { why },
+            Class::Down => Self::Down { why, answered: false },
         }
     }
 }
@@ -115,7 +117,7 @@ impl Probe {
         }
         Ok(match body.fault(&answer.body) {
             None => Health::Up,
-            Some(why) => Health::Down { why },
+            Some(why) => Health::Down { why, answered: true },
         })
     }
 }
@@ -132,7 +134,10 @@ fn verdict(wanted: &Statuses, status: u16, body: &[u8]) -> Option<Health> {
         401 | 403 => format!("answered {status}: the probe's credential is missing or refused"),
         _ => format!("answered {status}, expected {wanted}{seen}"),
     };
-    Some(Health::of(http::class_of(status), why))
+    Some(match http::class_of(status) {
+        Class::Unknown => Health::Unknown { why },
+        Class::Down => Health::Down { why, answered: true },
+    })
 }
 
 #[cfg(test)]

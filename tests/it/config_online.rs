@@ -1,9 +1,6 @@
 //! `check --online` against a real Prometheus: its own words, under the query.
 
-use rollbackd::{
-    config::{Level, Problem, check_online, load_text},
-    units::UnixMs,
-};
+use rollbackd::config::{Level, Problem, check_online, load_text};
 
 use crate::rig::{Prometheus, prometheus_config};
 
@@ -35,8 +32,7 @@ value = 'no_such_series'
     );
     let (config, problems) = load_text("rollbackd.toml", &text).unwrap();
     assert_eq!(problems, []);
-    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
-    let mut problems = check_online(&config, "rollbackd.toml", &text, now).await;
+    let mut problems = check_online(&config, "rollbackd.toml", &text).await;
     problems.sort_by_key(|problem| problem.line);
     let told: Vec<(usize, Level)> = problems.iter().map(|p| (p.line, p.level)).collect();
     assert_eq!(told, [(10, Level::Error), (14, Level::Warning), (17, Level::Warning)]);

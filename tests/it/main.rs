@@ -9,5 +9,6 @@ mod notifiers;
 mod rig;
 mod rig_works;
 mod shop;
+mod stories;
 mod vectors;
 mod windows;

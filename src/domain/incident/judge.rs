@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, Phase};
+use super::{Incident, Phase, grounds::Grounds};
 use crate::{
     domain::{
         change::{Change, Component, Migrations},
         escalation::Escalation,
         firing::{Basis, Firing},
-        guard::{self, Guard, Verdict},
+        guard::{Guard, Verdict},
         plan::Plan,
         policy::{LooksAt, TriggerPolicy},
         service::Mode,
         severity::Severity,
-        situation::Situation,
+        situation::{Holds, Situation},
         trigger::State,
-        watch::{Before, excluded},
     },
     units::UnixMs,
 };
@@ -43,25 +42,23 @@ impl Judgement {
 pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     let lead = s.leading(incident);
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-    let change = s.state.change_behind(incident.onset, s.policy.guards.max_change_age);
+    let grounds = Grounds::of(s, incident, lead);
+    let change = grounds.change;
     let plan = plan(s, None);
     let guards = Guard::ALL
         .into_iter()
         .map(|guard| match guard {
             Guard::Mode => mode(s, lead),
-            Guard::NoChange => no_change(s, incident, change),
-            Guard::AlreadyBurning => already_burning(s, lead, change),
-            Guard::Noisy => noisy(s, lead, change),
-            Guard::ThinEvidence => thin_evidence(s, lead),
-            Guard::OldRevisionEquallyBad => Verdict::not_applicable(
-                guard,
-                "the signals do not tell the old revision from the new",
-            ),
+            Guard::NoChange
+            | Guard::AlreadyBurning
+            | Guard::Noisy
+            | Guard::ThinEvidence
+            | Guard::OldRevisionEquallyBad
+            | Guard::Loop => grounds.verdict(guard),
             Guard::OneWitness => one_witness(s, incident, lead),
             Guard::NowhereSafe => nowhere_safe(s, &plan),
             Guard::SchemaMoved => schema_moved(s, change),
-            Guard::Storm => storm(s),
-            Guard::Loop => loop_guard(s, change),
+            Guard::Storm => storm(s, incident, change),
             Guard::Locked => locked(s, &plan),
             Guard::Blind => blind(s, lead),
             Guard::Hold => hold(s),
@@ -127,97 +124,6 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
     }
 }
 
-fn no_change(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Verdict {
-    let guard = Guard::NoChange;
-    match change {
-        Some(change) if change.is_rollback => Verdict::refuse(
-            guard,
-            format!("the last change, to {}, was itself a rollback", change.to),
-        ),
-        Some(change) => {
-            let after = incident.onset.since(change.started_at);
-            Verdict::pass(guard, format!("it began {after} after the change to {}", change.to))
-        }
-        None => match s.state.changes.last() {
-            None => Verdict::refuse(guard, "no change of this service is known"),
-            Some(last) if incident.onset < last.started_at => Verdict::refuse(
-                guard,
-                format!(
-                    "it began {} before the last change, to {}",
-                    last.started_at.since(incident.onset),
-                    last.to
-                ),
-            ),
-            Some(last) => Verdict::refuse(
-                guard,
-                format!(
-                    "it began {} after the last change, to {}: too late to be its doing",
-                    incident.onset.since(last.settled_at()),
-                    last.to
-                ),
-            ),
-        },
-    }
-}
-
-fn already_burning(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> Verdict {
-    let guard = Guard::AlreadyBurning;
-    let (Some(lead), Some(change)) = (lead, change) else {
-        return Verdict::not_applicable(guard, "there is no change to compare with");
-    };
-    if let Basis::Posted { .. } = lead.basis {
-        return Verdict::not_applicable(guard, "posted evidence has no history");
-    }
-    match s.watch.before(&lead.trigger, change.started_at, s.policy.guards.burning_window) {
-        Before::Healthy { note } => Verdict::pass(guard, note),
-        Before::Breached { note } => {
-            Verdict::refuse(guard, format!("the breach predates the change: {note}"))
-        }
-        Before::NoData { why } => {
-            Verdict::refuse(guard, format!("nothing is known from before the change: {why}"))
-        }
-    }
-}
-
-fn noisy(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> Verdict {
-    let guard = Guard::Noisy;
-    let (Some(lead), Some(change)) = (lead, change) else {
-        return Verdict::not_applicable(guard, "there is no change to compare with");
-    };
-    if let Basis::Posted { .. } = lead.basis {
-        return Verdict::not_applicable(guard, "posted evidence has no history");
-    }
-    let window = s.policy.guards.noisy_window;
-    let calm = excluded(s.state);
-    match s.watch.fired_before(&lead.trigger, change.started_at, window, &calm) {
-        0 => Verdict::pass(guard, format!("it did not fire in the {window} before the change")),
-        times => Verdict::refuse(
-            guard,
-            format!("it fired {times} times in the {window} before the change"),
-        ),
-    }
-}
-
-fn thin_evidence(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
-    let guard = Guard::ThinEvidence;
-    let counted =
-        lead.filter(|f| f.basis == Basis::Window).and_then(|f| s.watch.counts(&f.trigger));
-    let Some(counts) = counted else {
-        return Verdict::not_applicable(guard, "this trigger does not count requests");
-    };
-    let policy = &s.policy.guards;
-    let percent = counts.lower_bound * 100.0;
-    let note = format!(
-        "{} of {} requests since onset, lower bound {percent:.1}%",
-        counts.bad, counts.total
-    );
-    if counts.total >= policy.thin_requests || counts.lower_bound > policy.thin_lower_bound {
-        Verdict::pass(guard, note)
-    } else {
-        Verdict::refuse(guard, format!("{note}: fewer than {} requests", policy.thin_requests))
-    }
-}
-
 fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) -> Verdict {
     let guard = Guard::OneWitness;
     let by_probe =
@@ -225,11 +131,17 @@ fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) ->
     let Some(lead) = lead.filter(|f| by_probe(f)) else {
         return Verdict::not_applicable(guard, "the evidence is not a probe's");
     };
+    // What has told nothing since the outage began, or is stale, witnesses nothing of it.
+    let saw_it = |f: &Firing| {
+        f.basis != Basis::Window
+            || (s.freshness(&f.trigger).is_ok()
+                && s.watch.newest_sample(&f.trigger).is_some_and(|(_, at)| at > lead.onset))
+    };
     let others = incident.triggers.keys().filter_map(|name| s.state.firing.get(name));
-    if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
+    if let Some(other) = others.into_iter().find(|f| !by_probe(f) && saw_it(f)) {
         return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
     }
-    match s.watch.second_witness() {
+    match s.watch.second_witness(lead.onset) {
         Some(witness) => Verdict::pass(guard, witness),
         None => Verdict::refuse(
             guard,
@@ -242,7 +154,9 @@ fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
     match plan {
         Ok(plan) => Verdict::pass(Guard::NowhereSafe, format!("{}, known good", plan.summary())),
         Err(why) => {
-            let offered = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let serving = s.watch.inventory.as_ref().and_then(|i| i.linked.as_ref());
+            let all = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let offered = all.filter(|a| serving.is_none_or(|now| !now.agrees_with(&a.revision)));
             let names: Vec<&str> = offered.take(5).map(|a| a.revision.version.as_str()).collect();
             let hint = if names.is_empty() {
                 String::new()
@@ -281,7 +195,8 @@ fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
     }
 }
 
-fn storm(s: &Situation<'_>) -> Verdict {
+/// A large part of the fleet suffers: a shared cause, unless this service's own change came just before.
+fn storm(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Verdict {
     let (alarmed, services) = (s.fleet.alarmed, s.fleet.services);
     let limit = s.fleet_policy;
     let share = f64::from(alarmed) / f64::from(services.max(1));
@@ -292,21 +207,16 @@ fn storm(s: &Situation<'_>) -> Verdict {
     } else {
         alarmed > limit.storm_services && share > limit.storm_share
     };
-    if storm {
-        Verdict::refuse(Guard::Storm, format!("{note}: a shared cause"))
-    } else {
-        Verdict::pass(Guard::Storm, note)
+    let window = limit.storm_window;
+    let own = change.filter(|c| c.explains(incident.onset, Some(window)));
+    match own {
+        _ if !storm => Verdict::pass(Guard::Storm, note),
+        Some(own) => Verdict::pass(
+            Guard::Storm,
+            format!("{note}, but it began within {window} of its own change to {}", own.to),
+        ),
+        None => Verdict::refuse(Guard::Storm, format!("{note}: a shared cause")),
     }
-}
-
-fn loop_guard(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
-    guard::loop_guard(
-        &s.state.rollbacks,
-        change.map(|c| c.id.as_str()),
-        (s.policy.guards.cooldown, s.policy.guards.service_budget_per_hour),
-        (s.fleet.rollbacks_in_the_hour, s.fleet_policy.budget_per_hour),
-        s.now.steady,
-    )
 }
 
 fn locked(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
@@ -330,13 +240,9 @@ fn blind(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
     match &lead.basis {
         Basis::Posted { .. } => Verdict::not_applicable(guard, "posted evidence does not age"),
         Basis::Alert { .. } => match s.still_holds_firing(lead) {
-            crate::domain::situation::Holds::Yes => {
-                Verdict::pass(guard, "our own windows or Alertmanager confirm the alert")
-            }
-            crate::domain::situation::Holds::Recovering => {
-                Verdict::refuse(guard, "the alert is no longer active")
-            }
-            crate::domain::situation::Holds::Unknown(why) => Verdict::refuse(guard, why),
+            Holds::Yes => Verdict::pass(guard, "our own windows or Alertmanager confirm the alert"),
+            Holds::Recovering => Verdict::refuse(guard, "the alert is no longer active"),
+            Holds::Unknown(why) => Verdict::refuse(guard, why),
         },
         Basis::Window => match s.freshness(&lead.trigger) {
             Ok(note) => Verdict::pass(guard, note),
@@ -404,18 +310,22 @@ pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
 
 /// The firing that would follow if the trigger that comes closest fired now.
 fn closest(s: &Situation<'_>) -> Option<Firing> {
-    let polled = s.policy.triggers.iter().filter(|(_, t)| t.looks_at != LooksAt::Event);
-    let rank = |name: &str, t: &TriggerPolicy| {
-        let away = match s.watch.state_of(name) {
-            Some(State::Firing) => 0,
-            Some(State::Pending) => 1,
-            Some(State::Recovering | State::Ok | State::NoData) | None => 2,
-        };
-        (away, !t.may_act, t.rule.severity)
-    };
-    let (name, policy) = polled.min_by_key(|(name, t)| rank(name, t))?;
+    let rank = |(away, policy): (u8, &TriggerPolicy)| (away, !policy.may_act, policy.rule.severity);
+    let (name, policy) = s
+        .watch
+        .triggers()
+        .filter_map(|(key, _, trigger)| {
+            let away = match trigger.state() {
+                State::Firing => 0,
+                State::Pending => 1,
+                State::Recovering | State::Ok | State::NoData => 2,
+            };
+            Some((key, away, s.policy.triggers.get(own_name(key))?))
+        })
+        .min_by_key(|(_, away, policy)| rank((*away, policy)))
+        .map(|(key, _, policy)| (key.to_owned(), policy))?;
     Some(Firing {
-        trigger: name.clone(),
+        trigger: name,
         severity: policy.rule.severity,
         basis: Basis::Window,
         onset: s.now.wall,
@@ -426,6 +336,11 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
     })
 }
 
+/// A trigger's name in the policy: one that looks at several signals goes by `name@signal`.
+pub fn own_name(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(name, _)| name)
+}
+
 fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {
     Incident {
         id: s.new_incident_id(),
@@ -433,6 +348,7 @@ fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -
         phase: Phase::Assessing,
         onset,
         fired: s.now,
+        rose: s.now,
         change: s.state.change_behind(onset, s.policy.guards.max_change_age).cloned(),
         triggers: BTreeMap::from([(trigger.to_owned(), severity)]),
         decision: None,
@@ -443,6 +359,7 @@ fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -
         closed_at: None,
         late: vec![],
         escalation: Escalation::default(),
+        acknowledged: false,
         timeline: vec![],
     }
 }

@@ -1,7 +1,7 @@
 //! What it stood on, and what was decided.
 
 use super::{inline, section};
-use crate::domain::{guard::Says, incident::Incident, shown, situation::Situation};
+use crate::domain::{guard::Says, incident::Incident, shown, situation::Situation, watch::says};
 
 /// The numbers of what fires, with a line of the newest values where a window has them.
 pub(super) fn evidence(s: &Situation<'_>, incident: &Incident) -> Option<String> {
@@ -15,15 +15,15 @@ pub(super) fn evidence(s: &Situation<'_>, incident: &Incident) -> Option<String>
         });
         text.push_str(&format!("- {}\n", inline(&said.unwrap_or_else(|| name.clone()))));
         if let Some(evidence) = firing.and_then(|f| f.evidence.as_ref()) {
-            text.push_str(&format!("  - when it fired: {}\n", shown::evidence(evidence)));
+            text.push_str(&format!("  - when it fired: {}\n", says::evidence(evidence)));
         }
-        let own = s.watch.triggers().find(|(known, _)| known == name).map(|(_, trigger)| trigger);
+        let own = s.watch.triggers().find(|(key, ..)| key == name).map(|(.., trigger)| trigger);
         let Some(trigger) = own.filter(|_| incident.closed_at.is_none()) else { continue };
         let values: Vec<Option<f32>> = trigger.drawn().collect();
         if values.iter().any(Option::is_some) {
             let seen = trigger.evidence();
             let line = shown::sparkline(&values, seen.threshold);
-            text.push_str(&format!("  - newest values: `{line}` {}\n", shown::evidence(&seen)));
+            text.push_str(&format!("  - newest values: `{line}` {}\n", says::evidence(&seen)));
         }
     }
     section("Evidence", &text)

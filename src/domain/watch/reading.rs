@@ -62,6 +62,8 @@ pub enum Raw {
     Down {
         /// When.
         at: UnixMs,
+        /// Whether the service itself answered, and said so: then it is not the network.
+        answered: bool,
     },
     /// Nothing could be read.
     Unknown {
@@ -236,7 +238,7 @@ impl Chain {
             Some(Raw::Up { at }) => {
                 Sample { at: *at, width: self.since_last(*at), reading: Reading::Up }
             }
-            Some(Raw::Down { at }) => {
+            Some(Raw::Down { at, .. }) => {
                 Sample { at: *at, width: self.since_last(*at), reading: Reading::Down }
             }
             Some(
@@ -292,6 +294,7 @@ impl Latency {
     fn take(&mut self, raw: &[Raw], step: Span, now: UnixMs) -> Sample {
         let mut added: BTreeMap<Bound, f64> = BTreeMap::new();
         let mut newest: Option<UnixMs> = None;
+        let mut compared = false;
         for reading in raw {
             let Raw::Histogram { series, at, buckets, .. } = reading else { continue };
             newest = newest.max(Some(*at));
@@ -301,6 +304,7 @@ impl Latency {
                 continue;
             }
             if let Some(before) = self.last.insert(series.clone(), current.clone()) {
+                compared = true;
                 let total = |b: &[(Bound, f64)]| b.last().map_or(0.0, |(_, count)| *count);
                 let reset = total(&current) < total(&before);
                 for (index, (bound, count)) in current.iter().enumerate() {
@@ -328,6 +332,10 @@ impl Latency {
             Some(value) => {
                 let reading = Reading::Gauge { value, n: Some(requests.round() as u64) };
                 Sample { at, width: step, reading }
+            }
+            // Nobody came: that is known, and no fault of the source.
+            None if compared && requests == 0.0 => {
+                Sample { at, width: step, reading: Reading::Gauge { value: 0.0, n: Some(0) } }
             }
             None => Sample::unknown(at, step, Unknown::NoDelta),
         }

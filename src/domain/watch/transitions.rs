@@ -1,10 +1,9 @@
 //! What the windows see that is not true yet: triggers that fire or are clear, signals that went blind or see again.
 
-use super::{Instance, ServiceWatch, Signal};
+use super::{Instance, ServiceWatch, Signal, says};
 use crate::domain::{
     firing::{Basis, Fact, Firing},
     policy::TriggerPolicy,
-    shown,
     situation::Situation,
     trigger::State,
 };
@@ -48,7 +47,7 @@ fn transition(
                 basis: Basis::Window,
                 onset: evidence.onset.or(evidence.newest).unwrap_or(s.now.wall),
                 fired_at: s.now.wall,
-                says: shown::evidence(&evidence),
+                says: says::evidence(&evidence),
                 may_act: policy.may_act,
                 evidence: Some(Box::new(evidence)),
             })))
@@ -69,7 +68,7 @@ fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
     let watched = s.state.is_watched(s.policy, s.now.wall);
     let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
     // Nobody is paged because nobody came: a quiet night is no fault of the source.
-    let quiet = signal.idle && !watched;
+    let quiet = signal.idle && (!watched || s.state.incident.is_some());
     if known || quiet || s.now.wall.since(since) < patience {
         return None;
     }

@@ -4,13 +4,17 @@ mod intake;
 mod looking;
 mod world;
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use reqwest::Method;
 use serde_json::Value;
 
 use self::world::World;
-use super::{Interface, Options, Server, Tls, auth::Tokens};
+use super::{Interface, Server, auth::Tokens};
+use crate::{
+    config::{Http, Tls},
+    units::Span,
+};
 
 const ROUTES: [(&str, &str, &str); 18] = [
     ("POST", "/v1/alertmanager", "alerts"),
@@ -91,8 +95,8 @@ async fn what_is_not_there_is_a_problem_too() {
 #[tokio::test]
 async fn plain_http_stays_on_loopback_unless_the_operator_says_so() {
     let world = World::new().await;
-    let bind = async |change: &dyn Fn(&mut Options)| {
-        let mut options = Options { listen: ([0, 0, 0, 0], 0).into(), ..Options::default() };
+    let bind = async |change: &dyn Fn(&mut Http)| {
+        let mut options = Http { listen: ([0, 0, 0, 0], 0).into(), ..Http::default() };
         change(&mut options);
         let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let interface =
@@ -121,7 +125,7 @@ async fn tls_is_spoken_with_the_operators_certificate() {
 #[tokio::test]
 async fn a_sender_that_dawdles_is_let_go() {
     let world = World::with(|options| {
-        options.limits.read_timeout = Duration::from_millis(200);
+        options.limits.read_timeout = Span(200);
     })
     .await;
     let head = "POST /v1/alertmanager HTTP/1.1\r\nhost: x\r\nauthorization: Bearer alerts\r\n\

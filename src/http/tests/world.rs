@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    config::{Http, Scope, Tls, Token},
     domain::{
         event::{Event, Now, What},
         examples,
@@ -25,10 +26,8 @@ use crate::{
         service::Mode,
     },
     handle::{Ask, Handle},
-    http::{
-        Interface, Options, Server, Tls,
-        auth::{Scope, Token, Tokens},
-    },
+    http::{Interface, Server, auth::Tokens},
+    store::{self, Store},
     units::{Secret, UnixMs},
 };
 
@@ -50,13 +49,13 @@ impl World {
         Self::with(|_| {}).await
     }
 
-    pub(super) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+    pub(super) async fn with(change: impl FnOnce(&mut Http)) -> Self {
         let (handle, asks) = Handle::channel(64);
         let unwritable = Arc::new(AtomicBool::new(false));
         let told = Arc::new(Mutex::new(vec![]));
         let (fail, log) = (Arc::clone(&unwritable), Arc::clone(&told));
         std::thread::spawn(move || event_loop(asks, &fail, &log));
-        let mut options = Options { listen: ([127, 0, 0, 1], 0).into(), ..Options::default() };
+        let mut options = Http { listen: ([127, 0, 0, 1], 0).into(), ..Http::default() };
         change(&mut options);
         let recorder = PrometheusBuilder::new().build_recorder();
         let metrics = recorder.handle();
@@ -117,8 +116,7 @@ pub(super) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
 }
 
 fn client(tls: Option<&Tls>) -> reqwest::Client {
-    // Another test may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::tls::install();
     let builder = reqwest::Client::builder().no_proxy();
     let builder = match tls {
         Some(tls) => {
@@ -131,7 +129,9 @@ fn client(tls: Option<&Tls>) -> reqwest::Client {
 }
 
 fn tokens() -> Tokens {
-    Tokens::new(Scope::ALL.map(|scope| Token {
+    let all =
+        [Scope::Alerts, Scope::Changes, Scope::Evidence, Scope::View, Scope::Operate, Scope::Admin];
+    Tokens::new(all.map(|scope| Token {
         name: format!("{}-sender", scope.name()),
         scopes: BTreeSet::from([scope]),
         secret: Secret::new(scope.name()),
@@ -147,11 +147,14 @@ fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mut
     ];
     let policy = examples::policy(services.map(|(id, mode)| examples::service(id, mode)));
     let mut fleet = Fleet::new(policy, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(store::Options::new(dir.path())).unwrap();
     while let Some(ask) = asks.blocking_recv() {
         match ask {
-            Ask::Store(_) | Ask::Adopt(_) => {}
-            Ask::Stop => return,
             Ask::Look(look) => look(&fleet, now),
+            Ask::Store(work) => work(&mut store, now),
+            Ask::Adopt(policy) => fleet.adopt(*policy),
+            Ask::Stop => return,
             Ask::Told { event, answer } => {
                 let append = |_: &_| match unwritable.load(Ordering::Relaxed) {
                     true => Err("disk full".to_owned()),

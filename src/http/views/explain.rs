@@ -6,12 +6,12 @@ use super::{PlanView, ServiceView};
 use crate::{
     domain::{
         guard::Verdict,
-        incident::judge::{self, Ground},
+        incident::judge::{self, Ground, own_name},
         policy::{LooksAt, Response},
         severity::Severity,
-        shown,
         situation::Situation,
         trigger::{Evidence, State, Trigger},
+        watch::says,
     },
     units::UnixMs,
 };
@@ -49,6 +49,8 @@ pub struct TriggerView {
     pub state: State,
     /// How bad it is, or would be.
     pub severity: Severity,
+    /// The signal that it reads.
+    pub signal: String,
     /// What it looks at, in words.
     pub looks_at: String,
     /// What it sees, in one sentence with the numbers.
@@ -69,13 +71,17 @@ impl Explain {
         let severity = match &ground {
             Ground::Incident { .. } => s.state.incident.as_ref().map(|i| i.severity),
             Ground::Fires { trigger } => s.state.firing.get(trigger).map(|f| f.severity),
-            Ground::IfFired { trigger } => s.policy.triggers.get(trigger).map(|t| t.rule.severity),
+            Ground::IfFired { trigger } => {
+                s.policy.triggers.get(own_name(trigger)).map(|t| t.rule.severity)
+            }
             Ground::NoTrigger => None,
         };
         Self {
             service: ServiceView::of(s),
             now: s.now.wall,
-            triggers: triggers.map(|(name, trigger)| TriggerView::of(s, name, trigger)).collect(),
+            triggers: triggers
+                .map(|(key, signal, trigger)| TriggerView::of(s, key, signal, trigger))
+                .collect(),
             ground,
             response: severity.map_or_else(String::new, |severity| response(s, severity)),
             guards: judged.guards,
@@ -90,16 +96,17 @@ impl Explain {
 }
 
 impl TriggerView {
-    fn of(s: &Situation<'_>, name: &str, trigger: &Trigger) -> Self {
+    fn of(s: &Situation<'_>, name: &str, signal: &str, trigger: &Trigger) -> Self {
         let evidence = trigger.evidence();
         let unit = evidence.unit;
         Self {
             name: name.to_owned(),
             state: evidence.state,
             severity: evidence.severity,
-            looks_at: s.looks_at(name).map_or_else(|| "a signal".to_owned(), looks_at),
-            sees: shown::evidence(&evidence),
-            waits_for: trigger.waits_for().iter().map(|wait| shown::wait(wait, unit)).collect(),
+            signal: signal.to_owned(),
+            looks_at: s.looks_at(own_name(name)).map_or_else(|| "a signal".to_owned(), looks_at),
+            sees: says::evidence(&evidence),
+            waits_for: trigger.waits_for().iter().map(|wait| says::wait(wait, unit)).collect(),
             drawn: trigger.drawn().collect(),
             evidence,
         }

@@ -6,6 +6,7 @@ use super::IncidentLine;
 use crate::{
     domain::{
         change::{Change, Component},
+        firing::Basis,
         service::{Mode, ServiceId},
         severity::Severity,
         situation::Situation,
@@ -79,13 +80,12 @@ impl ServiceView {
         let ledger = &s.state.ledger;
         let serving = ledger.serving(component);
         let target = ledger.target(component);
-        let triggers = s.watch.triggers().map(|(name, trigger)| TriggerState {
+        let triggers = s.watch.triggers().map(|(name, _, trigger)| TriggerState {
             name: name.to_owned(),
             state: trigger.state(),
             severity: trigger.severity(),
         });
-        let own = |name: &str| s.policy.triggers.contains_key(name);
-        let told = s.state.firing.values().filter(|f| !own(&f.trigger) || f.evidence.is_none());
+        let told = s.state.firing.values().filter(|f| f.basis != Basis::Window);
         Self {
             id: s.state.id.clone(),
             mode: s.policy.mode,

@@ -23,12 +23,12 @@ async fn what_the_service_says_is_believed() {
     assert_eq!(ask(&up, spring).await, Health::Up);
     let teapot = |options: &mut Options| options.status = "418".parse().expect("a status");
     let why = "answered 200, expected 418: `{\"status\":\"UP\"}`".to_owned();
-    assert_eq!(ask(&up, teapot).await, Health::Down { why });
+    assert_eq!(ask(&up, teapot).await, Health::Down { why, answered: true });
 
     let down = Fake::answers(503, "", "{\"status\":\"DOWN\"}").await;
     let why = "answered 503, expected 200-299: `{\"status\":\"DOWN\"}`".to_owned();
-    assert_eq!(ask(&down, spring).await, Health::Down { why: why.clone() });
-    assert_eq!(ask(&down, |_| {}).await, Health::Down { why });
+    assert_eq!(ask(&down, spring).await, Health::Down { why: why.clone(), answered: true });
+    assert_eq!(ask(&down, |_| {}).await, Health::Down { why, answered: true });
 
     // Spring answers 200 for a status of its own making.
     let custom = Fake::answers(200, "", "{\"status\":\"DEGRADED\"}").await;
@@ -50,11 +50,11 @@ async fn what_may_be_our_own_fault_is_unknown() {
 async fn silence_and_refusal_are_down() {
     let silent = Fake::sends(vec![Send::Wait(Duration::from_secs(3))]).await;
     let why = "no answer within 300ms".to_owned();
-    assert_eq!(ask(&silent, |_| {}).await, Health::Down { why });
+    assert_eq!(ask(&silent, |_| {}).await, Health::Down { why, answered: false });
     let closed = closed_port().await;
     let health = ask(&silent, |options| options.url = closed).await;
     assert!(
-        matches!(&health, Health::Down { why } if why.starts_with("the connection was refused"))
+        matches!(&health, Health::Down { why, answered: false } if why.starts_with("the connection was refused"))
     );
     let garbage = Fake::sends(vec![Send::Bytes(b"\0\0\0garbage\r\n".to_vec())]).await;
     assert!(matches!(ask(&garbage, |_| {}).await, Health::Down { .. }));

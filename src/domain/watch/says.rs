@@ -1,0 +1,82 @@
+//! What a trigger stands on and waits for, in one sentence each: for notices, `explain` and the report.
+
+use crate::{
+    domain::trigger::{Evidence, FiredBy, Unit, Wait},
+    units::Percent,
+};
+
+/// A number in its unit, for people.
+pub fn number(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Share => format!("{}", Percent((value * 10_000.0).round() / 10_000.0)),
+        Unit::Seconds if value < 1.0 => format!("{:.0} ms", value * 1000.0),
+        Unit::Seconds => format!("{value:.2} s"),
+        Unit::PerMinute => format!("{value:.0} requests a minute"),
+        Unit::Down => if value > 0.0 { "down" } else { "up" }.to_owned(),
+        Unit::Plain => format!("{value:.2}"),
+    }
+}
+
+/// What a trigger stands on.
+pub fn evidence(e: &Evidence) -> String {
+    let since = e.onset.map_or_else(String::new, |at| format!(" since {}", at.clock()));
+    let above = |text: &str| match e.threshold {
+        Some(limit) => format!("{text}, limit {}", number(limit, e.unit)),
+        None => text.to_owned(),
+    };
+    match (e.unit, e.estimate, e.value) {
+        (Unit::Share, Some(estimate), _) => {
+            let bound = e
+                .lower_bound
+                .map_or_else(String::new, |b| format!(" (at least {})", number(b, Unit::Share)));
+            let again =
+                if e.fired_by == Some(FiredBy::Recurrent) { ", again and again" } else { "" };
+            above(&format!(
+                "{} of {} requests, {}{bound}{since}{again}",
+                e.bad,
+                e.total,
+                number(estimate, Unit::Share)
+            ))
+        }
+        (Unit::Down, _, Some(value)) => format!("{}{since}", number(value, Unit::Down)),
+        (Unit::Share | Unit::Seconds | Unit::PerMinute | Unit::Plain, _, Some(value)) => {
+            above(&format!("{}{since}", number(value, e.unit)))
+        }
+        (_, _, None) => "no value".to_owned(),
+    }
+}
+
+/// What keeps a trigger from firing, or from being resolved.
+pub fn wait(wait: &Wait, unit: Unit) -> String {
+    match wait {
+        Wait::Data => "any data".into(),
+        Wait::Baseline => "a baseline to compare with".into(),
+        Wait::Breach { value, threshold } => match (value, threshold) {
+            (Some(value), Some(limit)) => {
+                format!("a breach: {} is within {}", number(*value, unit), number(*limit, unit))
+            }
+            (Some(value), None) => format!("a breach: it is {}", number(*value, unit)),
+            (None, _) => "a breach".into(),
+        },
+        Wait::Traffic => "requests: the newest interval had none".into(),
+        Wait::Hold { remaining } => format!("{remaining} more of it"),
+        Wait::Share { share, needed } => {
+            format!(
+                "a breach in {needed} of the time; so far it is {}",
+                number(share.0, Unit::Share)
+            )
+        }
+        Wait::Samples { seen, needed } => format!("{needed} breaching samples; so far {seen}"),
+        Wait::Errors { seen, needed } => format!("{needed} errors; so far {seen}"),
+        Wait::ErrorsApart { span, needed } => {
+            format!("errors over {needed}; so far they lie within {span}")
+        }
+        Wait::Bound { lower_bound, threshold } => format!(
+            "more evidence: surely only more than {}, the limit is {}",
+            number(*lower_bound, Unit::Share),
+            number(*threshold, Unit::Share)
+        ),
+        Wait::Recovery { remaining } => format!("{remaining} more of clean time to be resolved"),
+        Wait::Release => "a person to release it".into(),
+    }
+}
