@@ -1,6 +1,6 @@
 //! Asks the Prometheus servers themselves whether they understand their queries: `check --online`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use toml::{
     Spanned,
@@ -12,6 +12,9 @@ use crate::{
     sources::prometheus::{Prometheus, QueryError, Rows},
     units::UnixMs,
 };
+
+/// How bad it is, what is wrong, what to do.
+type Verdict = (Level, String, &'static str);
 
 /// Runs each query once. `name` and `text` are what the configuration was loaded from.
 ///
@@ -25,17 +28,19 @@ pub async fn check_online(config: &Config, name: &str, text: &str) -> Vec<Proble
         .iter()
         .filter_map(|(name, options)| Some((name.as_str(), Prometheus::new(options.clone()).ok()?)))
         .collect();
-    let mut asked: BTreeMap<(&str, &str), Option<(Level, String, &str)>> = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, &str), Option<Verdict>> = BTreeMap::new();
     for poll in &config.polls {
         let Read::Prometheus { server, ask, .. } = &poll.read else { continue };
         let Some(prometheus) = servers.get(server.as_str()) else { continue };
         for (key, query) in ask.queries() {
             let question = (server.as_str(), query);
-            if !asked.contains_key(&question) {
-                let found = verdict(key, &prometheus.check_online(query, now).await);
-                asked.insert(question, found);
-            }
-            let Some(Some((level, what, instead))) = asked.get(&question) else { continue };
+            let found = match asked.entry(question) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    new.insert(verdict(key, &prometheus.check_online(query, now).await))
+                }
+            };
+            let Some((level, what, instead)) = found else { continue };
             let at = place(text, query);
             let mut problem = match at {
                 Some(at) => Problem::error(name, text, at, what.as_str(), *instead),
@@ -53,7 +58,7 @@ pub async fn check_online(config: &Config, name: &str, text: &str) -> Vec<Proble
     problems
 }
 
-fn verdict(key: &str, answer: &Result<Rows, QueryError>) -> Option<(Level, String, &'static str)> {
+fn verdict(key: &str, answer: &Result<Rows, QueryError>) -> Option<Verdict> {
     match answer {
         // Of errors that never happened there is no series.
         Ok(rows) if rows.rows.is_empty() && key != "bad" => Some((
