@@ -112,7 +112,7 @@ fn is_secretive(line: &str) -> bool {
             value.is_some_and(|value| value.starts_with(['"', '\'']))
         })
     };
-    line.contains("hooks.slack") || SECRETIVE.iter().any(|word| said(&word))
+    line.contains("hooks.slack") || SECRETIVE.iter().any(said)
 }
 
 fn masked(picture: &str) -> String {

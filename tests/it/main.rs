@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
 
 mod docs;
+mod config_online;
 mod labelled;
 mod naive;
 mod notifiers;

@@ -6,6 +6,7 @@ use super::{loaded, refused, told};
 use crate::config::{Level, load, load_text};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is what people read, at its full length")]
 fn many_faults_are_told_at_once() {
     insta::assert_snapshot!(refused(include_str!("many_faults.toml")), @r###"
     error: rollbackd.toml, line 4, column 7
