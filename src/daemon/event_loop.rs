@@ -141,6 +141,7 @@ impl EventLoop {
             Ask::Stop => {
                 info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
                 self.stopping = true;
+                self.fleet.stopping = true;
             }
         }
     }

@@ -400,7 +400,7 @@ impl Signal {
             (Channel::Probe, Reading::Up) => self.history.record_counts(sample.at, 0, 1),
             (Channel::Probe, Reading::Down) => self.history.record_counts(sample.at, 1, 1),
             (Channel::Errors | Channel::Slow | Channel::P95, _) => self.history.record(sample),
-            (Channel::Probe | Channel::Usage, _) => {}
+            (Channel::Probe | Channel::Reach | Channel::Usage, _) => {}
         }
     }
 }
@@ -411,6 +411,7 @@ fn channel_of(looks_at: LooksAt) -> Option<Channel> {
         LooksAt::SlowShare(_) => Some(Channel::Slow),
         LooksAt::LatencyP95 => Some(Channel::P95),
         LooksAt::Health => Some(Channel::Probe),
+        LooksAt::Availability => Some(Channel::Reach),
         LooksAt::Event => None,
     }
 }
@@ -419,7 +420,7 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
     match kind {
         SignalKind::ErrorRate => channel == Channel::Errors,
         SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
-        SignalKind::Health => channel == Channel::Probe,
+        SignalKind::Health => matches!(channel, Channel::Probe | Channel::Reach),
         SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,
     }
 }

@@ -194,10 +194,10 @@ fn conditions(code: &str) -> impl Iterator<Item = (usize, &str)> {
 
 fn is_only_on_mod_tests(from_condition: &str) -> bool {
     let Some(item) = from_condition.strip_prefix("cfg(test)]") else { return false };
-    let mut words = words(item).map(|(_, word)| word).skip_while(|w| matches!(*w, "pub" | "crate" | "super"));
+    let mut words =
+        words(item).map(|(_, word)| word).skip_while(|w| matches!(*w, "pub" | "crate" | "super"));
     // A module of its own file: tests, the stories they tell, the world they need.
-    words.next() == Some("mod")
-        && words.next().is_some_and(|name| TEST_MODULES.contains(&name))
+    words.next() == Some("mod") && words.next().is_some_and(|name| TEST_MODULES.contains(&name))
 }
 
 /// Modules that exist for tests alone.

@@ -126,8 +126,10 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
 
 fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) -> Verdict {
     let guard = Guard::OneWitness;
-    let by_probe =
-        |f: &Firing| f.basis == Basis::Window && s.looks_at(&f.trigger) == Some(LooksAt::Health);
+    let by_probe = |f: &Firing| {
+        f.basis == Basis::Window
+            && matches!(s.looks_at(&f.trigger), Some(LooksAt::Health | LooksAt::Availability))
+    };
     let Some(lead) = lead.filter(|f| by_probe(f)) else {
         return Verdict::not_applicable(guard, "the evidence is not a probe's");
     };

@@ -207,7 +207,7 @@ pub(super) fn upper(
             Some(1.0 - wilson::lower_bound(total - bad, total, wilson::Z))
         }
         Channel::P95 => history.p95s(from, to, &[]).into_iter().max_by(f64::total_cmp),
-        Channel::Slow | Channel::Probe | Channel::Usage => None,
+        Channel::Slow | Channel::Probe | Channel::Reach | Channel::Usage => None,
     }
 }
 

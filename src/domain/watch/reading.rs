@@ -80,7 +80,10 @@ pub(super) enum Channel {
     Errors,
     Slow,
     P95,
+    /// Whether a probe was answered as it should be.
     Probe,
+    /// Whether it was answered at all: a service that says it is unwell is there.
+    Reach,
     Usage,
 }
 
@@ -121,7 +124,12 @@ impl Chain {
         match kind {
             SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, now))],
             SignalKind::Latency => self.latency(raw, tau, now),
-            SignalKind::Health => vec![(Channel::Probe, self.probe(raw, now))],
+            SignalKind::Health => {
+                let probe = self.probe(raw, now);
+                let answered = matches!(raw.last(), Some(Raw::Down { answered: true, .. }));
+                let reading = if answered { Reading::Up } else { probe.reading };
+                vec![(Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe })]
+            }
             SignalKind::Cpu | SignalKind::Memory => vec![(Channel::Usage, self.gauge(raw, now))],
         }
     }
