@@ -310,10 +310,8 @@ impl Fleet {
         if let (Some(state), Some(policy)) = (state, policy)
             && let Some((at, _)) = state.next_deadline(policy, now)
         {
-            {
-                self.due.insert((at, id.clone()));
-                self.due_of.insert(id.clone(), at);
-            }
+            self.due.insert((at, id.clone()));
+            self.due_of.insert(id.clone(), at);
         }
         if state.is_some_and(|s| s.incident.is_some()) {
             self.active.insert(id.clone());

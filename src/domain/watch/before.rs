@@ -186,7 +186,7 @@ pub fn acknowledged(state: &ServiceState) -> Vec<Excluded> {
 }
 
 /// Periods that say nothing about what is normal: incidents, past and open.
-pub(super) fn excluded(state: &ServiceState) -> Vec<Excluded> {
+fn excluded(state: &ServiceState) -> Vec<Excluded> {
     let open = state.incident.iter().map(|i| i.onset..UnixMs(i64::MAX));
     let past = state.past.iter().map(|i| i.onset..i.closed_at.map_or(i.fired.wall, |now| now.wall));
     past.chain(open).collect()

@@ -34,7 +34,6 @@ pub(super) fn shop() -> Policy {
 /// The same with something decided otherwise.
 pub(super) fn shop_with(change: impl FnOnce(&mut ServicePolicy)) -> Policy {
     let mut policy = shop();
-    policy.services.values_mut().for_each(|_| {});
     if let Some(service) = policy.services.values_mut().next() {
         change(service);
     }

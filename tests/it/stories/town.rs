@@ -256,7 +256,7 @@ impl Town {
         self.check_orders();
         self.start_wanted();
         if let Some((every, windows, applied)) = self.crashes
-            && self.turns % every == 0
+            && self.turns.is_multiple_of(every)
             && event.what != What::Started
         {
             self.crash(windows, applied);
@@ -384,9 +384,10 @@ impl Town {
                 Some(service) if several => format!("{} ", service.name()),
                 Some(_) | None => String::new(),
             };
-            let line = match &fact {
-                Fact::Told(notice) => Some(told(notice)),
-                _ => timeline::line(&fact),
+            let line = if let Fact::Told(notice) = &fact {
+                Some(told(notice))
+            } else {
+                timeline::line(&fact)
             };
             if let Some(line) = line {
                 text.push_str(&format!("{} {who}{line}\n", record.now.wall.clock()));
@@ -399,10 +400,8 @@ impl Town {
     pub(super) fn notices(&self, part: &str) -> Vec<Notice> {
         let facts = self.journal[self.told_from..].iter();
         let facts = facts.map(|r| serde_json::from_str(&r.body).unwrap());
-        let told = facts.filter_map(|fact| match fact {
-            Fact::Told(notice) => Some(*notice),
-            _ => None,
-        });
+        let told = facts
+            .filter_map(|fact| if let Fact::Told(notice) = fact { Some(*notice) } else { None });
         told.filter(|notice| notice.subject.contains(part)).collect()
     }
 
