@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: parses its arguments, runs, and ends with an exit code that says why.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rollbackd::cli::main()
+}

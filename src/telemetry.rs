@@ -1,6 +1,6 @@
 //! Logs, and every metric's name and help in one table.
 
-use std::{error::Error, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -9,6 +9,7 @@ use crate::{
     domain::{
         fact::Fact,
         firing,
+        fleet::Fleet,
         guard::Says,
         incident::{self, Choice, Clock, Phase},
         run::{Outcome, Report},
@@ -16,6 +17,7 @@ use crate::{
         state::ServiceState,
     },
     notifiers::DeliveryError,
+    units::Span,
 };
 
 /// What a metric is.
@@ -291,5 +293,49 @@ fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) 
 fn met(incident: &incident::Incident, clock: Clock, name: &'static str) {
     if !incident.late.contains(&clock) {
         counter!("rollbackd_deadlines_met_total", "clock" => name).increment(1);
+    }
+}
+
+/// A ping of the outside monitor ended.
+pub fn heartbeat(arrived: bool) {
+    let how = if arrived { "arrived" } else { "failed" };
+    counter!("rollbackd_heartbeats_total", "result" => how).increment(1);
+}
+
+/// How many notices are where.
+pub fn outbox(depth: &[crate::store::outbox::Depth]) {
+    for at in depth {
+        let state = match at.state {
+            crate::store::outbox::State::Queued => "queued",
+            crate::store::outbox::State::Delivered => "delivered",
+            crate::store::outbox::State::Dead => "dead",
+        };
+        gauge!("rollbackd_outbox_depth", "channel" => at.channel.clone(), "state" => state)
+            .set(at.count as f64);
+    }
+}
+
+/// How old the newest usable sample of a signal is.
+pub fn poll_age(service: &ServiceId, signal: &str, age: Span) {
+    gauge!("rollbackd_poll_age_seconds", "service" => service.to_string(), "signal" => signal.to_owned())
+        .set(age.as_seconds());
+}
+
+/// What was dropped of all readings so far, by reason.
+pub fn drops(fleet: &Fleet) -> BTreeMap<&'static str, u64> {
+    let mut sums = BTreeMap::new();
+    for (id, watch) in &fleet.watches {
+        let signals = fleet.policy.services.get(id).into_iter().flat_map(|p| p.signals.keys());
+        for (reason, count) in signals.filter_map(|name| watch.drops(name)).flat_map(|d| d.iter()) {
+            *sums.entry(reason.name()).or_default() += count;
+        }
+    }
+    sums
+}
+
+/// Sets the counters of what was dropped.
+pub fn dropped(sums: &BTreeMap<&'static str, u64>) {
+    for (reason, count) in sums {
+        counter!("rollbackd_samples_dropped_total", "reason" => *reason).absolute(*count);
     }
 }

@@ -114,6 +114,7 @@ fn imports_that_point_outwards_are_noticed() {
             ),
             ("src/sources/health.rs", "use crate::{domain::signal, units};"),
             ("src/executors/release.rs", "use crate::store::Lease;"),
+            ("src/executors/tests/mod.rs", "use crate::store::{self, Store};"),
             ("src/domain/mod.rs", "#[cfg(test)] mod tests { use super::*; }"),
             ("src/cli/run.rs", "use crate::daemon;"),
             ("tests/it/main.rs", "use rollbackd::daemon;"),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::{Duration, Instant},
 };
 use tracing::{error, warn};
 
-use super::handle::{Handle, Unanswered};
+use crate::handle::{Handle, Unanswered};
 use crate::{
     domain::{
         backoff::backoff,
@@ -27,11 +27,12 @@ use crate::{
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
 
 /// Delivers one channel's notices until the event loop ends.
-pub async fn deliver(
+pub(super) async fn deliver(
     channel: Arc<Channel>,
     client: reqwest::Client,
     handle: Handle,
     mut news: watch::Receiver<u64>,
+    permits: Arc<Semaphore>,
 ) {
     let mut pace = Pace::new(channel.notifier.rate().unwrap_or(Rate::WEBHOOK));
     loop {
@@ -67,6 +68,7 @@ pub async fn deliver(
             continue;
         }
         for row in rows {
+            let Ok(_permit) = permits.acquire().await else { return };
             if deliver_one(&channel, &client, &handle, &mut pace, row).await.is_err() {
                 return;
             }
@@ -146,7 +148,7 @@ async fn write(
 }
 
 /// Sends what cannot be written down, on every channel at once.
-pub async fn deliver_unwritten(
+pub(super) async fn deliver_unwritten(
     channels: Vec<Arc<Channel>>,
     client: reqwest::Client,
     mut notices: mpsc::Receiver<Notice>,

@@ -12,7 +12,6 @@ use tracing::{error, info, warn};
 
 use super::{
     clock::Clock,
-    handle::Ask,
     journaling::{self, Routing},
     recovery::CHECKPOINT_KIND,
 };
@@ -27,6 +26,7 @@ use crate::{
         service::ServiceId,
         timeline,
     },
+    handle::Ask,
     store::{Checkpoint, Snapshot, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
@@ -37,7 +37,7 @@ const KEPT_MAX: usize = 10_000;
 
 /// What an event loop needs from the daemon.
 #[derive(Debug)]
-pub struct Wiring {
+pub(super) struct Wiring {
     /// Attempts to carry out.
     pub orders: mpsc::UnboundedSender<(ServiceId, Order)>,
     /// Notices that must go out although they cannot be written down.
@@ -56,7 +56,7 @@ pub struct Wiring {
 
 /// The event loop.
 #[derive(Debug)]
-pub struct EventLoop {
+pub(super) struct EventLoop {
     fleet: Fleet,
     store: Store,
     clock: Clock,
@@ -76,7 +76,7 @@ const CHECKPOINT_EVERY: u64 = 5_000;
 
 impl EventLoop {
     /// An event loop over what the journal says is true.
-    pub fn new(fleet: Fleet, store: Store, clock: Clock, wiring: Wiring) -> Self {
+    pub(super) fn new(fleet: Fleet, store: Store, clock: Clock, wiring: Wiring) -> Self {
         let snapshot_due = Instant::now() + wiring.snapshot_every.duration();
         Self {
             fleet,
@@ -95,7 +95,7 @@ impl EventLoop {
     }
 
     /// Runs until it is told to stop and no attempt is in flight, or everybody has gone.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         self.turn(&Event { id: "start".into(), what: What::Started }, None);
         loop {
             if self.stopping && self.in_flight.is_empty() {
@@ -141,6 +141,7 @@ impl EventLoop {
             Ask::Stop => {
                 info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
                 self.stopping = true;
+                self.fleet.stopping = true;
             }
         }
     }
@@ -157,7 +158,7 @@ impl EventLoop {
         }
     }
 
-    fn turn(&mut self, event: &Event, answer: Option<super::handle::Answer>) {
+    fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) {
         let now = self.clock.now();
         let begun = Instant::now();
         let Self { fleet, store, wiring, .. } = self;
@@ -219,7 +220,12 @@ impl EventLoop {
                 if let Some(line) = timeline::line(fact) {
                     match fact {
                         Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
-                        _ => info!(service = who, cause = event.id, "{line}"),
+                        Fact::Service(_)
+                        | Fact::Ledger(_)
+                        | Fact::Trigger(_)
+                        | Fact::Incident(_)
+                        | Fact::Run(_)
+                        | Fact::Fleet(_) => info!(service = who, cause = event.id, "{line}"),
                     }
                 }
                 if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =
@@ -238,7 +244,7 @@ impl EventLoop {
     fn cannot_write(
         &mut self,
         event: &Event,
-        answer: Option<super::handle::Answer>,
+        answer: Option<crate::handle::Answer>,
         fault: &StoreError,
     ) {
         let why = telemetry::chain(fault);

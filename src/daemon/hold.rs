@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, MissedTickBehavior},
 };
 
-use super::handle::Handle;
+use crate::handle::Handle;
 use crate::{
     domain::event::{Event, What},
     store::lease::HOLD_FILE,
@@ -20,19 +20,19 @@ const REASON_MAX: usize = 300;
 
 /// The kill switch, as last seen.
 #[derive(Clone, Debug)]
-pub struct Hold {
+pub(super) struct Hold {
     path: PathBuf,
     seen: Arc<Mutex<Option<String>>>,
 }
 
 impl Hold {
     /// The kill switch of a state directory; `known` is what the journal says of it.
-    pub fn new(state_dir: &std::path::Path, known: Option<String>) -> Self {
+    pub(super) fn new(state_dir: &std::path::Path, known: Option<String>) -> Self {
         Self { path: state_dir.join(HOLD_FILE), seen: Arc::new(Mutex::new(known)) }
     }
 
     /// Looks now, and tells the event loop of a change.
-    pub async fn look(&self, handle: &Handle) {
+    pub(super) async fn look(&self, handle: &Handle) {
         let mut seen = self.seen.lock().await;
         let reason = match tokio::fs::read(&self.path).await {
             Ok(content) => Some(first_line(&content)),
@@ -50,7 +50,7 @@ impl Hold {
     }
 
     /// Looks again and again, until the event loop ends.
-    pub async fn watch(self, handle: Handle) {
+    pub(super) async fn watch(self, handle: Handle) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -17,13 +17,13 @@ use crate::{
 use super::recovery::FLEET_STREAM;
 
 /// The version of the decision rules; rises when the same events would lead to other decisions.
-pub const POLICY_VERSION: &str = "1";
+pub(super) const POLICY_VERSION: &str = "1";
 
 /// Which channels take notices for whom.
-pub type Routing = Vec<(String, BTreeSet<Audience>)>;
+pub(super) type Routing = Vec<(String, BTreeSet<Audience>)>;
 
 /// What to write for one batch.
-pub fn drafts(
+pub(super) fn drafts(
     (service, facts): &Batch,
     event: &Event,
     now: Now,
@@ -74,7 +74,7 @@ fn route(notice: &Notice, routing: &Routing) -> Vec<OutboxDraft> {
 }
 
 /// Makes them durable together, or not at all.
-pub fn append(
+pub(super) fn append(
     store: &mut Store,
     facts: &[Draft],
     notices: &[OutboxDraft],
@@ -83,7 +83,7 @@ pub fn append(
 }
 
 /// The one page that is sent without being written down first.
-pub fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
+pub(super) fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
     Notice {
         id: format!("unwritable-{}", at.0),
         service: None,

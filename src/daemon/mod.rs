@@ -3,10 +3,16 @@
 pub mod clock;
 mod delivery;
 mod event_loop;
-pub mod handle;
 mod hold;
 mod journaling;
+mod platforms;
+mod poller;
+mod reading;
 pub mod recovery;
+mod run;
+mod serving;
+mod supervise;
 mod tasks;
+mod wiring;
 
-pub use handle::{Handle, Unanswered};
+pub use run::run;

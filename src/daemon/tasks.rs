@@ -3,7 +3,7 @@
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{Instrument, error, info_span};
 
-use super::handle::Handle;
+use crate::handle::Handle;
 use crate::{
     domain::{
         event::{Event, What},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Carries out orders until the event loop has gone and every attempt has ended.
-pub async fn carry_out(
+pub(super) async fn carry_out(
     mut orders: mpsc::UnboundedReceiver<(ServiceId, Order)>,
     options: executors::Options,
     lease: Lease,

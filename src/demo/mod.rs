@@ -1,7 +1,14 @@
-//! The demo's outside world: a small shop that can be made to fail, and the load on it.
+//! The demo: a small shop that can be made to fail, real load on it, and the daemon beside it.
 //!
-//! Both are real: a process with a socket, and requests over it. Neither knows the daemon.
+//! Everything is real: processes with sockets, requests over them, a link that is switched. The shop and the load
+//! do not know the daemon; the daemon does not know that it is watched.
 
 mod exposition;
+mod eye;
 pub mod load;
+pub mod play;
+pub mod scenario;
+mod screen;
 pub mod shop;
+mod stage;
+mod wire;

@@ -50,6 +50,8 @@ pub struct Fleet {
     pub kill_switch: Option<String>,
     /// The lease's number.
     pub epoch: u64,
+    /// Whether the daemon is ending: steps under way end, and no other begins.
+    pub stopping: bool,
     due: BTreeSet<(UnixMs, ServiceId)>,
     due_of: BTreeMap<ServiceId, UnixMs>,
     active: BTreeSet<ServiceId>,
@@ -261,8 +263,12 @@ impl Fleet {
     /// What one service must know of the others. Counted only while it has something to decide.
     fn view(&self, id: &ServiceId, state: &ServiceState, now: Now) -> FleetView {
         let services = u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX);
-        let mut view =
-            FleetView { services, kill_switch: self.kill_switch.clone(), ..FleetView::default() };
+        let mut view = FleetView {
+            services,
+            kill_switch: self.kill_switch.clone(),
+            stopping: self.stopping,
+            ..FleetView::default()
+        };
         let window = self.policy.fleet.storm_window;
         let idle =
             state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
@@ -370,11 +376,7 @@ impl Fleet {
     pub fn is_watched(&self, id: &ServiceId, now: Now) -> bool {
         match (self.states.get(id), self.policy.services.get(id)) {
             (Some(state), Some(policy)) => {
-                state.incident.is_some()
-                    || state.changes.last().is_some_and(|c| {
-                        let age = policy.guards.max_change_age.unwrap_or(Span::hours(1));
-                        now.wall <= c.settled_at() + age
-                    })
+                state.is_watched(policy, now.wall)
                     || self.watches.get(id).is_some_and(ServiceWatch::is_alarmed)
             }
             (None, _) | (_, None) => false,

@@ -81,19 +81,21 @@ impl Matrix {
 }
 
 impl Default for Matrix {
-    /// The runbook's decision matrix, and the upper estimate of its table for an application rollback.
+    /// The runbook's decision matrix. Its table estimates 7 to 15 minutes for an application rollback, and it asks to
+    /// monitor the metrics for 15 minutes after one: both cannot be had, so a rollback is late to be verified only when
+    /// it began in time, took 5 minutes, held for 15, and 5 more went by.
     fn default() -> Self {
-        let row = |response, monitor, act_within| Row {
+        let row = |response, monitor, act_within: Option<i64>, verify_within| Row {
             response,
-            monitor,
-            act_within,
-            verify_within: Span::minutes(15),
+            monitor: Span::minutes(monitor),
+            act_within: act_within.map(Span::minutes),
+            verify_within: Span::minutes(verify_within),
         };
         Self {
-            p0: row(Response::RollBack, Span::ZERO, Some(Span::minutes(5))),
-            p1: row(Response::MonitorThenRollBack, Span::minutes(10), Some(Span::minutes(15))),
-            p2: row(Response::Ask, Span::ZERO, Some(Span::minutes(30))),
-            p3: row(Response::Tell, Span::ZERO, None),
+            p0: row(Response::RollBack, 0, Some(5), 25),
+            p1: row(Response::MonitorThenRollBack, 10, Some(15), 35),
+            p2: row(Response::Ask, 0, Some(30), 50),
+            p3: row(Response::Tell, 0, None, 25),
         }
     }
 }
@@ -254,8 +256,10 @@ pub enum LooksAt {
     SlowShare(Multiple),
     /// The 95th percentile of response time.
     LatencyP95,
-    /// Probes.
+    /// Probes: whether they are answered as they should be.
     Health,
+    /// Probes: whether they are answered at all. What says that it is unwell is unhealthy, not gone.
+    Availability,
     /// Nothing polled: it is posted, or an alert.
     Event,
 }

@@ -29,6 +29,8 @@ pub struct FleetView {
     pub storm_paged: Option<ServiceId>,
     /// The reason in the `HOLD` file, while there is one.
     pub kill_switch: Option<String>,
+    /// Whether the daemon is ending.
+    pub stopping: bool,
     /// The reason of a freeze in force.
     pub freeze: Option<String>,
 }
@@ -81,7 +83,8 @@ impl Situation<'_> {
                 .then(|| "mode is observe: decide and tell, never touch".to_owned())
         };
         let switch = self.fleet.kill_switch.as_ref().map(|why| format!("the HOLD file: {why}"));
-        switch.or_else(hold).or_else(observed)
+        let stopping = || self.fleet.stopping.then(|| "the daemon is stopping".to_owned());
+        switch.or_else(hold).or_else(observed).or_else(stopping)
     }
 
     /// The firing that counts: the most severe, and of those one that may act, our own before an alert's.

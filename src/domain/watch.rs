@@ -43,6 +43,8 @@ pub(super) struct Instance {
     pub(super) name: String,
     pub(super) signal: String,
     pub(super) trigger: Trigger,
+    /// Whether it looks at slow requests.
+    pub(super) slow: bool,
     /// Since when it has been ok without having been seen to recover: after a restart that lost its window.
     pub(super) ok_since: Option<UnixMs>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Signal {
     pub(super) fault: Option<String>,
     /// Whether the source is fine and there are merely no requests.
     pub(super) idle: bool,
+    /// When the service itself last answered a probe, and said that it is not well.
+    pub(super) refused_at: Option<UnixMs>,
 }
 
 /// Numbers that a trigger counted.
@@ -78,6 +82,7 @@ pub struct Counts {
 pub struct ServiceWatch {
     /// Its platform, as last looked at.
     pub inventory: Option<Inventory>,
+    looked_at: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
     signals: BTreeMap<String, Signal>,
@@ -96,6 +101,7 @@ impl ServiceWatch {
     pub fn new(policy: &ServicePolicy) -> Self {
         let mut watch = Self {
             inventory: None,
+            looked_at: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
             triggers: BTreeMap::new(),
@@ -124,6 +130,7 @@ impl ServiceWatch {
                 unknown_since: None,
                 fault: None,
                 idle: false,
+                refused_at: None,
             });
         }
         let mut kept = std::mem::take(&mut self.triggers);
@@ -148,6 +155,7 @@ impl ServiceWatch {
                             Arc::clone(&trigger.rule),
                             policy.signals[*signal].poll_every,
                         ),
+                        slow: channel_of(trigger.looks_at) == Some(Channel::Slow),
                         ok_since: None,
                     },
                 };
@@ -165,7 +173,10 @@ impl ServiceWatch {
                 self.polled(signal, readings, fault.as_deref(), policy, state, now);
                 self.note_health(policy, now);
             }
-            What::Seen { inventory, .. } => self.inventory = Some(inventory.clone()),
+            What::Seen { inventory, .. } => {
+                self.inventory = Some(inventory.clone());
+                self.looked_at = Some(now.wall);
+            }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);
@@ -200,6 +211,9 @@ impl ServiceWatch {
         let tau = self.taus.get(name).copied();
         let samples = signal.chain.take(rule.kind, readings, tau, now.wall);
         signal.note(&samples, fault, now.wall);
+        if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
+            signal.refused_at = Some(now.wall);
+        }
         let in_incident = state.incident.is_some();
         for (channel, sample) in &samples {
             signal.record(*channel, sample);
@@ -393,7 +407,7 @@ impl Signal {
             (Channel::Probe, Reading::Up) => self.history.record_counts(sample.at, 0, 1),
             (Channel::Probe, Reading::Down) => self.history.record_counts(sample.at, 1, 1),
             (Channel::Errors | Channel::Slow | Channel::P95, _) => self.history.record(sample),
-            (Channel::Probe | Channel::Usage, _) => {}
+            (Channel::Probe | Channel::Reach | Channel::Usage, _) => {}
         }
     }
 }
@@ -404,6 +418,7 @@ fn channel_of(looks_at: LooksAt) -> Option<Channel> {
         LooksAt::SlowShare(_) => Some(Channel::Slow),
         LooksAt::LatencyP95 => Some(Channel::P95),
         LooksAt::Health => Some(Channel::Probe),
+        LooksAt::Availability => Some(Channel::Reach),
         LooksAt::Event => None,
     }
 }
@@ -412,7 +427,7 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
     match kind {
         SignalKind::ErrorRate => channel == Channel::Errors,
         SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
-        SignalKind::Health => channel == Channel::Probe,
+        SignalKind::Health => matches!(channel, Channel::Probe | Channel::Reach),
         SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,
     }
 }

@@ -168,7 +168,7 @@ fn headline(incident: &Incident, s: &Situation<'_>) -> String {
 }
 
 /// The sentence for an incident's impact, from the matrix.
-fn impact(severity: Severity) -> &'static str {
+pub(super) fn impact(severity: Severity) -> &'static str {
     match severity {
         Severity::P0 => "service down or data at risk",
         Severity::P1 => "significant degradation",

@@ -28,7 +28,7 @@ use crate::{
         plan::Action,
         run::{Order, Outcome, Report},
     },
-    store::lease::{Lease, Withheld},
+    store::Lease,
 };
 
 /// What every executor is given.
@@ -72,9 +72,9 @@ pub enum Trouble {
     /// Nobody can tell whether it is in effect.
     #[error("{0}")]
     Unknown(String),
-    /// Not begun.
-    #[error(transparent)]
-    Withheld(#[from] Withheld),
+    /// Not begun, for a reason that the lease gave.
+    #[error("{0}")]
+    Withheld(String),
 }
 
 impl From<Trouble> for Outcome {
@@ -82,7 +82,7 @@ impl From<Trouble> for Outcome {
         match trouble {
             Trouble::Failed { why, retry } => Self::Failed { why, retry },
             Trouble::Unknown(why) => Self::Unknown { why },
-            Trouble::Withheld(withheld) => Self::Withheld { why: withheld.to_string() },
+            Trouble::Withheld(why) => Self::Withheld { why },
         }
     }
 }
@@ -103,7 +103,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Asked again right before every effect.
     fn permits(&self) -> Result<(), Trouble> {
-        Ok(self.lease.permits()?)
+        self.lease.permits().map_err(|withheld| Trouble::Withheld(withheld.to_string()))
     }
 
     /// Keeps what a program printed.
@@ -190,7 +190,7 @@ async fn settle_orphans(attempt: &mut Attempt<'_>, blind: bool) -> Result<(), Tr
         let pid = left.process.pid;
         if let Err(withheld) = attempt.lease.permits() {
             let why = format!("process {pid} of an earlier attempt still runs, and {withheld}");
-            return Err(if blind { Trouble::Unknown(why) } else { withheld.into() });
+            return Err(if blind { Trouble::Unknown(why) } else { Trouble::Withheld(why) });
         }
         let wait = attempt.until.saturating_duration_since(Instant::now());
         let ended = orphan::end_orphan(dir, &left, wait).await.map_err(|error| {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
 
+mod config_online;
+mod docs;
 mod labelled;
 mod naive;
 mod notifiers;

@@ -1,14 +1,24 @@
 //! What every guard says about acting by itself now, and the plan that would run.
 
-use super::{Incident, grounds::Grounds};
-use crate::domain::{
-    change::{Change, Component, Migrations},
-    firing::{Basis, Firing},
-    guard::{Guard, Verdict},
-    plan::Plan,
-    policy::LooksAt,
-    service::Mode,
-    situation::{Holds, Situation},
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Incident, Phase, grounds::Grounds};
+use crate::{
+    domain::{
+        change::{Change, Component, Migrations},
+        escalation::Escalation,
+        firing::{Basis, Firing},
+        guard::{Guard, Verdict},
+        plan::Plan,
+        policy::{LooksAt, TriggerPolicy},
+        service::Mode,
+        severity::Severity,
+        situation::{Holds, Situation},
+        trigger::State,
+    },
+    units::UnixMs,
 };
 
 /// All verdicts and the plan.
@@ -116,16 +126,24 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
 
 fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) -> Verdict {
     let guard = Guard::OneWitness;
-    let by_probe =
-        |f: &Firing| f.basis == Basis::Window && s.looks_at(&f.trigger) == Some(LooksAt::Health);
+    let by_probe = |f: &Firing| {
+        f.basis == Basis::Window
+            && matches!(s.looks_at(&f.trigger), Some(LooksAt::Health | LooksAt::Availability))
+    };
     let Some(lead) = lead.filter(|f| by_probe(f)) else {
         return Verdict::not_applicable(guard, "the evidence is not a probe's");
     };
+    // What has told nothing since the outage began, or is stale, witnesses nothing of it.
+    let saw_it = |f: &Firing| {
+        f.basis != Basis::Window
+            || (s.freshness(&f.trigger).is_ok()
+                && s.watch.newest_sample(&f.trigger).is_some_and(|(_, at)| at > lead.onset))
+    };
     let others = incident.triggers.keys().filter_map(|name| s.state.firing.get(name));
-    if let Some(other) = others.into_iter().find(|f| !by_probe(f)) {
+    if let Some(other) = others.into_iter().find(|f| !by_probe(f) && saw_it(f)) {
         return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
     }
-    match s.watch.second_witness() {
+    match s.watch.second_witness(lead.onset) {
         Some(witness) => Verdict::pass(guard, witness),
         None => Verdict::refuse(
             guard,
@@ -247,4 +265,103 @@ fn hold(s: &Situation<'_>) -> Verdict {
         return Verdict::refuse(guard, format!("a freeze: {freeze}"));
     }
     Verdict::pass(guard, "nobody holds it")
+}
+
+/// What a judgement stands on that was made for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ground")]
+pub enum Ground {
+    /// The open incident.
+    Incident {
+        /// Its name.
+        id: String,
+    },
+    /// This trigger fires, and an incident is about to open.
+    Fires {
+        /// Its name.
+        trigger: String,
+    },
+    /// Nothing fires; this trigger is assumed to begin to.
+    IfFired {
+        /// Its name.
+        trigger: String,
+    },
+    /// There is no trigger that could fire.
+    NoTrigger,
+}
+
+/// What every guard would say now: of the open incident, of what fires, or of what comes closest to it.
+pub fn judge_hypothetical(s: &Situation<'_>) -> (Ground, Judgement) {
+    if let Some(incident) = &s.state.incident {
+        return (Ground::Incident { id: incident.id.clone() }, judge(s, incident));
+    }
+    let mut state = s.state.clone();
+    let worst = state.firing.values().min_by_key(|f| (f.severity, f.onset)).cloned();
+    let (ground, firing) = match (worst, closest(s)) {
+        (Some(firing), _) => (Ground::Fires { trigger: firing.trigger.clone() }, firing),
+        (None, Some(firing)) => (Ground::IfFired { trigger: firing.trigger.clone() }, firing),
+        (None, None) => {
+            let opened = opened(s, "nothing", Severity::P1, s.now.wall);
+            return (Ground::NoTrigger, judge(s, &opened));
+        }
+    };
+    let incident = opened(s, &firing.trigger, firing.severity, firing.onset);
+    state.firing.insert(firing.trigger.clone(), firing);
+    (ground, judge(&Situation { state: &state, ..*s }, &incident))
+}
+
+/// The firing that would follow if the trigger that comes closest fired now.
+fn closest(s: &Situation<'_>) -> Option<Firing> {
+    let rank = |(away, policy): (u8, &TriggerPolicy)| (away, !policy.may_act, policy.rule.severity);
+    let (name, policy) = s
+        .watch
+        .triggers()
+        .filter_map(|(key, _, trigger)| {
+            let away = match trigger.state() {
+                State::Firing => 0,
+                State::Pending => 1,
+                State::Recovering | State::Ok | State::NoData => 2,
+            };
+            Some((key, away, s.policy.triggers.get(own_name(key))?))
+        })
+        .min_by_key(|(_, away, policy)| rank((*away, policy)))
+        .map(|(key, _, policy)| (key.to_owned(), policy))?;
+    Some(Firing {
+        trigger: name,
+        severity: policy.rule.severity,
+        basis: Basis::Window,
+        onset: s.now.wall,
+        fired_at: s.now.wall,
+        says: "assumed".to_owned(),
+        may_act: policy.may_act,
+        evidence: None,
+    })
+}
+
+/// A trigger's name in the policy: one that looks at several signals goes by `name@signal`.
+pub fn own_name(key: &str) -> &str {
+    key.split_once('@').map_or(key, |(name, _)| name)
+}
+
+fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {
+    Incident {
+        id: s.new_incident_id(),
+        severity,
+        phase: Phase::Assessing,
+        onset,
+        fired: s.now,
+        rose: s.now,
+        change: s.state.change_behind(onset, s.policy.guards.max_change_age).cloned(),
+        triggers: BTreeMap::from([(trigger.to_owned(), severity)]),
+        decision: None,
+        offered: None,
+        run: None,
+        started_by: None,
+        verified_at: None,
+        closed_at: None,
+        late: vec![],
+        escalation: Escalation::default(),
+        acknowledged: false,
+        timeline: vec![],
+    }
 }

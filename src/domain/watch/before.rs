@@ -50,6 +50,13 @@ impl ServiceWatch {
         };
         let (from, rule) = (change - window, instance.trigger.rule());
         match &rule.kind {
+            // What is slow is a multiple of what was normal: p95 above it is the same as 5 % slow.
+            Kind::Ratio(_) if instance.slow => gauge_before(
+                &signal.history,
+                from,
+                change,
+                self.taus.get(&instance.signal).copied(),
+            ),
             Kind::Ratio(ratio) => {
                 ratio_before(&signal.history, from, change, ratio.above.0, ratio.z)
             }
@@ -79,15 +86,26 @@ impl ServiceWatch {
         signal.history.fired(&rule, normal, change - window, change, calm)
     }
 
-    /// A second witness of an outage, besides a probe: the platform, or traffic that fails.
-    pub fn second_witness(&self) -> Option<String> {
+    /// A second witness of an outage that began at `since`, besides a probe: the platform, the service's own answer,
+    /// or traffic that fails. What was seen before the outage witnesses nothing of it.
+    pub fn second_witness(&self, since: UnixMs) -> Option<String> {
         use crate::domain::{inventory::Serving, trigger::State};
-        if let Some(Serving::NotRunning(why)) = self.inventory.as_ref().map(|i| &i.running) {
+        let after = |at: Option<UnixMs>| at.is_some_and(|at| at >= since);
+        if let Some(Serving::NotRunning(why)) = self.inventory.as_ref().map(|i| &i.running)
+            && after(self.looked_at)
+        {
             return Some(format!("the platform confirms it: {why}"));
+        }
+        if self.signals.values().any(|signal| after(signal.refused_at)) {
+            return Some(
+                "the service itself answers that it is not well: it is not our network".into(),
+            );
         }
         let failing = self.triggers.iter().find(|(_, i)| {
             let evidence = i.trigger.evidence();
-            matches!(i.trigger.rule().kind, Kind::Ratio(_))
+            let newest = self.signals.get(&i.signal).and_then(|s| s.newest);
+            after(newest)
+                && matches!(i.trigger.rule().kind, Kind::Ratio(_))
                 && matches!(i.trigger.state(), State::Pending | State::Firing)
                 && evidence.estimate.is_some_and(|share| share >= 0.5)
         });
@@ -189,7 +207,7 @@ pub(super) fn upper(
             Some(1.0 - wilson::lower_bound(total - bad, total, wilson::Z))
         }
         Channel::P95 => history.p95s(from, to, &[]).into_iter().max_by(f64::total_cmp),
-        Channel::Slow | Channel::Probe | Channel::Usage => None,
+        Channel::Slow | Channel::Probe | Channel::Reach | Channel::Usage => None,
     }
 }
 

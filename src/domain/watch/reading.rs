@@ -62,6 +62,8 @@ pub enum Raw {
     Down {
         /// When.
         at: UnixMs,
+        /// Whether the service itself answered, and said so: then it is not the network.
+        answered: bool,
     },
     /// Nothing could be read.
     Unknown {
@@ -78,7 +80,10 @@ pub(super) enum Channel {
     Errors,
     Slow,
     P95,
+    /// Whether a probe was answered as it should be.
     Probe,
+    /// Whether it was answered at all: a service that says it is unwell is there.
+    Reach,
     Usage,
 }
 
@@ -119,7 +124,12 @@ impl Chain {
         match kind {
             SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, now))],
             SignalKind::Latency => self.latency(raw, tau, now),
-            SignalKind::Health => vec![(Channel::Probe, self.probe(raw, now))],
+            SignalKind::Health => {
+                let probe = self.probe(raw, now);
+                let answered = matches!(raw.last(), Some(Raw::Down { answered: true, .. }));
+                let reading = if answered { Reading::Up } else { probe.reading };
+                vec![(Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe })]
+            }
             SignalKind::Cpu | SignalKind::Memory => vec![(Channel::Usage, self.gauge(raw, now))],
         }
     }
@@ -236,7 +246,7 @@ impl Chain {
             Some(Raw::Up { at }) => {
                 Sample { at: *at, width: self.since_last(*at), reading: Reading::Up }
             }
-            Some(Raw::Down { at }) => {
+            Some(Raw::Down { at, .. }) => {
                 Sample { at: *at, width: self.since_last(*at), reading: Reading::Down }
             }
             Some(

@@ -51,8 +51,9 @@ impl Tallies {
         sample: &Sample,
         before_upper: Option<f64>,
     ) {
-        // The slow share is judged by its trigger; the verification looks at the quantile.
-        if sample.start() < self.from || channel == Channel::Slow {
+        // The slow share is judged by its trigger, the verification looks at the quantile; and whether a probe was
+        // answered at all is the same probe again.
+        if sample.start() < self.from || matches!(channel, Channel::Slow | Channel::Reach) {
             return;
         }
         let tally = self.signals.entry(signal.to_owned()).or_default();

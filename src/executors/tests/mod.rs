@@ -15,7 +15,7 @@ use crate::{
         plan::{Action, CommandLine, EnvValue, Step},
         run::{Order, Outcome, Report},
     },
-    store::{self, Store, lease::Lease},
+    store::{self, Lease, Store},
     units::Span,
 };
 

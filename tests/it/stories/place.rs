@@ -132,7 +132,7 @@ impl Place {
         };
         let buckets = BOUNDS.map(|bound| (bound, count(bound))).into();
         let histogram = Raw::Histogram { series, at, buckets, started };
-        let probe = if now.up { Raw::Up { at } } else { Raw::Down { at } };
+        let probe = if now.up { Raw::Up { at } } else { Raw::Down { at, answered: false } };
         vec![
             ("errors", vec![counter], None),
             ("health", vec![probe], None),

@@ -1,0 +1,65 @@
+//! `rollbackd check FILE`: every problem of a configuration at once.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{client::Fault, out::Out};
+use crate::config::{self, Level, Problem};
+
+/// Checks a configuration; ends with 64 when it cannot be used.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration.
+    file: PathBuf,
+    /// Ask each Prometheus whether it understands its queries.
+    #[arg(long)]
+    online: bool,
+    /// Print the problems as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
+        let (mut problems, config) = match config::load(&self.file) {
+            Ok((config, warnings)) => (warnings, Some(config)),
+            Err(problems) => (problems, None),
+        };
+        if let (true, Some(config)) = (self.online, &config) {
+            crate::tls::install();
+            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+            let name = self.file.display().to_string();
+            problems.extend(config::check_online(config, &name, &text).await);
+        }
+        let errors = problems.iter().filter(|p| p.level == Level::Error).count();
+        if self.json {
+            out.json(&json!({ "file": self.file, "usable": errors == 0, "problems": problems }))?;
+        } else {
+            if !problems.is_empty() {
+                out.text(&listed(&problems))?;
+            }
+            if let (0, Some(config)) = (errors, &config) {
+                out.text(&format!(
+                    "{} is usable: {} services, {} signals, {} channels",
+                    self.file.display(),
+                    config.policy.services.len(),
+                    config.polls.len(),
+                    config.channels.len()
+                ))?;
+            }
+        }
+        if errors == 0 {
+            return Ok(());
+        }
+        let plural = if errors == 1 { "problem" } else { "problems" };
+        Err(Fault::Usage(format!("{}: {errors} {plural}", self.file.display())))
+    }
+}
+
+/// All problems, one after the other.
+pub(super) fn listed(problems: &[Problem]) -> String {
+    let each: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    each.join("\n")
+}

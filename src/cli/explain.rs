@@ -1,0 +1,113 @@
+//! `rollbackd explain SERVICE`
+
+use clap::Args;
+
+use super::{
+    Client, Fault, Out, Reach,
+    paint::{Paint, columns},
+    plan,
+};
+use crate::{
+    domain::{guard::Says, incident::judge::Ground, shown},
+    http::views::{Explain as View, TriggerView},
+};
+
+/// Why a service is where it is.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// Which service: checkout, or checkout/production.
+    service: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Explain {
+    pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
+        let client = Client::new(&self.reach)?;
+        let path = client.service(&self.service).await?;
+        let view: View = client.get(&format!("{path}/explain")).await?;
+        if self.reach.json { out.json(&view) } else { out.text(&text(&view, out.paint)) }
+    }
+}
+
+/// Everything, from what is seen to what would be done.
+pub(super) fn text(view: &View, paint: Paint) -> String {
+    let service = &view.service;
+    let serving = service.serving.as_deref().unwrap_or("nothing known");
+    let good = if service.serving_is_known_good { ", known good" } else { "" };
+    let mut text = format!(
+        "{}  mode {}  serves {serving}{good}  at {}\n",
+        paint.bold(&service.id.to_string()),
+        service.mode,
+        view.now.clock()
+    );
+    if let Some(change) = &service.last_change {
+        let from = change.from.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
+        let (component, to, at) = (change.component, &change.to, change.started_at);
+        text.push_str(&format!("last change: {component} {from} -> {to} at {at}\n"));
+    }
+    text.push_str(&format!("\n{}\n", paint.bold("Triggers")));
+    if view.triggers.is_empty() {
+        text.push_str("  none looks at a signal of this service\n");
+    }
+    for trigger in &view.triggers {
+        text.push_str(&one_trigger(trigger, paint));
+    }
+    for told in &service.told {
+        text.push_str(&format!("  {} {told}\n", paint.bad("told")));
+    }
+    for blind in &service.blind {
+        let (signal, why) = (&blind.signal, &blind.why);
+        text.push_str(&format!("  {} {signal} ({}): {why}\n", paint.warn("blind"), blind.source));
+    }
+    text.push_str(&format!("\n{}\n", paint.bold(&asked(view))));
+    if !view.response.is_empty() {
+        text.push_str(&format!("  {}\n", view.response));
+    }
+    text.push_str(&guards(view, paint));
+    text.push_str(&format!("\n{}\n", paint.bold("What would run")));
+    match (&view.plan, &view.no_plan) {
+        (Some(plan), _) => text.push_str(&plan::steps(plan, paint)),
+        (None, Some(why)) => text.push_str(&format!("  nothing: {why}\n")),
+        (None, None) => text.push_str("  nothing\n"),
+    }
+    if let Some((at, why)) = &view.next {
+        text.push_str(&format!("\nlooked at again by {}: {why}\n", at.clock()));
+    }
+    text
+}
+
+fn one_trigger(trigger: &TriggerView, paint: Paint) -> String {
+    let (name, severity) = (&trigger.name, paint.severity(trigger.severity));
+    let state = paint.state(trigger.state);
+    let mut text = format!("  {} {severity} {state}: {}\n", paint.bold(name), trigger.sees);
+    if trigger.drawn.iter().any(Option::is_some) {
+        let line = shown::sparkline(&trigger.drawn, trigger.evidence.threshold);
+        text.push_str(&format!("    {line} {}\n", paint.dim(&trigger.looks_at)));
+    }
+    for wait in &trigger.waits_for {
+        text.push_str(&format!("    waits for {wait}\n"));
+    }
+    text
+}
+
+fn asked(view: &View) -> String {
+    match &view.ground {
+        Ground::Incident { id } => format!("What every guard says about {id}"),
+        Ground::Fires { trigger } => format!("What every guard says, for {trigger} fires"),
+        Ground::IfFired { trigger } => format!("What every guard would say if {trigger} fired now"),
+        Ground::NoTrigger => "What every guard says; no trigger could fire".to_owned(),
+    }
+}
+
+fn guards(view: &View, paint: Paint) -> String {
+    let row = |verdict: &crate::domain::guard::Verdict| {
+        let (says, why) = match &verdict.says {
+            Says::Pass { note } => (paint.good("passes"), note.clone()),
+            Says::Refuse { reason } => (paint.bad("refuses"), reason.clone()),
+            Says::NotApplicable { why } => (paint.dim("-"), paint.dim(why)),
+        };
+        vec![format!("  {}", verdict.guard), says, why]
+    };
+    columns(&view.guards.iter().map(row).collect::<Vec<_>>())
+}

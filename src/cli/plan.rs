@@ -1,0 +1,65 @@
+//! `rollbackd plan SERVICE`
+
+use clap::Args;
+
+use super::{Client, Fault, Out, Reach, client::segment, paint::Paint};
+use crate::http::views::PlanView;
+
+/// What a rollback of a service would do.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Which service: checkout, or checkout/production.
+    service: String,
+    /// To which version; to the last known good without.
+    #[arg(long, value_name = "VERSION")]
+    to: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Plan {
+    pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
+        let client = Client::new(&self.reach)?;
+        let mut path = format!("{}/plan", client.service(&self.service).await?);
+        if let Some(to) = &self.to {
+            path.push_str(&format!("?to={}", segment(to)));
+        }
+        let plan: PlanView = client.get(&path).await?;
+        if self.reach.json {
+            return out.json(&plan);
+        }
+        let mut text = steps(&plan, out.paint);
+        let (service, hash) = (&plan.plan.service, &plan.hash);
+        if self.to.is_none() {
+            text.push_str(&format!(
+                "\napprove it, with an incident: rollbackd approve {service} {hash}\n"
+            ));
+        }
+        let to = self.to.map_or_else(String::new, |to| format!(" --to {to}"));
+        text.push_str(&format!("run it now: rollbackd rollback {service}{to} --reason '…'\n"));
+        out.text(&text)
+    }
+}
+
+/// A plan, step by step.
+pub(super) fn steps(view: &PlanView, paint: Paint) -> String {
+    let plan = &view.plan;
+    let mut text =
+        format!("  plan {}: {}, about {}\n", paint.bold(&view.hash), view.summary, plan.estimate);
+    for (index, step) in plan.steps.iter().enumerate() {
+        text.push_str(&format!("  {}. {}\n", index + 1, step.title));
+        let tries = if step.attempts == 1 { "once" } else { "tried again if it fails" };
+        text.push_str(&paint.dim(&format!("     at most {}, {tries}", step.timeout)));
+        text.push('\n');
+        for need in &step.needs {
+            text.push_str(&paint.dim(&format!("     needs {need}")));
+            text.push('\n');
+        }
+        if let Some(fallback) = &step.fallback {
+            text.push_str(&format!("     or else: {}\n", fallback.title));
+        }
+    }
+    let resources: Vec<&str> = plan.resources.iter().map(String::as_str).collect();
+    text.push_str(&format!("  locks {}\n", resources.join(", ")));
+    text
+}

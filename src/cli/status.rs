@@ -1,0 +1,114 @@
+//! `rollbackd status`
+
+use clap::Args;
+
+use super::{
+    Client, Fault, Out, Reach,
+    paint::{Paint, columns},
+};
+use crate::{
+    domain::{shown, trigger::State},
+    http::views::{ServiceView, Strays},
+};
+
+/// How every service stands.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Status {
+    pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
+        let client = Client::new(&self.reach)?;
+        let services: Vec<ServiceView> = client.get("/v1/services").await?;
+        if self.reach.json {
+            return out.json(&services);
+        }
+        let strays: Strays = client.get("/v1/unmatched").await?;
+        out.text(&text(&services, &strays, out.paint))
+    }
+}
+
+/// The table, and below it what needs a person's eye.
+pub(super) fn text(services: &[ServiceView], strays: &Strays, paint: Paint) -> String {
+    if services.is_empty() {
+        return "no service is configured\n".to_owned();
+    }
+    let head = ["SERVICE", "MODE", "SERVES", "BACK TO", "TRIGGERS", "INCIDENT"];
+    let mut rows = vec![head.map(|name| paint.dim(name)).to_vec()];
+    rows.extend(services.iter().map(|service| row(service, paint)));
+    let mut text = columns(&rows);
+    for service in services {
+        for note in notes(service) {
+            text.push_str(&format!("\n{}: {note}", paint.bold(&service.id.to_string())));
+        }
+    }
+    if let Some(reason) = services.iter().find_map(|s| s.kill_switch.as_ref()) {
+        let stop = paint.bad("the HOLD file stops everything");
+        text.push_str(&format!("\n{stop}: {reason}"));
+    }
+    if !strays.alerts.is_empty() {
+        let newest = &strays.alerts[0];
+        let count = match strays.alerts.len() {
+            1 => "1 alert".to_owned(),
+            several => format!("{several} alerts"),
+        };
+        let (name, why) = (&newest.alert, &newest.why);
+        text.push_str(&format!("\n{count} found no service; the newest is {name} ({why})"));
+    }
+    text
+}
+
+fn row(service: &ServiceView, paint: Paint) -> Vec<String> {
+    let serves = service.serving.clone().unwrap_or_else(|| "?".to_owned());
+    let good = if service.serving_is_known_good { " (known good)" } else { "" };
+    let incident = match &service.incident {
+        Some(line) => format!("{} {} ({})", paint.severity(line.severity), line.phase, line.id),
+        None => paint.dim("-"),
+    };
+    vec![
+        paint.bold(&service.id.to_string()),
+        service.mode.to_string(),
+        format!("{serves}{}", paint.dim(good)),
+        service.known_good.clone().unwrap_or_else(|| "-".to_owned()),
+        triggers(service, paint),
+        incident,
+    ]
+}
+
+/// The worst states first, and the ok ones only counted.
+fn triggers(service: &ServiceView, paint: Paint) -> String {
+    let mut parts = vec![];
+    for state in [State::Firing, State::Pending, State::Recovering, State::NoData] {
+        let count = service.triggers.iter().filter(|t| t.state == state).count();
+        if count > 0 {
+            parts.push(
+                paint
+                    .state(state)
+                    .replace(shown::state(state), &format!("{count} {}", shown::state(state))),
+            );
+        }
+    }
+    let fine = service.triggers.iter().filter(|t| t.state == State::Ok).count();
+    if fine > 0 || parts.is_empty() {
+        parts.push(paint.good(&format!("{fine} ok")));
+    }
+    parts.join(", ")
+}
+
+fn notes(service: &ServiceView) -> Vec<String> {
+    let mut notes = service.told.clone();
+    notes.extend(service.blind.iter().map(|blind| {
+        let (signal, since, why) = (&blind.signal, blind.since.clock(), &blind.why);
+        format!("{signal} tells nothing since {since} ({}): {why}", blind.source)
+    }));
+    notes.extend(service.hold.iter().map(|hold| format!("held by {}: {}", hold.by, hold.reason)));
+    if let Some(incident) = &service.incident {
+        if incident.unacknowledged {
+            notes.push(format!("nobody has acknowledged: `rollbackd ack {}`", service.id));
+        }
+        notes.extend(incident.because.iter().map(|why| format!("{}: {why}", incident.phase)));
+    }
+    notes
+}

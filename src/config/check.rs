@@ -1,0 +1,144 @@
+//! From what was written to what the daemon runs on. Nothing stops at the first problem.
+
+mod channels;
+mod found;
+mod holds;
+mod intake;
+mod kinds;
+mod platform;
+mod policy;
+mod reach;
+mod service;
+mod signal;
+mod trigger;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use self::{
+    found::Found,
+    service::{Checked, Common},
+};
+use crate::{
+    config::{Alertmanager, Config, Limits, Loaded, document::Shape, raw},
+    domain::{plan::hex, policy::Policy},
+    sources::{exposition, http},
+    store,
+    units::Span,
+};
+
+const STATE_DIR: &str = "/var/lib/rollbackd";
+const ENVIRONMENT: &str = "production";
+
+/// Checks the whole file.
+pub(super) fn check(file: &str, text: &str, raw: raw::Raw, shape: Shape) -> Loaded {
+    let mut found = Found::new(file, text, shape);
+    let config = build(&mut found, &raw, text);
+    let problems = found.all();
+    if problems.iter().any(|problem| problem.level == super::Level::Error) {
+        return Err(problems);
+    }
+    Ok((config, problems))
+}
+
+fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
+    let state_dir = directory(found, &raw.state_dir).unwrap_or_else(|| PathBuf::from(STATE_DIR));
+    let reports_dir =
+        directory(found, &raw.reports_dir).unwrap_or_else(|| state_dir.join("reports"));
+    let environment = raw.environment.as_ref().map_or(ENVIRONMENT, |e| e.get_ref()).to_owned();
+    let servers: BTreeMap<_, _> = raw
+        .prometheus
+        .iter()
+        .filter_map(|(name, server)| {
+            Some((name.get_ref().clone(), reach::prometheus(found, server)?))
+        })
+        .collect();
+    let common = Common {
+        raw,
+        environment: &environment,
+        scrape_limits: exposition_limits(found, &raw.limits),
+    };
+    let mut polls = vec![];
+    let mut targets = BTreeMap::new();
+    let mut platforms = BTreeMap::new();
+    let mut policy = Policy {
+        fleet: policy::fleet(&raw.fleet),
+        config_hash: hex(&Sha256::digest(text)),
+        freezes: intake::freezes(found, &raw.freeze),
+        ..Policy::default()
+    };
+    trigger::check_names(found, &raw.trigger);
+    for Checked { policy: service, polls: read, targets: scraped, platform } in
+        service::services(found, &common)
+    {
+        platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
+        polls.extend(read);
+        targets.extend(scraped);
+        policy.services.insert(service.id.clone(), service);
+    }
+    Config {
+        store: store_options(found, &raw.store, &state_dir),
+        channels: channels::channels(found, &raw.notify),
+        heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
+        http: intake::http(found, raw, &environment),
+        alertmanager: alertmanager(found, &raw.alertmanager),
+        limits: limits(found, &raw.limits),
+        policy,
+        state_dir,
+        reports_dir,
+        polls,
+        servers,
+        targets,
+        platforms,
+    }
+}
+
+fn directory(found: &mut Found<'_>, path: &raw::Placed<String>) -> Option<PathBuf> {
+    let path = path.as_ref()?;
+    if !path.get_ref().starts_with('/') {
+        let what = format!("`{}` is not an absolute path", path.get_ref());
+        found.error(path.span(), what, "write it from the root: \"/var/lib/rollbackd\"");
+        return None;
+    }
+    Some(PathBuf::from(path.get_ref()))
+}
+
+fn exposition_limits(found: &mut Found<'_>, raw: &raw::Limits) -> exposition::Limits {
+    let default = exposition::Limits::default();
+    exposition::Limits {
+        body_bytes: found.at_least_one(&raw.scrape_body_max_bytes, default.body_bytes),
+        series: found.at_least_one(&raw.scrape_series_max, default.series),
+        ..default
+    }
+}
+
+fn limits(found: &mut Found<'_>, raw: &raw::Limits) -> Limits {
+    let default = Limits::default();
+    Limits {
+        polls_at_once: found.at_least_one(&raw.polls_at_once, default.polls_at_once),
+        deliveries_at_once: found.at_least_one(&raw.deliveries_at_once, default.deliveries_at_once),
+    }
+}
+
+fn store_options(found: &mut Found<'_>, raw: &raw::Store, dir: &std::path::Path) -> store::Options {
+    let default = store::Options::new(dir);
+    store::Options {
+        journal_keep: found.positive(&raw.journal_keep, default.journal_keep),
+        lease_wait: raw.lease_wait.unwrap_or(default.lease_wait),
+        busy_wait: raw.busy_wait.unwrap_or(default.busy_wait),
+        outbox_max: found.at_least_one(&raw.outbox_max, default.outbox_max),
+        settled_max: raw.settled_max.unwrap_or(default.settled_max),
+        answer_keep: raw.answer_keep.unwrap_or(default.answer_keep),
+        answers_max: raw.answers_max.unwrap_or(default.answers_max),
+        snapshot_keep: raw.snapshot_keep.unwrap_or(default.snapshot_keep),
+        ..default
+    }
+}
+
+fn alertmanager(found: &mut Found<'_>, raw: &raw::Alertmanager) -> Option<Alertmanager> {
+    let ask_every = found.positive(&raw.ask_every, Span::seconds(30));
+    let url = found.url(raw.url.as_ref()?)?;
+    let options = http::Options { body_bytes: 8 << 20, ..http::Options::default() };
+    Some(Alertmanager { url, http: reach::options(found, &raw.reach(), options), ask_every })
+}

@@ -1,0 +1,175 @@
+//! What was found so far, and the questions that every check asks.
+
+use std::{fs, ops::Range};
+
+use reqwest::Url;
+use toml::Spanned;
+
+use crate::{
+    config::{
+        document::Shape,
+        problem::Problem,
+        raw::{Placed, SecretRef},
+    },
+    units::{Secret, Span},
+};
+
+/// The problems found so far.
+#[derive(Debug)]
+pub(super) struct Found<'t> {
+    file: &'t str,
+    text: &'t str,
+    shape: Shape,
+}
+
+impl<'t> Found<'t> {
+    pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
+        Self { file, text, shape }
+    }
+
+    /// All of them, in the order of the file.
+    pub(super) fn all(self) -> Vec<Problem> {
+        let mut problems = self.shape.problems;
+        problems.sort_by_key(|problem| problem.span.start);
+        problems
+    }
+
+    /// Something with which the daemon does not start.
+    pub(super) fn error(
+        &mut self,
+        at: Range<usize>,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        self.add(Problem::error(self.file, self.text, at, what, instead));
+    }
+
+    /// Something that is probably not meant.
+    pub(super) fn warn(
+        &mut self,
+        at: Range<usize>,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        self.add(Problem::error(self.file, self.text, at, what, instead).but_only_a_warning());
+    }
+
+    /// What comes from a table for all is met once for each service.
+    fn add(&mut self, problem: Problem) {
+        if !self.shape.problems.contains(&problem) {
+            self.shape.problems.push(problem);
+        }
+    }
+
+    /// Whether something at, above or below this path was cut out: then nobody is told that it is missing.
+    pub(super) fn was_cut(&self, path: &[&str]) -> bool {
+        self.shape.cut.iter().any(|cut| cut.iter().zip(path).all(|(cut, asked)| cut == asked))
+    }
+
+    /// The place of a part of a text in quotes, or of the whole where escapes hide the part.
+    pub(super) fn within(&self, whole: &Spanned<String>, part: Range<usize>) -> Range<usize> {
+        let span = whole.span();
+        let written = self.text.get(span.clone()).unwrap_or("");
+        match (whole.get_ref().get(part), written) {
+            (Some(part), written) if written.matches(part).count() == 1 => {
+                let start = span.start + written.find(part).unwrap_or(0);
+                start..start + part.len()
+            }
+            _ => span,
+        }
+    }
+
+    /// A span of time that must be longer than none.
+    pub(super) fn positive(&mut self, span: &Placed<Span>, default: Span) -> Span {
+        let Some(span) = span else { return default };
+        if *span.get_ref() > Span::ZERO {
+            return *span.get_ref();
+        }
+        self.error(
+            span.span(),
+            "this takes no time at all",
+            format!("write it like \"{default}\""),
+        );
+        default
+    }
+
+    /// A number that must not be zero.
+    pub(super) fn at_least_one<N: Copy + PartialEq + From<bool> + std::fmt::Display>(
+        &mut self,
+        number: &Placed<N>,
+        default: N,
+    ) -> N {
+        let Some(number) = number else { return default };
+        if *number.get_ref() != N::from(false) {
+            return *number.get_ref();
+        }
+        self.error(
+            number.span(),
+            "0 lets nothing through",
+            format!("write {default}, or leave it out"),
+        );
+        default
+    }
+
+    /// An address that can be asked over HTTP.
+    pub(super) fn url(&mut self, text: &Spanned<String>) -> Option<Url> {
+        let instead = "write it like \"http://127.0.0.1:9090/path\"";
+        match Url::parse(text.get_ref()) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+                if url.username().is_empty() && url.password().is_none() {
+                    return Some(url);
+                }
+                let what = "a credential must not stand in an address";
+                let problem = Problem::error(
+                    self.file,
+                    self.text,
+                    text.span(),
+                    what,
+                    "write basic = { user = \"...\", password = { file = \"...\" } }, or bearer = { file = \"...\" }",
+                );
+                self.add(problem.masked());
+            }
+            Ok(_) => self.error(text.span(), "this is not an address for HTTP", instead),
+            Err(fault) => {
+                self.error(text.span(), format!("this is not an address: {fault}"), instead);
+            }
+        }
+        None
+    }
+
+    /// What a file holds.
+    pub(super) fn bytes(&mut self, path: &Spanned<String>) -> Option<Vec<u8>> {
+        match fs::read(path.get_ref()) {
+            Ok(bytes) => Some(bytes),
+            Err(fault) => {
+                let what = format!("`{}` cannot be read: {fault}", path.get_ref());
+                self.error(path.span(), what, "name a file that the daemon may read");
+                None
+            }
+        }
+    }
+
+    /// A secret, read from where it is.
+    pub(super) fn secret(&mut self, from: &Spanned<SecretRef>) -> Option<Secret> {
+        let (text, source) = match from.get_ref() {
+            SecretRef::File(path) => {
+                let bytes = self.bytes(&Spanned::new(from.span(), path.clone()))?;
+                (String::from_utf8(bytes).ok(), format!("the file `{path}`"))
+            }
+            SecretRef::Env(name) => (std::env::var(name).ok(), format!("the variable `{name}`")),
+        };
+        let secret = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+        match secret {
+            Some(secret) if !secret.is_empty() => Some(Secret::new(secret)),
+            Some(_) => {
+                self.error(from.span(), format!("{source} is empty"), "put the secret there");
+                None
+            }
+            None => {
+                let what = format!("{source} is not there, or is no text");
+                self.error(from.span(), what, "put the secret there");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The daemon's own interface, who may use it, and when nothing is done by itself.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use toml::Spanned;
+
+use crate::{
+    config::{
+        Http, HttpLimits, Mapping, Tls, Token,
+        check::found::Found,
+        raw::{self, SecretRef},
+    },
+    domain::policy::Freeze,
+};
+
+/// The interface, unless it was turned off.
+pub(super) fn http(found: &mut Found<'_>, raw: &raw::Raw, environment: &str) -> Option<Http> {
+    let usual = Http::default();
+    let listen = listen(found, &raw.http).unwrap_or(usual.listen);
+    let tls = raw.http.tls.as_ref().map(|tls| {
+        let paths = [&tls.cert_file, &tls.key_file];
+        let [cert, key] = paths.map(|path| {
+            found.bytes(path);
+            PathBuf::from(path.get_ref())
+        });
+        Tls { cert, key }
+    });
+    let http = Http {
+        listen,
+        tls,
+        allow_plain_beyond_loopback: raw.http.allow_plain_beyond_loopback,
+        open_metrics: raw.http.open_metrics,
+        tokens: tokens(found, &raw.token),
+        mapping: mapping(&raw.alertmanager, environment),
+        limits: limits(found, &raw.limits),
+    };
+    raw.http.enabled.unwrap_or(true).then_some(http)
+}
+
+fn listen(found: &mut Found<'_>, raw: &raw::Http) -> Option<SocketAddr> {
+    let text = raw.listen.as_ref()?;
+    let Ok(listen) = text.get_ref().parse::<SocketAddr>() else {
+        let what = format!("`{}` is not an address to listen on", text.get_ref());
+        let instead = "write it like \"127.0.0.1:7676\" or \"[::1]:7676\"";
+        found.error(text.span(), what, instead);
+        return None;
+    };
+    let guarded = raw.tls.is_some() || raw.allow_plain_beyond_loopback;
+    if !listen.ip().is_loopback() && !guarded && !found.was_cut(&["http"]) {
+        let what = "credentials would cross the network in the clear";
+        let instead = "add [http.tls] cert_file and key_file, listen on 127.0.0.1, \
+                       or say allow_plain_beyond_loopback = true";
+        found.error(text.span(), what, instead);
+    }
+    Some(listen)
+}
+
+fn tokens(found: &mut Found<'_>, raw: &raw::Table<raw::Token>) -> Vec<Token> {
+    let mut tokens: Vec<Token> = vec![];
+    for (name, token) in raw {
+        let scopes: BTreeSet<_> = token.scopes.get_ref().clone();
+        if scopes.is_empty() {
+            let instead = "write some of alerts, changes, evidence, view, operate, admin";
+            found.error(token.scopes.span(), "this token may do nothing", instead);
+        }
+        let from = match (&token.file, &token.env) {
+            (Some(file), None) => {
+                Spanned::new(file.span(), SecretRef::File(file.get_ref().clone()))
+            }
+            (None, Some(env)) => Spanned::new(env.span(), SecretRef::Env(env.get_ref().clone())),
+            _ => {
+                let what = format!("the secret of `{name}` must come from one place");
+                found.error(name.span(), what, "add file = \"/path/to/it\" or env = \"NAME\"");
+                continue;
+            }
+        };
+        let Some(secret) = found.secret(&from) else { continue };
+        if let Some(twin) = tokens.iter().find(|other| other.secret == secret) {
+            let what = format!("`{name}` has the same secret as `{}`", twin.name);
+            found.error(from.span(), what, "give each sender a secret of its own");
+        }
+        tokens.push(Token { name: name.get_ref().clone(), scopes, secret });
+    }
+    tokens
+}
+
+fn mapping(raw: &raw::Alertmanager, environment: &str) -> Mapping {
+    let usual = Mapping::default();
+    let label = |label: &Option<String>, usual: String| label.clone().unwrap_or(usual);
+    let mut severities = usual.severities;
+    severities.extend(raw.severity.iter().map(|(name, severity)| (name.clone(), severity.0)));
+    Mapping {
+        service_label: label(&raw.service_label, usual.service_label),
+        environment_label: label(&raw.environment_label, usual.environment_label),
+        default_environment: environment.to_owned(),
+        severity_label: label(&raw.severity_label, usual.severity_label),
+        severities,
+        without_severity: raw.without_severity.as_ref().map_or(usual.without_severity, |s| s.0),
+    }
+}
+
+fn limits(found: &mut Found<'_>, raw: &raw::Limits) -> HttpLimits {
+    let usual = HttpLimits::default();
+    HttpLimits {
+        body_max_bytes: found.at_least_one(&raw.body_max_bytes, usual.body_max_bytes),
+        labels_max: found.at_least_one(&raw.labels_max, usual.labels_max),
+        alerts_max: found.at_least_one(&raw.alerts_max, usual.alerts_max),
+        connections_max: found.at_least_one(&raw.connections_max, usual.connections_max),
+        read_timeout: found.positive(&raw.read_timeout, usual.read_timeout),
+        answer_timeout: found.positive(&raw.answer_timeout, usual.answer_timeout),
+    }
+}
+
+/// The periods in which nothing is done by itself.
+pub(super) fn freezes(found: &mut Found<'_>, raw: &raw::Table<raw::Freeze>) -> Vec<Freeze> {
+    let mut freezes = vec![];
+    for (name, freeze) in raw {
+        let (from, until) = (*freeze.from.get_ref(), *freeze.until.get_ref());
+        if until <= from {
+            let what = format!("`{name}` ends before it begins");
+            found.error(freeze.until.span(), what, format!("write a time after {from}"));
+        }
+        let reason = freeze.reason.clone().unwrap_or_else(|| name.get_ref().clone());
+        freezes.push(Freeze { from, until, reason });
+    }
+    freezes.sort_by_key(|freeze| freeze.from);
+    freezes
+}

@@ -1,0 +1,216 @@
+//! The services.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+
+use crate::{
+    config::{
+        Platform, Poll,
+        check::{
+            found::Found,
+            kinds, platform, policy,
+            signal::{self, Of, Signal},
+            trigger,
+        },
+        nearest::nearest,
+        raw::{self, Over},
+    },
+    domain::{
+        planning::Runbook,
+        policy::{LooksAt, ServicePolicy, SignalKind, TriggerPolicy},
+        service::{Mode, ServiceId},
+    },
+    sources::{exposition, scrape},
+    units::Span,
+};
+
+/// What all services share.
+pub(super) struct Common<'r> {
+    pub(super) raw: &'r raw::Raw,
+    pub(super) environment: &'r str,
+    pub(super) scrape_limits: exposition::Limits,
+}
+
+/// One service, ready to use.
+pub(super) struct Checked {
+    pub(super) policy: ServicePolicy,
+    pub(super) polls: Vec<Poll>,
+    pub(super) targets: BTreeMap<String, scrape::Options>,
+    pub(super) platform: Option<Platform>,
+}
+
+/// All services.
+pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checked> {
+    let mut seen: BTreeMap<ServiceId, &Spanned<String>> = BTreeMap::new();
+    let mut roots: BTreeMap<String, ServiceId> = BTreeMap::new();
+    let mut services = vec![];
+    for (key, raw) in &common.raw.service {
+        let Some(id) = identity(found, common, key, raw) else { continue };
+        if let Some(other) = seen.insert(id.clone(), key) {
+            let what = format!("`{key}` and `{other}` are both {id}");
+            let instead = "give one of them another environment, or another name";
+            found.error(key.span(), what, instead);
+        }
+        let service = service(found, common, key, raw, id.clone());
+        if let Some(platform) = &service.platform
+            && let Some(other) = roots.insert(platform.runbook.root.clone(), id)
+        {
+            let what = format!("{other} is rolled back in {} too", platform.runbook.root);
+            found.error(key.span(), what, "give each service a directory of its own");
+        }
+        services.push(service);
+    }
+    if services.is_empty() && !found.was_cut(&["service"]) {
+        let what = "no service is watched";
+        found.warn(0..0, what, "add a table [service.NAME]");
+    }
+    services
+}
+
+fn identity(
+    found: &mut Found<'_>,
+    common: &Common<'_>,
+    key: &Spanned<String>,
+    raw: &raw::Service,
+) -> Option<ServiceId> {
+    let name = raw.name.as_ref().unwrap_or(key);
+    let environment = raw.environment.as_ref().map_or(common.environment, |e| e.get_ref());
+    ServiceId::new(name.get_ref(), environment)
+        .map_err(|fault| {
+            let at = match &raw.environment {
+                Some(environment) if ServiceId::new(name.get_ref(), "x").is_ok() => {
+                    environment.span()
+                }
+                Some(_) | None => name.span(),
+            };
+            let (what, instead) = fault.split_once("; ").unwrap_or((&fault, ""));
+            found.error(at, what, instead);
+        })
+        .ok()
+}
+
+fn service(
+    found: &mut Found<'_>,
+    common: &Common<'_>,
+    key: &Spanned<String>,
+    raw: &raw::Service,
+    id: ServiceId,
+) -> Checked {
+    let all = common.raw;
+    let people = raw.people.over(&all.people);
+    let baseline = raw.baseline.over(&all.baseline);
+    let verification = policy::verification(found, &raw.verification.over(&all.verification));
+    let severities = raw.severity.over(&all.severity);
+    let matrix = policy::matrix(found, &severities, verification.hold, &key.span());
+    let targets = signal::targets(found, common, &id, raw.scrape.as_ref());
+    let quantile_window = found.positive(&baseline.quantile_window, Span::minutes(1));
+    let of = Of { id: &id, key, raw, targets: &targets, quantile_window };
+    let signals: Vec<Signal> = raw
+        .signal
+        .iter()
+        .filter_map(|(name, signal)| signal::signal(found, common, &of, name, signal))
+        .collect();
+    let triggers = trigger::triggers(found, &all.trigger, &raw.trigger, &signals);
+    check_signals(found, key, raw, &signals, &triggers);
+    let mode = raw.mode.as_ref().map_or(all.mode.unwrap_or_default(), |mode| *mode.get_ref());
+    let (runbook, platform) = rollback(found, key, raw, mode, verification.hold).unzip();
+    let policy = ServicePolicy {
+        mode,
+        signals: signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect(),
+        guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
+        matrix,
+        runbook,
+        verification,
+        people: policy::people(found, &people),
+        bake: raw.bake.or(all.bake).unwrap_or(Span::hours(1)),
+        watch_after: raw.watch_after.or(all.watch_after).unwrap_or(Span::hours(1)),
+        acts_on_evidence: evidence(found, raw, &triggers),
+        triggers,
+        blind_watched: people.blind_watched.unwrap_or(Span::minutes(5)),
+        blind_idle: people.blind_idle.unwrap_or(Span::hours(1)),
+        history_slot: found.positive(&baseline.slot, Span::minutes(1)),
+        baseline: policy::baseline(found, &baseline),
+        id,
+    };
+    let polls = signals.into_iter().map(|signal| signal.poll).collect();
+    Checked { policy, polls, targets, platform }
+}
+
+fn rollback(
+    found: &mut Found<'_>,
+    key: &Spanned<String>,
+    raw: &raw::Service,
+    mode: Mode,
+    hold: Span,
+) -> Option<(Runbook, Platform)> {
+    let watch_only = raw.watch_only.as_ref().filter(|said| *said.get_ref());
+    let has_target = raw.rollback.as_ref().is_some_and(|r| r.get_ref().application.is_some());
+    if let Some(watch_only) = watch_only.filter(|_| has_target || mode != Mode::Observe) {
+        let what = format!("`{key}` is only watched, and is to be rolled back");
+        let instead = "leave out watch_only, or say mode = \"observe\" and no [rollback]";
+        found.error(watch_only.span(), what, instead);
+    }
+    let cut = found.was_cut(&["service", key.get_ref(), "rollback"]);
+    if !has_target && watch_only.is_none() && !cut {
+        let at = raw.mode.as_ref().map_or_else(|| key.span(), Spanned::span);
+        let what = format!("`{key}` has nothing that can be rolled back");
+        let instead = format!("add [service.{key}.rollback.application.release]");
+        match mode {
+            Mode::Observe => {
+                let instead = format!("{instead}, or watch_only = true");
+                found.warn(at, format!("{what}: people will be told so"), instead);
+            }
+            Mode::Approve | Mode::Auto => {
+                found.error(at, format!("{what}, and its mode is {mode}"), instead);
+            }
+        }
+    }
+    platform::runbook(found, raw.rollback.as_ref()?.get_ref(), hold)
+}
+
+/// Services without signals, and signals that nothing looks at.
+fn check_signals(
+    found: &mut Found<'_>,
+    key: &Spanned<String>,
+    raw: &raw::Service,
+    signals: &[Signal],
+    triggers: &BTreeMap<String, TriggerPolicy>,
+) {
+    if raw.signal.is_empty() && !found.was_cut(&["service", key.get_ref()]) {
+        let what = format!("nothing is read of `{key}`: only alerts and people can tell");
+        found.warn(key.span(), what, format!("add [service.{key}.signal.error_rate.prometheus]"));
+    }
+    for signal in signals {
+        let kind = signal.policy.kind;
+        // The verification looks at these.
+        let verifies = matches!(kind, SignalKind::Cpu | SignalKind::Memory);
+        let looked_at = triggers.values().any(|t| kinds::signal_of(t.looks_at) == Some(kind));
+        if !looked_at && !verifies && !found.was_cut(&["trigger"]) {
+            let what = format!("no trigger looks at `{}`", signal.name);
+            found.warn(signal.at.clone(), what, "turn one on, or leave the signal out");
+        }
+    }
+}
+
+fn evidence(
+    found: &mut Found<'_>,
+    raw: &raw::Service,
+    triggers: &BTreeMap<String, TriggerPolicy>,
+) -> BTreeSet<String> {
+    let events = || {
+        triggers.iter().filter(|(_, t)| t.looks_at == LooksAt::Event).map(|(name, _)| name.as_str())
+    };
+    for name in &raw.acts_on_evidence {
+        if events().any(|event| event == name.get_ref()) {
+            continue;
+        }
+        let what = format!("`{name}` is not a kind of evidence");
+        let instead = match nearest(name.get_ref(), events()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("use one of {}", events().collect::<Vec<_>>().join(", ")),
+        };
+        found.error(name.span(), what, instead);
+    }
+    raw.acts_on_evidence.iter().map(|name| name.get_ref().clone()).collect()
+}

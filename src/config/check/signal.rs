@@ -1,0 +1,150 @@
+//! What is read of a service.
+
+mod asked;
+mod probed;
+mod scraped;
+mod wanted;
+
+use std::{collections::BTreeMap, ops::Range};
+
+use toml::Spanned;
+
+pub(super) use self::scraped::targets;
+use self::{asked::asked, probed::probed, scraped::scraped};
+use crate::{
+    config::{
+        Ask, Poll, Read,
+        check::{found::Found, service::Common},
+        nearest::nearest,
+        raw,
+    },
+    domain::{
+        policy::{SignalKind, SignalPolicy},
+        service::ServiceId,
+    },
+    sources::{
+        http,
+        scrape::{self, Spec},
+    },
+    units::Span,
+};
+
+/// A signal, and where to complain about it.
+pub(super) struct Signal {
+    pub(super) name: String,
+    pub(super) at: Range<usize>,
+    pub(super) policy: SignalPolicy,
+    pub(super) poll: Poll,
+    /// Whether it tells how long each request took, not only a percentile.
+    pub(super) histogram: bool,
+}
+
+/// The service that a signal belongs to.
+pub(super) struct Of<'r> {
+    pub(super) id: &'r ServiceId,
+    pub(super) key: &'r Spanned<String>,
+    pub(super) raw: &'r raw::Service,
+    pub(super) targets: &'r BTreeMap<String, scrape::Options>,
+    pub(super) quantile_window: Span,
+}
+
+const KINDS: [(&str, SignalKind); 5] = [
+    ("error_rate", SignalKind::ErrorRate),
+    ("latency", SignalKind::Latency),
+    ("health", SignalKind::Health),
+    ("cpu", SignalKind::Cpu),
+    ("memory", SignalKind::Memory),
+];
+
+/// A signal, unless it is beyond use.
+pub(super) fn signal(
+    found: &mut Found<'_>,
+    common: &Common<'_>,
+    of: &Of<'_>,
+    name: &Spanned<String>,
+    raw: &raw::Signal,
+) -> Option<Signal> {
+    let kind = kind(found, name, raw)?;
+    let path = ["service", of.key.get_ref(), "signal", name.get_ref()];
+    let read = match (&raw.prometheus, &raw.scrape, &raw.http) {
+        (Some(ask), None, None) => asked(found, common, of, kind, ask),
+        (None, Some(scrape), None) => scraped(found, of, kind, scrape),
+        (None, None, Some(http)) => probed(found, kind, http),
+        (None, None, None) if found.was_cut(&path) => None,
+        (None, None, None) => {
+            let what = format!("nobody knows where `{name}` is read");
+            let instead = format!(
+                "add [service.{0}.signal.{name}.prometheus], [service.{0}.signal.{name}.scrape] \
+                 or [service.{0}.signal.{name}.http]",
+                of.key.get_ref()
+            );
+            found.error(name.span(), what, instead);
+            None
+        }
+        _ => {
+            let what = format!("`{name}` is read from more than one place");
+            found.error(name.span(), what, "give each a name of its own, like `health_inside`");
+            None
+        }
+    }?;
+    let every = found.positive(&raw.every, Span::seconds(15));
+    let (source, lag, watched) = match &read {
+        Read::Prometheus { server, .. } => {
+            (format!("prometheus {server}"), Span::seconds(30), Span::seconds(15))
+        }
+        Read::Scrape { targets, .. } => {
+            (format!("scrape of {}", targets.join(", ")), Span::ZERO, Span::seconds(5))
+        }
+        Read::Health(probe) => {
+            (format!("probe {}", http::shown(&probe.url)), Span::ZERO, Span::seconds(5))
+        }
+    };
+    let every_watched = found.positive(&raw.every_watched, watched.min(every));
+    if let Some(watched) = &raw.every_watched
+        && every_watched > every
+    {
+        let what = format!("slower while it matters: otherwise it is read every {every}");
+        found.error(watched.span(), what, format!("write \"{every}\" or less"));
+    }
+    let histogram = kind == SignalKind::Latency && tells_all(&read);
+    let policy = SignalPolicy {
+        kind,
+        source,
+        poll_every: every,
+        lag: raw.lag.unwrap_or(lag),
+        quantile_window: of.quantile_window,
+    };
+    let poll =
+        Poll { service: of.id.clone(), signal: name.get_ref().clone(), every, every_watched, read };
+    let at = raw.every.as_ref().map_or_else(|| name.span(), Spanned::span);
+    Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram })
+}
+
+fn tells_all(read: &Read) -> bool {
+    match read {
+        Read::Scrape { spec: Spec::Histogram(_), .. }
+        | Read::Prometheus { ask: Ask::Histogram { .. }, .. } => true,
+        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => false,
+    }
+}
+
+fn kind(found: &mut Found<'_>, name: &Spanned<String>, raw: &raw::Signal) -> Option<SignalKind> {
+    if let Some(kind) = &raw.kind {
+        return Some(*kind.get_ref());
+    }
+    let named = |word: &str| {
+        name.get_ref()
+            .strip_prefix(word)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    if let Some((_, kind)) = KINDS.iter().find(|(word, _)| named(word)) {
+        return Some(*kind);
+    }
+    let words = KINDS.map(|(word, _)| word);
+    let instead = match nearest(name.get_ref(), words) {
+        Some(near) => format!("did you mean `{near}`? Otherwise add kind = \"{near}\""),
+        None => format!("add a line kind = \"...\": one of {}", words.join(", ")),
+    };
+    found.error(name.span(), format!("nobody knows what `{name}` measures"), instead);
+    None
+}

@@ -1,0 +1,213 @@
+//! The configuration file: read field for field, checked as a whole, and turned into what the daemon runs on.
+//!
+//! Every fault is reported at once, each under a caret with what to write instead. Whatever leaves here is usable:
+//! units are parsed, references are resolved, secrets are read.
+
+mod check;
+mod document;
+mod nearest;
+mod online;
+mod problem;
+mod raw;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+pub use self::{
+    online::check_online,
+    problem::{Level, Problem},
+    settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
+};
+use crate::{
+    domain::{policy::Policy, runbook::ReleaseRunbook, service::ServiceId},
+    notifiers::{Channel, heartbeat::Heartbeat},
+    sources::{health, http, prometheus, scrape},
+    store,
+    units::Span,
+};
+
+/// Everything that the operator decided, ready to use. A reload builds another one and swaps its parts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the domain decides by.
+    pub policy: Policy,
+    /// Where the daemon keeps everything.
+    pub state_dir: PathBuf,
+    /// Where reports are written.
+    pub reports_dir: PathBuf,
+    /// The journal and the outbox.
+    pub store: store::Options,
+    /// What is read, one entry for each signal of each service.
+    pub polls: Vec<Poll>,
+    /// The Prometheus servers, by their names in the file.
+    pub servers: BTreeMap<String, prometheus::Options>,
+    /// What is scraped directly. Polls that name the same target are answered from one body.
+    pub targets: BTreeMap<String, scrape::Options>,
+    /// Where each service can be rolled back.
+    pub platforms: BTreeMap<ServiceId, Platform>,
+    /// How people are reached; never empty.
+    pub channels: Vec<Channel>,
+    /// The sign of life to an outside monitor.
+    pub heartbeat: Option<Heartbeat>,
+    /// The daemon's own interface, unless it was turned off.
+    pub http: Option<Http>,
+    /// The Alertmanager to ask whether an alert is still active.
+    pub alertmanager: Option<Alertmanager>,
+    /// What the daemon does at once.
+    pub limits: Limits,
+}
+
+/// One signal of one service, and how it is read.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    /// Whose.
+    pub service: ServiceId,
+    /// Its name in the policy.
+    pub signal: String,
+    /// How often it is read.
+    pub every: Span,
+    /// How often while a change or an incident is watched; at most as long.
+    pub every_watched: Span,
+    /// From where.
+    pub read: Read,
+}
+
+/// Where a signal is read from.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// From the service's own metrics.
+    Scrape {
+        /// Keys of [`Config::targets`]; their readings are series of one signal.
+        targets: Vec<String>,
+        /// What is wanted of each body.
+        spec: scrape::Spec,
+    },
+    /// From a Prometheus server.
+    Prometheus {
+        /// Key of [`Config::servers`].
+        server: String,
+        /// What is asked.
+        ask: Ask,
+        /// Which rows are this service's; all of them when absent. Equal questions of several services can be asked once.
+        rows: Option<Rows>,
+        /// The label that tells the version that a row is about.
+        revision_label: Option<String>,
+    },
+    /// By a probe.
+    Health(Box<health::Options>),
+}
+
+/// Queries in PromQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Raw counters of bad requests and of all.
+    Ratio {
+        /// What is bad.
+        bad: String,
+        /// What it is a part of.
+        total: String,
+    },
+    /// The cumulative buckets of a histogram, with their `le`.
+    Histogram {
+        /// The buckets.
+        buckets: String,
+    },
+    /// A value as it is.
+    Gauge {
+        /// The value.
+        value: String,
+        /// How many requests it stands on.
+        requests: Option<String>,
+    },
+}
+
+impl Ask {
+    /// The queries, each with its key in the file.
+    pub fn queries(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Ratio { bad, total } => vec![("bad", bad), ("total", total)],
+            Self::Histogram { buckets } => vec![("histogram", buckets)],
+            Self::Gauge { value, requests } => {
+                let requests = requests.as_deref().map(|query| ("requests", query));
+                std::iter::once(("value", value.as_str())).chain(requests).collect()
+            }
+        }
+    }
+}
+
+/// Which rows of an answer belong to a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// The label that tells the service.
+    pub label: String,
+    /// Its value for this service.
+    pub value: String,
+}
+
+/// Where a service can be rolled back, and how often that is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// The platform.
+    pub runbook: ReleaseRunbook,
+    /// How often the platform is looked at.
+    pub look_every: Span,
+    /// How often while a change, an incident or a run is watched.
+    pub look_every_watched: Span,
+}
+
+/// The Alertmanager to ask.
+#[derive(Clone, Debug)]
+pub struct Alertmanager {
+    /// Its address, with the path it lives under if any.
+    pub url: reqwest::Url,
+    /// How to reach it.
+    pub http: http::Options,
+    /// How often it is asked while an incident stands on one of its alerts.
+    pub ask_every: Span,
+}
+
+/// What the daemon does at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Polls under way.
+    pub polls_at_once: usize,
+    /// Deliveries under way.
+    pub deliveries_at_once: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { polls_at_once: 64, deliveries_at_once: 16 }
+    }
+}
+
+/// A configuration that can be used, and what is odd about it.
+pub type Loaded = Result<(Config, Vec<Problem>), Vec<Problem>>;
+
+/// Reads and checks a file.
+pub fn load(path: &std::path::Path) -> Loaded {
+    let name = path.display().to_string();
+    match fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => load_text(&name, &text),
+            Err(fault) => {
+                let at = fault.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(fault.as_bytes());
+                let what = "this is not UTF-8 text";
+                Err(vec![Problem::error(&name, &text, at..at, what, "save the file as UTF-8")])
+            }
+        },
+        Err(fault) => {
+            let what = format!("cannot be read: {fault}");
+            Err(vec![Problem::of_file(&name, what, "name a file that the daemon may read")])
+        }
+    }
+}
+
+/// Checks the text of a file; `name` is what problems call it.
+pub fn load_text(name: &str, text: &str) -> Loaded {
+    let (raw, shape) = document::read(name, text);
+    check::check(name, text, raw, shape)
+}

@@ -1,0 +1,119 @@
+//! How a service is rolled back.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use toml::Spanned;
+
+use crate::{
+    config::raw::{Placed, SecretRef, Table},
+    units::Span,
+};
+
+/// `[service.KEY.rollback]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Rollback {
+    pub(in crate::config) application: Placed<Application>,
+    pub(in crate::config) before: Table<Script>,
+    pub(in crate::config) after: Table<Script>,
+    pub(in crate::config) check: Table<Script>,
+}
+
+/// `[service.KEY.rollback.application]`: the platform it runs on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Application {
+    /// `releases/VERSION/` and a `current` symlink.
+    Release(Release),
+}
+
+/// `[service.KEY.rollback.application.release]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Release {
+    pub(in crate::config) root: Spanned<String>,
+    pub(in crate::config) restart: Restart,
+    pub(in crate::config) running: Running,
+    pub(in crate::config) switch_timeout: Placed<Span>,
+    pub(in crate::config) restart_timeout: Placed<Span>,
+    pub(in crate::config) attempts: Placed<u32>,
+    pub(in crate::config) look_every: Placed<Span>,
+    pub(in crate::config) look_every_watched: Placed<Span>,
+}
+
+/// How a switched release is made to serve.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Restart {
+    Unit(Spanned<String>),
+    Command(Command),
+}
+
+/// How the version that serves is seen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(in crate::config) enum Running {
+    Http { url: Spanned<String>, pointer: Placed<String> },
+    Command(Command),
+    Unit(Spanned<String>),
+}
+
+/// A program with its arguments.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Command {
+    pub(in crate::config) argv: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(in crate::config) env: BTreeMap<String, EnvValue>,
+    pub(in crate::config) dir: Placed<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+}
+
+/// `[service.KEY.rollback.check.NAME]`, and `before` and `after`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Script {
+    pub(in crate::config) title: Option<String>,
+    pub(in crate::config) argv: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(in crate::config) env: BTreeMap<String, EnvValue>,
+    pub(in crate::config) dir: Placed<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) observe: Placed<Vec<String>>,
+    pub(in crate::config) idempotent: Placed<bool>,
+    pub(in crate::config) attempts: Placed<u32>,
+}
+
+/// A variable of a command's environment: plain text, or a reference to a secret.
+#[derive(Clone, Debug)]
+pub(in crate::config) enum EnvValue {
+    Text(String),
+    Secret(SecretRef),
+}
+
+impl<'de> Deserialize<'de> for EnvValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = EnvValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, { file = \"...\" } or { env = \"...\" }")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<EnvValue, E> {
+                Ok(EnvValue::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EnvValue, A::Error> {
+                SecretRef::deserialize(MapAccessDeserializer::new(map)).map(EnvValue::Secret)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}

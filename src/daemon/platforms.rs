@@ -1,0 +1,58 @@
+//! Looks at each service's platform again and again: what is deployed, and what really serves.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::{Notify, watch};
+
+use super::clock;
+use crate::{
+    domain::{
+        event::{Event, What},
+        inventory::Inventory,
+        runbook::ReleaseRunbook,
+        service::ServiceId,
+    },
+    executors::{self, inventory},
+    handle::Handle,
+    units::Span,
+};
+
+/// A platform to look at.
+#[derive(Clone, Debug)]
+pub(super) struct Platform {
+    /// Whose.
+    pub service: ServiceId,
+    /// How it is rolled back, and where it is.
+    pub runbook: ReleaseRunbook,
+    /// How often to look.
+    pub every: Span,
+    /// How often to look while the service is watched.
+    pub every_watched: Span,
+}
+
+/// Looks until the event loop has gone; `now` asks for a look at once.
+pub(super) async fn look(
+    platform: Platform,
+    options: executors::Options,
+    handle: Handle,
+    mut watched: watch::Receiver<BTreeSet<ServiceId>>,
+    now: Arc<Notify>,
+) {
+    let mut last: Option<Inventory> = None;
+    loop {
+        let seen = inventory::release_inventory(&platform.runbook, &options, last.as_ref()).await;
+        last = Some(seen.clone());
+        let id = format!("seen:{}:{}", platform.service, clock::wall().0);
+        let what = What::Seen { service: platform.service.clone(), inventory: seen };
+        if handle.report(Event { id, what }).await.is_err() {
+            return;
+        }
+        let fast = watched.borrow_and_update().contains(&platform.service);
+        let pause = if fast { platform.every_watched } else { platform.every };
+        tokio::select! {
+            () = tokio::time::sleep(pause.duration()) => {}
+            () = now.notified() => {}
+            changed = watched.changed() => if changed.is_err() { return },
+        }
+    }
+}

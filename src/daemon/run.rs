@@ -1,0 +1,270 @@
+//! The daemon from its start to its safe end.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    clock::Clock,
+    delivery,
+    event_loop::{EventLoop, Wiring},
+    hold::Hold,
+    journaling, platforms, poller, recovery, serving, supervise, tasks, wiring,
+};
+use crate::{
+    config::Config,
+    domain::fleet::Fleet,
+    executors,
+    handle::{Ask, Handle},
+    notifiers,
+    store::{Chain, Store},
+    telemetry,
+    units::Span,
+};
+
+/// What may wait for the event loop before senders are told that it is behind.
+const ASKS_MAX: usize = 10_000;
+/// How often the windows are written down.
+const SNAPSHOT_EVERY: Span = Span::seconds(10);
+/// Steps under way have this long to end after SIGTERM; systemd waits a little longer.
+const STOP_WITHIN: Duration = Duration::from_secs(80);
+
+/// Runs until SIGTERM or SIGINT, or until something that must run has ended.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let metrics = telemetry::install_metrics().context("the metrics recorder")?;
+    let client =
+        notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
+    let mut store = match open(&config).await {
+        Ok(store) => store,
+        Err(fault) => return Err(page_before_giving_up(&config, &client, fault).await),
+    };
+    check_chain(&store)?;
+    let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
+    let clock = Clock::starting(last);
+    let lease = store.lease().clone();
+    info!(epoch = lease.epoch(), services = fleet.policy.services.len(), "the journal is folded");
+    let hold = Hold::new(&config.state_dir, fleet.kill_switch.clone());
+    store.probe_write().context("the journal cannot be written")?;
+
+    let (handle, asks) = Handle::channel(ASKS_MAX);
+    let parts = Parts::new(&config);
+    let (ending, ended) = watch::channel(false);
+    let thread = start_event_loop(fleet, store, clock, parts.wiring, asks, ending)?;
+    let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
+    end_orphans(&config.state_dir).await;
+
+    let mut side = JoinSet::new();
+    side.spawn(tasks::carry_out(
+        parts.orders,
+        executor.clone(),
+        lease,
+        handle.clone(),
+        hold.clone(),
+    ));
+    side.spawn(hold.watch(handle.clone()));
+    deliveries(&mut side, &config, &client, &handle, &parts.outbox, parts.unwritten);
+    side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), parts.closed));
+    side.spawn(supervise::gauges(handle.clone(), metrics.clone()));
+    side.spawn(supervise::housekeeping(handle.clone()));
+    gather(&mut side, &config, &executor, &handle, &parts.watched)?;
+    if let Some(heartbeat) = config.heartbeat.clone() {
+        side.spawn(supervise::heartbeat(heartbeat, client.clone(), handle.clone()));
+    }
+    let (stop_serving, served) = serving::start(&mut side, &config, &handle, metrics).await?;
+    tokio::spawn(supervise::watchdog(handle.clone()));
+    supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&served)]);
+    info!("rollbackd {} is ready; {served}", env!("CARGO_PKG_VERSION"));
+
+    let result = until_told_to_stop(&mut side, ended.clone()).await;
+    supervise::notify(&[sd_notify::NotifyState::Stopping]);
+    stop_serving.notify_waiters();
+    handle.stop().await;
+    wait_for_the_end(ended).await;
+    side.shutdown().await;
+    if thread.join().is_err() {
+        error!("the event loop ended badly");
+    }
+    result
+}
+
+/// The ends of the event loop's channels that the tasks hold.
+struct Parts {
+    wiring: Wiring,
+    orders: mpsc::UnboundedReceiver<(crate::domain::service::ServiceId, crate::domain::run::Order)>,
+    unwritten: mpsc::Receiver<crate::domain::notice::Notice>,
+    outbox: watch::Receiver<u64>,
+    watched: watch::Receiver<BTreeSet<crate::domain::service::ServiceId>>,
+    closed: mpsc::UnboundedReceiver<(crate::domain::service::ServiceId, String)>,
+}
+
+impl Parts {
+    fn new(config: &Config) -> Self {
+        // Orders and closed incidents are few: one for each service at most.
+        let (orders_in, orders) = mpsc::unbounded_channel();
+        let (closed_in, closed) = mpsc::unbounded_channel();
+        let (unwritten_in, unwritten) = mpsc::channel(16);
+        let (outbox_in, outbox) = watch::channel(0);
+        let (watched_in, watched) = watch::channel(BTreeSet::new());
+        let wiring = Wiring {
+            orders: orders_in,
+            unwritten: unwritten_in,
+            outbox: outbox_in,
+            watched: watched_in,
+            closed: closed_in,
+            routing: wiring::routing(&config.channels),
+            snapshot_every: SNAPSHOT_EVERY,
+        };
+        Self { wiring, orders, unwritten, outbox, watched, closed }
+    }
+}
+
+async fn open(config: &Config) -> anyhow::Result<Store> {
+    let options = config.store.clone();
+    // Opening waits for the lease and reads the whole file: not on an async thread.
+    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await?;
+    Ok(opened?)
+}
+
+/// A daemon that cannot start protects nobody, and nobody may notice: that page is sent from memory.
+async fn page_before_giving_up(
+    config: &Config,
+    client: &reqwest::Client,
+    fault: anyhow::Error,
+) -> anyhow::Error {
+    let held = matches!(
+        fault.downcast_ref::<crate::store::StoreError>(),
+        Some(crate::store::StoreError::LeaseHeld { .. })
+    );
+    if !held {
+        let notice = journaling::unwritable_notice(&format!("{fault:#}"), super::clock::wall());
+        for channel in &config.channels {
+            if let Err(why) = channel.deliver(client, &notice).await {
+                error!(channel = channel.name, "the page about it did not arrive: {why}");
+            }
+        }
+    }
+    fault.context("the store cannot be opened")
+}
+
+fn check_chain(store: &Store) -> anyhow::Result<()> {
+    match store.view().verify_chain().context("the journal cannot be read")? {
+        Chain::Whole { .. } => Ok(()),
+        Chain::Broken { seq, why } => {
+            anyhow::bail!(
+                "the journal is broken at record {seq} ({why:?}): it was changed from outside. \
+                 Move the database aside to begin anew; nothing is done on a record nobody can trust"
+            )
+        }
+    }
+}
+
+fn start_event_loop(
+    fleet: Fleet,
+    store: Store,
+    clock: Clock,
+    wiring: Wiring,
+    asks: mpsc::Receiver<Ask>,
+    ending: watch::Sender<bool>,
+) -> anyhow::Result<std::thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Handle::current();
+    let event_loop = EventLoop::new(fleet, store, clock, wiring);
+    let thread = std::thread::Builder::new().name("event-loop".into()).spawn(move || {
+        runtime.block_on(event_loop.run(asks));
+        // Nobody may be left to hear it.
+        let _ = ending.send(true);
+    });
+    thread.context("the event loop's thread")
+}
+
+/// Children that outlived a crash are dealt with before anything is carried out: their step observes afterwards.
+async fn end_orphans(state_dir: &Path) {
+    for orphan in executors::orphan::orphans(state_dir).await {
+        warn!("a program of an earlier daemon is still running or was cut off: {orphan:?}");
+    }
+}
+
+fn deliveries(
+    side: &mut JoinSet<()>,
+    config: &Config,
+    client: &reqwest::Client,
+    handle: &Handle,
+    outbox: &watch::Receiver<u64>,
+    unwritten: mpsc::Receiver<crate::domain::notice::Notice>,
+) {
+    let channels: Vec<Arc<notifiers::Channel>> =
+        config.channels.iter().cloned().map(Arc::new).collect();
+    let permits = Arc::new(Semaphore::new(config.limits.deliveries_at_once));
+    for channel in &channels {
+        side.spawn(delivery::deliver(
+            channel.clone(),
+            client.clone(),
+            handle.clone(),
+            outbox.clone(),
+            permits.clone(),
+        ));
+    }
+    side.spawn(delivery::deliver_unwritten(channels, client.clone(), unwritten));
+}
+
+fn gather(
+    side: &mut JoinSet<()>,
+    config: &Config,
+    executor: &executors::Options,
+    handle: &Handle,
+    watched: &watch::Receiver<BTreeSet<crate::domain::service::ServiceId>>,
+) -> anyhow::Result<()> {
+    let permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
+    for (seed, paced) in (1..).zip(wiring::sources(config)?) {
+        side.spawn(poller::poll(paced, seed, handle.clone(), watched.clone(), permits.clone()));
+    }
+    for platform in wiring::platforms(config) {
+        let now = Arc::new(Notify::new());
+        let (executor, handle) = (executor.clone(), handle.clone());
+        side.spawn(platforms::look(platform, executor, handle, watched.clone(), now));
+    }
+    if let Some(asks) = &config.alertmanager {
+        let asked =
+            crate::sources::alertmanager::Alertmanager::new(asks.url.clone(), asks.http.clone())
+                .context("the client of Alertmanager")?;
+        let every = asks.ask_every.duration();
+        side.spawn(supervise::confirm_alerts(Arc::new(asked), every, handle.clone()));
+    }
+    Ok(())
+}
+
+/// Waits for a signal. A task that must run and has ended ends the daemon too: systemd starts it anew.
+async fn until_told_to_stop(
+    side: &mut JoinSet<()>,
+    mut ended: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                warn!("a reload is not possible yet; restart to take up another configuration");
+            }
+            _ = ended.changed() => anyhow::bail!("the event loop has ended"),
+            Some(task) = side.join_next() => match task {
+                Ok(()) => anyhow::bail!("a task that must run has ended"),
+                Err(fault) => anyhow::bail!("a task that must run ended badly: {fault}"),
+            },
+        }
+    }
+}
+
+async fn wait_for_the_end(mut ended: watch::Receiver<bool>) {
+    let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await;
+    if safe.is_err() {
+        warn!("a step is still under way; it is observed at the next start");
+    }
+}

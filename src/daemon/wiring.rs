@@ -1,0 +1,129 @@
+//! From a configuration to the sources, platforms and channels that run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use anyhow::Context;
+
+use super::{
+    journaling::Routing,
+    platforms::Platform,
+    poller::{Paced, Query, Source, Wanted},
+};
+use crate::{
+    config::{self, Ask, Config, Read},
+    domain::service::ServiceId,
+    notifiers::Channel,
+    sources::{health::Probe, prometheus::Prometheus, scrape},
+    units::Span,
+};
+
+/// Everything that is read, with what one answer serves asked for once.
+pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
+    let mut servers: BTreeMap<&str, Arc<Prometheus>> = BTreeMap::new();
+    for (name, options) in &config.servers {
+        let server =
+            Prometheus::new(options.clone()).with_context(|| format!("prometheus {name}"))?;
+        servers.insert(name, Arc::new(server));
+    }
+    let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
+    let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
+    let mut all = vec![];
+    for poll in &config.polls {
+        let wanted = Wanted { service: poll.service.clone(), signal: poll.signal.clone() };
+        match &poll.read {
+            Read::Scrape { targets, spec } => {
+                let key = (poll.service.clone(), targets.clone(), poll.every, poll.every_watched);
+                scrapes.entry(key).or_default().push((wanted, spec.clone()));
+            }
+            Read::Prometheus { server, ask, rows, .. } => {
+                let label = rows.as_ref().map(|rows| rows.label.clone());
+                // Without a label the whole answer is one service's: it is not shared.
+                let alone = label.is_none().then(|| wanted.clone().into_key());
+                let pace = (poll.every, poll.every_watched);
+                let key =
+                    QueryKey { server: server.clone(), query: query(ask), label, pace, alone };
+                let value = rows.as_ref().map(|rows| rows.value.clone()).unwrap_or_default();
+                queries.entry(key).or_default().push((wanted, value));
+            }
+            Read::Health(options) => {
+                let probe = Probe::new((**options).clone())
+                    .with_context(|| format!("the probe of {}", poll.service))?;
+                all.push(Paced {
+                    source: Source::Health { probe, wanted },
+                    every: poll.every,
+                    every_watched: poll.every_watched,
+                });
+            }
+        }
+    }
+    for ((service, targets, every, every_watched), wants) in scrapes {
+        let targets = targets.iter().map(|name| target(config, name));
+        let targets = targets
+            .collect::<anyhow::Result<Vec<_>>>()
+            .with_context(|| format!("the targets of {service}"))?;
+        all.push(Paced { source: Source::Scrape { targets, wants }, every, every_watched });
+    }
+    for (key, wants) in queries {
+        let server = servers.get(key.server.as_str()).context("a poll names no known server")?;
+        let (every, every_watched) = key.pace;
+        let source =
+            Source::Query { server: server.clone(), query: key.query, label: key.label, wants };
+        all.push(Paced { source, every, every_watched });
+    }
+    Ok(all)
+}
+
+/// Signals of one service that are scraped together.
+type ScrapeKey = (ServiceId, Vec<String>, Span, Span);
+
+/// Signals that one answer serves.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct QueryKey {
+    server: String,
+    query: Query,
+    label: Option<String>,
+    pace: (Span, Span),
+    alone: Option<(ServiceId, String)>,
+}
+
+impl Wanted {
+    fn into_key(self) -> (ServiceId, String) {
+        (self.service, self.signal)
+    }
+}
+
+fn query(ask: &Ask) -> Query {
+    match ask {
+        Ask::Ratio { bad, total } => Query::Counters { bad: bad.clone(), total: total.clone() },
+        Ask::Histogram { buckets } => Query::Buckets(buckets.clone()),
+        Ask::Gauge { value, requests } => Query::Gauge(value.clone(), requests.clone()),
+    }
+}
+
+fn target(config: &Config, name: &str) -> anyhow::Result<scrape::Target> {
+    let options = config.targets.get(name).context("a poll names no known target")?;
+    Ok(scrape::Target::new(options.clone())?)
+}
+
+/// Every platform that is looked at.
+pub(super) fn platforms(config: &Config) -> Vec<Platform> {
+    let platform = |(service, platform): (&ServiceId, &config::Platform)| Platform {
+        service: service.clone(),
+        runbook: platform.runbook.clone(),
+        every: platform.look_every,
+        every_watched: platform.look_every_watched,
+    };
+    config.platforms.iter().map(platform).collect()
+}
+
+/// Which channels take what.
+pub(super) fn routing(channels: &[Channel]) -> Routing {
+    let route = |channel: &Channel| {
+        let audiences: BTreeSet<_> = channel.audiences.iter().copied().collect();
+        (channel.name.clone(), audiences)
+    };
+    channels.iter().map(route).collect()
+}

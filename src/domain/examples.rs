@@ -1,0 +1,100 @@
+//! One service of each mode, as the tests beside the modules need them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    change::{Component, Revision},
+    inventory::{Available, Inventory, Serving},
+    plan::{Restart, Running},
+    planning::Runbook,
+    policy::{
+        FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, ServicePolicy, SignalKind,
+        SignalPolicy, TriggerPolicy, VerificationPolicy,
+    },
+    runbook::ReleaseRunbook,
+    service::{Mode, ServiceId},
+    severity::Severity,
+    trigger::Rule,
+};
+use crate::units::{Percent, Span, UnixMs};
+
+/// A service with an error rate, evidence of corruption, and a release to roll back.
+pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
+    let signal = SignalPolicy {
+        kind: SignalKind::ErrorRate,
+        source: "scrape http://127.0.0.1:9000/metrics".into(),
+        poll_every: Span::seconds(15),
+        lag: Span::ZERO,
+        quantile_window: Span::minutes(1),
+    };
+    let errors = Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5));
+    let trigger =
+        |looks_at, rule| TriggerPolicy { looks_at, rule: std::sync::Arc::new(rule), may_act: true };
+    ServicePolicy {
+        id: id.parse().unwrap(),
+        mode,
+        matrix: Matrix::default(),
+        signals: BTreeMap::from([("error_rate".into(), signal)]),
+        triggers: BTreeMap::from([
+            ("critical-errors".into(), trigger(LooksAt::ErrorRate, errors)),
+            ("data-corruption".into(), trigger(LooksAt::Event, Rule::event(Severity::P0, true))),
+        ]),
+        guards: GuardPolicy::default(),
+        runbook: Some(runbook()),
+        verification: VerificationPolicy::default(),
+        people: PeoplePolicy::default(),
+        bake: Span::minutes(30),
+        watch_after: Span::hours(1),
+        acts_on_evidence: BTreeSet::new(),
+        blind_watched: Span::minutes(5),
+        blind_idle: Span::minutes(30),
+        history_slot: Span::minutes(1),
+        baseline: super::baseline::Options::default(),
+    }
+}
+
+fn runbook() -> Runbook {
+    Runbook {
+        application: ReleaseRunbook {
+            root: "/srv/shop".into(),
+            restart: Restart::Unit("shop.service".into()),
+            running: Running::Unit("shop.service".into()),
+            switch_timeout: Span::seconds(30),
+            restart_timeout: Span::minutes(2),
+            attempts: 2,
+        },
+        before: vec![],
+        after: vec![],
+        checks: vec![],
+        verify_hold: Span::minutes(15),
+    }
+}
+
+/// A policy over these services.
+pub(crate) fn policy(services: impl IntoIterator<Item = ServicePolicy>) -> Policy {
+    Policy {
+        services: services.into_iter().map(|s| (s.id.clone(), s)).collect(),
+        fleet: FleetPolicy::default(),
+        config_hash: "test".into(),
+        freezes: vec![],
+    }
+}
+
+/// A platform on which `serving` serves and `others` lie ready.
+pub(crate) fn inventory(serving: &str, others: &[&str], switched_at: UnixMs) -> Inventory {
+    let available =
+        |version: &&str| Available { revision: Revision::named(version), modified_at: None };
+    Inventory {
+        component: Component::Application,
+        linked: Some(Revision::named(serving)),
+        running: Serving::Version(serving.into()),
+        switched_at: Some(switched_at),
+        available: [serving].iter().chain(others).map(available).collect(),
+        faults: vec![],
+    }
+}
+
+/// A service's identity.
+pub(crate) fn id(text: &str) -> ServiceId {
+    text.parse().unwrap()
+}

@@ -1,0 +1,135 @@
+use super::markdown;
+use crate::{
+    domain::{
+        change::{Change, Component, Migrations, Origin, Revision},
+        event::Now,
+        examples,
+        guard::{Guard, Verdict},
+        incident::{Choice, Closing, Decision, Fact, Incident, Phase},
+        ledger,
+        plan::Plan,
+        policy::FleetPolicy,
+        run::{self, Outcome, Report},
+        service::Mode,
+        severity::Severity,
+        situation::{FleetView, Situation},
+        state::ServiceState,
+        watch::ServiceWatch,
+    },
+    units::{Span, UnixMs},
+};
+
+/// 2026-11-22T21:40:52Z.
+const FIRED: UnixMs = UnixMs(1_795_383_652_000);
+
+fn at(minutes: i64) -> Now {
+    let wall = FIRED + Span::minutes(minutes);
+    Now { wall, steady: UnixMs(wall.0 - FIRED.0) }
+}
+
+fn incident(plan: &Plan) -> Incident {
+    let change = Change {
+        id: "build-7".into(),
+        component: Component::Application,
+        from: Some(Revision::named("v1")),
+        to: Revision::named("v2"),
+        started_at: FIRED - Span::minutes(10),
+        ended_at: Some(FIRED - Span::minutes(9)),
+        origin: Origin::Posted { by: "ci".into() },
+        migrations: Migrations::None,
+        checks_passed: Some(true),
+        is_rollback: false,
+    };
+    let opened = Fact::Opened {
+        id: "checkout-20261122214052".into(),
+        severity: Severity::P1,
+        trigger: "critical-errors".into(),
+        onset: FIRED - Span::minutes(5),
+        change: Some(change),
+    };
+    let mut incident = Incident::opened(&opened, at(0)).unwrap();
+    incident.note(FIRED, "critical-errors fires (P1): 12.4% of 1204 requests failed".into());
+    let decision = Decision {
+        verdict: Choice::RollBackNow,
+        row: *examples::service("checkout/production", Mode::Auto).matrix.row(Severity::P1),
+        severity: Severity::P1,
+        because: vec!["critical-errors (P1): 12.4% of 1204 requests | failed".into()],
+        guards: vec![
+            Verdict::pass(Guard::Mode, "mode is auto"),
+            Verdict::refuse(Guard::Storm, "only <b>example</b>"),
+            Verdict::not_applicable(Guard::OneWitness, "the evidence is not a probe's"),
+        ],
+        plan: Some(plan.clone()),
+    };
+    incident.evolve(&Fact::Decided(Box::new(decision)), at(10));
+    incident
+}
+
+fn rolled_back(incident: &mut Incident, plan: &Plan) {
+    let planned = Fact::Planned { run: "r1".into(), plan: Box::new(plan.clone()), by: None };
+    incident.evolve(&planned, at(10));
+    incident.note(at(10).wall, "rollbackd begins rollback r1".into());
+    for step in 0..2 {
+        let begun = run::Fact::Begun { step, attempt: 1, fallback: false, epoch: 1 };
+        incident.evolve_run(&begun, at(10));
+        let report = Report {
+            outcome: Outcome::Done,
+            before: if step == 0 { "current -> releases/v2".into() } else { String::new() },
+            after: if step == 0 { "current -> releases/v1".into() } else { "v1 serves".into() },
+            output: if step == 1 { "stopping\n\u{1b}[1mstarted\n".into() } else { String::new() },
+            took_ms: 1200,
+        };
+        let ended = run::Fact::Ended { step, attempt: 1, fallback: false, report };
+        incident.evolve_run(&ended, at(11));
+    }
+    incident.evolve_run(&run::Fact::Finished, at(11));
+    incident.escalation.told(false, at(10).steady);
+    incident.escalation.acknowledged("ada");
+    let until = at(86).steady;
+    incident.evolve(&Fact::Entered(Phase::Watching { until }), at(26));
+    let outcome = Closing::RolledBack;
+    incident.evolve(&Fact::Entered(Phase::Closed { outcome }), at(86));
+}
+
+fn report(act: impl FnOnce(&mut Incident, &Plan)) -> String {
+    let policy = examples::service("checkout/production", Mode::Auto);
+    let mut state = ServiceState::new(policy.id.clone());
+    let component = Component::Application;
+    let revision = Revision::named("v2");
+    let serving = ledger::Fact::Serving { component, revision: revision.clone(), since: FIRED };
+    state.ledger.evolve(&serving, FIRED);
+    let left = ledger::Fact::Quarantined { component, revision, incident: "i1".into() };
+    state.ledger.evolve(&left, FIRED);
+    let watch = ServiceWatch::new(&policy);
+    let (from, to) = (Revision::named("v2"), Revision::named("v1"));
+    let plan = policy.runbook.as_ref().unwrap().plan(&policy.id, &from, &to, FIRED);
+    let mut incident = incident(&plan);
+    act(&mut incident, &plan);
+    let s = Situation {
+        policy: &policy,
+        fleet_policy: &FleetPolicy::default(),
+        state: &state,
+        watch: &watch,
+        fleet: &FleetView::default(),
+        now: at(90),
+        epoch: 1,
+    };
+    markdown(&s, &incident)
+}
+
+#[test]
+fn a_verified_rollback_reads_from_onset_to_follow_up() {
+    insta::assert_snapshot!(report(rolled_back));
+}
+
+#[test]
+fn an_incident_without_an_action_says_what_is_open() {
+    let text = report(|incident, _| {
+        let outcome = Closing::Dismissed { by: "ada".into(), reason: "load test".into() };
+        incident.evolve(&Fact::Entered(Phase::Closed { outcome }), at(12));
+    });
+    assert!(text.contains("| State | dismissed by ada: load test |"), "{text}");
+    assert!(text.contains("| the action began | 15m | - | not needed |"), "{text}");
+    assert!(text.contains("Offered, not carried out:"), "{text}");
+    assert!(!text.contains("## Verification"), "{text}");
+}

@@ -1,0 +1,118 @@
+//! How one service stands, in one line.
+
+use serde::{Deserialize, Serialize};
+
+use super::IncidentLine;
+use crate::{
+    domain::{
+        change::{Change, Component},
+        firing::Basis,
+        service::{Mode, ServiceId},
+        severity::Severity,
+        situation::Situation,
+        state::Hold,
+        trigger::State,
+    },
+    units::UnixMs,
+};
+
+/// How a service stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Which.
+    pub id: ServiceId,
+    /// How far the daemon may go.
+    pub mode: Mode,
+    /// The revision that serves, as the ledger knows it.
+    pub serving: Option<String>,
+    /// What was last seen at the running process, in words.
+    pub running: Option<String>,
+    /// Whether the serving revision has served healthily for the bake time.
+    pub serving_is_known_good: bool,
+    /// The revision that a rollback would go back to.
+    pub known_good: Option<String>,
+    /// Why there is none.
+    pub no_target: Option<String>,
+    /// The newest change.
+    pub last_change: Option<Change>,
+    /// Every trigger's state.
+    pub triggers: Vec<TriggerState>,
+    /// What fires that is no trigger of ours: alerts, posted evidence.
+    pub told: Vec<String>,
+    /// The open incident.
+    pub incident: Option<IncidentLine>,
+    /// Signals that tell nothing.
+    pub blind: Vec<BlindView>,
+    /// A person's no.
+    pub hold: Option<Hold>,
+    /// The reason in the `HOLD` file.
+    pub kill_switch: Option<String>,
+}
+
+/// A trigger's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerState {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub state: State,
+    /// How bad it is, or would be.
+    pub severity: Severity,
+}
+
+/// A signal that tells nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlindView {
+    /// Which signal.
+    pub signal: String,
+    /// Where it should come from.
+    pub source: String,
+    /// Since when.
+    pub since: UnixMs,
+    /// What its source says.
+    pub why: String,
+}
+
+impl ServiceView {
+    /// The view of a service.
+    pub fn of(s: &Situation<'_>) -> Self {
+        let component = Component::Application;
+        let ledger = &s.state.ledger;
+        let serving = ledger.serving(component);
+        let target = ledger.target(component);
+        let triggers = s.watch.triggers().map(|(name, _, trigger)| TriggerState {
+            name: name.to_owned(),
+            state: trigger.state(),
+            severity: trigger.severity(),
+        });
+        let told = s.state.firing.values().filter(|f| f.basis != Basis::Window);
+        Self {
+            id: s.state.id.clone(),
+            mode: s.policy.mode,
+            serving: serving.map(ToString::to_string),
+            running: s.watch.inventory.as_ref().map(|i| i.running.to_string()),
+            serving_is_known_good: serving
+                .and_then(|revision| ledger.entry(component, revision))
+                .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
+            known_good: target.as_ref().ok().map(ToString::to_string),
+            no_target: target.err().map(|why| why.to_string()),
+            last_change: s.state.changes.last().cloned(),
+            triggers: triggers.collect(),
+            told: told.map(|f| format!("{} ({}): {}", f.trigger, f.severity, f.says)).collect(),
+            incident: s.state.incident.as_ref().map(|i| IncidentLine::of(s, i)),
+            blind: s
+                .state
+                .blind
+                .iter()
+                .map(|(signal, b)| BlindView {
+                    signal: signal.clone(),
+                    source: b.source.clone(),
+                    since: b.since,
+                    why: b.why.clone(),
+                })
+                .collect(),
+            hold: s.state.hold.clone(),
+            kill_switch: s.fleet.kill_switch.clone(),
+        }
+    }
+}

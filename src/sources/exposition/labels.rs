@@ -1,0 +1,73 @@
+//! A label as it stands in the body, and its value with or without escapes.
+
+use std::{borrow::Cow, fmt};
+
+/// One label of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label<'body> {
+    /// The name; of a quoted UTF-8 name what is between the quotes.
+    pub name: &'body str,
+    /// The value.
+    pub value: LabelValue<'body>,
+}
+
+/// A label's value, still escaped where the body escaped it.
+#[derive(Clone, Copy, Debug)]
+pub struct LabelValue<'body> {
+    pub(super) raw: &'body str,
+    pub(super) escaped: bool,
+}
+
+impl<'body> LabelValue<'body> {
+    /// The value as the program meant it; borrowed unless it holds an escape.
+    pub fn text(self) -> Cow<'body, str> {
+        if self.escaped { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
+    }
+
+    /// The value as it is written between the quotes.
+    pub fn raw(self) -> &'body str {
+        self.raw
+    }
+}
+
+impl PartialEq for LabelValue<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        if self.escaped == other.escaped && self.raw == other.raw {
+            return true;
+        }
+        (self.escaped || other.escaped) && self.text() == other.text()
+    }
+}
+
+impl Eq for LabelValue<'_> {}
+
+impl PartialEq<str> for LabelValue<'_> {
+    fn eq(&self, other: &str) -> bool {
+        if self.escaped { self.text() == other } else { self.raw == other }
+    }
+}
+
+impl fmt::Display for LabelValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// `\\`, `\"` and `\n`; any other backslash stands for itself, as Prometheus reads it.
+fn unescaped(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('n') => text.push('\n'),
+            Some(same @ ('\\' | '"')) => text.push(same),
+            Some(other) => text.extend(['\\', other]),
+            None => text.push('\\'),
+        }
+    }
+    text
+}

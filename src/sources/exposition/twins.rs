@@ -1,0 +1,94 @@
+//! Whether a series was already there, exactly: a hash finds the earlier line, and that line is read again.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
+};
+
+use super::{Format, Label, grammar};
+
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The lines of the series seen so far.
+pub(super) struct Twins<'body> {
+    seen: HashMap<u64, &'body [u8], BuildHasherDefault<Hashed>>,
+    seed: u64,
+}
+
+impl<'body> Twins<'body> {
+    /// Sized for a small body; a large one makes it grow a few times.
+    pub(super) fn new(body: &[u8]) -> Self {
+        let guess = (body.len() / 128).min(16_384);
+        Self {
+            seen: HashMap::with_capacity_and_hasher(guess, BuildHasherDefault::default()),
+            seed: RandomState::new().hash_one(0_u8),
+        }
+    }
+
+    /// Notes the series, and says whether the same name with the same labels, in any order, was noted before.
+    pub(super) fn seen_before(
+        &mut self,
+        line: &'body [u8],
+        name: &str,
+        labels: &[Label<'_>],
+    ) -> bool {
+        // Adding the labels' hashes makes their order not matter.
+        let hash = labels.iter().fold(text(self.seed, name), |sum, label| {
+            sum.wrapping_add(text(text(self.seed, label.name), label.value.raw))
+        });
+        match self.seen.entry(hash) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(line);
+                false
+            }
+            std::collections::hash_map::Entry::Occupied(first) => same(first.get(), name, labels),
+        }
+    }
+}
+
+#[cold]
+fn same(line: &[u8], name: &str, labels: &[Label<'_>]) -> bool {
+    let mut theirs = Vec::with_capacity(labels.len());
+    // The timestamps' format is of no matter: only the name and the labels are compared.
+    let bare = grammar::bare_name(line, b"").0.len();
+    let read = grammar::series(line, bare, Format::OpenMetrics, labels.len(), &mut theirs);
+    read.is_ok_and(|(first, ..)| first == name)
+        && theirs.len() == labels.len()
+        && labels.iter().all(|label| theirs.contains(label))
+}
+
+/// Eight bytes at a time, the last ones perhaps twice.
+fn text(seed: u64, text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(SPREAD);
+    for word in bytes.as_chunks::<8>().0 {
+        hash = mixed(hash ^ u64::from_le_bytes(*word));
+    }
+    let last = match (bytes.last_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(last), ..) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        (None, ..) => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    mixed(hash ^ last)
+}
+
+fn mixed(word: u64) -> u64 {
+    let product = u128::from(word ^ SPREAD) * 0xD6E8_FEB8_6659_FD93_u128;
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// The key is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}

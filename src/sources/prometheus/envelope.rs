@@ -1,0 +1,246 @@
+//! The JSON that Prometheus answers with, read strictly.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::QueryError;
+use crate::{
+    sources::{
+        exposition,
+        reading::{Fault, Freshness},
+    },
+    units::UnixMs,
+};
+
+/// One value of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its labels, with `__name__` if the query kept it.
+    pub labels: BTreeMap<String, String>,
+    /// Its value; always finite.
+    pub value: f64,
+    /// The time Prometheus gave it.
+    pub at: UnixMs,
+}
+
+/// What an instant query yielded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows {
+    /// The usable rows, in Prometheus's order, which means nothing.
+    pub rows: Vec<Row>,
+    /// What became of the others.
+    pub faults: Vec<Fault>,
+    /// Prometheus warned: rows may be missing.
+    pub partial: bool,
+    /// Its remarks on the query.
+    pub infos: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The history of one series; a gap, or a value that is no number, is a point that is not there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Time and value, ascending.
+    pub points: Vec<(UnixMs, f64)>,
+    /// It has native histograms, which were left out.
+    pub native: bool,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    status: Status,
+    data: Option<Data>,
+    #[serde(rename = "errorType")]
+    error_type: Option<String>,
+    error: Option<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Success,
+    Error,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+enum Data {
+    Vector(Vec<Sample>),
+    Matrix(Vec<Series>),
+    Scalar(IgnoredAny),
+    String(IgnoredAny),
+}
+
+/// Seconds, and a number in a string.
+type Point = (f64, String);
+
+#[derive(Deserialize)]
+struct Sample {
+    metric: BTreeMap<String, String>,
+    value: Option<Point>,
+    histogram: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Series {
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
+    values: Vec<Point>,
+    #[serde(default)]
+    histograms: Vec<IgnoredAny>,
+}
+
+impl Data {
+    fn shape(&self) -> &'static str {
+        match self {
+            Self::Vector(_) => "vector",
+            Self::Matrix(_) => "matrix",
+            Self::Scalar(_) => "scalar",
+            Self::String(_) => "string",
+        }
+    }
+}
+
+/// Reads the answer to an instant query.
+pub(super) fn rows(status: u16, body: &[u8]) -> Result<Rows, QueryError> {
+    let (data, warnings, infos) = open(status, body)?;
+    let samples = match data {
+        Data::Vector(samples) => samples,
+        other @ (Data::Matrix(_) | Data::Scalar(_) | Data::String(_)) => {
+            return Err(shape(&other, "vector"));
+        }
+    };
+    let mut answer = Rows { infos, partial: !warnings.is_empty(), ..Rows::default() };
+    answer.faults.extend(warnings.into_iter().map(Fault::Warned));
+    for Sample { metric, value, histogram } in samples {
+        match (value, histogram) {
+            (Some(point), _) => match number(&point) {
+                Ok((at, value)) => answer.rows.push(Row { labels: metric, value, at }),
+                Err(value) => answer.fault(Fault::NotANumber { series: key(&metric, ""), value }),
+            },
+            (None, _) => answer.fault(Fault::NativeHistogram { series: key(&metric, "") }),
+        }
+    }
+    Ok(answer)
+}
+
+/// Reads the answer to a range query.
+pub(super) fn tracks(status: u16, body: &[u8]) -> Result<Vec<Track>, QueryError> {
+    let (data, warnings, _) = open(status, body)?;
+    if let Some(warning) = warnings.into_iter().next() {
+        // History is asked for once: half of it is refused, not marked.
+        return Err(QueryError::Refused { status, kind: "warning".into(), message: warning });
+    }
+    let series = match data {
+        Data::Matrix(series) => series,
+        other @ (Data::Vector(_) | Data::Scalar(_) | Data::String(_)) => {
+            return Err(shape(&other, "matrix"));
+        }
+    };
+    Ok(series
+        .into_iter()
+        .map(|series| Track {
+            points: series.values.iter().filter_map(|point| number(point).ok()).collect(),
+            native: !series.histograms.is_empty(),
+            labels: series.metric,
+        })
+        .collect())
+}
+
+/// Appends the next piece of history.
+pub(super) fn merge(all: &mut Vec<Track>, next: Vec<Track>) {
+    if all.is_empty() {
+        *all = next;
+        return;
+    }
+    let mut known: BTreeMap<BTreeMap<String, String>, usize> =
+        all.iter().enumerate().map(|(at, track)| (track.labels.clone(), at)).collect();
+    for track in next {
+        match known.get(&track.labels).and_then(|at| all.get_mut(*at)) {
+            Some(known) => {
+                known.points.extend(track.points);
+                known.native |= track.native;
+            }
+            None => {
+                known.insert(track.labels.clone(), all.len());
+                all.push(track);
+            }
+        }
+    }
+}
+
+/// The series in a word: its labels but one, as PromQL writes them.
+pub(super) fn key(labels: &BTreeMap<String, String>, without: &str) -> String {
+    let labels = labels.iter().filter(|(name, _)| *name != without && *name != "__name__");
+    let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", labels.join(","))
+}
+
+impl Rows {
+    const TOLD: usize = 20;
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        if self.faults.len() < Self::TOLD {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Takes out the rows whose time is too far from the time that was asked for.
+    pub(super) fn drop_untimely(&mut self, freshness: Freshness, asked: UnixMs) {
+        for row in std::mem::take(&mut self.rows) {
+            match freshness.fault("", row.at, asked) {
+                None => self.rows.push(row),
+                Some(_) => {
+                    let series = key(&row.labels, "");
+                    if let Some(fault) = freshness.fault(&series, row.at, asked) {
+                        self.fault(fault);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn open(status: u16, body: &[u8]) -> Result<(Data, Vec<String>, Vec<String>), QueryError> {
+    let seen = || QueryError::NotPrometheus { status, seen: exposition::excerpt(body) };
+    let envelope: Envelope = serde_json::from_slice(body).map_err(|error| {
+        let json = body.trim_ascii_start().first() == Some(&b'{');
+        if error.is_eof() && json { QueryError::Cut } else { seen() }
+    })?;
+    if envelope.status == Status::Error {
+        return Err(QueryError::Refused {
+            status,
+            kind: envelope.error_type.unwrap_or_else(|| "unknown".into()),
+            message: envelope.error.unwrap_or_default(),
+        });
+    }
+    let data = envelope.data.filter(|_| status == 200).ok_or_else(seen)?;
+    // Before it had `infos`, Prometheus sent its remarks among the warnings.
+    let (remarks, warnings): (Vec<_>, Vec<_>) =
+        envelope.warnings.into_iter().partition(|text| text.starts_with("PromQL info:"));
+    Ok((data, warnings, envelope.infos.into_iter().chain(remarks).collect()))
+}
+
+fn shape(data: &Data, expected: &'static str) -> QueryError {
+    let hint = match data {
+        Data::Matrix(_) => ": take the range `[...]` off",
+        Data::Scalar(_) => ": write it as `vector(...)`",
+        Data::Vector(_) | Data::String(_) => "",
+    };
+    QueryError::Shape { got: data.shape(), expected, hint }
+}
+
+/// The time and the value, if that is finite; else the value.
+fn number((at, value): &Point) -> Result<(UnixMs, f64), f64> {
+    let value: f64 = value.parse().unwrap_or(f64::NAN);
+    let at = UnixMs::from_seconds(*at).filter(|_| value.is_finite());
+    at.map(|at| (at, value)).ok_or(value)
+}

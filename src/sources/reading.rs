@@ -1,0 +1,233 @@
+//! What an adapter hands over: readings, and everything that was wrong with them.
+
+use std::time::Duration;
+
+use crate::units::{Span, UnixMs};
+
+/// One reading of one series of a signal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// Cumulative counts, as the target exposes them: the daemon takes the deltas.
+    Counter {
+        /// Which series: the pod or target, and what it is grouped by.
+        series: String,
+        /// The source's time of the reading.
+        at: UnixMs,
+        /// How many were bad, ever.
+        bad: f64,
+        /// How many there were, ever.
+        total: f64,
+        /// When the process that counts was started, where it says so.
+        born: Option<UnixMs>,
+    },
+    /// Cumulative buckets of a histogram.
+    Histogram {
+        /// As above.
+        series: String,
+        /// As above.
+        at: UnixMs,
+        /// Upper bound and cumulative count, ascending, ending at infinity.
+        buckets: Vec<(f64, f64)>,
+        /// As above.
+        born: Option<UnixMs>,
+    },
+    /// A value as it is.
+    Gauge {
+        /// As above.
+        series: String,
+        /// As above.
+        at: UnixMs,
+        /// The value; never NaN.
+        value: f64,
+        /// How many requests it stands on, where that is known.
+        n: Option<f64>,
+    },
+}
+
+/// What one poll of one signal gave.
+///
+/// A partial poll has no readings: half of a sum, taken for a whole one, would look like a counter reset.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Poll {
+    /// The readings, ordered by series.
+    pub readings: Vec<Reading>,
+    /// What was wrong, bounded in number.
+    pub faults: Vec<Fault>,
+    /// Something that was wanted may be missing: this poll neither confirms nor clears anything.
+    pub partial: bool,
+    /// The version that runs there, where the target says so.
+    pub revision: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Poll {
+    /// A poll that gave nothing.
+    pub fn failed(fault: Fault) -> Self {
+        Self { faults: vec![fault], partial: true, ..Self::default() }
+    }
+}
+
+/// Whether a failure says something about the target, or only about us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Our own side: names, certificates, credentials, limits. It says nothing about the target.
+    Unknown,
+    /// The target's: refused, timed out, broken off, 5xx.
+    Down,
+}
+
+/// Something that was wrong with a poll.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// There was no usable answer.
+    #[error("{why}")]
+    Failed {
+        /// Whose fault it looks like.
+        class: Class,
+        /// The whole story, safe to print.
+        why: String,
+    },
+    /// A line that cannot be read, in the words of the scanner.
+    #[error("{0}")]
+    BadLine(String),
+    /// Lines that cannot be read, altogether.
+    #[error("{count} lines cannot be read")]
+    BadLines {
+        /// How many.
+        count: u64,
+    },
+    /// The same series more than once; the first one counts.
+    #[error("{count} series are there twice, first `{first}`")]
+    Duplicate {
+        /// How many.
+        count: u64,
+        /// The first of them.
+        first: String,
+    },
+    /// The body ends in the middle.
+    #[error("the body is cut off")]
+    Cut,
+    /// A limit was reached.
+    #[error("{0}")]
+    Over(String),
+    /// NaN, infinite, or a negative count.
+    #[error("`{series}` is {value}, which is not a usable number")]
+    NotANumber {
+        /// Which series.
+        series: String,
+        /// Its value.
+        value: f64,
+    },
+    /// The sample is too old to say anything about now.
+    #[error("`{series}` is {age} old")]
+    Stale {
+        /// Which series.
+        series: String,
+        /// How old.
+        age: Span,
+    },
+    /// The sample is from the future: a clock is wrong.
+    #[error("`{series}` is {ahead} in the future")]
+    Future {
+        /// Which series.
+        series: String,
+        /// How far.
+        ahead: Span,
+    },
+    /// The total is not there, so nothing is known.
+    #[error("there is no series `{wanted}`")]
+    Absent {
+        /// What was looked for.
+        wanted: String,
+    },
+    /// Errors without the requests they are a part of.
+    #[error("`{series}` has errors but no total")]
+    NoTotal {
+        /// Which series.
+        series: String,
+    },
+    /// A histogram whose buckets do not fit together.
+    #[error("the buckets of `{series}` cannot be used: {why}")]
+    Buckets {
+        /// Which series.
+        series: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A native histogram where a number was expected.
+    #[error(
+        "`{series}` is a native histogram; ask for a number, with histogram_quantile() or histogram_count()"
+    )]
+    NativeHistogram {
+        /// Which series.
+        series: String,
+    },
+    /// The source said that its answer may be incomplete.
+    #[error("the source warns: {0}")]
+    Warned(String),
+    /// Rows that cannot be told apart by service.
+    #[error("{rows} rows have no label `{label}`")]
+    NoLabel {
+        /// The label.
+        label: String,
+        /// How many rows.
+        rows: usize,
+    },
+    /// The target names more than one version of itself.
+    #[error("more than one version is told: {0}")]
+    Revisions(String),
+}
+
+impl Fault {
+    /// The short word for metrics: every drop is counted by reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Failed { class: Class::Unknown, .. } => "unknown",
+            Self::Failed { class: Class::Down, .. } => "down",
+            Self::BadLine(_) | Self::BadLines { .. } => "bad_line",
+            Self::Duplicate { .. } => "duplicate",
+            Self::Cut => "cut",
+            Self::Over(_) => "limit",
+            Self::NotANumber { .. } => "not_a_number",
+            Self::Stale { .. } => "stale",
+            Self::Future { .. } => "future",
+            Self::Absent { .. } => "absent",
+            Self::NoTotal { .. } => "no_total",
+            Self::Buckets { .. } => "buckets",
+            Self::NativeHistogram { .. } => "native_histogram",
+            Self::Warned(_) => "warned",
+            Self::NoLabel { .. } => "no_label",
+            Self::Revisions(_) => "revisions",
+        }
+    }
+}
+
+/// How far a sample's time may be from ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// The oldest sample that still counts: the source's declared lag.
+    pub lag: Span,
+    /// How far in the future a sample may be.
+    pub ahead: Span,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { lag: Span::minutes(5), ahead: Span::seconds(120) }
+    }
+}
+
+impl Freshness {
+    /// What is wrong with a sample's time, if anything.
+    pub fn fault(self, series: &str, at: UnixMs, now: UnixMs) -> Option<Fault> {
+        let (age, ahead) = (now.since(at), at.since(now));
+        if age > self.lag {
+            Some(Fault::Stale { series: series.to_owned(), age })
+        } else if ahead > self.ahead {
+            Some(Fault::Future { series: series.to_owned(), ahead })
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Scrapes a target's own metrics, and takes from one body everything that is wanted of it.
+//!
+//! It keeps nothing between polls: what it hands over is cumulative, as the target exposes it.
+
+mod gather;
+mod group;
+mod spec;
+
+pub use gather::extract;
+pub use spec::{Fold, GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec};
+
+use reqwest::{Method, Url, header};
+
+use super::{
+    exposition::{Format, Limits},
+    http,
+    reading::{Fault, Freshness, Poll},
+};
+use crate::units::UnixMs;
+
+/// What a target is, and how to ask it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its metrics are.
+    pub url: Url,
+    /// What its series are called: the pod, or whatever tells one process from another.
+    pub series: String,
+    /// How to reach it.
+    pub http: http::Options,
+    /// What its body may cost.
+    pub limits: Limits,
+    /// Timestamps that the target itself gives, if it does.
+    pub freshness: Freshness,
+    /// Where it says which version runs.
+    pub revision: Option<Revision>,
+}
+
+/// One target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    client: http::Client,
+    options: Options,
+}
+
+impl Target {
+    /// Builds the target's client.
+    pub fn new(mut options: Options) -> Result<Self, http::CannotBuild> {
+        options.http.body_bytes = options.limits.body_bytes;
+        Ok(Self { client: http::Client::new(options.http.clone())?, options })
+    }
+
+    /// The same target through a client that others use too.
+    pub fn sharing(client: http::Client, options: Options) -> Self {
+        Self { client, options }
+    }
+
+    /// Scrapes once, at `now`, and answers each spec with its own poll, in their order.
+    pub async fn poll(&self, specs: &[Spec], now: UnixMs) -> Vec<Poll> {
+        const ACCEPT: &str =
+            "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
+        let request = self.client.request(Method::GET, self.options.url.clone());
+        let answer = match self.client.send(request.header(header::ACCEPT, ACCEPT)).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                return failed(
+                    specs,
+                    Fault::Failed { class: failure.class(), why: failure.story() },
+                );
+            }
+        };
+        if answer.status != 200 {
+            let why = format!(
+                "{} answered {}: `{}`",
+                http::shown(&self.options.url),
+                answer.status,
+                super::exposition::excerpt(&answer.body)
+            );
+            return failed(specs, Fault::Failed { class: http::class_of(answer.status), why });
+        }
+        let format = Format::of(answer.content_type.as_deref());
+        let mut polls = extract(&answer.body, format, &self.options, specs, now);
+        for poll in &mut polls {
+            poll.took = answer.took;
+        }
+        polls
+    }
+}
+
+fn failed(specs: &[Spec], fault: Fault) -> Vec<Poll> {
+    specs.iter().map(|_| Poll::failed(fault.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests;

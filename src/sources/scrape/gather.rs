@@ -1,0 +1,185 @@
+//! From a body to readings: what each spec picks, summed by group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Options, Revision, Spec, group::Group, spec};
+use crate::{
+    sources::{
+        exposition::{Format, Scan, Series, Wanted, scan},
+        reading::{Class, Fault, Poll},
+        selector::Selector,
+    },
+    units::UnixMs,
+};
+
+/// The standard name under which a process says when it was started.
+const BORN: &str = "process_start_time_seconds";
+/// Faults of one kind that are told one by one; what matters is in the first few.
+const TOLD: usize = 10;
+
+/// Reads a body, and answers each spec with its own poll, in their order. `now` is when the scrape began.
+pub fn extract(
+    body: &[u8],
+    format: Format,
+    target: &Options,
+    specs: &[Spec],
+    now: UnixMs,
+) -> Vec<Poll> {
+    let revision = target.revision.as_ref();
+    let names = specs.iter().flat_map(Spec::names);
+    let names = names.chain(revision.map(|revision| revision.of.name().to_owned()));
+    let wanted = Wanted::names(names.chain([BORN.to_owned()]));
+    let mut about = About::default();
+    let mut gathers: Vec<Gather<'_>> = specs.iter().map(Gather::new).collect();
+    let scanned = scan(body, format, &target.limits, &wanted, |series| {
+        about.see(series, revision);
+        for gather in &mut gathers {
+            gather.see(series);
+        }
+    });
+    match scanned {
+        Ok(seen) => gathers
+            .into_iter()
+            .map(|gather| gather.finish(target, &about, &seen, &wanted, now))
+            .collect(),
+        Err(error) => {
+            let fault = Fault::Failed { class: Class::Unknown, why: error.to_string() };
+            specs.iter().map(|_| Poll::failed(fault.clone())).collect()
+        }
+    }
+}
+
+/// What the body says about the process itself.
+#[derive(Default)]
+struct About {
+    born: Option<UnixMs>,
+    revisions: BTreeSet<String>,
+}
+
+impl About {
+    fn see(&mut self, series: &Series<'_, '_>, revision: Option<&Revision>) {
+        if series.name == BORN {
+            self.born = UnixMs::from_seconds(series.value);
+        }
+        if let Some(revision) = revision
+            && self.revisions.len() < TOLD
+            && revision.of.picks(series)
+            && let Some(value) = series.label(&revision.label)
+        {
+            self.revisions.insert(value.text().into_owned());
+        }
+    }
+}
+
+struct Gather<'spec> {
+    spec: &'spec Spec,
+    buckets: Option<Selector>,
+    groups: BTreeMap<String, Group>,
+}
+
+impl<'spec> Gather<'spec> {
+    fn new(spec: &'spec Spec) -> Self {
+        let buckets = match spec {
+            Spec::Histogram(spec) => Some(spec.buckets()),
+            Spec::Ratio(_) | Spec::Gauge(_) => None,
+        };
+        Self { spec, buckets, groups: BTreeMap::new() }
+    }
+
+    fn see(&mut self, series: &Series<'_, '_>) {
+        match self.spec {
+            Spec::Ratio(ratio) => {
+                let bad = spec::any_picks(&ratio.bad, series);
+                let total = spec::any_picks(&ratio.total, series);
+                if bad || total {
+                    self.group(series).count(series, bad, total);
+                }
+            }
+            Spec::Histogram(_) => {
+                if self.buckets.as_ref().is_some_and(|buckets| buckets.picks(series)) {
+                    self.group(series).bucket(series);
+                }
+            }
+            Spec::Gauge(gauge) => {
+                if gauge.value.picks(series) {
+                    self.group(series).gauge(series, gauge.fold);
+                }
+                if gauge.n.as_ref().is_some_and(|n| n.picks(series)) {
+                    let group = self.group(series);
+                    group.n = Some(group.n.unwrap_or(0.0) + series.value);
+                }
+            }
+        }
+    }
+
+    fn group(&mut self, series: &Series<'_, '_>) -> &mut Group {
+        let mut key = String::new();
+        for label in self.spec.by() {
+            let value = series.label(label).map(|value| value.text()).unwrap_or_default();
+            let gap = if key.is_empty() { "{" } else { "," };
+            key.push_str(&format!("{gap}{label}={value:?}"));
+        }
+        if !key.is_empty() {
+            key.push('}');
+        }
+        self.groups.entry(key).or_default()
+    }
+
+    fn finish(
+        self,
+        target: &Options,
+        about: &About,
+        seen: &Scan,
+        wanted: &Wanted,
+        now: UnixMs,
+    ) -> Poll {
+        let mine = self.spec.names();
+        let lost = |name: &String| wanted.index(name).is_some_and(|at| seen.partial_of(at));
+        let mut poll = Poll { partial: mine.iter().any(lost), ..Poll::default() };
+        tell(seen, &mut poll.faults);
+        match about.revisions.len() {
+            0 => {}
+            1 => poll.revision = about.revisions.first().cloned(),
+            _ => {
+                let all: Vec<_> = about.revisions.iter().map(String::as_str).collect();
+                poll.faults.push(Fault::Revisions(all.join(", ")));
+            }
+        }
+        if poll.partial {
+            return poll;
+        }
+        if !self.groups.values().any(|group| group.has_main()) {
+            poll.faults.push(Fault::Absent { wanted: self.spec.needs() });
+        }
+        for (key, group) in self.groups {
+            let series = format!("{}{key}", target.series);
+            let at = group.at.unwrap_or(now);
+            let read = match target.freshness.fault(&series, at, now) {
+                Some(fault) => Err(fault),
+                None => group.reading(self.spec, series, at, about.born),
+            };
+            match read {
+                Ok(reading) => poll.readings.push(reading),
+                Err(fault) if poll.faults.len() < 4 * TOLD => poll.faults.push(fault),
+                Err(_) => {}
+            }
+        }
+        poll
+    }
+}
+
+fn tell(seen: &Scan, faults: &mut Vec<Fault>) {
+    faults.extend(seen.told.iter().map(|line| Fault::BadLine(line.to_string())));
+    if seen.bad > seen.told.len() as u64 {
+        faults.push(Fault::BadLines { count: seen.bad });
+    }
+    if let Some(first) = &seen.first_duplicate {
+        faults.push(Fault::Duplicate { count: seen.duplicates, first: first.clone() });
+    }
+    if seen.cut {
+        faults.push(Fault::Cut);
+    }
+    if let Some(over) = seen.over {
+        faults.push(Fault::Over(over.to_string()));
+    }
+}

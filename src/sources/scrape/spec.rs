@@ -1,0 +1,123 @@
+//! What is wanted of a body.
+
+use crate::sources::{exposition::Series, selector::Selector};
+
+/// A signal, as a target exposes it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Spec {
+    /// Bad of total.
+    Ratio(RatioSpec),
+    /// A histogram with classic buckets.
+    Histogram(HistogramSpec),
+    /// A value as it is.
+    Gauge(GaugeSpec),
+}
+
+/// Bad of total, each the sum of all counters that its selectors pick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RatioSpec {
+    /// What is bad; absent while the total is there is zero.
+    pub bad: Vec<Selector>,
+    /// What it is a part of; absent is unknown.
+    pub total: Vec<Selector>,
+    /// Labels that part the target's series; none sums them all.
+    pub by: Vec<String>,
+}
+
+/// A histogram, summed over the series that the selector picks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramSpec {
+    /// The family, without `_bucket`.
+    pub family: Selector,
+    /// As in a ratio.
+    pub by: Vec<String>,
+}
+
+/// A gauge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GaugeSpec {
+    /// Which series.
+    pub value: Selector,
+    /// How several of them become one.
+    pub fold: Fold,
+    /// A gauge that says how many requests the value stands on.
+    pub n: Option<Selector>,
+    /// As in a ratio.
+    pub by: Vec<String>,
+}
+
+/// How several gauges become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fold {
+    /// The worst, where more is worse.
+    #[default]
+    Max,
+    /// The least.
+    Min,
+    /// All of them.
+    Sum,
+}
+
+impl Fold {
+    pub(super) fn of(self, one: f64, other: f64) -> f64 {
+        match self {
+            Self::Max => one.max(other),
+            Self::Min => one.min(other),
+            Self::Sum => one + other,
+        }
+    }
+}
+
+/// Which label of which series tells the version that runs: `version` of `app_build_info`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revision {
+    /// The series.
+    pub of: Selector,
+    /// The label.
+    pub label: String,
+}
+
+impl Spec {
+    pub(super) fn by(&self) -> &[String] {
+        match self {
+            Self::Ratio(spec) => &spec.by,
+            Self::Histogram(spec) => &spec.by,
+            Self::Gauge(spec) => &spec.by,
+        }
+    }
+
+    /// The names of the samples to look for.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.selectors().iter().map(|selector| selector.name().to_owned()).collect()
+    }
+
+    fn selectors(&self) -> Vec<Selector> {
+        match self {
+            Self::Ratio(spec) => spec.bad.iter().chain(&spec.total).cloned().collect(),
+            Self::Histogram(spec) => vec![spec.buckets()],
+            Self::Gauge(spec) => std::iter::once(&spec.value).chain(&spec.n).cloned().collect(),
+        }
+    }
+
+    /// What must be there for anything to be known, in words.
+    pub(super) fn needs(&self) -> String {
+        match self {
+            Self::Ratio(spec) => {
+                let all: Vec<_> = spec.total.iter().map(Selector::to_string).collect();
+                all.join(" or ")
+            }
+            Self::Histogram(spec) => spec.buckets().to_string(),
+            Self::Gauge(spec) => spec.value.to_string(),
+        }
+    }
+}
+
+impl HistogramSpec {
+    pub(super) fn buckets(&self) -> Selector {
+        self.family.renamed(format!("{}_bucket", self.family.name()))
+    }
+}
+
+pub(super) fn any_picks(selectors: &[Selector], series: &Series<'_, '_>) -> bool {
+    selectors.iter().any(|selector| selector.picks(series))
+}
