@@ -102,7 +102,7 @@ impl City {
 
     fn probed(&self, id: &ServiceId, up: bool) -> What {
         let at = self.now().wall;
-        let reading = if up { Raw::Up { at } } else { Raw::Down { at } };
+        let reading = if up { Raw::Up { at } } else { Raw::Down { at, answered: false } };
         What::Polled {
             service: id.clone(),
             signal: "health".into(),

@@ -129,8 +129,8 @@ fn a_crash_while_verifying_starts_the_hold_anew_and_not_the_deadline() {
     12:01:45   -> PAGE: URGENT - Rollback in Progress - production
     12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
     12:02:45 service-outage clears: clean for 1m
-    12:21:45 the deadline for a verified rollback passed
-    12:21:45   -> PAGE: P0 shop/production: its triggers cleared - late: not verified yet
+    12:26:45 the deadline for a verified rollback passed
+    12:26:45   -> PAGE: P0 shop/production: its triggers cleared - late: not verified yet
     12:27:15 verified; watching for a relapse
     12:27:15   -> on-call: Rollback Complete - production
     12:27:15   -> stakeholders: Rollback Complete - production

@@ -264,9 +264,9 @@ fn a_rollback_that_does_not_help_is_late_and_then_a_person_s() {
     12:06:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
     12:11:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
     12:16:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
-    12:21:45 the deadline for a verified rollback passed
-    12:21:45   -> PAGE: P0 shop/production: critical-errors - late: not verified yet
-    12:26:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
+    12:21:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
+    12:26:45 the deadline for a verified rollback passed
+    12:26:45   -> PAGE: P0 shop/production: critical-errors - late: not verified yet
     12:31:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
     12:31:55 escalated to people: the rollback could not be verified: errors: 3570 of 11900 requests failed, 30.00% (limit 1.05%); no trigger fires: critical-errors, elevated-errors fires
     12:31:55   -> PAGE: P0 shop/production: critical-errors - yours now
