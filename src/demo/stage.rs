@@ -4,12 +4,14 @@ use std::{
     fs,
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context, bail};
 
-use super::{scenario::Scenario, shop::Behaviour};
+use super::shop::Behaviour;
+
+const CONFIG: &str = "rollbackd.toml";
 
 /// A directory that holds everything, and the processes in it.
 #[derive(Debug)]
@@ -20,12 +22,16 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Lays out both releases, `current` pointing at v1, and the daemon's configuration.
-    pub fn set(dir: PathBuf, scenario: Scenario, ports: Ports) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("the demo's own program")?;
+    /// Lays out both releases of `program`'s shop, `current` pointing at v1, and the daemon's configuration.
+    pub fn set(
+        dir: PathBuf,
+        program: PathBuf,
+        [first, second]: [Behaviour; 2],
+        ports: Ports,
+    ) -> anyhow::Result<Self> {
         let stage = Self { dir, program, daemon: None };
-        stage.release("v1", scenario.first(), ports.shop)?;
-        stage.release("v2", scenario.second(), ports.shop)?;
+        stage.release("v1", first, ports.shop)?;
+        stage.release("v2", second, ports.shop)?;
         stage.link("v1")?;
         let dir = stage.dir.display();
         // The shop outlives the restart: it leaves the step's process group and lets go of its output.
@@ -47,7 +53,7 @@ impl Stage {
             .replace("{metrics_port}", &ports.metrics.to_string())
             .replace("{health_port}", &ports.health.to_string())
             .replace("{http_port}", &ports.http.to_string());
-        stage.write("rollbackd.toml", &config)?;
+        stage.write(CONFIG, &config)?;
         Ok(stage)
     }
 
@@ -100,10 +106,11 @@ impl Stage {
 
     /// Starts the daemon, as an operator would.
     pub fn start_daemon(&mut self) -> anyhow::Result<()> {
-        let log = fs::File::create(self.daemon_log())?;
+        // Appended to: what an earlier daemon said stays.
+        let log = fs::File::options().create(true).append(true).open(self.daemon_log())?;
         let child = Command::new(&self.program)
             .args(["run", "--config"])
-            .arg(self.dir.join("rollbackd.toml"))
+            .arg(self.config())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -111,6 +118,26 @@ impl Stage {
             .spawn()
             .context("starting the daemon")?;
         self.daemon = Some(child);
+        Ok(())
+    }
+
+    /// The daemon's process, while there is one.
+    pub fn daemon(&mut self) -> Option<&mut Child> {
+        self.daemon.as_mut()
+    }
+
+    /// Asks the daemon to end at a safe point, and waits for it.
+    pub fn stop_daemon(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        Self::signal(daemon.id().cast_signed(), rustix::process::Signal::TERM);
+        Ok(daemon.wait()?)
+    }
+
+    /// Ends the daemon as a crash would.
+    pub fn kill_daemon(&mut self) -> anyhow::Result<()> {
+        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        daemon.kill()?;
+        daemon.wait()?;
         Ok(())
     }
 
@@ -122,6 +149,11 @@ impl Stage {
     /// Where the daemon writes what it says.
     pub fn daemon_log(&self) -> PathBuf {
         self.dir.join("rollbackd.log")
+    }
+
+    /// The daemon's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join(CONFIG)
     }
 
     /// Where everything is.
@@ -139,10 +171,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
-            Self::signal(daemon.id().cast_signed(), rustix::process::Signal::TERM);
-            let _ = daemon.wait();
-        }
+        // Nobody is left to hear how it went.
+        let _ = self.stop_daemon();
         let pid = fs::read_to_string(self.dir.join("shop.pid"));
         if let Some(pid) = pid.ok().and_then(|text| text.trim().parse().ok()) {
             Self::signal(pid, rustix::process::Signal::TERM);

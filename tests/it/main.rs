@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
 
+mod e2e;
 mod labelled;
 mod naive;
 mod notifiers;
