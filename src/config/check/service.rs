@@ -123,7 +123,7 @@ fn service(
         runbook,
         verification,
         people: policy::people(found, &people),
-        bake: raw.bake.or(all.bake).unwrap_or(Span::hours(1)),
+        bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
         watch_after: raw.watch_after.or(all.watch_after).unwrap_or(Span::hours(1)),
         acts_on_evidence: evidence(found, raw, &triggers),
         triggers,
