@@ -128,7 +128,7 @@ fn service(
         acts_on_evidence: evidence(found, raw, &triggers),
         triggers,
         blind_watched: people.blind_watched.unwrap_or(Span::minutes(5)),
-        blind_idle: people.blind_idle.unwrap_or(Span::hours(1)),
+        blind_idle: people.blind_idle.unwrap_or(Span::minutes(30)),
         history_slot: found.positive(&baseline.slot, Span::minutes(1)),
         baseline: policy::baseline(found, &baseline),
         id,
