@@ -135,6 +135,14 @@ impl Situation<'_> {
         }
     }
 
+    /// Whether a trigger still fires only because nobody comes: a window never clears on silence. It begins nothing
+    /// and is held against nothing; the next requests tell.
+    pub fn is_silent(&self, firing: &Firing) -> bool {
+        firing.basis == Basis::Window
+            && self.watch.is_idle(&firing.trigger)
+            && matches!(self.still_holds_firing(firing), Holds::Unknown(_))
+    }
+
     /// A lost resolve is normal: our own windows must agree, or Alertmanager must still have it active.
     fn alert_holds(&self, fingerprint: &str, trigger: &Option<String>) -> Holds {
         let breaches =

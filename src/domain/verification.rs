@@ -119,6 +119,9 @@ fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Che
     };
     match kind {
         SignalKind::ErrorRate => {
+            if tally.total == 0 {
+                return Some(check(signal, Standing::Thin, "no requests since the rollback"));
+            }
             if tally.total < limits.min_requests {
                 let note = format!("only {} requests since the rollback", tally.total);
                 return Some(check(signal, Standing::Thin, note));
@@ -177,6 +180,7 @@ pub fn hurting<'a>(s: &Situation<'a>, incident: &Incident) -> Vec<&'a Firing> {
     };
     s.state
         .live_firings()
+        .filter(|f| !s.is_silent(f))
         .filter(|f| {
             f.severity.is_worse_than(Severity::P3) && !before_change(f) && !known_evidence(f)
         })

@@ -313,11 +313,18 @@ impl ServiceWatch {
         self.triggers.get(trigger).map(|i| i.trigger.evidence())
     }
 
-    /// The signal behind a trigger, and the newest sample that told something.
+    /// The signal behind a trigger, and the newest sample by which the trigger knew something.
     pub fn newest_sample(&self, trigger: &str) -> Option<(&str, UnixMs)> {
         let instance = self.triggers.get(trigger)?;
         let newest = self.signals.get(&instance.signal)?.newest?;
-        Some((&instance.signal, newest))
+        let known = instance.trigger.evidence().known?;
+        Some((&instance.signal, newest.min(known)))
+    }
+
+    /// Whether the source behind a trigger is well, and merely nobody comes.
+    pub fn is_idle(&self, trigger: &str) -> bool {
+        let instance = self.triggers.get(trigger);
+        instance.and_then(|i| self.signals.get(&i.signal)).is_some_and(|s| s.idle)
     }
 
     /// When each signal last told something, and what its source says otherwise.

@@ -10,6 +10,7 @@ use super::{
 use crate::domain::{
     change::Component,
     fact::Fact,
+    firing::{Basis, Firing},
     ledger,
     policy::Response,
     run,
@@ -42,9 +43,11 @@ pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
 }
 
 fn open(s: &Situation<'_>) -> Vec<Fact> {
-    let Some(firing) = s.state.live_firings().min_by_key(|f| (f.severity, f.onset)) else {
-        return vec![];
-    };
+    // What outlived its incident in silence and is clean as soon as somebody comes is no new one.
+    let over =
+        |f: &Firing| f.basis == Basis::Window && s.still_holds_firing(f) == Holds::Recovering;
+    let live = s.state.live_firings().filter(|f| !s.is_silent(f) && !over(f));
+    let Some(firing) = live.min_by_key(|f| (f.severity, f.onset)) else { return vec![] };
     let opened = Incidental::Opened {
         id: s.new_incident_id(),
         severity: firing.severity,
@@ -58,7 +61,7 @@ fn open(s: &Situation<'_>) -> Vec<Fact> {
 fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let mut facts = vec![];
     let mut worst = incident.severity;
-    for firing in s.state.live_firings() {
+    for firing in s.state.live_firings().filter(|f| !s.is_silent(f)) {
         let name = &firing.trigger;
         if incident.triggers.get(name) != Some(&firing.severity) {
             facts.push(Fact::Incident(Incidental::Joined {

@@ -365,11 +365,3 @@ fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -
         timeline: vec![],
     }
 }
-
-/// Whether the incident still waits for a decision; used by `explain`.
-pub fn is_undecided(incident: &Incident) -> bool {
-    matches!(
-        incident.phase,
-        Phase::Assessing | Phase::Gathering { .. } | Phase::Monitoring { .. } | Phase::Deciding
-    )
-}

@@ -165,13 +165,12 @@ fn an_outage_that_ends_while_a_p0_waits_for_company_is_not_acted_upon() {
 }
 
 fn corrupt(by: &str) -> What {
-    What::EvidencePosted {
-        service: id("shop"),
-        trigger: "data-corruption".into(),
-        by: by.into(),
-        note: "17 orders without a customer".into(),
-        partial: false,
-    }
+    posted("data-corruption", by, "17 orders without a customer", false)
+}
+
+fn posted(trigger: &str, by: &str, note: &str, partial: bool) -> What {
+    let (trigger, by, note) = (trigger.into(), by.into(), note.into());
+    What::EvidencePosted { service: id("shop"), trigger, by, note, partial }
 }
 
 #[test]
@@ -220,4 +219,24 @@ fn corrupt_data_is_acted_upon_where_the_service_opted_in() {
     13:08:30   -> on-call: P0 shop/production: rolled back and verified
     13:08:30   -> stakeholders: Closed - shop - production
     ");
+}
+
+#[test]
+fn a_migration_that_failed_is_p1_and_p0_when_half_of_it_is_there() {
+    for (partial, severity) in [(false, "P1"), (true, "P0")] {
+        let told = brief(shop(), |town| {
+            town.deploy("v2", HEALTHY);
+            town.run("1m");
+            let told = town.turn(posted("migration-failure", "ci", "V7 failed", partial));
+            assert_eq!(
+                told.unwrap().unwrap(),
+                format!("migration-failure of shop/production fires as {severity}")
+            );
+            let unknown = town.turn(posted("bad-weather", "ci", "rain", false));
+            let known = "data-corruption, migration-failure, security-breach";
+            let why = format!("`bad-weather` is not a kind of evidence; use one of {known}");
+            assert_eq!(unknown.unwrap().unwrap_err(), why);
+        });
+        assert!(told.contains(&format!("PAGE: {severity} shop/production: migration-failure")));
+    }
 }

@@ -105,9 +105,8 @@ fn triggers() -> BTreeMap<String, TriggerPolicy> {
             (defaults::SignalKind::SlowShare, _) => LooksAt::SlowShare(Multiple(3.0)),
             (defaults::SignalKind::Latency, _) if row.unless.is_some() => continue,
             (defaults::SignalKind::Latency, _) => LooksAt::LatencyP95,
-            (defaults::SignalKind::Availability | defaults::SignalKind::Health, _) => {
-                LooksAt::Health
-            }
+            (defaults::SignalKind::Availability, _) => LooksAt::Availability,
+            (defaults::SignalKind::Health, _) => LooksAt::Health,
             (
                 defaults::SignalKind::Migration
                 | defaults::SignalKind::Integrity
