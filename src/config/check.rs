@@ -131,6 +131,7 @@ fn store_options(found: &mut Found<'_>, raw: &raw::Store, dir: &std::path::Path)
         settled_max: raw.settled_max.unwrap_or(default.settled_max),
         answer_keep: raw.answer_keep.unwrap_or(default.answer_keep),
         answers_max: raw.answers_max.unwrap_or(default.answers_max),
+        snapshot_every: found.positive(&raw.snapshot_every, default.snapshot_every),
         snapshot_keep: raw.snapshot_keep.unwrap_or(default.snapshot_keep),
         ..default
     }

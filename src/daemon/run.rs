@@ -25,13 +25,10 @@ use crate::{
     notifiers,
     store::{Chain, Store},
     telemetry,
-    units::Span,
 };
 
 /// What may wait for the event loop before senders are told that it is behind.
 const ASKS_MAX: usize = 10_000;
-/// How often the windows are written down.
-const SNAPSHOT_EVERY: Span = Span::seconds(10);
 /// Steps under way have this long to end after SIGTERM; systemd waits a little longer.
 const STOP_WITHIN: Duration = Duration::from_secs(80);
 
@@ -118,7 +115,7 @@ impl Parts {
             watched: watched_in,
             closed: closed_in,
             routing: wiring::routing(&config.channels),
-            snapshot_every: SNAPSHOT_EVERY,
+            snapshot_every: config.store.snapshot_every,
         };
         Self { wiring, orders, unwritten, outbox, watched, closed }
     }

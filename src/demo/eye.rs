@@ -12,7 +12,7 @@ use crate::http::{
 
 /// Looks at one daemon.
 #[derive(Debug)]
-pub(super) struct Eye {
+pub struct Eye {
     client: reqwest::Client,
     base: String,
     token: String,
@@ -20,7 +20,7 @@ pub(super) struct Eye {
 
 impl Eye {
     /// Waits until the daemon listens and its token is there.
-    pub(super) async fn open(port: u16, state_dir: &Path) -> anyhow::Result<Self> {
+    pub async fn open(port: u16, state_dir: &Path) -> anyhow::Result<Self> {
         crate::tls::install();
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -54,17 +54,17 @@ impl Eye {
     }
 
     /// What the daemon sees and would do.
-    pub(super) async fn explain(&self) -> anyhow::Result<Explain> {
+    pub async fn explain(&self) -> anyhow::Result<Explain> {
         self.get("/v1/services/shop/demo/explain").await
     }
 
     /// All incidents, open ones first.
-    pub(super) async fn incidents(&self) -> anyhow::Result<Vec<IncidentLine>> {
+    pub async fn incidents(&self) -> anyhow::Result<Vec<IncidentLine>> {
         self.get("/v1/incidents").await
     }
 
     /// One incident, whole.
-    pub(super) async fn incident(&self, id: &str) -> anyhow::Result<IncidentView> {
+    pub async fn incident(&self, id: &str) -> anyhow::Result<IncidentView> {
         self.get(&format!("/v1/incidents/{id}")).await
     }
 }

@@ -4,11 +4,11 @@
 //! do not know the daemon; the daemon does not know that it is watched.
 
 mod exposition;
-mod eye;
+pub mod eye;
 pub mod load;
 pub mod play;
 pub mod scenario;
 mod screen;
 pub mod shop;
-mod stage;
-mod wire;
+pub mod stage;
+pub mod wire;

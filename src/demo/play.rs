@@ -35,7 +35,9 @@ pub async fn play(scenario: Scenario, dir: std::path::PathBuf) -> anyhow::Result
     let port = |wire: &Option<Wire>| wire.as_ref().map_or(0, Wire::port);
     let ports =
         Ports { shop, metrics: port(&metrics), health: port(&health), http: free_port().await? };
-    let mut stage = Stage::set(dir, scenario, ports)?;
+    let program = std::env::current_exe().context("the demo's own program")?;
+    let releases = [scenario.first(), scenario.second()];
+    let mut stage = Stage::set(dir, program, releases, ports)?;
     screen.say(&format!("everything is in {}", stage.dir().display()));
     stage.deploy("v1")?;
     crate::tls::install();

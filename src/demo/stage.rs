@@ -4,28 +4,34 @@ use std::{
     fs,
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context, bail};
 
-use super::{scenario::Scenario, shop::Behaviour};
+use super::shop::Behaviour;
+
+const CONFIG: &str = "rollbackd.toml";
 
 /// A directory that holds everything, and the processes in it.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub struct Stage {
     dir: PathBuf,
     program: PathBuf,
     daemon: Option<Child>,
 }
 
 impl Stage {
-    /// Lays out both releases, `current` pointing at v1, and the daemon's configuration.
-    pub(super) fn set(dir: PathBuf, scenario: Scenario, ports: Ports) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("the demo's own program")?;
+    /// Lays out both releases of `program`'s shop, `current` pointing at v1, and the daemon's configuration.
+    pub fn set(
+        dir: PathBuf,
+        program: PathBuf,
+        [first, second]: [Behaviour; 2],
+        ports: Ports,
+    ) -> anyhow::Result<Self> {
         let stage = Self { dir, program, daemon: None };
-        stage.release("v1", scenario.first(), ports.shop)?;
-        stage.release("v2", scenario.second(), ports.shop)?;
+        stage.release("v1", first, ports.shop)?;
+        stage.release("v2", second, ports.shop)?;
         stage.link("v1")?;
         let dir = stage.dir.display();
         // The shop outlives the restart: it leaves the step's process group and lets go of its output.
@@ -47,7 +53,7 @@ impl Stage {
             .replace("{metrics_port}", &ports.metrics.to_string())
             .replace("{health_port}", &ports.health.to_string())
             .replace("{http_port}", &ports.http.to_string());
-        stage.write("rollbackd.toml", &config)?;
+        stage.write(CONFIG, &config)?;
         Ok(stage)
     }
 
@@ -83,7 +89,7 @@ impl Stage {
     }
 
     /// Deploys a version: switches the link, restarts.
-    pub(super) fn deploy(&self, version: &str) -> anyhow::Result<()> {
+    pub fn deploy(&self, version: &str) -> anyhow::Result<()> {
         self.link(version)?;
         let status = Command::new("/bin/sh").arg(self.dir.join("restart.sh")).status()?;
         if !status.success() {
@@ -93,17 +99,18 @@ impl Stage {
     }
 
     /// The version that `current` points at.
-    pub(super) fn linked(&self) -> Option<String> {
+    pub fn linked(&self) -> Option<String> {
         let target = fs::read_link(self.dir.join("shop/current")).ok()?;
         Some(target.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Starts the daemon, as an operator would.
-    pub(super) fn start_daemon(&mut self) -> anyhow::Result<()> {
-        let log = fs::File::create(self.daemon_log())?;
+    pub fn start_daemon(&mut self) -> anyhow::Result<()> {
+        // Appended to: what an earlier daemon said stays.
+        let log = fs::File::options().create(true).append(true).open(self.daemon_log())?;
         let child = Command::new(&self.program)
             .args(["run", "--config"])
-            .arg(self.dir.join("rollbackd.toml"))
+            .arg(self.config())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -114,18 +121,43 @@ impl Stage {
         Ok(())
     }
 
+    /// The daemon's process, while there is one.
+    pub fn daemon(&mut self) -> Option<&mut Child> {
+        self.daemon.as_mut()
+    }
+
+    /// Asks the daemon to end at a safe point, and waits for it.
+    pub fn stop_daemon(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        Self::signal(daemon.id().cast_signed(), rustix::process::Signal::TERM);
+        Ok(daemon.wait()?)
+    }
+
+    /// Ends the daemon as a crash would.
+    pub fn kill_daemon(&mut self) -> anyhow::Result<()> {
+        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        daemon.kill()?;
+        daemon.wait()?;
+        Ok(())
+    }
+
     /// Whether the daemon has ended, which it must not.
-    pub(super) fn daemon_has_ended(&mut self) -> bool {
+    pub fn daemon_has_ended(&mut self) -> bool {
         self.daemon.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
     /// Where the daemon writes what it says.
-    pub(super) fn daemon_log(&self) -> PathBuf {
+    pub fn daemon_log(&self) -> PathBuf {
         self.dir.join("rollbackd.log")
     }
 
+    /// The daemon's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join(CONFIG)
+    }
+
     /// Where everything is.
-    pub(super) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -139,10 +171,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
-            Self::signal(daemon.id().cast_signed(), rustix::process::Signal::TERM);
-            let _ = daemon.wait();
-        }
+        // Nobody is left to hear how it went.
+        let _ = self.stop_daemon();
         let pid = fs::read_to_string(self.dir.join("shop.pid"));
         if let Some(pid) = pid.ok().and_then(|text| text.trim().parse().ok()) {
             Self::signal(pid, rustix::process::Signal::TERM);
@@ -152,7 +182,7 @@ impl Drop for Stage {
 
 /// Ports of the demo, all on loopback.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ports {
+pub struct Ports {
     /// Where the shop listens.
     pub shop: u16,
     /// Through which its metrics are read.

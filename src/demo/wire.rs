@@ -10,14 +10,14 @@ use tokio::{
 
 /// A forwarded port. Dropping it cuts the cable: connections are refused.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub struct Wire {
     port: u16,
     task: JoinHandle<()>,
 }
 
 impl Wire {
     /// Forwards a free port to another one.
-    pub(super) async fn to(target: u16) -> std::io::Result<Self> {
+    pub async fn to(target: u16) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let task = tokio::spawn(async move {
@@ -37,7 +37,7 @@ impl Wire {
     }
 
     /// Where it begins.
-    pub(super) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 }
@@ -49,7 +49,7 @@ impl Drop for Wire {
 }
 
 /// A port that was free a moment ago.
-pub(super) async fn free_port() -> std::io::Result<u16> {
+pub async fn free_port() -> std::io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     Ok(listener.local_addr()?.port())
 }

@@ -352,7 +352,7 @@ impl Incident {
                 if matches!(phase, Phase::Watching { .. }) {
                     self.verified_at = Some(now.steady);
                     // Nobody need get up for what is over: the pages before it are answered.
-                    self.escalation = Escalation::default();
+                    self.escalation.over();
                 }
                 if matches!(phase, Phase::Closed { .. }) {
                     self.closed_at = Some(now);

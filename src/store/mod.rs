@@ -65,6 +65,8 @@ pub struct Options {
     pub answer_keep: Span,
     /// Answers kept for one sender.
     pub answers_max: usize,
+    /// How often the windows are written down: a crash loses at most this much of them.
+    pub snapshot_every: Span,
     /// How long the windows of a service that is not saved any more are kept.
     pub snapshot_keep: Span,
 }
@@ -81,6 +83,7 @@ impl Options {
             settled_max: 10_000,
             answer_keep: Span::hours(24),
             answers_max: 1_000,
+            snapshot_every: Span::seconds(10),
             snapshot_keep: Span::hours(24),
         }
     }

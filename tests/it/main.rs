@@ -4,6 +4,7 @@
 
 mod config_online;
 mod docs;
+mod e2e;
 mod labelled;
 mod naive;
 mod notifiers;

@@ -36,7 +36,27 @@ pub(crate) fn client() -> reqwest::Client {
 }
 
 /// Asks again and again until there is an answer; panics with `what` after `max`.
-pub(crate) async fn eventually<T, F>(what: &str, max: Duration, mut ask: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(what: &str, max: Duration, ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    asked_every(Duration::from_millis(20), what, max, ask).await
+}
+
+/// The same, asking less often what costs the other side something to answer.
+pub(crate) async fn patiently<T, F>(what: &str, max: Duration, ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    asked_every(Duration::from_millis(100), what, max, ask).await
+}
+
+async fn asked_every<T, F>(
+    every: Duration,
+    what: &str,
+    max: Duration,
+    mut ask: impl FnMut() -> F,
+) -> T
 where
     F: Future<Output = Option<T>>,
 {
@@ -46,7 +66,7 @@ where
             return answer;
         }
         assert!(Instant::now() < end, "not within {max:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(every).await;
     }
 }
 
@@ -258,13 +278,13 @@ receivers: [ {{ name: webhook, webhook_configs: [ {{ url: "{webhook}", send_reso
 
 /// A small HTTP server of the test's own, on a free port; ends when dropped.
 #[derive(Debug)]
-struct Small {
-    port: u16,
+pub(crate) struct Small {
+    pub(crate) port: u16,
     task: JoinHandle<()>,
 }
 
 impl Small {
-    async fn start(app: Router) -> Self {
+    pub(crate) async fn start(app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("serves") });

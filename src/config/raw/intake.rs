@@ -58,6 +58,7 @@ pub(in crate::config) struct Store {
     pub(in crate::config) settled_max: Option<usize>,
     pub(in crate::config) answer_keep: Option<Span>,
     pub(in crate::config) answers_max: Option<usize>,
+    pub(in crate::config) snapshot_every: Placed<Span>,
     pub(in crate::config) snapshot_keep: Option<Span>,
 }
 

@@ -1,0 +1,249 @@
+//! One machine: the shop with its releases, the load on it, the daemon beside it, and those it tells.
+
+use std::{
+    fs,
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rollbackd::{
+    demo::{
+        eye::Eye,
+        load::{self, Load},
+        shop::Behaviour,
+        stage::{Ports, Stage},
+        wire::free_port,
+    },
+    domain::{fact::Fact, trigger::State},
+    http::views::{Explain, IncidentView},
+    store::Record,
+};
+use rustix::fs::inotify;
+use tempfile::TempDir;
+
+use super::{journal, told::Told};
+use crate::rig::{client, patiently};
+
+/// Longer than anything takes here, on a machine that is busy with the other stories.
+pub(super) const SOON: Duration = Duration::from_secs(45);
+
+/// Under all stories: the demo's configuration with a webhook, windows that a crash hardly loses, and no latency,
+/// whose baseline takes its time.
+const UNDER_ALL: &str = r#"
+[store]
+snapshot_every = "500ms"
+lease_wait = "300ms"
+[notify.hook]
+audiences = ["on_call", "stakeholders"]
+webhook = { url = { file = "{dir}/hook.url" } }
+"#;
+
+/// What a story wants to be otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// How v1 and v2 behave.
+    pub(super) releases: [Behaviour; 2],
+    /// TOML laid over the demo's; `{dir}` stands for the directory.
+    pub(super) config: String,
+    /// Tables taken out before, such as `service.shop.scrape`.
+    pub(super) without: Vec<&'static str>,
+}
+
+impl Setup {
+    pub(super) fn with(second: Behaviour, config: &str) -> Self {
+        Self {
+            releases: [Behaviour::Healthy, second],
+            config: config.to_owned(),
+            without: vec!["service.shop.signal.latency"],
+        }
+    }
+}
+
+/// One machine. Dropping it ends every process that was started in it.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) stage: Stage,
+    pub(super) told: Told,
+    pub(super) ports: Ports,
+    eye: Option<Eye>,
+    _load: Load,
+    renames: OwnedFd,
+    home: TempDir,
+}
+
+impl World {
+    /// Everything but the daemon runs, and v1 serves.
+    pub(super) async fn open(setup: &Setup) -> Self {
+        let home = TempDir::new().expect("a temporary directory");
+        let shop = free_port().await.expect("a port");
+        let http = free_port().await.expect("a port");
+        let ports = Ports { shop, metrics: shop, health: shop, http };
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_rollbackd"));
+        let stage = Stage::set(home.path().to_owned(), program, setup.releases, ports);
+        let stage = stage.expect("the stage is set");
+        let told = Told::listen().await;
+        fs::write(home.path().join("hook.url"), told.url()).expect("a file");
+        configure(&stage.config(), home.path(), setup);
+        stage.deploy("v1").expect("v1 is deployed");
+        let renames = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
+        // What comes before each is watched too: of equal events in a row the kernel keeps one.
+        let moved = inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CREATE;
+        inotify::add_watch(&renames, home.path().join("shop"), moved).expect("a watch");
+        let load = load::Options::new(format!("http://127.0.0.1:{shop}/checkout"), 60);
+        let load = Load::start(client(), load);
+        Self { stage, told, ports, eye: None, _load: load, renames, home }
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub(super) async fn start(&mut self) {
+        self.stage.start_daemon().expect("the daemon is started");
+        let eye = Eye::open(self.ports.http, &self.state_dir()).await;
+        self.eye = Some(eye.unwrap_or_else(|fault| panic!("{fault:#}\n{}", self.log())));
+    }
+
+    /// Ends the daemon as a crash would, and starts it anew.
+    pub(super) async fn crash(&mut self) {
+        self.stage.kill_daemon().expect("the daemon is killed");
+        self.start().await;
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(super) fn state_dir(&self) -> PathBuf {
+        self.dir().join("state")
+    }
+
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(self.stage.daemon_log()).unwrap_or_default()
+    }
+
+    pub(super) fn eye(&self) -> &Eye {
+        self.eye.as_ref().expect("the daemon was started")
+    }
+
+    /// The explanation, once it is as wanted.
+    pub(super) async fn explained(&self, what: &str, is: impl Fn(&Explain) -> bool) -> Explain {
+        patiently(what, SOON, async || self.eye().explain().await.ok().filter(|e| is(e))).await
+    }
+
+    /// The newest incident, once it is as wanted.
+    pub(super) async fn incident(
+        &self,
+        what: &str,
+        is: impl Fn(&IncidentView) -> bool,
+    ) -> IncidentView {
+        patiently(what, SOON, async || {
+            let all = self.eye().incidents().await.ok()?;
+            let incident = self.eye().incident(&all.first()?.id).await.ok()?;
+            Some(incident).filter(|i| is(i))
+        })
+        .await
+    }
+
+    /// The newest incident, once it has come to this phase.
+    pub(super) async fn phase(&self, phase: &str) -> IncidentView {
+        self.incident(phase, |i| i.line.phase == phase).await
+    }
+
+    /// Waits until v1 is known good and its windows know it.
+    pub(super) async fn settled(&self) {
+        let is_known = |e: &Explain| {
+            let tells = |name| {
+                let mut all = e.triggers.iter().filter(|t| t.name == name);
+                all.all(|t| t.state == State::Ok)
+            };
+            e.service.serving_is_known_good && tells("critical-errors") && tells("service-outage")
+        };
+        self.explained("v1 is known good", is_known).await;
+    }
+
+    /// How often `current` was switched since v1 was deployed, by anybody.
+    pub(super) fn switched(&self) -> usize {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.renames, &mut buffer);
+        let mut switched = 0;
+        while let Ok(event) = events.next() {
+            switched += usize::from(event.file_name().is_some_and(|name| name == c"current"));
+        }
+        switched
+    }
+
+    /// Waits until every notice of the journal has arrived, ends the daemon, and checks what always holds.
+    pub(super) async fn ended(mut self) -> Vec<(Record, Fact)> {
+        let state_dir = self.state_dir();
+        patiently("every notice arrives", SOON, async || {
+            let told = self.told.ids();
+            let wanted = journal::notices(&journal::read(&state_dir));
+            wanted.iter().all(|id| told.contains(id)).then_some(())
+        })
+        .await;
+        let ended = self.stage.stop_daemon().expect("the daemon ends");
+        assert!(ended.success(), "{ended}\n{}", self.log());
+        journal::checked(&state_dir)
+    }
+}
+
+impl Drop for World {
+    #[expect(clippy::print_stderr, reason = "a failed story shows what its daemon said")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            eprintln!("--- the daemon of `{name}`\n{}", self.log());
+        }
+        // Not asked: a story that failed may have left it in the middle of something long.
+        let _ = self.stage.kill_daemon();
+        end_all_in(self.home.path());
+    }
+}
+
+/// Ends what was started in this directory and may have nobody left to end it: shops, scripts of a killed daemon.
+fn end_all_in(dir: &Path) {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes {
+        let inside = fs::read_link(process.path().join("cwd")).is_ok_and(|at| at.starts_with(dir));
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
+        if let (true, Some(pid)) = (inside, pid.and_then(rustix::process::Pid::from_raw)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+fn configure(path: &Path, dir: &Path, setup: &Setup) {
+    let parse = |text: &str| -> toml::Table {
+        let text = text.replace("{dir}", &dir.display().to_string());
+        text.parse().unwrap_or_else(|fault| panic!("{fault}\n{text}"))
+    };
+    let demo = fs::read_to_string(path).expect("the demo's configuration");
+    let mut all = parse(&demo);
+    for path in &setup.without {
+        take_out(&mut all, path);
+    }
+    lay_over(&mut all, parse(UNDER_ALL));
+    lay_over(&mut all, parse(&setup.config));
+    fs::write(path, all.to_string()).expect("the configuration is written");
+}
+
+fn take_out(table: &mut toml::Table, path: &str) {
+    match path.split_once('.') {
+        None => assert!(table.remove(path).is_some(), "there is no {path} to take out"),
+        Some((first, rest)) => {
+            let inner = table.get_mut(first).and_then(toml::Value::as_table_mut);
+            take_out(inner.unwrap_or_else(|| panic!("there is no {first}")), rest);
+        }
+    }
+}
+
+fn lay_over(under: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => lay_over(under, over),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
