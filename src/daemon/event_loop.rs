@@ -26,7 +26,7 @@ use crate::{
         service::ServiceId,
         timeline,
     },
-    handle::Ask,
+    handle::{Ask, Unwritable},
     store::{Checkpoint, Snapshot, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
@@ -50,6 +50,8 @@ pub(super) struct Wiring {
     pub closed: mpsc::UnboundedSender<(ServiceId, String)>,
     /// Which channels take what.
     pub routing: Routing,
+    /// Told whether anything can be written.
+    pub standing: Unwritable,
     /// How often the windows of every service are written down.
     pub snapshot_every: Span,
 }
@@ -141,6 +143,7 @@ impl EventLoop {
             Ask::Stop => {
                 info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
                 self.stopping = true;
+                self.fleet.stopping = true;
             }
         }
     }
@@ -234,23 +237,13 @@ impl EventLoop {
         }
     }
 
-    /// Nothing is acted upon while nothing can be written; that page is sent from memory on every channel.
     fn cannot_write(
         &mut self,
         event: &Event,
         answer: Option<crate::handle::Answer>,
         fault: &StoreError,
     ) {
-        let why = telemetry::chain(fault);
-        error!(cause = event.id, "the journal cannot be written, nothing is acted upon: {why}");
-        if self.unwritable.is_none() {
-            let notice = journaling::unwritable_notice(&why, self.clock.now().wall);
-            if self.wiring.unwritten.try_send(notice).is_err() {
-                error!("and the page about it could not be queued");
-            }
-        }
-        self.unwritable = Some(why.clone());
-        telemetry::journal_writable(false);
+        let why = self.stand_still(&event.id, fault);
         if matches!(event.what, What::StepReported { .. }) && self.kept.len() < KEPT_MAX {
             self.kept.push_back(event.clone());
         }
@@ -259,11 +252,28 @@ impl EventLoop {
         }
     }
 
+    /// Nothing is acted upon while nothing can be written; that page is sent from memory on every channel.
+    fn stand_still(&mut self, cause: &str, fault: &StoreError) -> String {
+        let why = telemetry::chain(fault);
+        error!(cause, "the journal cannot be written, nothing is acted upon: {why}");
+        if self.unwritable.is_none() {
+            let notice = journaling::unwritable_notice(&why, self.clock.now().wall);
+            if self.wiring.unwritten.try_send(notice).is_err() {
+                error!("and the page about it could not be queued");
+            }
+        }
+        self.unwritable = Some(why.clone());
+        self.wiring.standing.set(self.unwritable.clone());
+        telemetry::journal_writable(false);
+        why
+    }
+
     fn try_to_write(&mut self) {
         match self.store.probe_write() {
             Ok(()) => {
                 warn!("the journal can be written again");
                 self.unwritable = None;
+                self.wiring.standing.set(None);
                 telemetry::journal_writable(true);
                 for event in std::mem::take(&mut self.kept) {
                     self.turn(&event, None);
@@ -320,7 +330,9 @@ impl EventLoop {
         let snapshots: Vec<Snapshot> = ids.iter().filter_map(keep).collect();
         for some in snapshots.chunks(200) {
             if let Err(fault) = self.store.save_snapshots(some) {
-                warn!("the windows could not be written down: {}", telemetry::chain(&fault));
+                // Known before the first decision that could not be written down.
+                self.stand_still("snapshot", &fault);
+                break;
             }
         }
         self.snapshot_due = Instant::now() + self.wiring.snapshot_every.duration();

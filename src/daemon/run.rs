@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     domain::fleet::Fleet,
     executors,
-    handle::{Ask, Handle},
+    handle::{Ask, Handle, Unwritable},
     notifiers,
     store::{Chain, Store},
     telemetry,
@@ -34,6 +34,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(80);
 
 /// Runs until SIGTERM or SIGINT, or until something that must run has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    // A limit on the size of files is to look like a full disk, which is told and survived; the signal would end us.
+    // Once there is a receiver the default is gone for good, whatever becomes of the receiver.
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(signal(too_large).context("SIGXFSZ")?);
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
@@ -50,7 +54,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     store.probe_write().context("the journal cannot be written")?;
 
     let (handle, asks) = Handle::channel(ASKS_MAX);
-    let parts = Parts::new(&config);
+    let parts = Parts::new(&config, handle.standing());
     let (ending, ended) = watch::channel(false);
     let thread = start_event_loop(fleet, store, clock, parts.wiring, asks, ending)?;
     let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
@@ -101,7 +105,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, standing: Unwritable) -> Self {
         // Orders and closed incidents are few: one for each service at most.
         let (orders_in, orders) = mpsc::unbounded_channel();
         let (closed_in, closed) = mpsc::unbounded_channel();
@@ -115,6 +119,7 @@ impl Parts {
             watched: watched_in,
             closed: closed_in,
             routing: wiring::routing(&config.channels),
+            standing,
             snapshot_every: config.store.snapshot_every,
         };
         Self { wiring, orders, unwritten, outbox, watched, closed }

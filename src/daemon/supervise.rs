@@ -55,7 +55,7 @@ pub(super) async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, han
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if !is_alive(&handle).await {
+        if !is_alive(&handle).await || handle.unwritable().is_some() {
             continue;
         }
         let result = heartbeat.ping(&client).await;

@@ -47,6 +47,8 @@ pub struct Fleet {
     pub watches: BTreeMap<ServiceId, ServiceWatch>,
     /// The reason in the `HOLD` file.
     pub kill_switch: Option<String>,
+    /// Whether the daemon ends after the steps under way. Not journaled: the next daemon goes on.
+    pub stopping: bool,
     /// The lease's number.
     pub epoch: u64,
     due: BTreeSet<(UnixMs, ServiceId)>,
@@ -249,8 +251,12 @@ impl Fleet {
     /// What one service must know of the others. Counted only while it has something to decide.
     fn view(&self, id: &ServiceId, state: &ServiceState, now: Now) -> FleetView {
         let services = u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX);
-        let mut view =
-            FleetView { services, kill_switch: self.kill_switch.clone(), ..FleetView::default() };
+        let mut view = FleetView {
+            services,
+            kill_switch: self.kill_switch.clone(),
+            stopping: self.stopping,
+            ..FleetView::default()
+        };
         let window = self.policy.fleet.storm_window;
         let idle =
             state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);

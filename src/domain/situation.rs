@@ -27,6 +27,8 @@ pub struct FleetView {
     pub locked: BTreeMap<String, ServiceId>,
     /// The reason in the `HOLD` file, while there is one.
     pub kill_switch: Option<String>,
+    /// Whether the daemon ends after the steps under way: nothing new begins.
+    pub stopping: bool,
     /// The reason of a freeze in force.
     pub freeze: Option<String>,
 }

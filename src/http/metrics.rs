@@ -9,6 +9,7 @@ use axum::{
 };
 
 use super::{Shared, problem::Problem};
+use crate::handle::Unanswered;
 
 /// A turn takes far less than a second; an event loop that cannot be looked at for this long is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -24,10 +25,13 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// GET /readyz: the event loop answers.
+/// GET /readyz: the event loop answers, and can write down what it decides.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
     match tokio::time::timeout(READY_WITHIN, shared.handle.look(|_, _| ())).await {
-        Ok(Ok(())) => Ok("ready\n"),
+        Ok(Ok(())) => match shared.handle.unwritable() {
+            None => Ok("ready\n"),
+            Some(why) => Err(Unanswered::Unwritable(why).into()),
+        },
         Ok(Err(why)) => Err(why.into()),
         Err(_) => Err(Problem::unavailable("the event loop does not answer")),
     }

@@ -292,7 +292,7 @@ fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
             vec![Fact::Incident(Incidental::Entered(phase))]
         }
         // The kill switch stops everything before the next step; the step after that waits for it to be lifted.
-        run::Phase::Ready if s.fleet.kill_switch.is_some() => vec![],
+        run::Phase::Ready if s.fleet.kill_switch.is_some() || s.fleet.stopping => vec![],
         run::Phase::Ready | run::Phase::Begun { .. } => {
             run.advance(s.epoch).map(Fact::Run).into_iter().collect()
         }
