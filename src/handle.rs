@@ -1,7 +1,5 @@
 //! How the rest of the daemon speaks to the event loop: it hides the channel, and every answer is durable.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -49,43 +47,17 @@ pub(crate) enum Ask {
     Stop,
 }
 
-/// Why the journal cannot be written, while it cannot: the event loop says so, whoever reports on it looks.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Unwritable(Arc<Mutex<Option<String>>>);
-
-impl Unwritable {
-    /// What is so now.
-    pub(crate) fn set(&self, why: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
-    }
-
-    fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 /// The event loop, from outside. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     asks: mpsc::Sender<Ask>,
-    unwritable: Unwritable,
 }
 
 impl Handle {
     /// A handle and the receiving end; `depth` bounds what may wait.
     pub(crate) fn channel(depth: usize) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(depth);
-        (Self { asks, unwritable: Unwritable::default() }, receiver)
-    }
-
-    /// Why the journal cannot be written, while it cannot: nothing is acted upon.
-    pub fn unwritable(&self) -> Option<String> {
-        self.unwritable.get()
-    }
-
-    /// Where the event loop says so.
-    pub(crate) fn standing(&self) -> Unwritable {
-        self.unwritable.clone()
+        (Self { asks }, receiver)
     }
 
     /// Tells what happened. When this returns `Ok`, whatever followed from it is durable; the reply is the domain's

@@ -29,7 +29,9 @@ impl Check {
         };
         if let (true, Some(config)) = (self.online, &config) {
             crate::tls::install();
-            problems.extend(config::check_online(config).await);
+            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+            let name = self.file.display().to_string();
+            problems.extend(config::check_online(config, &name, &text).await);
         }
         let errors = problems.iter().filter(|p| p.level == Level::Error).count();
         if self.json {

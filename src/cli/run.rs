@@ -48,7 +48,8 @@ impl Run {
 
     /// `RUST_LOG` chooses what is logged; decisions, warnings and errors are by default.
     fn start_logging(&self) {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let filter = EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| EnvFilter::new("info,tokio_cron_scheduler=warn"));
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)

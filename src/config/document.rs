@@ -21,7 +21,7 @@ use crate::config::{
 use serde::Deserialize;
 
 /// Nobody reads further than this.
-const PROBLEMS_MAX: usize = 50;
+const PROBLEMS_MAX: usize = 100;
 
 /// What is wrong with the shape, and what was left out because of it.
 #[derive(Debug, Default)]
@@ -39,8 +39,8 @@ pub(super) fn read(file: &str, text: &str) -> (Raw, Shape) {
     if !faults.is_empty() {
         for fault in faults.iter().take(PROBLEMS_MAX) {
             let span = fault.span().unwrap_or(0..0);
-            let (what, instead) = in_words(fault.message());
-            let problem = Problem::error(file, text, span, what, instead);
+            let Said { what, instead, .. } = Said::of(fault.message());
+            let problem = Problem::error(file, text, span, what, instead).masked();
             if shape.problems.last().is_none_or(|last: &Problem| last.line != problem.line) {
                 shape.problems.push(problem);
             }
@@ -66,20 +66,26 @@ fn read_table(
             Ok(raw) => return raw,
             Err(fault) => fault,
         };
-        let (what, instead) = in_words(fault.message());
+        let said = Said::of(fault.message());
         let Some(span) = fault.span() else {
-            shape.problems.push(Problem::of_file(file, what, instead));
+            shape.problems.push(Problem::of_file(file, said.what, said.instead));
             shape.cut.push(vec![]);
             return Raw::default();
         };
-        let secret = what.starts_with(SECRET_IN_THE_FILE);
-        let problem = Problem::error(file, text, span.clone(), what, instead);
-        let problem = if secret { problem.without_the_line() } else { problem };
+        let problem = Problem::error(file, text, span.clone(), said.what, said.instead);
+        let problem = if said.may_be_secret { problem.masked() } else { problem };
+        let path = cut::cut(document.get_mut(), &span);
+        let is_our_doing = match (&path, &said.missing) {
+            (Some(path), Some(key)) => {
+                shape.cut.iter().any(|cut| cut.split_last() == Some((key, path.as_slice())))
+            }
+            (_, _) => false,
+        };
         // A template's fault is met once for each service that follows it.
-        if !shape.problems.contains(&problem) {
+        if !is_our_doing && !shape.problems.contains(&problem) {
             shape.problems.push(problem);
         }
-        match cut::cut(document.get_mut(), &span) {
+        match path {
             Some(path) if shape.problems.len() < PROBLEMS_MAX => shape.cut.push(path),
             Some(_) | None => {
                 shape.cut.push(vec![]);
@@ -89,30 +95,66 @@ fn read_table(
     }
 }
 
-/// What a message of serde's or of ours says, and what it says to write instead.
-fn in_words(message: &str) -> (String, String) {
-    let message = message.trim();
-    if let Some((what, instead)) = message.split_once("; write ") {
-        return (what.to_owned(), format!("write {instead}"));
+/// A message of serde's or of ours, in words for people.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    what: String,
+    instead: String,
+    /// The key that is not there.
+    missing: Option<String>,
+    /// What stands on that line is not known to be harmless.
+    may_be_secret: bool,
+}
+
+impl Said {
+    fn of(message: &str) -> Self {
+        let message = message.trim();
+        let may_be_secret = message.starts_with(SECRET_IN_THE_FILE);
+        let plain = |what: &str, instead: &str| Self {
+            what: what.to_owned(),
+            instead: instead.to_owned(),
+            may_be_secret,
+            ..Self::default()
+        };
+        if let Some((what, instead)) = message.split_once("; write ") {
+            return plain(what, &format!("write {instead}"));
+        }
+        if let Some(rest) = message.strip_prefix("unknown field `") {
+            return Self { may_be_secret: true, ..unknown(rest, "key") };
+        }
+        if let Some(rest) = message.strip_prefix("unknown variant `") {
+            return unknown(rest, "word");
+        }
+        if let Some(rest) = message.strip_prefix("missing field `") {
+            let key = rest.trim_end_matches('`').to_owned();
+            return Self {
+                what: format!("`{key}` is missing here"),
+                instead: format!("add a line `{key} = ...`"),
+                missing: Some(key),
+                may_be_secret: true,
+            };
+        }
+        if let Some((found, expected)) =
+            message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            // The text itself is left out: it may have been meant for another key.
+            let found = if found.starts_with("string ") { "a text" } else { found };
+            let text = expected == "a string";
+            let expected = if expected.starts_with("struct ") { "a table" } else { expected };
+            return Self {
+                may_be_secret: true,
+                ..plain(
+                    &format!("this is {found}, and {expected} is needed"),
+                    if text { "write it in quotes, with its unit if it has one" } else { "" },
+                )
+            };
+        }
+        plain(message, "")
     }
-    if let Some(rest) = message.strip_prefix("unknown field `") {
-        return unknown(rest, "key");
-    }
-    if let Some(rest) = message.strip_prefix("unknown variant `") {
-        return unknown(rest, "word");
-    }
-    if let Some(rest) = message.strip_prefix("missing field `") {
-        let key = rest.trim_end_matches('`');
-        return (format!("`{key}` is missing here"), format!("add a line `{key} = ...`"));
-    }
-    if message.starts_with("invalid type: ") && message.ends_with("expected a string") {
-        return (message.to_owned(), "write it in quotes, with its unit".to_owned());
-    }
-    (message.to_owned(), String::new())
 }
 
 /// `holdsfor`, expected one of `above`, `holds_for`
-fn unknown(rest: &str, kind: &str) -> (String, String) {
+fn unknown(rest: &str, kind: &str) -> Said {
     let (written, expected) = rest.split_once('`').unwrap_or((rest, ""));
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
     let what = format!("`{written}` is not a {kind} that is known here");
@@ -121,7 +163,7 @@ fn unknown(rest: &str, kind: &str) -> (String, String) {
         (None, true) => "leave it out: nothing can be said here".to_owned(),
         (None, false) => format!("use one of {}", known.join(", ")),
     };
-    (what, instead)
+    Said { what, instead, ..Said::default() }
 }
 
 #[cfg(test)]
@@ -139,7 +181,7 @@ mod tests {
             ("something else", ""),
         ];
         for (message, instead) in cases {
-            assert_eq!(in_words(message).1, instead, "{message}");
+            assert_eq!(Said::of(message).instead, instead, "{message}");
         }
     }
 }

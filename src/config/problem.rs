@@ -85,10 +85,10 @@ impl Problem {
         self
     }
 
-    /// The same without its line, which holds something that must not be shown.
+    /// The same with stars for every text in quotes, which may be a secret.
     #[must_use]
-    pub(super) fn without_the_line(mut self) -> Self {
-        self.picture = format!("{} | (not shown)\n", self.line);
+    pub(super) fn masked(mut self) -> Self {
+        self.picture = masked(&self.picture);
         self
     }
 }
@@ -101,12 +101,43 @@ fn floor(text: &str, at: usize) -> usize {
 /// The columns of a long line that are shown at most.
 const WIDEST: usize = 160;
 
+/// Keys whose text would be a secret, whatever else is wrong with the line.
+const SECRETIVE: [&str; 6] = ["password", "passwd", "secret", "bearer", "token", "signing_key"];
+
+fn is_secretive(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let said = |word: &&str| {
+        line.split(*word).skip(1).any(|rest| {
+            let value = rest.trim_start().strip_prefix('=').map(str::trim_start);
+            value.is_some_and(|value| value.starts_with(['"', '\'']))
+        })
+    };
+    line.contains("hooks.slack") || SECRETIVE.iter().any(said)
+}
+
+fn masked(picture: &str) -> String {
+    let mut quote = None;
+    let star = |c: char| {
+        match quote {
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            Some(open) if open == c => quote = None,
+            Some(_) if c != '\n' => return '*',
+            Some(_) => quote = None,
+            None => {}
+        }
+        c
+    };
+    picture.chars().map(star).collect()
+}
+
 fn picture(line: usize, source: &str, before: std::str::Chars<'_>, width: usize) -> String {
     let gutter = " ".repeat(line.to_string().len());
     let shown: String = source.chars().take(WIDEST).collect();
     // A tab is as wide here as it is above.
     let indent: String = before.take(WIDEST).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let carets = "^".repeat(width.min(WIDEST.saturating_sub(indent.chars().count()).max(1)));
+    let shown = if is_secretive(source) { masked(&shown) } else { shown };
+    let shown = shown.trim_end();
     format!("{gutter} |\n{line} | {shown}\n{gutter} | {indent}{carets}\n")
 }
 
@@ -142,6 +173,15 @@ mod tests {
             problem.to_string(),
             "error: x.toml, line 2, column 7\n  |\n2 | \tüb = \"0.05\"\n  | \t     ^^^^^^\nnot a percentage"
         );
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_masked() {
+        let text = "basic = { user = 5, password = \"hunter2\" }";
+        let shown = Problem::error("x", text, 17..18, "not a text", "").to_string();
+        assert!(shown.contains("password = \"*******\" }"), "{shown}");
+        let unknown = Problem::error("x", "hook = 'hunter2'", 0..4, "", "").masked().to_string();
+        assert!(unknown.contains("hook = '*******'"), "{unknown}");
     }
 
     #[test]

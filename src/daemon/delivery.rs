@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     time::{Duration, Instant},
 };
 use tracing::{error, warn};
@@ -32,6 +32,7 @@ pub(super) async fn deliver(
     client: reqwest::Client,
     handle: Handle,
     mut news: watch::Receiver<u64>,
+    permits: Arc<Semaphore>,
 ) {
     // What arrived while that could not be written down: nobody is told over and over because a disk is full.
     let mut arrived = BTreeSet::new();
@@ -69,6 +70,7 @@ pub(super) async fn deliver(
             continue;
         }
         for row in rows {
+            let Ok(_permit) = permits.acquire().await else { return };
             let key = row.id;
             let arrives = match arrived.contains(&key) {
                 true => mark_delivered(&handle, row).await,

@@ -26,7 +26,7 @@ use crate::{
         service::ServiceId,
         timeline,
     },
-    handle::{Ask, Unwritable},
+    handle::Ask,
     store::{Checkpoint, Snapshot, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
@@ -50,8 +50,6 @@ pub(super) struct Wiring {
     pub closed: mpsc::UnboundedSender<(ServiceId, String)>,
     /// Which channels take what.
     pub routing: Routing,
-    /// Told whether anything can be written.
-    pub standing: Unwritable,
     /// How often the windows of every service are written down.
     pub snapshot_every: Span,
 }
@@ -222,7 +220,12 @@ impl EventLoop {
                 if let Some(line) = timeline::line(fact) {
                     match fact {
                         Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
-                        _ => info!(service = who, cause = event.id, "{line}"),
+                        Fact::Service(_)
+                        | Fact::Ledger(_)
+                        | Fact::Trigger(_)
+                        | Fact::Incident(_)
+                        | Fact::Run(_)
+                        | Fact::Fleet(_) => info!(service = who, cause = event.id, "{line}"),
                     }
                 }
                 if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =
@@ -263,7 +266,6 @@ impl EventLoop {
             }
         }
         self.unwritable = Some(why.clone());
-        self.wiring.standing.set(self.unwritable.clone());
         telemetry::journal_writable(false);
         why
     }
@@ -273,7 +275,6 @@ impl EventLoop {
             Ok(()) => {
                 warn!("the journal can be written again");
                 self.unwritable = None;
-                self.wiring.standing.set(None);
                 telemetry::journal_writable(true);
                 for event in std::mem::take(&mut self.kept) {
                     self.turn(&event, None);

@@ -54,6 +54,10 @@ pub(super) enum Query {
 
 /// One thing that is read at once.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few hundred bytes, one for each thing that is polled"
+)]
 pub(super) enum Source {
     /// A service's own metrics: its targets' readings are series of the same signals.
     Scrape {

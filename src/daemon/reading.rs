@@ -83,7 +83,16 @@ fn unknown(fault: &Fault) -> Unknown {
         Fault::Stale { .. } | Fault::Future { .. } => Unknown::Stale,
         Fault::NotANumber { .. } => Unknown::Invalid,
         Fault::Absent { .. } | Fault::NoTotal { .. } => Unknown::Absent,
-        _ => Unknown::Partial,
+        Fault::BadLine(_)
+        | Fault::BadLines { .. }
+        | Fault::Duplicate { .. }
+        | Fault::Cut
+        | Fault::Over(_)
+        | Fault::Buckets { .. }
+        | Fault::NativeHistogram { .. }
+        | Fault::Warned(_)
+        | Fault::NoLabel { .. }
+        | Fault::Revisions(_) => Unknown::Partial,
     }
 }
 

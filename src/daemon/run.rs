@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     domain::fleet::Fleet,
     executors,
-    handle::{Ask, Handle, Unwritable},
+    handle::{Ask, Handle},
     notifiers,
     store::{Chain, Store},
     telemetry,
@@ -54,7 +54,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     store.probe_write().context("the journal cannot be written")?;
 
     let (handle, asks) = Handle::channel(ASKS_MAX);
-    let parts = Parts::new(&config, handle.standing());
+    let parts = Parts::new(&config);
     let (ending, ended) = watch::channel(false);
     let thread = start_event_loop(fleet, store, clock, parts.wiring, asks, ending)?;
     let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
@@ -105,7 +105,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: &Config, standing: Unwritable) -> Self {
+    fn new(config: &Config) -> Self {
         // Orders and closed incidents are few: one for each service at most.
         let (orders_in, orders) = mpsc::unbounded_channel();
         let (closed_in, closed) = mpsc::unbounded_channel();
@@ -119,7 +119,6 @@ impl Parts {
             watched: watched_in,
             closed: closed_in,
             routing: wiring::routing(&config.channels),
-            standing,
             snapshot_every: config.store.snapshot_every,
         };
         Self { wiring, orders, unwritten, outbox, watched, closed }
@@ -201,12 +200,14 @@ fn deliveries(
 ) {
     let channels: Vec<Arc<notifiers::Channel>> =
         config.channels.iter().cloned().map(Arc::new).collect();
+    let permits = Arc::new(Semaphore::new(config.limits.deliveries_at_once));
     for channel in &channels {
         side.spawn(delivery::deliver(
             channel.clone(),
             client.clone(),
             handle.clone(),
             outbox.clone(),
+            permits.clone(),
         ));
     }
     side.spawn(delivery::deliver_unwritten(channels, client.clone(), unwritten));

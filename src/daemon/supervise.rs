@@ -17,6 +17,7 @@ use crate::{
         service::ServiceId,
     },
     notifiers::heartbeat::Heartbeat,
+    store::Withheld,
     telemetry,
     units::UnixMs,
 };
@@ -25,6 +26,17 @@ use crate::{
 pub(super) async fn is_alive(handle: &Handle) -> bool {
     let look = handle.look(|_, _| ());
     tokio::time::timeout(Duration::from_secs(10), look).await.is_ok_and(|answer| answer.is_ok())
+}
+
+/// Whether the daemon could act: the event loop answers, the lease is held, and the journal can be written.
+pub(super) async fn is_able(handle: &Handle) -> bool {
+    let permits = handle.store(|store, _| store.lease().permits());
+    let answer = tokio::time::timeout(Duration::from_secs(10), permits).await;
+    match answer {
+        // A person's HOLD is no fault of ours.
+        Ok(Ok(Ok(()) | Err(Withheld::Hold { .. }))) => true,
+        Ok(Ok(Err(_)) | Err(_)) | Err(_) => false,
+    }
 }
 
 /// Tells systemd that all is well, half as often as it asks for, and only while the event loop answers.
@@ -55,7 +67,8 @@ pub(super) async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, han
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if !is_alive(&handle).await || handle.unwritable().is_some() {
+        if !is_able(&handle).await {
+            warn!("no heartbeat: the daemon could not act now");
             continue;
         }
         let result = heartbeat.ping(&client).await;

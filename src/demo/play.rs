@@ -94,7 +94,11 @@ fn settled(seen: &Seen, scenario: Scenario) -> bool {
     match scenario {
         // v1 never becomes known good: it is enough that its errors have opened an incident.
         Scenario::BadBeforeDeploy => seen.incident.is_some(),
-        _ => {
+        Scenario::Errors
+        | Scenario::Latency
+        | Scenario::Outage
+        | Scenario::Blips
+        | Scenario::MonitoringDown => {
             // What is normal must be known before it can be judged against.
             let latency =
                 seen.explain.triggers.iter().find(|t| t.name == "performance-degradation");

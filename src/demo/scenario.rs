@@ -12,7 +12,7 @@ pub enum Scenario {
     Errors,
     /// v2 is slow: P1 against what was normal before, rolled back.
     Latency,
-    /// v2 is down: P0, rolled back at once.
+    /// v2 crashes at its start: P0, rolled back at once.
     Outage,
     /// v2 fails for a second now and then: never long enough, not rolled back.
     Blips,
@@ -65,7 +65,7 @@ impl Scenario {
         match self {
             Self::Errors | Self::MonitoringDown | Self::BadBeforeDeploy => Behaviour::Errors,
             Self::Latency => Behaviour::Slow,
-            Self::Outage => Behaviour::Down,
+            Self::Outage => Behaviour::Crash,
             Self::Blips => Behaviour::Blips,
         }
     }
@@ -77,7 +77,7 @@ impl Scenario {
                 "v2 will fail a quarter of its requests. Expect P1, a monitoring period, a rollback."
             }
             Self::Latency => "v2 will be slow. Expect P1 against v1's own latency, and a rollback.",
-            Self::Outage => "v2 will be down. Expect P0 and a rollback at once.",
+            Self::Outage => "v2 will crash at its start. Expect P0 and a rollback at once.",
             Self::Blips => {
                 "v2 will fail for a second now and then. Expect no rollback: it never holds."
             }

@@ -13,30 +13,30 @@ const WIDTH: usize = 24;
 
 /// Lines on standard output, each with the seconds since the start.
 #[derive(Debug)]
-pub struct Screen {
+pub(super) struct Screen {
     begun: Instant,
     last: RefCell<String>,
 }
 
 impl Screen {
     /// A screen whose time starts at `begun`.
-    pub fn new(begun: Instant) -> Self {
+    pub(super) fn new(begun: Instant) -> Self {
         Self { begun, last: RefCell::new(String::new()) }
     }
 
     /// Says something.
     #[expect(clippy::print_stdout, reason = "the demo's terminal is what the demo is for")]
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         println!("{:5.1}s  {text}", self.begun.elapsed().as_secs_f64());
     }
 
     /// Tells a line of the incident's timeline.
-    pub fn tell(&self, at: UnixMs, what: &str) {
+    pub(super) fn tell(&self, at: UnixMs, what: &str) {
         self.say(&format!("  ▶ {} {what}", at.clock()));
     }
 
     /// Shows what the windows see, once a change of it is worth a line.
-    pub fn show(&self, seen: &Explain) {
+    pub(super) fn show(&self, seen: &Explain) {
         let of_interest = |t: &&TriggerView| {
             matches!(
                 t.name.as_str(),

@@ -40,6 +40,8 @@ pub enum Behaviour {
     Slow,
     /// Everything answers 503: pages, health, version and metrics.
     Down,
+    /// It ends at its start, and nobody answers.
+    Crash,
     /// Everything fails for a short while, again and again, and works in between.
     Blips,
 }
@@ -102,7 +104,7 @@ impl Options {
                 status: StatusCode::OK,
                 after: Duration::from_millis(self.slow_ms + self.slow_ms * (count % 5) / 12),
             },
-            Behaviour::Down => {
+            Behaviour::Down | Behaviour::Crash => {
                 Fate { status: StatusCode::SERVICE_UNAVAILABLE, after: Duration::ZERO }
             }
             Behaviour::Blips => failing(self.in_a_blip(up)),
@@ -136,6 +138,9 @@ struct Shop {
 ///
 /// Waits a few seconds for the port, because a restart may overlap with the release before it.
 pub async fn serve(options: Options) -> anyhow::Result<()> {
+    if options.behaviour == Behaviour::Crash {
+        anyhow::bail!("version {} crashes at its start", options.version);
+    }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let give_up = Instant::now() + BIND_PATIENCE;
     let listener = loop {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::gate;
 use crate::units::{Span, UnixMs};
 
 /// A part of a service that has revisions of its own.
@@ -128,11 +129,8 @@ impl Change {
     /// Whether a breach that began at `onset` can be this change's doing: not before it (60 s for the clocks'
     /// difference and the first bucket), and not later than `max_age` after it ended. `None` is the runbook's letter.
     pub fn explains(&self, onset: UnixMs, max_age: Option<Span>) -> bool {
-        let early_enough = match (self.ended_at, max_age) {
-            (Some(ended), Some(age)) => onset <= ended + age,
-            (None, _) | (_, None) => true,
-        };
-        onset >= self.started_at - Span::seconds(60) && early_enough
+        let limits = gate::Limits { max_change_age: max_age, ..gate::Limits::default() };
+        gate::explains(self.started_at, self.ended_at, onset, &limits)
     }
 
     /// Whether this and `other` are one happening, seen twice: same component and target, close in time.

@@ -32,6 +32,11 @@ impl Escalation {
         self.acknowledged_by = Some(by.to_owned());
     }
 
+    /// Nobody need acknowledge any more; who has is not forgotten.
+    pub fn over(&mut self) {
+        self.told_at = None;
+    }
+
     /// Whether a person is still to acknowledge.
     pub fn is_open(&self) -> bool {
         self.told_at.is_some() && self.acknowledged_by.is_none()

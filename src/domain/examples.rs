@@ -25,7 +25,7 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
         source: "scrape http://127.0.0.1:9000/metrics".into(),
         poll_every: Span::seconds(15),
         lag: Span::ZERO,
-        quantile_window: Span::minutes(5),
+        quantile_window: Span::minutes(1),
     };
     let errors = Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5));
     let trigger =

@@ -11,10 +11,11 @@ use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
     firing::Basis,
+    guard::Guard,
     incident::{self, Phase, speak::Reply},
     policy::{Policy, ServicePolicy},
     run::Order,
-    service::ServiceId,
+    service::{Mode, ServiceId},
     settle,
     situation::{FleetView, Situation},
     state::ServiceState,
@@ -47,10 +48,10 @@ pub struct Fleet {
     pub watches: BTreeMap<ServiceId, ServiceWatch>,
     /// The reason in the `HOLD` file.
     pub kill_switch: Option<String>,
-    /// Whether the daemon ends after the steps under way. Not journaled: the next daemon goes on.
-    pub stopping: bool,
     /// The lease's number.
     pub epoch: u64,
+    /// Whether the daemon is ending: steps under way end, and no other begins.
+    pub stopping: bool,
     due: BTreeSet<(UnixMs, ServiceId)>,
     due_of: BTreeMap<ServiceId, UnixMs>,
     active: BTreeSet<ServiceId>,
@@ -86,6 +87,7 @@ impl Fleet {
             }
         }
         self.watches.retain(|id, _| policy.services.contains_key(id));
+        self.alarmed.retain(|id, _| policy.services.contains_key(id));
         self.policy = policy;
     }
 
@@ -137,7 +139,7 @@ impl Fleet {
         for id in self.concerned(event, now) {
             let Some((facts, state, reply)) = self.propose(&id, event, now) else { continue };
             turned.reply = turned.reply.or(reply);
-            if !facts.is_empty() {
+            if let Some(state) = state {
                 let batch = (Some(id.clone()), facts);
                 append(&batch)?;
                 for fact in &batch.1 {
@@ -145,8 +147,10 @@ impl Fleet {
                 }
                 turned.batches.push(batch);
                 self.states.insert(id.clone(), state);
+                self.index(&id, now);
+            } else if self.due_of.get(&id).is_some_and(|at| *at <= now.steady) {
+                self.index(&id, now);
             }
-            self.index(&id, now);
         }
         Ok(turned)
     }
@@ -178,7 +182,15 @@ impl Fleet {
             | What::Spoke { .. }
             | What::Tick => None,
         };
-        let told = fact.as_ref().and_then(|fact| wording::fleet_notice(fact, &event.id, now));
+        let rolling_back = |id: &&ServiceId| {
+            let incident = self.states.get(*id).and_then(|s| s.incident.as_ref());
+            incident.is_some_and(|i| matches!(i.phase, Phase::RollingBack))
+        };
+        let stopped: Vec<String> =
+            self.active.iter().filter(rolling_back).map(ToString::to_string).collect();
+        let told = fact
+            .as_ref()
+            .and_then(|fact| wording::fleet_notice(fact, &stopped.join(", "), &event.id, now));
         fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
     }
 
@@ -233,7 +245,7 @@ impl Fleet {
         id: &ServiceId,
         event: &Event,
         now: Now,
-    ) -> Option<(Vec<Fact>, ServiceState, Option<Reply>)> {
+    ) -> Option<(Vec<Fact>, Option<ServiceState>, Option<Reply>)> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
         let fleet = self.view(id, state, now);
@@ -269,10 +281,19 @@ impl Fleet {
             self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
         view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
         for other in self.active.iter().filter(|other| *other != id) {
-            let run = self.states.get(other).and_then(|s| s.incident.as_ref()).filter(|i| holds(i));
-            for resource in run.and_then(|i| i.run.as_ref()).iter().flat_map(|r| &r.plan.resources)
-            {
+            let Some(incident) = self.states.get(other).and_then(|s| s.incident.as_ref()) else {
+                continue;
+            };
+            let run = incident.run.as_ref().filter(|_| holds(incident));
+            for resource in run.iter().flat_map(|r| &r.plan.resources) {
                 view.locked.insert(resource.clone(), other.clone());
+            }
+            let recent = |at: UnixMs| now.steady.since(at) <= window;
+            let storm = |d: &incident::Decision| d.refusing().any(|v| v.guard == Guard::Storm);
+            if incident.escalation.told_at.is_some_and(recent)
+                && incident.decision.as_ref().is_some_and(storm)
+            {
+                view.storm_paged = Some(other.clone());
             }
         }
         let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
@@ -286,13 +307,11 @@ impl Fleet {
         if let Some(old) = self.due_of.remove(id) {
             self.due.remove(&(old, id.clone()));
         }
-        if let (Some(state), Some(policy)) = (state, policy) {
-            if let Some((at, _)) = state.next_deadline(policy, now) {
-                // A deadline that has passed without effect is looked at again with the next event, not in a loop.
-                let at = at.max(now.steady + Span(250));
-                self.due.insert((at, id.clone()));
-                self.due_of.insert(id.clone(), at);
-            }
+        if let (Some(state), Some(policy)) = (state, policy)
+            && let Some((at, _)) = state.next_deadline(policy, now)
+        {
+            self.due.insert((at, id.clone()));
+            self.due_of.insert(id.clone(), at);
         }
         if state.is_some_and(|s| s.incident.is_some()) {
             self.active.insert(id.clone());
@@ -315,6 +334,7 @@ impl Fleet {
         self.kill_switch = kept.kill_switch;
         self.rollbacks = kept.rollbacks;
         for (id, state) in kept.states {
+            // Whatever is due will be found so by the first tick.
             let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
             self.states.insert(id.clone(), state);
             self.index(&id, now);
@@ -330,6 +350,7 @@ impl Fleet {
     /// turn are one path. The shell starts those that are not yet in flight.
     pub fn wanted(&self) -> Vec<(ServiceId, Order)> {
         let order = |id: &ServiceId| {
+            self.policy.services.get(id).filter(|policy| policy.mode != Mode::Observe)?;
             let incident = self.states.get(id)?.incident.as_ref()?;
             let run =
                 incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
@@ -355,11 +376,7 @@ impl Fleet {
     pub fn is_watched(&self, id: &ServiceId, now: Now) -> bool {
         match (self.states.get(id), self.policy.services.get(id)) {
             (Some(state), Some(policy)) => {
-                state.incident.is_some()
-                    || state.changes.last().is_some_and(|c| {
-                        let age = policy.guards.max_change_age.unwrap_or(Span::hours(1));
-                        now.wall <= c.settled_at() + age
-                    })
+                state.is_watched(policy, now.wall)
                     || self.watches.get(id).is_some_and(ServiceWatch::is_alarmed)
             }
             (None, _) | (_, None) => false,

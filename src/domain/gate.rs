@@ -2,8 +2,6 @@
 //!
 //! A refusal never means silence: it means that people are asked, with the reason.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::evalue;
@@ -16,7 +14,7 @@ pub struct Change {
     pub start: UnixMs,
     /// When it was out; `None` while it still rolls.
     pub end: Option<UnixMs>,
-    /// It was already rolled back automatically once.
+    /// It, or its revision, was already rolled back once.
     pub rolled_back: bool,
 }
 
@@ -41,7 +39,7 @@ pub struct Counted {
 /// All that the guards look at, gathered when a trigger has fired.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Sample time of the judgement.
+    /// When it is judged, on the clock of `last_rollback`.
     pub at: UnixMs,
     /// The start of the first breaching interval.
     pub onset: UnixMs,
@@ -150,52 +148,27 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDeploy => f.write_str("no change is known"),
-            Self::AlreadyRolledBack => f.write_str("this change was already rolled back once"),
-            Self::OutsideWatchWindow { onset } => {
-                write!(
-                    f,
-                    "the breach began at {}, outside the change's watch window",
-                    onset.clock()
-                )
-            }
-            Self::NoPredeployData => f.write_str("nothing is known from before the change"),
-            Self::BreachPredatesDeploy { before } => {
-                write!(f, "it was failing before the change (at least {})", Percent(*before))
-            }
-            Self::RuleNoisy { fired } => {
-                write!(f, "the rule would have fired {fired} times in the 24 h before the change")
-            }
-            Self::OldRevisionEquallyBad { bound } => {
-                write!(f, "the old revision fails too (at least {})", Percent(*bound))
-            }
-            Self::ThinEvidence { total } => {
-                write!(f, "only {total} requests since the onset")
-            }
-            Self::Cooldown { until } => {
-                write!(f, "rolled back a moment ago; not again before {}", until.clock())
-            }
-        }
-    }
+/// Whether a breach that began at `onset` can be the doing of a change: not before it, not too long after it.
+pub fn explains(start: UnixMs, end: Option<UnixMs>, onset: UnixMs, limits: &Limits) -> bool {
+    let late = match (end, limits.max_change_age) {
+        (Some(end), Some(age)) => onset > end + age,
+        (Some(_) | None, _) => false,
+    };
+    onset >= start - limits.early && !late
 }
 
 /// Every reason not to act automatically, the weightiest first; empty means go.
 pub fn refusals(facts: &Facts, limits: &Limits) -> Vec<Refusal> {
-    let Some(change) = &facts.change else { return vec![Refusal::NoDeploy] };
-    let early = facts.onset < change.start - limits.early;
-    let late = match (change.end, limits.max_change_age) {
-        (Some(end), Some(age)) => facts.onset > end + age,
-        (Some(_) | None, _) => false,
-    };
+    let change = facts.change.as_ref();
+    let outside = |c: &Change| !explains(c.start, c.end, facts.onset, limits);
     let before = match facts.before {
+        _ if change.is_none() => None,
         None => Some(Refusal::NoPredeployData),
         Some(before) => {
             (before > facts.threshold).then_some(Refusal::BreachPredatesDeploy { before })
         }
     };
+    let noisy = change.is_some() && facts.fired_before > 0;
     let equally_bad = |old: &OldRevision| {
         let worse = old.ln_e.is_some_and(|ln_e| ln_e >= evalue::DECIDES);
         old.bound > facts.threshold && !worse
@@ -204,10 +177,11 @@ pub fn refusals(facts: &Facts, limits: &Limits) -> Vec<Refusal> {
         |counted: &Counted| counted.total < limits.requests && counted.bound <= limits.plain.0;
     let until = facts.last_rollback.map(|at| at + limits.cooldown);
     [
-        change.rolled_back.then_some(Refusal::AlreadyRolledBack),
-        (early || late).then_some(Refusal::OutsideWatchWindow { onset: facts.onset }),
+        change.is_none().then_some(Refusal::NoDeploy),
+        change.is_some_and(|c| c.rolled_back).then_some(Refusal::AlreadyRolledBack),
+        change.is_some_and(outside).then_some(Refusal::OutsideWatchWindow { onset: facts.onset }),
         before,
-        (facts.fired_before > 0).then_some(Refusal::RuleNoisy { fired: facts.fired_before }),
+        noisy.then_some(Refusal::RuleNoisy { fired: facts.fired_before }),
         facts
             .old
             .filter(equally_bad)

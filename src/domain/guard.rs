@@ -186,45 +186,28 @@ pub struct Rollback {
     pub automatic: bool,
 }
 
-/// Judges the loop guard: at most one automatic rollback per change, a pause between two, and the budgets.
-pub fn loop_guard(
+/// Why the budgets of automatic rollbacks in an hour, the service's and the fleet's, leave nothing; `None` when they do.
+pub fn spent(
     rollbacks: &[Rollback],
-    change: Option<&str>,
-    (cooldown, service_budget): (Span, u32),
+    service_budget: u32,
     (fleet_in_the_hour, fleet_budget): (u32, u32),
     now: UnixMs,
-) -> Verdict {
-    let automatic = || rollbacks.iter().filter(|r| r.automatic);
-    if change.is_some() && automatic().any(|r| r.change.as_deref() == change) {
-        return Verdict::refuse(Guard::Loop, "this change was already rolled back once");
+) -> Option<String> {
+    let recent = |r: &&Rollback| r.automatic && now.since(r.at) < Span::hours(1);
+    let in_the_hour = rollbacks.iter().filter(recent).count();
+    let text = |count: usize, whose: &str, budget: u32| {
+        let rollbacks = if count == 1 { "rollback" } else { "rollbacks" };
+        Some(format!(
+            "{count} automatic {rollbacks} in the last hour spent {whose} budget of {budget}"
+        ))
+    };
+    if in_the_hour >= service_budget as usize {
+        text(in_the_hour, "the service's", service_budget)
+    } else if fleet_in_the_hour >= fleet_budget {
+        text(fleet_in_the_hour as usize, "the fleet's", fleet_budget)
+    } else {
+        None
     }
-    if let Some(last) = automatic().map(|r| r.at).max()
-        && now.since(last) < cooldown
-    {
-        let ago = Span(now.since(last).ms() / 1000 * 1000);
-        return Verdict::refuse(
-            Guard::Loop,
-            format!("the last automatic rollback was {ago} ago, less than {cooldown}"),
-        );
-    }
-    let in_the_hour = automatic().filter(|r| now.since(r.at) < Span::hours(1)).count();
-    if u32::try_from(in_the_hour).unwrap_or(u32::MAX) >= service_budget {
-        return Verdict::refuse(
-            Guard::Loop,
-            format!(
-                "{in_the_hour} automatic rollbacks in the last hour spent the budget of {service_budget}"
-            ),
-        );
-    }
-    if fleet_in_the_hour >= fleet_budget {
-        return Verdict::refuse(
-            Guard::Loop,
-            format!(
-                "{fleet_in_the_hour} automatic rollbacks of the fleet in the last hour spent its budget of {fleet_budget}"
-            ),
-        );
-    }
-    Verdict::pass(Guard::Loop, "no earlier rollback of this change, budgets not spent")
 }
 
 #[cfg(test)]
@@ -235,32 +218,16 @@ mod tests {
         UnixMs(minute * 60_000)
     }
 
-    fn judge(rollbacks: &[(i64, &str)], change: &str, fleet: u32, now: i64) -> Option<String> {
-        let rollbacks: Vec<Rollback> = rollbacks
-            .iter()
-            .map(|(minute, change)| Rollback {
-                at: at(*minute),
-                change: Some((*change).to_owned()),
-                automatic: true,
-            })
-            .collect();
-        loop_guard(&rollbacks, Some(change), (Span::minutes(30), 2), (fleet, 5), at(now))
-            .refusal()
-            .map(str::to_owned)
-    }
-
     #[test]
-    fn one_automatic_rollback_for_one_change() {
-        assert_eq!(judge(&[], "c1", 0, 100), None);
-        assert!(judge(&[(0, "c1")], "c1", 0, 1000).is_some_and(|why| why.contains("already")));
-    }
-
-    #[test]
-    fn a_pause_between_two_and_a_budget() {
-        assert!(judge(&[(90, "c0")], "c1", 0, 100).is_some_and(|why| why.contains("10m ago")));
-        assert_eq!(judge(&[(60, "c0")], "c1", 0, 100), None);
-        assert!(judge(&[(45, "a"), (65, "b")], "c1", 0, 100).is_some_and(|w| w.contains("budget")));
-        assert!(judge(&[], "c1", 5, 100).is_some_and(|why| why.contains("fleet")));
+    fn budgets_count_what_the_daemon_began_by_itself_within_the_hour() {
+        let begun = |minute, automatic| Rollback { at: at(minute), change: None, automatic };
+        let judge = |begun: &[Rollback], fleet| spent(begun, 2, (fleet, 5), at(100));
+        assert_eq!(judge(&[begun(10, true), begun(45, true)], 0), None);
+        assert_eq!(judge(&[begun(45, false), begun(65, true)], 0), None);
+        assert!(
+            judge(&[begun(45, true), begun(65, true)], 0).is_some_and(|w| w.contains("service"))
+        );
+        assert!(judge(&[], 5).is_some_and(|why| why.contains("fleet")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     baseline,
     signal::{Reading, Sample, Unknown},
-    trigger::{Rule, State, Trigger},
+    trigger::{Kind, Rule, State, Trigger},
 };
 use crate::units::{Span, UnixMs};
 
@@ -162,15 +162,34 @@ impl History {
     }
 
     /// How often `rule` would have fired within `(from, to]`, outside what is excluded: onset by onset, as the
-    /// live trigger would. Only ratio rules can be replayed; others give 0.
-    pub fn fired(&self, rule: &Arc<Rule>, from: UnixMs, to: UnixMs, excluded: &[Excluded]) -> u32 {
+    /// live trigger would, with `baseline` as what is normal. A slot in which most probes failed is down.
+    pub fn fired(
+        &self,
+        rule: &Arc<Rule>,
+        baseline: Option<f64>,
+        from: UnixMs,
+        to: UnixMs,
+        excluded: &[Excluded],
+    ) -> u32 {
         let mut trigger = Trigger::new(Arc::clone(rule), Span(self.slot_ms));
+        trigger.set_baseline(baseline);
         let mut fired = 0;
         for (end, slot) in self.within(from, to, &[]) {
-            let reading = if slot.total == ABSENT {
-                Reading::Unknown { why: Unknown::Missed }
-            } else {
-                Reading::Counts { bad: u64::from(slot.bad), total: u64::from(slot.total) }
+            let counted = slot.total != ABSENT;
+            let reading = match &rule.kind {
+                Kind::Gauge(_) if slot.p95 >= 0.0 => {
+                    Reading::Gauge { value: f64::from(slot.p95), n: None }
+                }
+                Kind::Boolean if counted && slot.bad >= slot.total - slot.bad => Reading::Down,
+                Kind::Boolean if counted => Reading::Up,
+                Kind::Ratio(_) | Kind::Traffic(_) if counted => {
+                    Reading::Counts { bad: u64::from(slot.bad), total: u64::from(slot.total) }
+                }
+                Kind::Ratio(_)
+                | Kind::Traffic(_)
+                | Kind::Gauge(_)
+                | Kind::Boolean
+                | Kind::Event { .. } => Reading::Unknown { why: Unknown::Missed },
             };
             let sample = Sample { at: end, width: Span(self.slot_ms), reading };
             let begins = trigger
@@ -259,7 +278,13 @@ fn overlaps(excluded: &[Excluded], start: UnixMs, end: UnixMs) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::severity::Severity, units::Percent};
+    use crate::{
+        domain::{
+            severity::Severity,
+            trigger::{Limit, Unit},
+        },
+        units::{Multiple, Percent},
+    };
 
     fn minutes(range: Range<i64>, bad: u64, total: u64, history: &mut History) {
         for minute in range {
@@ -296,6 +321,25 @@ mod tests {
     }
 
     #[test]
+    fn probes_and_quantiles_are_replayed_alike() {
+        let mut probes = History::new(Span::seconds(60));
+        minutes(1..60, 0, 4, &mut probes);
+        minutes(60..64, 4, 4, &mut probes);
+        minutes(64..90, 1, 4, &mut probes);
+        let rule = Rule::boolean(Severity::P0, Span::minutes(2), Span::seconds(15));
+        let at = |minute: i64| UnixMs(minute * 60_000);
+        assert_eq!(probes.fired(&Arc::new(rule), None, at(0), at(90), &[]), 1);
+        let mut slow = History::new(Span::seconds(60));
+        for minute in 1..60 {
+            let p95 = if (20..40).contains(&minute) { 0.9 } else { 0.1 };
+            slow.record_p95(at(minute), p95, 100);
+        }
+        let limit = Limit::Baseline(Multiple(3.0));
+        let rule = Rule::gauge(Severity::P1, limit, Unit::Seconds, Span::minutes(10));
+        assert_eq!(slow.fired(&Arc::new(rule), Some(0.1), at(0), at(60), &[]), 1);
+    }
+
+    #[test]
     fn what_would_have_fired_before_the_change_is_counted_once_each() {
         let mut history = History::new(Span::seconds(60));
         minutes(1..60, 0, 100, &mut history);
@@ -305,9 +349,10 @@ mod tests {
         minutes(110..200, 0, 100, &mut history);
         let rule = Arc::new(Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5)));
         let at = |minute: i64| UnixMs(minute * 60_000);
-        assert_eq!(history.fired(&rule, at(0), at(200), &[]), 2);
+        let fired = |to, excluded: &[Excluded]| history.fired(&rule, None, at(0), at(to), excluded);
+        assert_eq!(fired(200, &[]), 2);
         let acknowledged = at(95)..at(120);
-        assert_eq!(history.fired(&rule, at(0), at(200), &[acknowledged]), 1);
-        assert_eq!(history.fired(&rule, at(0), at(50), &[]), 0);
+        assert_eq!(fired(200, &[acknowledged]), 1);
+        assert_eq!(fired(50, &[]), 0);
     }
 }

@@ -5,6 +5,7 @@
 //! over the journal, so a fact, once written, must keep its meaning across releases.
 
 pub mod advance;
+mod grounds;
 pub mod judge;
 pub mod speak;
 
@@ -26,6 +27,10 @@ use crate::units::{Span, UnixMs};
 
 /// Lines kept of one incident's timeline; the first ones and the newest ones matter most, so it stops growing.
 pub const TIMELINE_MAX: usize = 500;
+/// When to look again at a deadline that passed without effect; samples come sooner.
+const LOOK_AGAIN: Span = Span::seconds(5);
+/// How long what only asks or tells waits while something worse is about to fire.
+const WORSE_WAIT: Span = Span::minutes(1);
 
 /// Where an incident is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +138,13 @@ pub struct Decision {
     pub guards: Vec<Verdict>,
     /// What would be, or is, carried out.
     pub plan: Option<Plan>,
+}
+
+impl Decision {
+    /// The guards that refuse.
+    pub fn refusing(&self) -> impl Iterator<Item = &Verdict> {
+        self.guards.iter().filter(|v| v.refusal().is_some())
+    }
 }
 
 /// What to do.
@@ -258,6 +270,8 @@ pub struct Incident {
     pub onset: UnixMs,
     /// When the first trigger fired, on both clocks.
     pub fired: Now,
+    /// When it came to be as severe as it is: both deadlines run from then.
+    pub rose: Now,
     /// The change that may have done it.
     pub change: Option<Change>,
     /// The triggers that take part, with their severity.
@@ -278,6 +292,8 @@ pub struct Incident {
     pub late: Vec<Clock>,
     /// Whether people have seen it.
     pub escalation: Escalation,
+    /// Whether a person ever said that they have seen it.
+    pub acknowledged: bool,
     /// What happened, for people: wall-clock time and a sentence.
     pub timeline: Vec<(UnixMs, String)>,
 }
@@ -292,6 +308,7 @@ impl Incident {
             phase: Phase::Assessing,
             onset: *onset,
             fired: now,
+            rose: now,
             change: change.clone(),
             triggers: BTreeMap::from([(trigger.clone(), *severity)]),
             decision: None,
@@ -302,6 +319,7 @@ impl Incident {
             closed_at: None,
             late: vec![],
             escalation: Escalation::default(),
+            acknowledged: false,
             timeline: vec![],
         })
     }
@@ -315,6 +333,8 @@ impl Incident {
             }
             Fact::Raised { to, .. } => {
                 self.severity = *to;
+                self.rose = now;
+                self.late.clear();
                 if self.is_before_action() {
                     self.phase = Phase::Assessing;
                 }
@@ -327,6 +347,8 @@ impl Incident {
             Fact::Entered(phase) => {
                 if matches!(phase, Phase::Watching { .. }) {
                     self.verified_at = Some(now.steady);
+                    // Nobody need get up for what is over: the pages before it are answered.
+                    self.escalation.over();
                 }
                 if matches!(phase, Phase::Closed { .. }) {
                     self.closed_at = Some(now);
@@ -335,12 +357,14 @@ impl Incident {
             }
             Fact::Planned { run, plan, by } => {
                 self.phase = Phase::RollingBack;
+                self.late.retain(|clock| *clock != Clock::Verified);
                 self.run = Some(Run::new(run.clone(), (**plan).clone()));
                 self.started_by.clone_from(by);
             }
             Fact::Said { by, said } => {
                 if !matches!(said, Said::Hold { .. } | Said::Unhold | Said::Lift { .. }) {
                     self.escalation.acknowledged(by);
+                    self.acknowledged = true;
                 }
             }
             Fact::Late(clock) => self.late.push(*clock),
@@ -380,12 +404,27 @@ impl Incident {
 
     /// By when the action must have started, on the steady clock.
     pub fn act_by(&self, policy: &ServicePolicy) -> Option<UnixMs> {
-        policy.matrix.row(self.severity).act_within.map(|within| self.fired.steady + within)
+        policy.matrix.row(self.severity).act_within.map(|within| self.rose.steady + within)
     }
 
-    /// By when the rollback must be verified, on the steady clock.
+    /// By when the rollback must be verified, on the steady clock: what the matrix says, but never sooner than the plan
+    /// itself estimates from its beginning. Monitoring, or a late yes, must not make every rollback late.
     pub fn verify_by(&self, policy: &ServicePolicy) -> UnixMs {
-        self.fired.steady + policy.matrix.row(self.severity).verify_within
+        let by_matrix = self.rose.steady + policy.matrix.row(self.severity).verify_within;
+        let begun = self.run.as_ref().and_then(|r| Some((r.started_at()?, r.plan.estimate)));
+        let by_hand = match self.phase {
+            Phase::Verifying { since, .. } => Some((since, policy.verification.hold * 2)),
+            Phase::Assessing
+            | Phase::Gathering { .. }
+            | Phase::Monitoring { .. }
+            | Phase::Deciding
+            | Phase::Scheduled
+            | Phase::RollingBack
+            | Phase::Watching { .. }
+            | Phase::Escalated { .. }
+            | Phase::Closed { .. } => None,
+        };
+        begun.or(by_hand).map_or(by_matrix, |(at, estimate)| by_matrix.max(at + estimate))
     }
 
     /// When a verification that does not succeed is given up: one more hold than it needs.
@@ -393,8 +432,18 @@ impl Incident {
         (since + policy.verification.hold * 2).max(self.verify_by(policy))
     }
 
-    /// When to look again even if nothing happens, and what for.
-    pub fn next_deadline(&self, policy: &ServicePolicy) -> Option<(UnixMs, &'static str)> {
+    /// When to look again even if nothing happens, and what for. What has passed without effect (a monitoring period
+    /// that ended while the service recovers) is looked at again after a while, not in a loop.
+    pub fn next_deadline(
+        &self,
+        policy: &ServicePolicy,
+        steady: UnixMs,
+    ) -> Option<(UnixMs, &'static str)> {
+        let again = |(at, why)| if at <= steady { (steady + LOOK_AGAIN, why) } else { (at, why) };
+        self.deadlines(policy).into_iter().map(again).min()
+    }
+
+    fn deadlines(&self, policy: &ServicePolicy) -> Vec<(UnixMs, &'static str)> {
         let repeat = self.escalation.due(policy.people.repeat_page_every);
         let mut due: Vec<(UnixMs, &'static str)> =
             repeat.into_iter().map(|at| (at, "nobody acknowledged the page")).collect();
@@ -404,7 +453,11 @@ impl Incident {
                 .map(|at| (at, "the action's deadline"))
         };
         match &self.phase {
-            Phase::Gathering { until } => due.push((*until, "enough time for company")),
+            Phase::Assessing => due.push((self.rose.steady + WORSE_WAIT, "something worse")),
+            Phase::Gathering { until } => {
+                due.push((*until, "enough time for company"));
+                due.extend(act());
+            }
             Phase::Monitoring { until } => {
                 due.push((*until, "the monitoring period ends"));
                 due.extend(act());
@@ -417,17 +470,17 @@ impl Incident {
                     due.push((self.verify_by(policy), "the verification's deadline"));
                 }
             }
-            Phase::RollingBack if !self.late.contains(&Clock::Verified) => {
-                due.push((self.verify_by(policy), "the verification's deadline"));
+            Phase::RollingBack => {
+                let pause = self.run.as_ref().and_then(Run::paused_until);
+                due.extend(pause.map(|at| (at, "a withheld step may be tried again")));
+                if !self.late.contains(&Clock::Verified) {
+                    due.push((self.verify_by(policy), "the verification's deadline"));
+                }
             }
             Phase::Watching { until } => due.push((*until, "the watch after the rollback ends")),
-            Phase::Assessing
-            | Phase::Scheduled
-            | Phase::RollingBack
-            | Phase::Escalated { .. }
-            | Phase::Closed { .. } => {}
+            Phase::Scheduled | Phase::Escalated { .. } | Phase::Closed { .. } => {}
         }
-        due.into_iter().min()
+        due
     }
 
     /// How long it has been open, or was.

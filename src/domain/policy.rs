@@ -256,8 +256,10 @@ pub enum LooksAt {
     SlowShare(Multiple),
     /// The 95th percentile of response time.
     LatencyP95,
-    /// Probes.
+    /// Probes: whether they are answered as they should be.
     Health,
+    /// Probes: whether they are answered at all. What says that it is unwell is unhealthy, not gone.
+    Availability,
     /// Nothing polled: it is posted, or an alert.
     Event,
 }

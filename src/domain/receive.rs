@@ -1,5 +1,7 @@
 //! What follows at once from an event, before anything is decided: who said what, what was seen, what changed.
 
+use std::collections::BTreeSet;
+
 use super::{
     change::{Change, Component, Migrations, Origin, Revision},
     event::{Alert, What},
@@ -11,7 +13,7 @@ use super::{
     severity::Severity,
     situation::Situation,
 };
-use crate::units::UnixMs;
+use crate::units::{Span, UnixMs};
 
 /// Facts that follow from the event itself, and the answer to whoever spoke.
 pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Reply>) {
@@ -34,8 +36,8 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
             let (facts, reply) = speak::on_said(s, by, said);
             (facts, Some(reply))
         }
+        What::AlertsActive { fingerprints, .. } => (no_longer_active(s, fingerprints), None),
         What::Polled { .. }
-        | What::AlertsActive { .. }
         | What::Undelivered { .. }
         | What::KillSwitch { .. }
         | What::Started
@@ -91,8 +93,10 @@ fn observed(
 }
 
 fn merged(s: &Situation<'_>, change: Change) -> Change {
-    let same = s.state.changes.iter().rev().find(|known| known.is_same_as(&change));
-    same.map_or(change.clone(), |known| known.merged_with(&change))
+    match s.state.same_change(&change) {
+        Some(known) => known.merged_with(&change),
+        None => change,
+    }
 }
 
 fn posted(s: &Situation<'_>, change: &Change) -> (Vec<Fact>, Option<Reply>) {
@@ -105,35 +109,62 @@ fn posted(s: &Situation<'_>, change: &Change) -> (Vec<Fact>, Option<Reply>) {
     (vec![Fact::Service(Service::Changed(merged))], reply)
 }
 
-/// The name under which an alert fires: the trigger it stands for, or its own.
-fn alert_trigger(alert: &Alert) -> String {
-    format!("alert:{}", alert.trigger.as_deref().unwrap_or(&alert.name))
+/// Alerts of one service that fire at once; more of them tell nothing new.
+const ALERTS_MAX: usize = 20;
+/// Alertmanager, asked, may not know an alert yet that it has just sent.
+const ALERT_SETTLES: Span = Span::minutes(1);
+
+fn alerts<'a>(s: &Situation<'a>) -> impl Iterator<Item = (&'a Firing, &'a str, &'a str)> {
+    s.state.firing.values().filter_map(|f| match &f.basis {
+        Basis::Alert { key, fingerprint, .. } => Some((f, key.as_str(), fingerprint.as_str())),
+        Basis::Window | Basis::Posted { .. } => None,
+    })
+}
+
+/// The name under which an alert fires: the trigger it stands for, or its own; another one of that name with other
+/// labels gets its fingerprint behind it.
+fn alert_trigger(s: &Situation<'_>, alert: &Alert) -> String {
+    let name = format!("alert:{}", alert.trigger.as_deref().unwrap_or(&alert.name));
+    if s.state.firing.contains_key(&name) { format!("{name}#{}", alert.fingerprint) } else { name }
 }
 
 fn alerted(s: &Situation<'_>, alert: &Alert) -> Vec<Fact> {
-    let trigger = alert_trigger(alert);
-    let known = s.state.firing.get(&trigger);
-    let known_key = known.and_then(|f| match &f.basis {
-        Basis::Alert { key, .. } => Some(key.as_str()),
-        Basis::Window | Basis::Posted { .. } => None,
-    });
-    match (alert.firing, known_key) {
-        // The same alert again, or an older firing that arrives late, changes nothing.
-        (true, Some(_)) => vec![],
-        (true, None) => vec![Fact::Trigger(firing::Fact::Fired(Box::new(alert_firing(s, alert))))],
-        (false, Some(key)) if key == alert.key() => {
-            let why = "Alertmanager resolved it".to_owned();
-            vec![Fact::Trigger(firing::Fact::Cleared { trigger, why })]
+    let fired = |trigger| {
+        let firing = alert_firing(s, alert, trigger);
+        vec![Fact::Trigger(firing::Fact::Fired(Box::new(firing)))]
+    };
+    let known = alerts(s).find(|(_, _, fingerprint)| *fingerprint == alert.fingerprint);
+    match (alert.firing, known) {
+        (true, None) if alerts(s).count() >= ALERTS_MAX => vec![],
+        (true, None) => fired(alert_trigger(s, alert)),
+        // It was resolved in between and nobody told: it fires anew.
+        (true, Some((known, ..))) if alert.starts_at > known.onset => fired(known.trigger.clone()),
+        (false, Some((known, key, _))) if key == alert.key() => {
+            cleared(known, "Alertmanager resolved it")
         }
-        (false, Some(_) | None) => vec![],
+        // The same alert again, an older one that arrives late, a resolve of something else.
+        (true | false, Some(_)) | (false, None) => vec![],
     }
 }
 
-fn alert_firing(s: &Situation<'_>, alert: &Alert) -> Firing {
+fn cleared(known: &Firing, why: &str) -> Vec<Fact> {
+    let (trigger, why) = (known.trigger.clone(), why.to_owned());
+    vec![Fact::Trigger(firing::Fact::Cleared { trigger, why })]
+}
+
+/// A resolve can get lost on its way; whoever asks, finds out.
+fn no_longer_active(s: &Situation<'_>, active: &BTreeSet<String>) -> Vec<Fact> {
+    let gone = alerts(s).filter(|(firing, _, fingerprint)| {
+        !active.contains(*fingerprint) && s.now.wall.since(firing.fired_at) >= ALERT_SETTLES
+    });
+    gone.flat_map(|(firing, ..)| cleared(firing, "Alertmanager, asked, has it no longer")).collect()
+}
+
+fn alert_firing(s: &Situation<'_>, alert: &Alert, trigger: String) -> Firing {
     let policy = alert.trigger.as_ref().and_then(|name| s.policy.triggers.get(name));
     let severity = policy.map_or(alert.severity, |p| p.rule.severity);
     Firing {
-        trigger: alert_trigger(alert),
+        trigger,
         severity,
         basis: Basis::Alert {
             key: alert.key(),

@@ -162,7 +162,7 @@ fn people(incident: &Incident) -> Option<String> {
     let seen = match (&escalation.acknowledged_by, escalation.told_at) {
         (Some(by), _) => by.clone(),
         (None, Some(_)) => "nobody yet".to_owned(),
-        (None, None) => "nobody was paged".to_owned(),
+        (None, None) => "nobody had to".to_owned(),
     };
     rows.push(("Acknowledged by", seen));
     if escalation.repeats > 0 {

@@ -3,10 +3,15 @@
 //! Nothing here touches a platform. A step that was begun and has no outcome is *unknown*: the executor observes
 //! before it repeats, and only where repeating is safe.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Action, Plan, Step};
-use crate::units::UnixMs;
+use crate::units::{Span, UnixMs};
+
+/// How long a withheld step is left alone.
+const WITHHELD_PAUSE: Span = Span::seconds(5);
 
 /// How one attempt at a step ended, as the executor saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,8 +190,18 @@ impl Run {
         u32::try_from(tries.count()).unwrap_or(u32::MAX)
     }
 
+    /// Until when a step that was withheld is left alone: whoever forbade it must not be asked without a pause.
+    pub fn paused_until(&self) -> Option<UnixMs> {
+        let (ended, report) = self.attempts.last()?.ended.as_ref()?;
+        let withheld = matches!(report.outcome, Outcome::Withheld { .. });
+        (withheld && matches!(self.phase, Phase::Ready)).then(|| *ended + WITHHELD_PAUSE)
+    }
+
     /// What becomes true next by itself: the beginning of an attempt, a halt, or the end.
-    pub fn advance(&self, epoch: u64) -> Option<Fact> {
+    pub fn advance(&self, epoch: u64, now: UnixMs) -> Option<Fact> {
+        if self.paused_until().is_some_and(|at| now < at) {
+            return None;
+        }
         match &self.phase {
             Phase::Ready => Some(match self.current() {
                 None => Fact::Finished,
@@ -238,6 +253,9 @@ impl Run {
         match fact {
             Fact::Begun { step, attempt, fallback, epoch } => {
                 self.phase = Phase::Begun { epoch: *epoch, at };
+                // However often a step is withheld, only the newest time is remembered.
+                let withheld = |a: &Attempt| matches!(&a.ended, Some((_, r)) if matches!(r.outcome, Outcome::Withheld { .. }));
+                self.attempts.retain(|a| a.step != *step || !withheld(a));
                 self.attempts.push(Attempt {
                     step: *step,
                     attempt: *attempt,
@@ -292,8 +310,19 @@ impl Run {
 
     /// What is in effect and what is not, for a page about a halt.
     pub fn account(&self) -> String {
+        let here = self.attempts.last().filter(|a| a.step == self.cursor).map(|a| &a.ended);
+        let at_cursor = match here {
+            Some(Some((_, Report { outcome: Outcome::Failed { .. }, .. }))) => "failed",
+            Some(Some((_, Report { outcome: Outcome::Unknown { .. }, .. }))) => "unknown",
+            Some(None) => "under way",
+            Some(Some(_)) | None => "not done",
+        };
         let line = |(index, step): (usize, &Step)| {
-            let mark = if index < self.cursor { "done" } else { "not done" };
+            let mark = match index.cmp(&self.cursor) {
+                Ordering::Less => "done",
+                Ordering::Equal => at_cursor,
+                Ordering::Greater => "not done",
+            };
             format!("{mark}: {}", step.title)
         };
         self.plan.steps.iter().enumerate().map(line).collect::<Vec<_>>().join("; ")

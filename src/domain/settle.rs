@@ -49,22 +49,27 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// All facts that follow from an event, the state in which they are so, and the answer to whoever spoke.
+/// All facts that follow from an event, the state in which they are so (none: as before), and the answer to whoever
+/// spoke.
 pub(super) fn settle(
     frame: &Frame<'_>,
     before: &ServiceState,
     what: &What,
-) -> (Vec<Fact>, ServiceState, Option<Reply>) {
+) -> (Vec<Fact>, Option<ServiceState>, Option<Reply>) {
     let (mut next, reply) = receive::receive(&frame.with(before), what);
     if next.is_empty() {
         next = follow(&frame.with(before));
     }
     let mut all = vec![];
     if next.is_empty() {
-        return (all, before.clone(), reply);
+        return (all, None, reply);
     }
     let mut state = before.clone();
-    for _ in 0..ROUNDS_MAX {
+    for round in 0.. {
+        debug_assert!(round < ROUNDS_MAX, "a turn of {} never settles: {all:?}", state.id);
+        if round == ROUNDS_MAX {
+            break;
+        }
         for fact in next {
             state.evolve(&fact, frame.now);
             let notices = wording::notices(&fact, &frame.with(&state));
@@ -80,7 +85,7 @@ pub(super) fn settle(
             break;
         }
     }
-    (all, state, reply)
+    (all, Some(state), reply)
 }
 
 /// The next facts that follow by themselves; each group changes what the next asking sees.
@@ -115,7 +120,13 @@ fn known_good(s: &Situation<'_>) -> Vec<Fact> {
     let served = s.now.wall.since(entry.serving_since);
     let healthy = s.watch.healthy_for(s.now.steady).unwrap_or(Span::ZERO);
     let running = s.watch.inventory.as_ref().is_some_and(|i| i.running.is(&serving.version));
-    if quiet && running && served >= s.policy.bake && healthy >= s.policy.bake {
+    // A breach that has not held long enough yet delays it; one that fired starts it anew.
+    if quiet
+        && running
+        && !s.watch.is_alarmed()
+        && served >= s.policy.bake
+        && healthy >= s.policy.bake
+    {
         let revision = serving.clone();
         return vec![Fact::Ledger(ledger::Fact::KnownGood { component, revision })];
     }

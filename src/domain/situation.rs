@@ -7,7 +7,7 @@ use super::{
     firing::{Basis, Firing},
     incident::Incident,
     policy::{FleetPolicy, LooksAt, ServicePolicy},
-    service::ServiceId,
+    service::{Mode, ServiceId},
     state::ServiceState,
     trigger::State,
     watch::ServiceWatch,
@@ -25,9 +25,11 @@ pub struct FleetView {
     pub rollbacks_in_the_hour: u32,
     /// What the plans of other services hold, and whose they are.
     pub locked: BTreeMap<String, ServiceId>,
+    /// Another service for which people were paged about a storm, not long ago.
+    pub storm_paged: Option<ServiceId>,
     /// The reason in the `HOLD` file, while there is one.
     pub kill_switch: Option<String>,
-    /// Whether the daemon ends after the steps under way: nothing new begins.
+    /// Whether the daemon is ending.
     pub stopping: bool,
     /// The reason of a freeze in force.
     pub freeze: Option<String>,
@@ -73,6 +75,18 @@ impl Situation<'_> {
         if taken == 0 { base } else { format!("{base}-{}", taken + 1) }
     }
 
+    /// What forbids the next step of a rollback, whoever wanted it: the kill switch, a person's hold, the mode.
+    pub fn forbidden(&self) -> Option<String> {
+        let hold = || self.state.hold.as_ref().map(|h| format!("{} holds it: {}", h.by, h.reason));
+        let observed = || {
+            (self.policy.mode == Mode::Observe)
+                .then(|| "mode is observe: decide and tell, never touch".to_owned())
+        };
+        let switch = self.fleet.kill_switch.as_ref().map(|why| format!("the HOLD file: {why}"));
+        let stopping = || self.fleet.stopping.then(|| "the daemon is stopping".to_owned());
+        switch.or_else(hold).or_else(observed).or_else(stopping)
+    }
+
     /// The firing that counts: the most severe, and of those one that may act, our own before an alert's.
     pub fn leading(&self, incident: &Incident) -> Option<&Firing> {
         let mine = incident.triggers.keys().filter_map(|name| self.state.firing.get(name));
@@ -90,7 +104,6 @@ impl Situation<'_> {
     /// Whether the breach that opened the incident is still there: by its most severe firings.
     pub fn still_holds(&self, incident: &Incident) -> Holds {
         let mut unknown = None;
-        let mut recovering = false;
         let of_this_severity = incident
             .triggers
             .keys()
@@ -99,15 +112,11 @@ impl Situation<'_> {
         for firing in of_this_severity {
             match self.still_holds_firing(firing) {
                 Holds::Yes => return Holds::Yes,
-                Holds::Recovering => recovering = true,
+                Holds::Recovering => {}
                 Holds::Unknown(why) => unknown = Some(why),
             }
         }
-        match unknown {
-            Some(why) => Holds::Unknown(why),
-            None if recovering => Holds::Recovering,
-            None => Holds::Recovering,
-        }
+        unknown.map_or(Holds::Recovering, Holds::Unknown)
     }
 
     /// Whether what one firing stands on is still there.
@@ -126,10 +135,20 @@ impl Situation<'_> {
         }
     }
 
+    /// Whether a trigger still fires only because nobody comes: a window never clears on silence. It begins nothing
+    /// and is held against nothing; the next requests tell.
+    pub fn is_silent(&self, firing: &Firing) -> bool {
+        firing.basis == Basis::Window
+            && self.watch.is_idle(&firing.trigger)
+            && matches!(self.still_holds_firing(firing), Holds::Unknown(_))
+    }
+
     /// A lost resolve is normal: our own windows must agree, or Alertmanager must still have it active.
     fn alert_holds(&self, fingerprint: &str, trigger: &Option<String>) -> Holds {
-        let own = trigger.as_deref().and_then(|name| self.watch.state_of(name));
-        if matches!(own, Some(State::Firing | State::Pending)) {
+        let breaches =
+            |name: &&str| matches!(self.watch.state_of(name), Some(State::Firing | State::Pending));
+        let own = trigger.as_deref().filter(breaches);
+        if own.is_some_and(|name| self.freshness(name).is_ok()) {
             return Holds::Yes;
         }
         match self.watch.alerts_seen.get(fingerprint) {
@@ -148,6 +167,9 @@ impl Situation<'_> {
         let poll = self.policy.signals.get(signal).map_or(Span::ZERO, |p| p.poll_every + p.lag);
         let guards = &self.policy.guards;
         let bound = (poll * i64::from(guards.freshness_polls)).max(guards.freshness_min);
+        if newest > self.now.wall + Span::minutes(2) {
+            return Err(format!("its newest sample is of {}: a clock was set", newest.clock()));
+        }
         let age = self.now.wall.since(newest);
         let note = format!("its newest sample is {} old", whole_seconds(age));
         if age <= bound { Ok(note) } else { Err(format!("{note}, more than {bound}")) }

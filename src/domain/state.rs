@@ -11,11 +11,12 @@ use super::{
     fact::{Fact, Service},
     firing::{self, Firing},
     guard::Rollback,
-    incident::{self, Incident, Phase},
+    incident::{self, Closing, Incident, Phase},
     ledger::Ledger,
     notice::{Kind, Urgency},
     policy::ServicePolicy,
     service::ServiceId,
+    severity::Severity,
     timeline,
 };
 use crate::units::{Span, UnixMs};
@@ -60,6 +61,9 @@ pub struct ServiceState {
     pub ledger: Ledger,
     /// Its triggers that fire.
     pub firing: BTreeMap<String, Firing>,
+    /// Those of them that a person dismissed: they open nothing until they clear or get worse than this.
+    #[serde(default)]
+    pub dismissed: BTreeMap<String, Severity>,
     /// Its signals that tell nothing.
     pub blind: BTreeMap<String, Blindness>,
     /// Its open incident.
@@ -110,6 +114,7 @@ impl ServiceState {
             changes: Recent(VecDeque::new()),
             ledger: Ledger::default(),
             firing: BTreeMap::new(),
+            dismissed: BTreeMap::new(),
             blind: BTreeMap::new(),
             incident: None,
             past: Recent(VecDeque::new()),
@@ -157,12 +162,13 @@ impl ServiceState {
     fn evolve_service(&mut self, fact: &Service, now: Now) {
         match fact {
             Service::Changed(change) => {
-                let same = self.changes.0.iter_mut().rev().find(|known| known.is_same_as(change));
-                match same {
+                let same = self.same_change(change).map(|known| known.id.clone());
+                match same.and_then(|id| self.changes.0.iter_mut().find(|c| c.id == id)) {
                     Some(known) => *known = change.clone(),
                     None => self.changes.push(change.clone(), CHANGES_MAX),
                 }
                 self.changes.0.make_contiguous().sort_by_key(|c| c.started_at);
+                self.refresh_change();
             }
             Service::Held { by, reason } => {
                 self.hold = Some(Hold { by: by.clone(), reason: reason.clone(), at: now.wall });
@@ -177,10 +183,15 @@ impl ServiceState {
     fn evolve_trigger(&mut self, fact: &firing::Fact) {
         match fact {
             firing::Fact::Fired(firing) => {
-                self.firing.insert(firing.trigger.clone(), (**firing).clone());
+                // The same alert may fire anew after it was dismissed; a window that is still firing cannot.
+                let before = self.firing.insert(firing.trigger.clone(), (**firing).clone());
+                if before.is_none_or(|before| before.basis != firing.basis) {
+                    self.dismissed.remove(&firing.trigger);
+                }
             }
             firing::Fact::Cleared { trigger, .. } => {
                 self.firing.remove(trigger);
+                self.dismissed.remove(trigger);
             }
             firing::Fact::Blind { signal, source, since, why, .. } => {
                 let blindness =
@@ -189,6 +200,9 @@ impl ServiceState {
             }
             firing::Fact::Sighted { signal } => {
                 self.blind.remove(signal);
+                if self.blind.is_empty() {
+                    self.page = Escalation::default();
+                }
             }
         }
     }
@@ -199,8 +213,8 @@ impl ServiceState {
             return;
         }
         if let incident::Fact::Planned { by, .. } = fact {
-            let change =
-                self.incident.as_ref().and_then(|i| i.change.as_ref()).map(|c| c.id.clone());
+            let onset = self.incident.as_ref().map(|i| i.onset);
+            let change = onset.and_then(|at| self.change_behind(at, None)).map(|c| c.id.clone());
             self.rollbacks.push(Rollback { at: now.steady, change, automatic: by.is_none() });
             if self.rollbacks.len() > ROLLBACKS_MAX {
                 self.rollbacks.remove(0);
@@ -211,18 +225,57 @@ impl ServiceState {
         }
     }
 
-    /// A closed incident becomes a past one, and posted evidence ends with it.
+    /// A closed incident becomes a past one, and posted evidence ends with it. What still fires although a person
+    /// closed it must not open the next one at once.
     fn retire(&mut self, now: Now) {
         let closed = |i: &Incident| matches!(i.phase, Phase::Closed { .. });
         if !self.incident.as_ref().is_some_and(closed) {
             return;
         }
         let Some(incident) = self.incident.take() else { return };
-        self.firing.retain(|_, f| matches!(f.basis, firing::Basis::Window));
+        self.firing.retain(|_, f| !matches!(f.basis, firing::Basis::Posted { .. }));
+        if matches!(incident.phase, Phase::Closed { outcome: Closing::Dismissed { .. } }) {
+            let severities = self.firing.iter().map(|(name, f)| (name.clone(), f.severity));
+            self.dismissed = severities.collect();
+        }
         if incident.run.is_some() {
             self.followups.push((now.wall, incident.id.clone()));
         }
         self.past.push(incident, PAST_MAX);
+    }
+
+    /// What fires and was not dismissed, or is worse than what was.
+    pub fn live_firings(&self) -> impl Iterator<Item = &Firing> {
+        self.firing.values().filter(|f| {
+            self.dismissed.get(&f.trigger).is_none_or(|known| f.severity.is_worse_than(*known))
+        })
+    }
+
+    /// The known change that is the same happening as this one. One that was followed by another is not: what was
+    /// rolled back and deployed again is a new change.
+    pub fn same_change(&self, change: &Change) -> Option<&Change> {
+        let same = self.changes.iter().rev().find(|known| known.is_same_as(change))?;
+        let between = |c: &Change| {
+            c.component == change.component
+                && !c.to.agrees_with(&change.to)
+                && same.started_at < c.started_at
+                && c.started_at < change.started_at
+        };
+        (same.id == change.id || !self.changes.iter().any(between)).then_some(same)
+    }
+
+    /// What became known of the change behind the open incident: a post can come after the breach.
+    fn refresh_change(&mut self) {
+        let Some(incident) = &self.incident else { return };
+        let known = incident.change.as_ref();
+        let newer = match known {
+            Some(known) => self.changes.iter().find(|c| c.is_same_as(known) && !c.is_rollback),
+            None => self.change_behind(incident.onset, None).filter(|c| !c.is_rollback),
+        };
+        let newer = newer.cloned().or_else(|| known.cloned());
+        if let Some(incident) = &mut self.incident {
+            incident.change = newer;
+        }
     }
 
     /// The newest change that a breach which began at `onset` can be the doing of.
@@ -252,7 +305,7 @@ impl ServiceState {
         policy: &ServicePolicy,
         now: Now,
     ) -> Option<(UnixMs, &'static str)> {
-        let incident = self.incident.as_ref().and_then(|i| i.next_deadline(policy));
+        let incident = self.incident.as_ref().and_then(|i| i.next_deadline(policy, now.steady));
         let page =
             self.page.due(policy.people.repeat_page_every).map(|at| (at, "nobody saw the page"));
         let followup = self.followups.first().map(|(at, _)| {

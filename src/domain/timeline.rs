@@ -93,14 +93,15 @@ fn incident(fact: &incident::Fact) -> Option<String> {
         incident::Fact::Entered(phase) => match phase {
             incident::Phase::Escalated { why } => format!("escalated to people: {why}"),
             incident::Phase::Closed { outcome } => format!("closed: {outcome}"),
+            incident::Phase::Verifying { .. } => "verifying that the rollback worked".into(),
+            incident::Phase::Watching { .. } => "verified; watching for a relapse".into(),
+            // The decision that led there has said it.
             incident::Phase::Assessing
             | incident::Phase::Gathering { .. }
             | incident::Phase::Monitoring { .. }
             | incident::Phase::Deciding
             | incident::Phase::Scheduled
-            | incident::Phase::RollingBack
-            | incident::Phase::Verifying { .. }
-            | incident::Phase::Watching { .. } => phase.name().to_owned(),
+            | incident::Phase::RollingBack => return None,
         },
         incident::Fact::Planned { run, plan, by } => {
             let by = by.as_deref().unwrap_or("rollbackd");

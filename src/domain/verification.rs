@@ -6,10 +6,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Component, incident::Incident, inventory::Serving, policy::SignalKind,
-    severity::Severity, situation::Situation,
+    change::Component,
+    firing::{Basis, Firing},
+    incident::Incident,
+    inventory::Serving,
+    policy::SignalKind,
+    run,
+    severity::Severity,
+    situation::{Holds, Situation},
 };
-use crate::units::UnixMs;
+use crate::units::{Span, UnixMs};
 
 /// How one check stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +72,8 @@ pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     for (name, signal) in &s.policy.signals {
         checks.extend(signal_check(s, name, signal.kind));
     }
-    checks.push(no_trigger(s));
+    checks.push(no_trigger(s, incident));
+    checks.extend(posted(s));
     Verification { holds_since: s.watch.verified_since(), checks }
 }
 
@@ -112,6 +119,9 @@ fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Che
     };
     match kind {
         SignalKind::ErrorRate => {
+            if tally.total == 0 {
+                return Some(check(signal, Standing::Thin, "no requests since the rollback"));
+            }
             if tally.total < limits.min_requests {
                 let note = format!("only {} requests since the rollback", tally.total);
                 return Some(check(signal, Standing::Thin, note));
@@ -131,14 +141,11 @@ fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Che
             )
         }
         SignalKind::Latency => {
-            // Signals tell seconds, people read milliseconds.
-            let limit = limits.max_p95_ms.max(tally.before_upper.unwrap_or(0.0) * 1000.0);
-            tally.value.map_or_else(
+            let ms = |seconds: f64| seconds * 1000.0;
+            let limit = limits.max_p95_ms.max(tally.before_upper.map_or(0.0, ms));
+            tally.value.map(ms).map_or_else(
                 || Some(check(signal, Standing::Thin, "too few requests for a p95")),
-                |p95| {
-                    let p95 = p95 * 1000.0;
-                    below(p95, limit, format!("p95 {p95:.0} ms (limit {limit:.0} ms)"))
-                },
+                |p95| below(p95, limit, format!("p95 {p95:.0} ms (limit {limit:.0} ms)")),
             )
         }
         SignalKind::Health => {
@@ -160,17 +167,54 @@ fn usage(signal: &str, value: Option<f64>, limit: f64) -> Option<Check> {
     Some(check(signal, standing, format!("{:.0}% (limit {:.0}%)", share * 100.0, limit * 100.0)))
 }
 
-fn no_trigger(s: &Situation<'_>) -> Check {
-    let firing: Vec<&str> = s
-        .state
-        .firing
-        .values()
-        .filter(|f| f.severity.is_worse_than(Severity::P3))
-        .map(|f| f.trigger.as_str())
-        .collect();
-    if firing.is_empty() {
-        check("no trigger fires", Standing::Passed, "all clear")
+/// What fires and should not after a rollback: not what a person dismissed, not what was there before the change,
+/// not what somebody posted before the rollback.
+pub fn hurting<'a>(s: &Situation<'a>, incident: &Incident) -> Vec<&'a Firing> {
+    let before_change = |f: &Firing| {
+        incident.change.as_ref().is_some_and(|c| f.onset < c.started_at - Span::minutes(1))
+    };
+    let rolled_back_at =
+        incident.run.as_ref().and_then(run::Run::started_at).map(|at| s.wall_of(at));
+    let known_evidence = |f: &Firing| {
+        matches!(f.basis, Basis::Posted { .. }) && rolled_back_at.is_some_and(|at| f.fired_at <= at)
+    };
+    s.state
+        .live_firings()
+        .filter(|f| !s.is_silent(f))
+        .filter(|f| {
+            f.severity.is_worse_than(Severity::P3) && !before_change(f) && !known_evidence(f)
+        })
+        .collect()
+}
+
+/// What somebody found does not go away with the release that did it: said, not held against the rollback.
+fn posted(s: &Situation<'_>) -> impl Iterator<Item = Check> {
+    s.state.firing.values().filter_map(|f| match &f.basis {
+        Basis::Posted { .. } => {
+            Some(check(&f.trigger, Standing::Thin, format!("a person must look: {}", f.says)))
+        }
+        Basis::Window | Basis::Alert { .. } => None,
+    })
+}
+
+fn no_trigger(s: &Situation<'_>, incident: &Incident) -> Check {
+    let name = "no trigger fires";
+    let (mut firing, mut unknown, mut recovering) = (vec![], vec![], vec![]);
+    for hurts in hurting(s, incident) {
+        match s.still_holds_firing(hurts) {
+            Holds::Yes => firing.push(hurts.trigger.as_str()),
+            Holds::Unknown(why) => unknown.push(format!("{}: {why}", hurts.trigger)),
+            // Its clean time is part of the time for which everything must hold.
+            Holds::Recovering => recovering.push(hurts.trigger.as_str()),
+        }
+    }
+    if !firing.is_empty() {
+        check(name, Standing::Failed, format!("{} fires", firing.join(", ")))
+    } else if !unknown.is_empty() {
+        check(name, Standing::Unknown, unknown.join("; "))
+    } else if !recovering.is_empty() {
+        check(name, Standing::Passed, format!("{} is recovering", recovering.join(", ")))
     } else {
-        check("no trigger fires", Standing::Failed, format!("{} fires", firing.join(", ")))
+        check(name, Standing::Passed, "all clear")
     }
 }

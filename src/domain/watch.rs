@@ -13,7 +13,7 @@ mod transitions;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
-    before::{Before, excluded},
+    before::{Before, acknowledged},
     reading::Raw,
     snapshot::Snapshot,
     tally::Tally,
@@ -52,7 +52,7 @@ pub(super) struct Instance {
 /// One signal.
 #[derive(Debug)]
 pub(super) struct Signal {
-    pub(super) chain: Chain,
+    chain: Chain,
     pub(super) history: History,
     /// The newest sample that told something.
     pub(super) newest: Option<UnixMs>,
@@ -90,6 +90,8 @@ pub struct ServiceWatch {
     /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
     taus: BTreeMap<String, f64>,
     learned_at: Option<UnixMs>,
+    /// When learning was last tried, whether or not there was enough to learn from.
+    tried_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
 }
@@ -105,6 +107,7 @@ impl ServiceWatch {
             triggers: BTreeMap::new(),
             taus: BTreeMap::new(),
             learned_at: None,
+            tried_at: None,
             tallies: None,
             healthy_since: None,
         };
@@ -265,16 +268,26 @@ impl ServiceWatch {
                 && i.trigger.severity().is_worse_than(Severity::P3)
         });
         let patience = policy.guards.freshness_min;
-        let blind = self.signals.values().any(|s| {
-            s.newest.is_none() || s.unknown_since.is_some_and(|at| now.wall.since(at) > patience)
-        });
-        self.healthy_since =
-            if hurts || blind { None } else { self.healthy_since.or(Some(now.steady)) };
+        // Nobody coming is no fault, but it is no evidence of health either: it cannot begin it.
+        let silent = |s: &Signal| s.unknown_since.is_some_and(|at| now.wall.since(at) > patience);
+        let blind = self.signals.values().any(|s| s.newest.is_none() || silent(s) && !s.idle);
+        let seen = self.signals.values().any(|s| s.unknown_since.is_none());
+        self.healthy_since = match self.healthy_since {
+            _ if hurts || blind => None,
+            None => seen.then_some(now.steady),
+            since => since,
+        };
     }
 
     /// For how long every signal has told, and none told anything bad.
     pub fn healthy_for(&self, steady: UnixMs) -> Option<Span> {
         self.healthy_since.map(|since| steady.since(since))
+    }
+
+    /// Whether a trigger is about to fire that is worse than `severity`.
+    pub fn pends_worse_than(&self, severity: Severity) -> bool {
+        let pends = |i: &Instance| i.trigger.state() == State::Pending;
+        self.triggers.values().any(|i| pends(i) && i.trigger.severity().is_worse_than(severity))
     }
 
     /// Whether a trigger fires or is about to: counts for a storm, and polls faster.
@@ -300,11 +313,18 @@ impl ServiceWatch {
         self.triggers.get(trigger).map(|i| i.trigger.evidence())
     }
 
-    /// The signal behind a trigger, and the newest sample that told something.
+    /// The signal behind a trigger, and the newest sample by which the trigger knew something.
     pub fn newest_sample(&self, trigger: &str) -> Option<(&str, UnixMs)> {
         let instance = self.triggers.get(trigger)?;
         let newest = self.signals.get(&instance.signal)?.newest?;
-        Some((&instance.signal, newest))
+        let known = instance.trigger.evidence().known?;
+        Some((&instance.signal, newest.min(known)))
+    }
+
+    /// Whether the source behind a trigger is well, and merely nobody comes.
+    pub fn is_idle(&self, trigger: &str) -> bool {
+        let instance = self.triggers.get(trigger);
+        instance.and_then(|i| self.signals.get(&i.signal)).is_some_and(|s| s.idle)
     }
 
     /// When each signal last told something, and what its source says otherwise.
@@ -340,7 +360,7 @@ impl Instance {
         let before = self.trigger.state();
         self.trigger.observe(sample);
         match (before, self.trigger.state()) {
-            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(i64::MIN / 2)),
+            (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(0)),
             (State::Ok, State::Ok) => {}
             (_, State::Ok) => self.ok_since = Some(sample.at),
             (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {
@@ -362,7 +382,9 @@ impl Signal {
     fn note(&mut self, samples: &[(Channel, Sample)], fault: Option<&str>, wall: UnixMs) {
         let known = |s: &&(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
         let told = samples.iter().filter(known).map(|(_, s)| s.at).max();
-        let empty = |r: &Reading| matches!(r, Reading::Counts { total: 0, .. });
+        let empty = |r: &Reading| {
+            matches!(r, Reading::Counts { total: 0, .. } | Reading::Gauge { n: Some(0), .. })
+        };
         self.idle = told.is_some() && samples.iter().filter(known).all(|(_, s)| empty(&s.reading));
         match told.filter(|_| !self.idle) {
             Some(at) => {
@@ -385,7 +407,7 @@ impl Signal {
             (Channel::Probe, Reading::Up) => self.history.record_counts(sample.at, 0, 1),
             (Channel::Probe, Reading::Down) => self.history.record_counts(sample.at, 1, 1),
             (Channel::Errors | Channel::Slow | Channel::P95, _) => self.history.record(sample),
-            (Channel::Probe | Channel::Usage, _) => {}
+            (Channel::Probe | Channel::Reach | Channel::Usage, _) => {}
         }
     }
 }
@@ -396,6 +418,7 @@ fn channel_of(looks_at: LooksAt) -> Option<Channel> {
         LooksAt::SlowShare(_) => Some(Channel::Slow),
         LooksAt::LatencyP95 => Some(Channel::P95),
         LooksAt::Health => Some(Channel::Probe),
+        LooksAt::Availability => Some(Channel::Reach),
         LooksAt::Event => None,
     }
 }
@@ -404,7 +427,7 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
     match kind {
         SignalKind::ErrorRate => channel == Channel::Errors,
         SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
-        SignalKind::Health => channel == Channel::Probe,
+        SignalKind::Health => matches!(channel, Channel::Probe | Channel::Reach),
         SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,
     }
 }

@@ -1,13 +1,18 @@
 //! From facts to notices: what people are told, in words. A pure function of what happened.
 
+mod health;
+
+pub use health::fleet_notice;
+
 use super::{
-    event::{Now, Said},
+    event::Said,
     fact::{Fact, Fleet, Service},
-    firing,
-    incident::{self, Choice as Verdict, Clock, Closing, Decision, Incident, Phase},
-    notice::{Audience, Choice, Kind, Notice, Urgency},
+    guard::{Guard, Verdict},
+    incident::{self, Choice, Clock, Closing, Decision, Incident, Phase},
+    notice::{self, Audience, Kind, Notice, Urgency},
     plan::Plan,
     policy::Response,
+    service::Mode,
     severity::Severity,
     situation::{Situation, whole_seconds},
 };
@@ -25,9 +30,10 @@ pub fn audience(audience: Audience) -> &'static str {
 pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
     let told: Vec<Draft> = match fact {
         Fact::Incident(fact) => of_incident(fact, s),
-        Fact::Trigger(fact) => of_trigger(fact, s).into_iter().collect(),
-        Fact::Service(Service::Reminded) => vec![blind_reminder(s)],
-        Fact::Service(Service::FollowedUp { incident }) => vec![follow_up(s, incident)],
+        Fact::Trigger(fact) => health::of_trigger(fact, s).into_iter().collect(),
+        Fact::Service(Service::Reminded) => vec![health::blind_reminder(s)],
+        Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
+        Fact::Service(Service::FollowedUp { incident }) => vec![health::follow_up(s, incident)],
         Fact::Fleet(
             Fleet::KillSwitch { .. } | Fleet::Undelivered { .. } | Fleet::Started { .. },
         )
@@ -40,41 +46,6 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
     numbered.map(|(index, draft)| draft.into_notice(s, index)).collect()
 }
 
-/// What people are told of a fact that belongs to no service.
-pub fn fleet_notice(fact: &Fact, cause: &str, now: Now) -> Option<Notice> {
-    let Fact::Fleet(fact) = fact else { return None };
-    let (urgency, subject, fields) = match fact {
-        Fleet::KillSwitch { reason: Some(reason) } => (
-            Urgency::Info,
-            "rollbackd is on hold: the HOLD file is set".to_owned(),
-            vec![("Why", reason)],
-        ),
-        Fleet::KillSwitch { reason: None } => {
-            (Urgency::Info, "rollbackd acts again: the HOLD file is gone".to_owned(), vec![])
-        }
-        Fleet::Undelivered { subject, channel, why } => (
-            Urgency::Page,
-            format!("{channel} does not deliver"),
-            vec![("Channel", channel), ("Not delivered", subject), ("Why", why)],
-        ),
-        Fleet::Started { .. } => return None,
-    };
-    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
-    Some(Notice {
-        id: format!("fleet#{cause}"),
-        service: None,
-        incident: None,
-        audience: Audience::OnCall,
-        urgency,
-        kind: Kind::Health,
-        subject,
-        fields,
-        lines: vec![],
-        choices: vec![],
-        at: now.wall,
-    })
-}
-
 /// A notice without its identity.
 struct Draft {
     audience: Audience,
@@ -83,7 +54,7 @@ struct Draft {
     subject: String,
     fields: Vec<(String, String)>,
     lines: Vec<String>,
-    choices: Vec<Choice>,
+    choices: Vec<notice::Choice>,
     incident: Option<String>,
 }
 
@@ -149,11 +120,23 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
         incident::Fact::Entered(Phase::Escalated { why }) => vec![trouble(why, incident, s)],
         incident::Fact::Entered(Phase::Closed { outcome }) => closed(outcome, incident, s),
-        incident::Fact::Late(clock) => vec![late(*clock, incident, s)],
+        incident::Fact::Late(clock) => {
+            // Whoever was paged this minute knows.
+            let told = incident.escalation.told_at;
+            let again = told.is_none_or(|at| s.now.steady.since(at) >= Span::minutes(1));
+            again.then(|| late(*clock, incident, s)).into_iter().collect()
+        }
         incident::Fact::Reminded => vec![reminder(incident, s)],
+        incident::Fact::Raised { because, .. } => {
+            // Before the action the new decision is told; afterwards nobody decides anew, and must know all the more.
+            let owned = matches!(incident.phase, Phase::Escalated { .. });
+            owned
+                .then(|| trouble(&format!("it got worse: {because}"), incident, s))
+                .into_iter()
+                .collect()
+        }
         incident::Fact::Joined { .. }
         | incident::Fact::Opened { .. }
-        | incident::Fact::Raised { .. }
         | incident::Fact::Offered { .. }
         | incident::Fact::Entered(
             Phase::Assessing
@@ -203,11 +186,12 @@ fn issue(incident: &Incident, s: &Situation<'_>) -> String {
     }
 }
 
-fn choices(incident: &Incident, s: &Situation<'_>) -> Vec<Choice> {
+fn choices(incident: &Incident, s: &Situation<'_>) -> Vec<notice::Choice> {
     let id = &s.state.id;
-    let choice = |label: &str, command: String| Choice { label: label.into(), command };
+    let choice = |label: &str, command: String| notice::Choice { label: label.into(), command };
     let mut choices = vec![choice("acknowledge", format!("rollbackd ack {id}"))];
-    if let Some(plan) = incident.offered.as_ref().filter(|_| incident.run.is_none()) {
+    let may = incident.run.is_none() && s.policy.mode != Mode::Observe;
+    if let Some(plan) = incident.offered.as_ref().filter(|_| may) {
         let hash = plan.hash();
         choices.push(choice("roll back", format!("rollbackd approve {id} {hash}")));
         choices.push(choice("do not", format!("rollbackd reject {id} --reason '…'")));
@@ -218,26 +202,45 @@ fn choices(incident: &Incident, s: &Situation<'_>) -> Vec<Choice> {
 }
 
 fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
-    let refused = decision.guards.iter().filter_map(|v| v.refusal().map(|why| (v.guard, why)));
-    let reasons: Vec<String> = refused.map(|(guard, why)| format!("{guard}: {why}")).collect();
+    let reason = |v: &Verdict| v.refusal().map(|why| format!("{}: {why}", v.guard));
+    let reasons: Vec<String> = decision.refusing().filter_map(reason).collect();
+    let storm = decision.refusing().any(|v| v.guard == Guard::Storm);
+    // A storm pages once: who is paged for one service looks at all of them.
+    let in_storm = s.fleet.storm_paged.as_ref().filter(|_| storm);
     let wanted =
         matches!(decision.row.response, Response::RollBack | Response::MonitorThenRollBack);
     let (kind, urgency) = match &decision.verdict {
         // The notice of the rollback itself follows in the same turn.
-        Verdict::RollBackNow => return vec![],
-        Verdict::Ask if wanted => (Kind::Refused, Urgency::Page),
-        Verdict::Ask => (Kind::Ask, Urgency::Page),
-        Verdict::GatherUntil { .. } | Verdict::MonitorUntil { .. } => {
-            (Kind::Incident, Urgency::Page)
-        }
-        Verdict::Tell => (Kind::Incident, Urgency::Info),
+        Choice::RollBackNow => return vec![],
+        Choice::Ask if wanted && in_storm.is_some() => (Kind::Refused, Urgency::Info),
+        Choice::Ask if wanted => (Kind::Refused, Urgency::Page),
+        Choice::Ask => (Kind::Ask, Urgency::Page),
+        Choice::MonitorUntil { .. } => (Kind::Incident, Urgency::Page),
+        // The page comes with the decision, a moment later.
+        Choice::GatherUntil { .. } | Choice::Tell => (Kind::Incident, Urgency::Info),
     };
     let subject = match kind {
         Kind::Refused => {
-            format!("{} - not rolled back: a person must decide", headline(incident, s))
+            let only_mode = decision.refusing().all(|v| v.guard == Guard::Mode);
+            let why = match s.policy.mode {
+                Mode::Observe if only_mode => "would be rolled back now, but mode is observe",
+                Mode::Approve if only_mode => "please approve the rollback",
+                _ if in_storm.is_some() => "not rolled back: one of many",
+                Mode::Observe | Mode::Approve | Mode::Auto => {
+                    "not rolled back: a person must decide"
+                }
+            };
+            format!("{} - {why}", headline(incident, s))
         }
         Kind::Ask => format!("{} - please decide", headline(incident, s)),
-        _ => headline(incident, s),
+        Kind::Incident
+        | Kind::RollbackInProgress
+        | Kind::RollbackComplete
+        | Kind::Trouble
+        | Kind::Reminder
+        | Kind::Closed
+        | Kind::Health
+        | Kind::Followup => headline(incident, s),
     };
     let mut draft = Draft::new(kind, urgency, subject)
         .of(incident)
@@ -248,14 +251,18 @@ fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<D
         draft = draft.field("Plan", format!("{} ({})", plan.summary(), plan.hash()));
     }
     if let Some(by) = incident.act_by(s.policy) {
-        draft = draft.field("Act by", s.wall_of(by).to_string());
+        draft = draft.field("Act by", format!("{} UTC", s.wall_of(by).clock()));
+    }
+    if let Some(other) = in_storm {
+        draft = draft.field("Paged", format!("{other}, for all of them"));
     }
     if let Some(change) = &incident.change {
         draft = draft.field("Change", format!("to {} at {}", change.to, change.started_at));
     }
     let heading = (!reasons.is_empty()).then(|| "Guards that refuse:".to_owned());
     let bullets = reasons.into_iter().map(|why| format!("• {why}"));
-    let because = decision.because.iter().filter(|why| why.starts_with("no plan")).cloned();
+    let beyond_guards = |why: &&String| why.starts_with("no plan") || why.starts_with("not by");
+    let because = decision.because.iter().filter(beyond_guards).cloned();
     draft = draft.lines(heading).lines(bullets).lines(because);
     draft.choices = choices(incident, s);
     vec![draft]
@@ -268,7 +275,12 @@ fn in_progress(
     s: &Situation<'_>,
 ) -> Vec<Draft> {
     // The runbook's notice, word for word, to everybody.
+    let eta = s.wall_of(s.now.steady + plan.estimate);
     let to = |audience: Audience| {
+        let what = match (audience, s.leading(incident)) {
+            (Audience::Stakeholders, Some(lead)) => format!("{}: {}", lead.trigger, lead.says),
+            (Audience::Stakeholders | Audience::OnCall, _) => issue(incident, s),
+        };
         let mut draft = Draft::new(
             Kind::RollbackInProgress,
             Urgency::Info,
@@ -276,10 +288,10 @@ fn in_progress(
         )
         .of(incident)
         .field("Service", s.state.id.to_string())
-        .field("Issue", issue(incident, s))
+        .field("Issue", what)
         .field("Impact", impact(incident.severity))
         .field("Action", format!("Rolling back to version {}", plan.to_versions()))
-        .field("ETA", format!("{} ({})", s.wall_of(s.now.steady + plan.estimate), plan.estimate));
+        .field("ETA", format!("{} UTC (in {})", eta.clock(), plan.estimate));
         draft.audience = audience;
         draft
     };
@@ -296,6 +308,20 @@ fn in_progress(
     }
     on_call.choices = choices(incident, s);
     vec![on_call, to(Audience::Stakeholders)]
+}
+
+/// A hold that stops a rollback between two steps leaves the service between two versions.
+fn paused(by: &str, reason: &str, s: &Situation<'_>) -> Option<Draft> {
+    let incident = s.state.incident.as_ref()?;
+    let run = incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
+    let subject = format!("{} {}: the rollback is paused", incident.severity, s.state.id);
+    let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
+        .of(incident)
+        .field("Why", format!("{by} holds it: {reason}"))
+        .field("Steps", run.account());
+    let unhold = format!("rollbackd unhold {}", s.state.id);
+    draft.choices = vec![notice::Choice { label: "go on".into(), command: unhold }];
+    Some(draft)
 }
 
 fn complete(incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
@@ -337,7 +363,7 @@ fn trouble(why: &str, incident: &Incident, s: &Situation<'_>) -> Draft {
         draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
     }
     draft.choices = choices(incident, s);
-    draft.choices.push(Choice {
+    draft.choices.push(notice::Choice {
         label: "close".into(),
         command: format!("rollbackd dismiss {} --reason '…'", s.state.id),
     });
@@ -402,57 +428,4 @@ fn reminder(incident: &Incident, s: &Situation<'_>) -> Draft {
     .field("Told before", format!("{} times", incident.escalation.repeats + 1));
     draft.choices = choices(incident, s);
     draft
-}
-
-fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
-    match fact {
-        firing::Fact::Blind { signal, source, why, since, watched } => {
-            let others =
-                s.state.blind.iter().any(|(name, b)| name != signal && b.source == *source);
-            if others {
-                return None;
-            }
-            let severity = if *watched { Severity::P2 } else { Severity::P3 };
-            let mut draft = Draft::new(
-                Kind::Health,
-                Urgency::Page,
-                format!("{severity} {}: blind, {signal} tells nothing", s.state.id),
-            )
-            .field("Source", source.clone())
-            .field("Why", why.clone())
-            .field("Since", since.to_string())
-            .lines([
-                "Nothing is rolled back on missing data, and nothing is called healthy.".into(),
-            ]);
-            draft.choices = vec![Choice {
-                label: "acknowledge".into(),
-                command: format!("rollbackd ack {}", s.state.id),
-            }];
-            Some(draft)
-        }
-        firing::Fact::Sighted { signal } => {
-            let subject = format!("{}: {signal} tells again", s.state.id);
-            Some(Draft::new(Kind::Health, Urgency::Info, subject))
-        }
-        firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => None,
-    }
-}
-
-fn blind_reminder(s: &Situation<'_>) -> Draft {
-    let blind: Vec<String> =
-        s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
-    let what = if blind.is_empty() { "a page".to_owned() } else { blind.join(", ") };
-    let subject = format!("{}: nobody has acknowledged: {what}", s.state.id);
-    let mut draft = Draft::new(Kind::Reminder, Urgency::Page, subject);
-    draft.choices = vec![Choice {
-        label: "acknowledge".into(),
-        command: format!("rollbackd ack {}", s.state.id),
-    }];
-    draft
-}
-
-fn follow_up(s: &Situation<'_>, incident: &str) -> Draft {
-    let subject = format!("{}: the root cause analysis of {incident} is due", s.state.id);
-    Draft::new(Kind::Followup, Urgency::Info, subject)
-        .field("Report", format!("rollbackd report {incident}"))
 }

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Options, command};
+use super::{Options, child::End, command};
 use crate::{
     domain::{
         inventory::Serving,
@@ -93,6 +93,10 @@ async fn printed(line: &CommandLine, dir: &Path, until: Instant) -> Serving {
         Ok(ran) if ran.is_ok() => version(&ran.stdout).unwrap_or_else(|| {
             Serving::Unknown(format!("`{program}` printed something that is no version"))
         }),
+        // As `systemctl status` and every init script say it: 3 is "program is not running".
+        Ok(ran) if ran.end == End::Exited(3) => {
+            Serving::NotRunning(format!("`{program}` says that nothing runs"))
+        }
         Ok(ran) => Serving::Unknown(format!("`{program}`: {}", ran.end)),
         Err(error) => Serving::Unknown(error.to_string()),
     }

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::{Shared, problem::Problem};
-use crate::handle::Unanswered;
+use crate::store::Withheld;
 
 /// A turn takes far less than a second; an event loop that cannot be looked at for this long is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -25,13 +25,13 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// GET /readyz: the event loop answers, and can write down what it decides.
+/// GET /readyz: the event loop answers.
 pub(super) async fn ready(State(shared): State<Shared>) -> Result<&'static str, Problem> {
-    match tokio::time::timeout(READY_WITHIN, shared.handle.look(|_, _| ())).await {
-        Ok(Ok(())) => match shared.handle.unwritable() {
-            None => Ok("ready\n"),
-            Some(why) => Err(Unanswered::Unwritable(why).into()),
-        },
+    let permits = shared.handle.store(|store, _| store.lease().permits());
+    match tokio::time::timeout(READY_WITHIN, permits).await {
+        // A person's HOLD is no fault: the daemon watches and tells.
+        Ok(Ok(Ok(()) | Err(Withheld::Hold { .. }))) => Ok("ready\n"),
+        Ok(Ok(Err(why))) => Err(Problem::unavailable(format!("nothing is acted upon: {why}"))),
         Ok(Err(why)) => Err(why.into()),
         Err(_) => Err(Problem::unavailable("the event loop does not answer")),
     }

@@ -177,8 +177,8 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::exposition::{Format, Limits, Wanted, scan};
     use super::*;
+    use crate::sources::exposition::{Format, Limits, Wanted, scan};
 
     fn picked(selector: &str) -> Vec<f64> {
         let selector: Selector = selector.parse().expect("a selector");

@@ -106,7 +106,7 @@ fn healthy_services_are_not_rolled_back() {
                 change: Some(gate::Change { start: change, end: Some(onset), rolled_back: false }),
                 before: history.bound_before(change, wilson::Z),
                 threshold: 0.05,
-                fired_before: history.fired(&rule(), change - Span::hours(24), change, &[]),
+                fired_before: history.fired(&rule(), None, change - Span::hours(24), change, &[]),
                 old: None,
                 counted: None,
                 last_rollback: None,

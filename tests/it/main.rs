@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
 
+mod config_online;
+mod docs;
 mod e2e;
 mod labelled;
 mod naive;
@@ -9,5 +11,6 @@ mod notifiers;
 mod rig;
 mod rig_works;
 mod shop;
+mod stories;
 mod vectors;
 mod windows;

@@ -6,9 +6,12 @@ use rollbackd::{
     domain::{
         baseline, counter, evalue, gate,
         history::History,
-        severity::{Impact, Matrix, MigrationFailure, Severity},
+        severity::Severity,
         signal::{Reading, Sample, Unknown},
-        trigger::{Escalation, Hold, Kind, Limit, Recurrent, Rule, State, Trigger, Unit},
+        trigger::{
+            Escalation, Hold, Kind, Limit, Ratio, Recurrent, Rule, State, Trigger, Unit,
+            defaults::{self, SignalKind},
+        },
     },
     units::{Multiple, Percent, Span, UnixMs},
 };
@@ -282,28 +285,51 @@ fn judged(vector: &Value) -> String {
     }
 }
 
+/// The most severe of the runbook's triggers that what is known would fire.
 fn severity(vector: &Value) -> Value {
     let input = &vector["input"];
-    let share = |key: &str| input[key].as_f64().map(Percent);
-    let impact = Impact {
-        unavailable: seconds(&input["avail_down_s"]),
-        unhealthy: seconds(&input["health_down_s"]),
-        error_bound: share("err_lb"),
-        error_estimate: share("err_hat"),
-        errors_held: seconds(&input["err_sustained_s"]),
-        latency: input["lat_ratio"].as_f64().map(Multiple),
-        latency_p95: None,
-        latency_held: seconds(&input["lat_sustained_s"]),
-        migration: match input["migration"].as_str() {
-            Some("failed_partial") => Some(MigrationFailure::HalfApplied),
-            Some("failed_before_commit") => Some(MigrationFailure::Clean),
-            Some(other) => panic!("what is {other}?"),
-            None => None,
-        },
-        corrupt: input["data_corruption"] == true,
-        breached: input["security"] == true,
+    let partial = input["migration"] == "failed_partial";
+    let level = |row: &defaults::Default| match (row.signal, &row.rule.kind) {
+        (SignalKind::Migration, _) if partial => Some(Severity::P0),
+        (SignalKind::Errors, Kind::Ratio(Ratio { escalation: Some(worse), .. }))
+            if exceeds(input, worse.above, worse.lasts) =>
+        {
+            Some(worse.severity)
+        }
+        _ => fires(row, input).then_some(row.rule.severity),
     };
-    Matrix::default().judge(&impact).map_or(Value::Null, |level| Value::from(level.to_string()))
+    let worst = defaults::all().iter().filter_map(level).min();
+    worst.map_or(Value::Null, |level| Value::from(level.to_string()))
+}
+
+fn exceeds(input: &Value, above: Percent, least: Span) -> bool {
+    let lasted = seconds(&input["err_sustained_s"]).is_some_and(|span| span >= least);
+    lasted && input["err_lb"].as_f64().is_some_and(|bound| bound > above.0)
+}
+
+fn fires(row: &defaults::Default, input: &Value) -> bool {
+    let lasted = |key: &str, least: Span| seconds(&input[key]).is_some_and(|span| span >= least);
+    let hold = row.rule.hold.lasts;
+    match (&row.rule.kind, row.signal) {
+        // The ticket alone stands on the estimate.
+        (Kind::Ratio(ratio), SignalKind::Errors) if row.rule.severity == Severity::P3 => {
+            input["err_hat"].as_f64().is_some_and(|share| share > ratio.above.0)
+        }
+        (Kind::Ratio(ratio), SignalKind::Errors) => exceeds(input, ratio.above, hold),
+        (Kind::Gauge(gauge), SignalKind::Latency) => match gauge.above {
+            Limit::Baseline(times) => {
+                input["lat_ratio"].as_f64().is_some_and(|ratio| ratio > times.0)
+                    && lasted("lat_sustained_s", hold)
+            }
+            Limit::Absolute(_) => false,
+        },
+        (Kind::Boolean, SignalKind::Availability) => lasted("avail_down_s", hold),
+        (Kind::Boolean, SignalKind::Health) => lasted("health_down_s", hold),
+        (Kind::Event { .. }, SignalKind::Migration) => input["migration"].is_string(),
+        (Kind::Event { .. }, SignalKind::Integrity) => input["data_corruption"] == true,
+        (Kind::Event { .. }, SignalKind::Security) => input["security"] == true,
+        _ => false,
+    }
 }
 
 /// `10 x (nN, eN, nO, eO)`: the first and the last ln e, and the first step that decides.

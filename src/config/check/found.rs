@@ -127,7 +127,7 @@ impl<'t> Found<'t> {
                     what,
                     "write basic = { user = \"...\", password = { file = \"...\" } }, or bearer = { file = \"...\" }",
                 );
-                self.add(problem.without_the_line());
+                self.add(problem.masked());
             }
             Ok(_) => self.error(text.span(), "this is not an address for HTTP", instead),
             Err(fault) => {

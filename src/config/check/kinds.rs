@@ -56,7 +56,8 @@ fn looks_at(row: Row, rule: &Rule) -> LooksAt {
         Row::Errors => LooksAt::ErrorRate,
         Row::SlowShare => LooksAt::SlowShare(SLOWER_THAN),
         Row::Latency => LooksAt::LatencyP95,
-        Row::Availability | Row::Health => LooksAt::Health,
+        Row::Availability => LooksAt::Availability,
+        Row::Health => LooksAt::Health,
         Row::Migration | Row::Integrity | Row::Security => LooksAt::Event,
     }
 }
@@ -87,6 +88,10 @@ pub(super) fn own(name: &str, looks: Looks) -> Base {
             let rule = Rule::boolean(Severity::P2, Span::minutes(3), Span::seconds(30));
             (LooksAt::Health, rule, true)
         }
+        Looks::Availability => {
+            let rule = Rule::boolean(Severity::P2, Span::minutes(2), Span::seconds(15));
+            (LooksAt::Availability, rule, true)
+        }
         Looks::Event => (LooksAt::Event, Rule::event(Severity::P2, false), false),
     };
     Base { name: name.to_owned(), looks_at, rule, may_act }
@@ -97,7 +102,7 @@ pub(super) fn signal_of(looks_at: LooksAt) -> Option<SignalKind> {
     match looks_at {
         LooksAt::ErrorRate | LooksAt::Traffic => Some(SignalKind::ErrorRate),
         LooksAt::SlowShare(_) | LooksAt::LatencyP95 => Some(SignalKind::Latency),
-        LooksAt::Health => Some(SignalKind::Health),
+        LooksAt::Health | LooksAt::Availability => Some(SignalKind::Health),
         LooksAt::Event => None,
     }
 }
@@ -110,6 +115,7 @@ pub(super) fn word(looks_at: LooksAt) -> Looks {
         LooksAt::LatencyP95 => Looks::Latency,
         LooksAt::Traffic => Looks::Traffic,
         LooksAt::Health => Looks::Health,
+        LooksAt::Availability => Looks::Availability,
         LooksAt::Event => Looks::Event,
     }
 }

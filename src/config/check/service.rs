@@ -124,7 +124,7 @@ fn service(
         verification,
         people: policy::people(found, &people),
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
-        watch_after: raw.watch_after.or(all.watch_after).unwrap_or(Span::minutes(30)),
+        watch_after: raw.watch_after.or(all.watch_after).unwrap_or(Span::hours(1)),
         acts_on_evidence: evidence(found, raw, &triggers),
         triggers,
         blind_watched: people.blind_watched.unwrap_or(Span::minutes(5)),

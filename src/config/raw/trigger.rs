@@ -22,8 +22,10 @@ pub(in crate::config) enum Looks {
     Latency,
     /// Requests a minute.
     Traffic,
-    /// Probes.
+    /// Probes: answered as they should be.
     Health,
+    /// Probes: answered at all.
+    Availability,
     /// What is posted, or an alert.
     Event,
 }

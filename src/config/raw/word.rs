@@ -77,6 +77,9 @@ pub(in crate::config) enum SecretRef {
 /// By this [`crate::config::document`] knows that the line must not be shown.
 pub(in crate::config) const SECRET_IN_THE_FILE: &str = "a secret must not stand in this file";
 
+const WRITE_A_REFERENCE: &str =
+    "a secret must not stand in this file; write { file = \"/path/to/it\" } or { env = \"NAME\" }";
+
 impl<'de> Deserialize<'de> for SecretRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reference;
@@ -89,9 +92,7 @@ impl<'de> Deserialize<'de> for SecretRef {
             }
 
             fn visit_str<E: Error>(self, _: &str) -> Result<SecretRef, E> {
-                Err(E::custom(format!(
-                    "{SECRET_IN_THE_FILE}; write {{ file = \"/path/to/it\" }} or {{ env = \"NAME\" }}"
-                )))
+                Err(E::custom(WRITE_A_REFERENCE))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretRef, A::Error> {
@@ -101,12 +102,12 @@ impl<'de> Deserialize<'de> for SecretRef {
                     file: Option<String>,
                     env: Option<String>,
                 }
-                match Keys::deserialize(MapAccessDeserializer::new(map))? {
+                // Not serde's own words, for they would show what stands there.
+                let keys = Keys::deserialize(MapAccessDeserializer::new(map));
+                match keys.map_err(|_| A::Error::custom(WRITE_A_REFERENCE))? {
                     Keys { file: Some(file), env: None } => Ok(SecretRef::File(file)),
                     Keys { file: None, env: Some(name) } => Ok(SecretRef::Env(name)),
-                    Keys { .. } => Err(A::Error::custom(
-                        "a secret comes from one place; write { file = \"/path/to/it\" } or { env = \"NAME\" }",
-                    )),
+                    Keys { .. } => Err(A::Error::custom(WRITE_A_REFERENCE)),
                 }
             }
         }

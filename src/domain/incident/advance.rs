@@ -4,19 +4,20 @@
 //! what the next asking sees, so that it comes to rest.
 
 use super::{
-    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase,
+    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT,
     judge::{self, Judgement},
 };
 use crate::domain::{
     change::Component,
     fact::Fact,
+    firing::{Basis, Firing},
     ledger,
     policy::Response,
     run,
-    severity::Severity,
     situation::{Holds, Situation},
     verification,
 };
+use crate::units::Span;
 
 /// The next facts of this service's incident; empty when there is nothing to do until something happens.
 pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
@@ -27,28 +28,30 @@ pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
     }
     let next = match &incident.phase {
         Phase::Assessing => assess(s, incident),
-        Phase::Gathering { until } if s.now.steady >= *until => decide_to_act(s, incident),
-        Phase::Monitoring { until } => monitor(s, incident, s.now.steady >= *until),
+        Phase::Gathering { until } | Phase::Monitoring { until } => {
+            wait_then_act(s, incident, s.now.steady >= *until)
+        }
         Phase::Deciding => deciding(s, incident),
         Phase::RollingBack => rolling_back(s, incident),
         Phase::Verifying { .. } => verifying(s, incident),
-        Phase::Watching { until } => watching(s, s.now.steady >= *until),
+        Phase::Watching { until } => watching(s, incident, s.now.steady >= *until),
         Phase::Scheduled => closed_if_clear(s, incident),
         Phase::Escalated { .. } if incident.run.is_none() => closed_if_clear(s, incident),
-        Phase::Gathering { .. } | Phase::Escalated { .. } | Phase::Closed { .. } => vec![],
+        Phase::Escalated { .. } | Phase::Closed { .. } => vec![],
     };
     if next.is_empty() { late_or_reminded(s, incident) } else { next }
 }
 
 fn open(s: &Situation<'_>) -> Vec<Fact> {
-    let Some((name, firing)) = s.state.firing.iter().min_by_key(|(_, f)| (f.severity, f.onset))
-    else {
-        return vec![];
-    };
+    // What outlived its incident in silence and is clean as soon as somebody comes is no new one.
+    let over =
+        |f: &Firing| f.basis == Basis::Window && s.still_holds_firing(f) == Holds::Recovering;
+    let live = s.state.live_firings().filter(|f| !s.is_silent(f) && !over(f));
+    let Some(firing) = live.min_by_key(|f| (f.severity, f.onset)) else { return vec![] };
     let opened = Incidental::Opened {
         id: s.new_incident_id(),
         severity: firing.severity,
-        trigger: name.clone(),
+        trigger: firing.trigger.clone(),
         onset: firing.onset,
         change: s.state.change_behind(firing.onset, s.policy.guards.max_change_age).cloned(),
     };
@@ -58,7 +61,8 @@ fn open(s: &Situation<'_>) -> Vec<Fact> {
 fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let mut facts = vec![];
     let mut worst = incident.severity;
-    for (name, firing) in &s.state.firing {
+    for firing in s.state.live_firings().filter(|f| !s.is_silent(f)) {
+        let name = &firing.trigger;
         if incident.triggers.get(name) != Some(&firing.severity) {
             facts.push(Fact::Incident(Incidental::Joined {
                 trigger: name.clone(),
@@ -69,7 +73,7 @@ fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
             worst = firing.severity;
             facts.push(Fact::Incident(Incidental::Raised {
                 to: worst,
-                because: format!("{name}: {}", firing.says),
+                because: format!("{name} fires"),
             }));
         }
     }
@@ -91,7 +95,7 @@ fn assess(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         }
         Response::RollBack => decide_to_act(s, incident),
         Response::MonitorThenRollBack => {
-            let until = (incident.fired.steady + row.monitor).max(s.now.steady);
+            let until = (incident.rose.steady + row.monitor).max(s.now.steady);
             let left = until.since(s.now.steady);
             decide(
                 s,
@@ -101,9 +105,15 @@ fn assess(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
                 vec![],
             )
         }
+        Response::Ask | Response::Tell if worse_is_coming(s, incident) => vec![],
         Response::Ask => ask(s, incident, judge::judge(s, incident), vec![]),
         Response::Tell => decide(s, incident, Choice::Tell, Phase::Scheduled, vec![]),
     }
+}
+
+/// The same errors often reach a lower threshold moments before a higher one: one page, not two.
+fn worse_is_coming(s: &Situation<'_>, incident: &Incident) -> bool {
+    s.watch.pends_worse_than(incident.severity) && s.now.steady < incident.rose.steady + WORSE_WAIT
 }
 
 /// A decision that begins no action, and the phase it leads to.
@@ -155,10 +165,8 @@ fn ask(
 /// Rolls back if no guard objects and there is a plan; asks people otherwise.
 fn decide_to_act(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let judged = judge::judge(s, incident);
-    let refused = judged.refused();
-    let (true, Ok(plan)) = (refused.is_empty(), &judged.plan) else {
-        let because = refused.iter().map(|why| format!("not by itself: {why}")).collect();
-        return ask(s, incident, judged, because);
+    let (true, Ok(plan)) = (judged.refused().is_empty(), &judged.plan) else {
+        return ask(s, incident, judged, vec![]);
     };
     let plan = plan.clone();
     let decision = Decision {
@@ -194,7 +202,18 @@ pub fn begin(
     facts
 }
 
-fn monitor(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
+/// What a change needs until its own first samples are judged: the smallest bucket, and a poll on each side of it.
+const CHANGE_SHOWS: Span = Span::minutes(2);
+
+/// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it.
+fn changed_a_moment_ago(s: &Situation<'_>, incident: &Incident) -> bool {
+    s.state.changes.last().is_some_and(|last| {
+        last.started_at > incident.onset && s.now.wall < last.settled_at() + CHANGE_SHOWS
+    })
+}
+
+/// Gathering and monitoring: closed when it clears, acted upon when it still holds in the end.
+fn wait_then_act(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
     if let Some(by_hand) = rolled_back_by_hand(s, incident) {
         return by_hand;
     }
@@ -204,19 +223,20 @@ fn monitor(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
     }
     let past_deadline = incident.act_by(s.policy).is_some_and(|at| s.now.steady >= at);
     match s.still_holds(incident) {
+        Holds::Yes if !past_deadline && changed_a_moment_ago(s, incident) => vec![],
         Holds::Yes => decide_to_act(s, incident),
         Holds::Recovering if !past_deadline => vec![],
         Holds::Recovering => ask(
             s,
             incident,
             judge::judge(s, incident),
-            vec!["not by itself: it has been recovering since before the deadline".into()],
+            vec!["not by itself: at the deadline it is recovering, but not over".into()],
         ),
         Holds::Unknown(why) => ask(
             s,
             incident,
             judge::judge(s, incident),
-            vec![format!("not by itself: the monitoring period ended without data: {why}")],
+            vec![format!("not by itself: the time to wait ended without data: {why}")],
         ),
     }
 }
@@ -261,7 +281,7 @@ fn rolled_back_by_hand(s: &Situation<'_>, incident: &Incident) -> Option<Vec<Fac
     let last = s.state.changes.last()?;
     let by_hand = last.is_rollback
         && last.component == Component::Application
-        && last.started_at >= incident.fired.wall;
+        && last.started_at >= incident.onset;
     by_hand.then(|| {
         let phase = Phase::Verifying { since: s.now.steady, since_wall: s.now.wall };
         vec![Fact::Incident(Incidental::Entered(phase))]
@@ -284,17 +304,15 @@ fn escalate(why: String) -> Vec<Fact> {
 fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let Some(run) = &incident.run else { return escalate("the rollback lost its plan".into()) };
     match &run.phase {
-        run::Phase::Halted { why } => {
-            escalate(format!("the rollback halted: {why}. {}", run.account()))
-        }
+        run::Phase::Halted { why } => escalate(format!("the rollback halted: {why}")),
         run::Phase::Finished { at } => {
             let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
             vec![Fact::Incident(Incidental::Entered(phase))]
         }
-        // The kill switch stops everything before the next step; the step after that waits for it to be lifted.
-        run::Phase::Ready if s.fleet.kill_switch.is_some() || s.fleet.stopping => vec![],
+        // A no stops everything before the next step, which waits for it to be lifted.
+        run::Phase::Ready if s.forbidden().is_some() => vec![],
         run::Phase::Ready | run::Phase::Begun { .. } => {
-            run.advance(s.epoch).map(Fact::Run).into_iter().collect()
+            run.advance(s.epoch, s.now.steady).map(Fact::Run).into_iter().collect()
         }
     }
 }
@@ -302,7 +320,8 @@ fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
 fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let Phase::Verifying { since, .. } = incident.phase else { return vec![] };
     let found = verification::verify(s, incident);
-    if found.holds_since.is_some_and(|at| s.now.steady.since(at) >= s.policy.verification.hold) {
+    let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
+    if found.holds_since.is_some_and(held) && verification::hurting(s, incident).is_empty() {
         let until = s.now.steady + s.policy.watch_after;
         return vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
     }
@@ -312,11 +331,16 @@ fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     vec![]
 }
 
-fn watching(s: &Situation<'_>, over: bool) -> Vec<Fact> {
-    let relapse = s.state.firing.iter().find(|(_, f)| f.severity != Severity::P3);
-    match relapse {
-        Some((name, firing)) => {
-            escalate(format!("after the rollback {name} fires again: {}", firing.says))
+fn watching(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
+    let hurting = verification::hurting(s, incident);
+    // Another deployment ends the watch: what it breaks is its own incident.
+    let new_change = |onset| s.state.change_behind(onset, None).is_some_and(|c| !c.is_rollback);
+    if !hurting.is_empty() && hurting.iter().all(|f| new_change(f.onset)) {
+        return close(Closing::RolledBack);
+    }
+    match hurting.first() {
+        Some(firing) => {
+            escalate(format!("after the rollback {} fires: {}", firing.trigger, firing.says))
         }
         None if over => close(Closing::RolledBack),
         None => vec![],

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, Phase};
+use super::{Incident, Phase, grounds::Grounds};
 use crate::{
     domain::{
         change::{Change, Component, Migrations},
         escalation::Escalation,
         firing::{Basis, Firing},
-        guard::{self, Guard, Verdict},
+        guard::{Guard, Verdict},
         plan::Plan,
         policy::{LooksAt, TriggerPolicy},
         service::Mode,
         severity::Severity,
-        situation::Situation,
+        situation::{Holds, Situation},
         trigger::State,
-        watch::{Before, excluded},
     },
     units::UnixMs,
 };
@@ -43,25 +42,23 @@ impl Judgement {
 pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     let lead = s.leading(incident);
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-    let change = s.state.change_behind(incident.onset, s.policy.guards.max_change_age);
+    let grounds = Grounds::of(s, incident, lead);
+    let change = grounds.change;
     let plan = plan(s, None);
     let guards = Guard::ALL
         .into_iter()
         .map(|guard| match guard {
             Guard::Mode => mode(s, lead),
-            Guard::NoChange => no_change(s, incident, change),
-            Guard::AlreadyBurning => already_burning(s, lead, change),
-            Guard::Noisy => noisy(s, lead, change),
-            Guard::ThinEvidence => thin_evidence(s, lead),
-            Guard::OldRevisionEquallyBad => Verdict::not_applicable(
-                guard,
-                "the signals do not tell the old revision from the new",
-            ),
+            Guard::NoChange
+            | Guard::AlreadyBurning
+            | Guard::Noisy
+            | Guard::ThinEvidence
+            | Guard::OldRevisionEquallyBad
+            | Guard::Loop => grounds.verdict(guard),
             Guard::OneWitness => one_witness(s, incident, lead),
             Guard::NowhereSafe => nowhere_safe(s, &plan),
             Guard::SchemaMoved => schema_moved(s, change),
-            Guard::Storm => storm(s),
-            Guard::Loop => loop_guard(s, change),
+            Guard::Storm => storm(s, incident, change),
             Guard::Locked => locked(s, &plan),
             Guard::Blind => blind(s, lead),
             Guard::Hold => hold(s),
@@ -107,8 +104,8 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
 fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
     let guard = Guard::Mode;
     match s.policy.mode {
-        Mode::Observe => Verdict::refuse(guard, "mode is observe: decide and tell, never touch"),
-        Mode::Approve => Verdict::refuse(guard, "mode is approve: a person says yes"),
+        Mode::Observe => Verdict::refuse(guard, "observe: decide and tell, never touch"),
+        Mode::Approve => Verdict::refuse(guard, "approve: a person says yes"),
         Mode::Auto => match lead {
             Some(Firing { basis: Basis::Posted { .. }, trigger, .. })
                 if !s.policy.acts_on_evidence.contains(trigger) =>
@@ -122,106 +119,17 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
             Some(Firing { may_act: false, .. }) => {
                 Verdict::refuse(guard, "this trigger only pages")
             }
-            Some(_) | None => Verdict::pass(guard, "mode is auto"),
+            Some(_) | None => Verdict::pass(guard, "auto"),
         },
-    }
-}
-
-fn no_change(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Verdict {
-    let guard = Guard::NoChange;
-    match change {
-        Some(change) if change.is_rollback => Verdict::refuse(
-            guard,
-            format!("the last change, to {}, was itself a rollback", change.to),
-        ),
-        Some(change) => {
-            let after = incident.onset.since(change.started_at);
-            Verdict::pass(guard, format!("it began {after} after the change to {}", change.to))
-        }
-        None => match s.state.changes.last() {
-            None => Verdict::refuse(guard, "no change of this service is known"),
-            Some(last) if incident.onset < last.started_at => Verdict::refuse(
-                guard,
-                format!(
-                    "it began {} before the last change, to {}",
-                    last.started_at.since(incident.onset),
-                    last.to
-                ),
-            ),
-            Some(last) => Verdict::refuse(
-                guard,
-                format!(
-                    "it began {} after the last change, to {}: too late to be its doing",
-                    incident.onset.since(last.settled_at()),
-                    last.to
-                ),
-            ),
-        },
-    }
-}
-
-fn already_burning(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> Verdict {
-    let guard = Guard::AlreadyBurning;
-    let (Some(lead), Some(change)) = (lead, change) else {
-        return Verdict::not_applicable(guard, "there is no change to compare with");
-    };
-    if let Basis::Posted { .. } = lead.basis {
-        return Verdict::not_applicable(guard, "posted evidence has no history");
-    }
-    match s.watch.before(&lead.trigger, change.started_at, s.policy.guards.burning_window) {
-        Before::Healthy { note } => Verdict::pass(guard, note),
-        Before::Breached { note } => {
-            Verdict::refuse(guard, format!("the breach predates the change: {note}"))
-        }
-        Before::NoData { why } => {
-            Verdict::refuse(guard, format!("nothing is known from before the change: {why}"))
-        }
-    }
-}
-
-fn noisy(s: &Situation<'_>, lead: Option<&Firing>, change: Option<&Change>) -> Verdict {
-    let guard = Guard::Noisy;
-    let (Some(lead), Some(change)) = (lead, change) else {
-        return Verdict::not_applicable(guard, "there is no change to compare with");
-    };
-    if let Basis::Posted { .. } = lead.basis {
-        return Verdict::not_applicable(guard, "posted evidence has no history");
-    }
-    let window = s.policy.guards.noisy_window;
-    let calm = excluded(s.state);
-    match s.watch.fired_before(&lead.trigger, change.started_at, window, &calm) {
-        0 => Verdict::pass(guard, format!("it did not fire in the {window} before the change")),
-        times => Verdict::refuse(
-            guard,
-            format!("it fired {times} times in the {window} before the change"),
-        ),
-    }
-}
-
-fn thin_evidence(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
-    let guard = Guard::ThinEvidence;
-    let counted =
-        lead.filter(|f| f.basis == Basis::Window).and_then(|f| s.watch.counts(&f.trigger));
-    let Some(counts) = counted else {
-        return Verdict::not_applicable(guard, "this trigger does not count requests");
-    };
-    let policy = &s.policy.guards;
-    let percent = counts.lower_bound * 100.0;
-    let note = format!(
-        "{} of {} requests since onset, lower bound {percent:.1}%",
-        counts.bad, counts.total
-    );
-    if counts.total >= policy.thin_requests || counts.lower_bound > policy.thin_lower_bound {
-        Verdict::pass(guard, note)
-    } else {
-        Verdict::refuse(guard, format!("{note}: fewer than {} requests", policy.thin_requests))
     }
 }
 
 fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) -> Verdict {
     let guard = Guard::OneWitness;
-    let by_probe =
-        |f: &Firing| f.basis == Basis::Window && s.looks_at(&f.trigger) == Some(LooksAt::Health);
+    let by_probe = |f: &Firing| {
+        f.basis == Basis::Window
+            && matches!(s.looks_at(&f.trigger), Some(LooksAt::Health | LooksAt::Availability))
+    };
     let Some(lead) = lead.filter(|f| by_probe(f)) else {
         return Verdict::not_applicable(guard, "the evidence is not a probe's");
     };
@@ -248,7 +156,9 @@ fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
     match plan {
         Ok(plan) => Verdict::pass(Guard::NowhereSafe, format!("{}, known good", plan.summary())),
         Err(why) => {
-            let offered = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let serving = s.watch.inventory.as_ref().and_then(|i| i.linked.as_ref());
+            let all = s.watch.inventory.iter().flat_map(|i| &i.available);
+            let offered = all.filter(|a| serving.is_none_or(|now| !now.agrees_with(&a.revision)));
             let names: Vec<&str> = offered.take(5).map(|a| a.revision.version.as_str()).collect();
             let hint = if names.is_empty() {
                 String::new()
@@ -287,7 +197,8 @@ fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
     }
 }
 
-fn storm(s: &Situation<'_>) -> Verdict {
+/// A large part of the fleet suffers: a shared cause, unless this service's own change came just before.
+fn storm(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Verdict {
     let (alarmed, services) = (s.fleet.alarmed, s.fleet.services);
     let limit = s.fleet_policy;
     let share = f64::from(alarmed) / f64::from(services.max(1));
@@ -298,21 +209,16 @@ fn storm(s: &Situation<'_>) -> Verdict {
     } else {
         alarmed > limit.storm_services && share > limit.storm_share
     };
-    if storm {
-        Verdict::refuse(Guard::Storm, format!("{note}: a shared cause"))
-    } else {
-        Verdict::pass(Guard::Storm, note)
+    let window = limit.storm_window;
+    let own = change.filter(|c| c.explains(incident.onset, Some(window)));
+    match own {
+        _ if !storm => Verdict::pass(Guard::Storm, note),
+        Some(own) => Verdict::pass(
+            Guard::Storm,
+            format!("{note}, but it began within {window} of its own change to {}", own.to),
+        ),
+        None => Verdict::refuse(Guard::Storm, format!("{note}: a shared cause")),
     }
-}
-
-fn loop_guard(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
-    guard::loop_guard(
-        &s.state.rollbacks,
-        change.map(|c| c.id.as_str()),
-        (s.policy.guards.cooldown, s.policy.guards.service_budget_per_hour),
-        (s.fleet.rollbacks_in_the_hour, s.fleet_policy.budget_per_hour),
-        s.now.steady,
-    )
 }
 
 fn locked(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
@@ -336,13 +242,9 @@ fn blind(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
     match &lead.basis {
         Basis::Posted { .. } => Verdict::not_applicable(guard, "posted evidence does not age"),
         Basis::Alert { .. } => match s.still_holds_firing(lead) {
-            crate::domain::situation::Holds::Yes => {
-                Verdict::pass(guard, "our own windows or Alertmanager confirm the alert")
-            }
-            crate::domain::situation::Holds::Recovering => {
-                Verdict::refuse(guard, "the alert is no longer active")
-            }
-            crate::domain::situation::Holds::Unknown(why) => Verdict::refuse(guard, why),
+            Holds::Yes => Verdict::pass(guard, "our own windows or Alertmanager confirm the alert"),
+            Holds::Recovering => Verdict::refuse(guard, "the alert is no longer active"),
+            Holds::Unknown(why) => Verdict::refuse(guard, why),
         },
         Basis::Window => match s.freshness(&lead.trigger) {
             Ok(note) => Verdict::pass(guard, note),
@@ -448,6 +350,7 @@ fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -
         phase: Phase::Assessing,
         onset,
         fired: s.now,
+        rose: s.now,
         change: s.state.change_behind(onset, s.policy.guards.max_change_age).cloned(),
         triggers: BTreeMap::from([(trigger.to_owned(), severity)]),
         decision: None,
@@ -458,14 +361,7 @@ fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -
         closed_at: None,
         late: vec![],
         escalation: Escalation::default(),
+        acknowledged: false,
         timeline: vec![],
     }
-}
-
-/// Whether the incident still waits for a decision; used by `explain`.
-pub fn is_undecided(incident: &Incident) -> bool {
-    matches!(
-        incident.phase,
-        Phase::Assessing | Phase::Gathering { .. } | Phase::Monitoring { .. } | Phase::Deciding
-    )
 }

@@ -38,7 +38,7 @@ pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
         (Said::RollBack { to, reason }, _) => roll_back(s, by, to.as_deref(), reason),
         (Said::Hold { reason }, _) => Ok((
             vec![Fact::Service(fact::Service::Held { by: by.to_owned(), reason: reason.clone() })],
-            format!("nothing is done by itself to {} until `rollbackd unhold`", s.state.id),
+            format!("nothing is done to {0} until `rollbackd unhold {0}`", s.state.id),
         )),
         (Said::Unhold, _) if s.state.hold.is_none() => Err(format!("{} is not held", s.state.id)),
         (Said::Unhold, _) => Ok((
@@ -86,10 +86,10 @@ fn is_escalated_without_run(incident: &Incident) -> bool {
     matches!(incident.phase, Phase::Escalated { .. }) && incident.run.is_none()
 }
 
-/// What forbids even a person to begin: the kill switch, and a resource that another plan holds.
+/// What forbids even a person to begin: the kill switch, a hold, the mode, and a resource that another plan holds.
 fn may_begin(s: &Situation<'_>, plan: &Plan) -> Result<(), String> {
-    if let Some(reason) = &s.fleet.kill_switch {
-        return Err(format!("the HOLD file forbids everything: {reason}"));
+    if let Some(why) = s.forbidden() {
+        return Err(format!("nothing can begin: {why}"));
     }
     match plan.resources.iter().find_map(|r| s.fleet.locked.get(r).map(|holder| (r, holder))) {
         Some((resource, holder)) => Err(format!("{resource} is held by the rollback of {holder}")),

@@ -94,7 +94,7 @@ fn acting() -> Vec<Default> {
         },
         row("service-outage", Availability, outage, ByMatrix),
         row("failed-health-checks", Health, unhealthy, ByMatrix),
-        // P0 when half applied: `severity::MigrationFailure` says which.
+        // P0 when half applied: who posts it says which.
         row("migration-failure", Migration, Rule::event(P1, false), ByMatrix),
         row("data-corruption", Integrity, Rule::event(P0, true), ByMatrixIfOptedIn),
         row("security-breach", Security, Rule::event(P0, true), ByMatrixIfOptedIn),

@@ -169,7 +169,8 @@ impl Trigger {
             threshold: self.limit(),
             unit: self.rule.unit(),
             samples: seen.samples,
-            breach_share: Percent(seen.share()),
+            // In whole percent: written down as text, it must be the same when it is read again.
+            breach_share: Percent((seen.share() * 100.0).round() / 100.0),
             longest_clean: Span(seen.longest_clean),
             bucket: self.bucket(),
             horizon,

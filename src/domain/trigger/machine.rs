@@ -98,6 +98,11 @@ impl Trigger {
         self.memory.baseline = baseline;
     }
 
+    /// What is normal, where it was set.
+    pub fn baseline(&self) -> Option<f64> {
+        self.memory.baseline
+    }
+
     /// Takes the next sample. One that is not newer than the last is ignored: sort before a replay.
     pub fn observe(&mut self, sample: &Sample) -> Option<Transition> {
         let known = sample.width.min(self.step);

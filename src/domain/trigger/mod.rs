@@ -11,7 +11,7 @@ mod judge;
 mod machine;
 mod rule;
 #[cfg(test)]
-mod stories;
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -6,6 +6,7 @@ use crate::{
         baseline,
         event::Now,
         history::{Excluded, History},
+        incident::Incident,
         policy::{LooksAt, ServicePolicy},
         state::ServiceState,
         trigger::Kind,
@@ -14,16 +15,15 @@ use crate::{
     units::{Span, UnixMs},
 };
 
-/// How a service was before a change, seen by one trigger. Three-valued.
+/// How a service was before a change, seen by one trigger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Before {
-    /// Within the threshold.
-    Healthy {
-        /// With which numbers.
-        note: String,
-    },
-    /// Beyond it.
-    Breached {
+    /// It was watched.
+    Known {
+        /// The lower bound of what failed (for a value: its median).
+        value: f64,
+        /// What that must not exceed.
+        limit: f64,
         /// With which numbers.
         note: String,
     },
@@ -42,8 +42,7 @@ const RELEARN: Span = Span::minutes(10);
 impl ServiceWatch {
     /// How the service was in the `window` before `change`, by what `trigger` looks at.
     pub fn before(&self, trigger: &str, change: UnixMs, window: Span) -> Before {
-        let own = trigger.strip_prefix("alert:").unwrap_or(trigger);
-        let Some(instance) = self.triggers.get(own) else {
+        let Some(instance) = self.triggers.get(own(trigger)) else {
             return Before::NoData { why: "no signal of ours covers it".into() };
         };
         let Some(signal) = self.signals.get(&instance.signal) else {
@@ -80,11 +79,11 @@ impl ServiceWatch {
         window: Span,
         calm: &[Excluded],
     ) -> u32 {
-        let own = trigger.strip_prefix("alert:").unwrap_or(trigger);
-        let Some(instance) = self.triggers.get(own) else { return 0 };
+        let Some(instance) = self.triggers.get(own(trigger)) else { return 0 };
         let Some(signal) = self.signals.get(&instance.signal) else { return 0 };
         let rule = std::sync::Arc::new(instance.trigger.rule().clone());
-        signal.history.fired(&rule, change - window, change, calm)
+        let normal = instance.trigger.baseline();
+        signal.history.fired(&rule, normal, change - window, change, calm)
     }
 
     /// A second witness of an outage that began at `since`, besides a probe: the platform, the service's own answer,
@@ -126,9 +125,11 @@ impl ServiceWatch {
             }
             (_, None) => true,
         };
-        if !due {
+        let tried = self.tried_at.is_some_and(|at| now.wall.since(at) < policy.history_slot);
+        if !due || tried {
             return;
         }
+        self.tried_at = Some(now.wall);
         let at = frozen_at.unwrap_or(now.wall);
         let calm = excluded(state);
         for (name, signal) in &self.signals {
@@ -169,8 +170,23 @@ impl ServiceWatch {
     }
 }
 
+/// The trigger of ours that an alert stands for; any other is its own.
+fn own(trigger: &str) -> &str {
+    let alert = trigger.strip_prefix("alert:");
+    alert.map_or(trigger, |alert| alert.split('#').next().unwrap_or(alert))
+}
+
+/// Periods in which a rule fired for a reason that somebody dealt with: incidents that a person acknowledged, or
+/// that a rollback ended. What came and went by itself is noise.
+pub fn acknowledged(state: &ServiceState) -> Vec<Excluded> {
+    let dealt_with = |i: &&Incident| i.acknowledged || i.run.is_some();
+    let end = |i: &Incident| i.closed_at.map_or(UnixMs(i64::MAX), |now| now.wall);
+    let all = state.past.iter().chain(state.incident.iter());
+    all.filter(dealt_with).map(|i| i.onset..end(i)).collect()
+}
+
 /// Periods that say nothing about what is normal: incidents, past and open.
-pub fn excluded(state: &ServiceState) -> Vec<Excluded> {
+fn excluded(state: &ServiceState) -> Vec<Excluded> {
     let open = state.incident.iter().map(|i| i.onset..UnixMs(i64::MAX));
     let past = state.past.iter().map(|i| i.onset..i.closed_at.map_or(i.fired.wall, |now| now.wall));
     past.chain(open).collect()
@@ -191,17 +207,16 @@ pub(super) fn upper(
             Some(1.0 - wilson::lower_bound(total - bad, total, wilson::Z))
         }
         Channel::P95 => history.p95s(from, to, &[]).into_iter().max_by(f64::total_cmp),
-        Channel::Slow | Channel::Probe | Channel::Usage => None,
+        Channel::Slow | Channel::Probe | Channel::Reach | Channel::Usage => None,
     }
 }
 
 fn ratio_before(history: &History, from: UnixMs, to: UnixMs, above: f64, z: f64) -> Before {
     match history.counts(from, to) {
         Some((bad, total)) if total > 0 => {
-            let bound = wilson::lower_bound(bad, total, z);
             let note =
                 format!("{bad} of {total} failed in the {} before the change", to.since(from));
-            if bound > above { Before::Breached { note } } else { Before::Healthy { note } }
+            Before::Known { value: wilson::lower_bound(bad, total, z), limit: above, note }
         }
         Some(_) => Before::NoData { why: "there were no requests before it".into() },
         None => Before::NoData { why: "it was not watched before it".into() },
@@ -214,5 +229,5 @@ fn gauge_before(history: &History, from: UnixMs, to: UnixMs, limit: Option<f64>)
         return Before::NoData { why: "there is no value from before it".into() };
     };
     let note = format!("a median of {:.0} ms before the change", median * 1000.0);
-    if median > limit { Before::Breached { note } } else { Before::Healthy { note } }
+    Before::Known { value: median, limit, note }
 }

@@ -80,7 +80,10 @@ pub(super) enum Channel {
     Errors,
     Slow,
     P95,
+    /// Whether a probe was answered as it should be.
     Probe,
+    /// Whether it was answered at all: a service that says it is unwell is there.
+    Reach,
     Usage,
 }
 
@@ -121,7 +124,12 @@ impl Chain {
         match kind {
             SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, now))],
             SignalKind::Latency => self.latency(raw, tau, now),
-            SignalKind::Health => vec![(Channel::Probe, self.probe(raw, now))],
+            SignalKind::Health => {
+                let probe = self.probe(raw, now);
+                let answered = matches!(raw.last(), Some(Raw::Down { answered: true, .. }));
+                let reading = if answered { Reading::Up } else { probe.reading };
+                vec![(Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe })]
+            }
             SignalKind::Cpu | SignalKind::Memory => vec![(Channel::Usage, self.gauge(raw, now))],
         }
     }
@@ -294,6 +302,7 @@ impl Latency {
     fn take(&mut self, raw: &[Raw], step: Span, now: UnixMs) -> Sample {
         let mut added: BTreeMap<Bound, f64> = BTreeMap::new();
         let mut newest: Option<UnixMs> = None;
+        let mut compared = false;
         for reading in raw {
             let Raw::Histogram { series, at, buckets, .. } = reading else { continue };
             newest = newest.max(Some(*at));
@@ -303,6 +312,7 @@ impl Latency {
                 continue;
             }
             if let Some(before) = self.last.insert(series.clone(), current.clone()) {
+                compared = true;
                 let total = |b: &[(Bound, f64)]| b.last().map_or(0.0, |(_, count)| *count);
                 let reset = total(&current) < total(&before);
                 for (index, (bound, count)) in current.iter().enumerate() {
@@ -330,6 +340,10 @@ impl Latency {
             Some(value) => {
                 let reading = Reading::Gauge { value, n: Some(requests.round() as u64) };
                 Sample { at, width: step, reading }
+            }
+            // Nobody came: that is known, and no fault of the source.
+            None if compared && requests == 0.0 => {
+                Sample { at, width: step, reading: Reading::Gauge { value: 0.0, n: Some(0) } }
             }
             None => Sample::unknown(at, step, Unknown::NoDelta),
         }

@@ -26,9 +26,9 @@ pub fn evidence(e: &Evidence) -> String {
     };
     match (e.unit, e.estimate, e.value) {
         (Unit::Share, Some(estimate), _) => {
-            let bound = e.lower_bound.map_or_else(String::new, |b| {
-                format!(" (surely more than {})", number(b, Unit::Share))
-            });
+            let bound = e
+                .lower_bound
+                .map_or_else(String::new, |b| format!(" (at least {})", number(b, Unit::Share)));
             let again =
                 if e.fired_by == Some(FiredBy::Recurrent) { ", again and again" } else { "" };
             above(&format!(

@@ -51,15 +51,15 @@ impl Tallies {
         sample: &Sample,
         before_upper: Option<f64>,
     ) {
-        if sample.start() < self.from {
+        // The slow share is judged by its trigger, the verification looks at the quantile; and whether a probe was
+        // answered at all is the same probe again.
+        if sample.start() < self.from || matches!(channel, Channel::Slow | Channel::Reach) {
             return;
         }
         let tally = self.signals.entry(signal.to_owned()).or_default();
         tally.before_upper = before_upper.or(tally.before_upper);
         tally.unknown_now = matches!(sample.reading, Reading::Unknown { .. });
         match sample.reading {
-            // The slow share is judged by its trigger; the verification looks at the quantile.
-            Reading::Counts { .. } if channel == Channel::Slow => return,
             Reading::Counts { bad, total } => {
                 tally.bad += bad;
                 tally.total += total;

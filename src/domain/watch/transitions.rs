@@ -68,8 +68,11 @@ fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
     let watched = s.state.is_watched(s.policy, s.now.wall);
     let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
     // Nobody is paged because nobody came: a quiet night is no fault of the source.
-    let quiet = signal.idle && !watched;
-    if known || quiet || s.now.wall.since(since) < patience {
+    let quiet = signal.idle && (!watched || s.state.incident.is_some());
+    // Nor is it one that has lasted all night when a change comes in the morning: that has to wait for its requests.
+    let changed = s.state.changes.last().filter(|_| signal.idle).map(|c| c.started_at);
+    let silent_since = changed.map_or(since, |at| at.max(since));
+    if known || quiet || s.now.wall.since(silent_since) < patience {
         return None;
     }
     let source = s.policy.signals.get(name).map_or_else(String::new, |p| p.source.clone());

@@ -1,0 +1,48 @@
+//! Which questions a signal needs, by what it measures.
+
+use std::ops::Range;
+
+use crate::{
+    config::check::{found::Found, signal::KINDS},
+    domain::policy::SignalKind,
+};
+
+/// What has to be asked, by what is measured; the keys that are said and those that are meant.
+pub(super) enum Wanted<T> {
+    Ratio { bad: T, total: T },
+    Histogram(T),
+    Gauge { value: T, requests: Option<T> },
+}
+
+/// `said` is `bad`, `total`, `histogram`, `value`, `requests`.
+pub(super) fn wanted<T>(
+    found: &mut Found<'_>,
+    kind: SignalKind,
+    at: Range<usize>,
+    said: [Option<T>; 5],
+) -> Option<Wanted<T>> {
+    use SignalKind::{Cpu, ErrorRate, Health, Latency, Memory};
+    let instead = match (kind, said) {
+        (ErrorRate, [Some(bad), Some(total), None, None, None]) => {
+            return Some(Wanted::Ratio { bad, total });
+        }
+        (Latency, [None, None, Some(buckets), None, None]) => {
+            return Some(Wanted::Histogram(buckets));
+        }
+        (Latency | Cpu | Memory, [None, None, None, Some(value), requests]) => {
+            return Some(Wanted::Gauge { value, requests });
+        }
+        (ErrorRate, _) => "write `bad` and `total`, and nothing else",
+        (Latency, _) => {
+            "write `histogram`, or `value` for a percentile in seconds, and nothing else"
+        }
+        (Cpu | Memory, _) => "write `value`, a share from 0 to 1, and nothing else",
+        (Health, _) => "write [service.NAME.signal.health.http] with a url",
+    };
+    found.error(at, format!("this is not what {} is read from", word(kind)), instead);
+    None
+}
+
+fn word(kind: SignalKind) -> &'static str {
+    KINDS.iter().find(|(_, other)| *other == kind).map_or("", |(word, _)| word)
+}

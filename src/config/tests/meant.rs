@@ -1,0 +1,150 @@
+//! What a file that is right becomes.
+
+use super::loaded;
+use crate::{
+    config::{Ask, Read},
+    domain::{
+        plan::{Restart, Running},
+        policy::{LooksAt, Matrix, Response},
+        service::Mode,
+        severity::Severity,
+        trigger::{Kind, Limit},
+    },
+    units::{Multiple, Percent, Span},
+};
+
+const FLEET: &str = r#"
+    mode = "observe"
+    [prometheus.main]
+    url = "http://127.0.0.1:9090"
+    [trigger.critical-errors]
+    above = "4%"
+    [template.web]
+    watch_only = true
+    [template.web.signal.error_rate.prometheus]
+    bad = 'sum by (service, pod) (errors)'
+    total = 'sum by (service, pod) (requests)'
+    label = "service"
+    [template.web.signal.health.http]
+    url = "https://{service}.{environment}.internal/health"
+    [service.cart]
+    template = "web"
+    [service.checkout]
+    template = "web"
+    environment = "staging"
+    [service.checkout.trigger.critical-errors]
+    holds_for = "10s"
+    [service.checkout.signal.error_rate]
+    every = "1s"
+"#;
+
+#[test]
+fn a_template_serves_a_fleet() {
+    let (config, warnings) = loaded(FLEET);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let ids: Vec<String> = config.policy.services.keys().map(ToString::to_string).collect();
+    assert_eq!(ids, ["cart/production", "checkout/staging"]);
+    let probes: Vec<String> = config
+        .polls
+        .iter()
+        .filter_map(|poll| match &poll.read {
+            Read::Health(probe) => Some(probe.url.to_string()),
+            Read::Prometheus { rows, ask: Ask::Ratio { .. }, .. } => {
+                Some(rows.as_ref().unwrap().value.clone())
+            }
+            Read::Prometheus { .. } | Read::Scrape { .. } => None,
+        })
+        .collect();
+    assert_eq!(
+        probes,
+        [
+            "cart",
+            "https://cart.production.internal/health",
+            "checkout",
+            "https://checkout.staging.internal/health"
+        ]
+    );
+}
+
+#[test]
+fn a_shorter_hold_shortens_what_hangs_on_it() {
+    let (config, _) = loaded(FLEET);
+    let service = &config.policy.services[&"checkout/staging".parse().unwrap()];
+    let rule = &service.triggers["critical-errors"].rule;
+    let ten = Span::seconds(10);
+    assert_eq!((rule.hold.lasts, rule.hold.recovery), (ten, ten));
+    assert_eq!(rule.hold.grace, Span::seconds(2));
+    let Kind::Ratio(ratio) = &rule.kind else { panic!("{rule:?}") };
+    assert_eq!(ratio.above, Percent(0.04), "said for all");
+    assert_eq!(ratio.buckets, [2, 4, 6, 8, 10].map(Span::seconds));
+    assert_eq!(ratio.escalation.unwrap().lasts, Span::seconds(4));
+    assert_eq!(ratio.recurrent.unwrap().horizon, Span::minutes(1));
+    let poll = config.polls.iter().find(|poll| poll.every == Span::seconds(1)).unwrap();
+    assert_eq!(poll.every_watched, Span::seconds(1));
+}
+
+#[test]
+fn latency_is_judged_by_what_its_source_can_tell() {
+    let service = |signal: &str| {
+        let text = format!(
+            "[service.shop]\nwatch_only = true\n[service.shop.scrape]\nurl = \"http://127.0.0.1:1/m\"\n\
+             [service.shop.signal.latency.scrape]\n{signal}\n[trigger.performance-degradation]\n\
+             slower_than = \"4x\"\nabove = \"6%\""
+        );
+        let (config, _) = loaded(&text);
+        config.policy.services.into_values().next().unwrap().triggers
+    };
+    let slow = service("histogram = 'seconds'").remove("performance-degradation").unwrap();
+    assert_eq!(slow.looks_at, LooksAt::SlowShare(Multiple(4.0)));
+    assert!(matches!(&slow.rule.kind, Kind::Ratio(ratio) if ratio.above == Percent(0.06)));
+    let slow = service("value = 'p95'").remove("performance-degradation").unwrap();
+    assert_eq!(slow.looks_at, LooksAt::LatencyP95);
+    let Kind::Gauge(gauge) = &slow.rule.kind else { panic!("{slow:?}") };
+    assert_eq!(gauge.above, Limit::Baseline(Multiple(4.0)));
+}
+
+#[test]
+fn a_release_is_rolled_back_as_written() {
+    let text = r#"
+        [verification]
+        hold = "3s"
+        [service.shop]
+        mode = "auto"
+        [service.shop.signal.health.http]
+        url = "http://127.0.0.1:1/"
+        [service.shop.rollback.application.release]
+        root = "/srv/shop/"
+        restart = { command = { argv = ["/bin/restart", "it"], env = { KEY = { env = "KEY" }, A = "b" } } }
+        running = { http = { url = "http://127.0.0.1:1/version", pointer = "/v" } }
+        [service.shop.rollback.check.z-first]
+        argv = ["/bin/first"]
+        [service.shop.rollback.check.a-second]
+        argv = ["/bin/second"]
+    "#;
+    let (config, warnings) = loaded(text);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let (id, platform) = config.platforms.iter().next().unwrap();
+    let service = &config.policy.services[id];
+    assert_eq!(service.mode, Mode::Auto);
+    let runbook = service.runbook.as_ref().unwrap();
+    assert_eq!(runbook.application, platform.runbook);
+    assert_eq!(platform.runbook.root, "/srv/shop");
+    assert!(matches!(&platform.runbook.restart, Restart::Command(line) if line.env.len() == 2));
+    assert!(matches!(&platform.runbook.running, Running::Http { pointer: Some(_), .. }));
+    let checks: Vec<&str> = runbook.checks.iter().map(|check| check.title.as_str()).collect();
+    assert_eq!(checks, ["z-first", "a-second"], "in the order of the file");
+    // A shorter verification is expected sooner.
+    let p1 = service.matrix.row(Severity::P1);
+    assert_eq!(p1.verify_within, Span::minutes(20) + Span::seconds(3));
+}
+
+#[test]
+fn the_defaults_are_the_domains() {
+    let (config, _) = loaded("[service.shop]\nwatch_only = true");
+    let service = config.policy.services.values().next().unwrap();
+    assert_eq!(service.matrix, Matrix::default());
+    assert_eq!(service.matrix.p1.response, Response::MonitorThenRollBack);
+    assert_eq!(service.guards, crate::domain::policy::GuardPolicy::default());
+    assert_eq!(service.verification, crate::domain::policy::VerificationPolicy::default());
+    assert_eq!(config.policy.config_hash.len(), 64);
+}

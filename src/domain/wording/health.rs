@@ -1,0 +1,108 @@
+//! Notices that belong to no incident: sources that tell nothing, channels that do not deliver, the daemon itself.
+
+use super::Draft;
+use crate::domain::{
+    event::Now,
+    fact::{Fact, Fleet},
+    firing,
+    notice::{self, Audience, Kind, Notice, Urgency},
+    severity::Severity,
+    situation::Situation,
+};
+
+/// What people are told of a fact that belongs to no service.
+pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> Option<Notice> {
+    let Fact::Fleet(fact) = fact else { return None };
+    let stopped = rolling_back.to_owned();
+    let (urgency, subject, fields) = match fact {
+        Fleet::KillSwitch { reason: Some(reason) } if rolling_back.is_empty() => (
+            Urgency::Info,
+            "rollbackd is on hold: the HOLD file is set".to_owned(),
+            vec![("Why", reason)],
+        ),
+        // A service that is left between two steps may be between two versions.
+        Fleet::KillSwitch { reason: Some(reason) } => (
+            Urgency::Page,
+            "rollbackd is on hold, and rollbacks stop before their next step".to_owned(),
+            vec![("Why", reason), ("Stopped", &stopped)],
+        ),
+        Fleet::KillSwitch { reason: None } => {
+            (Urgency::Info, "rollbackd acts again: the HOLD file is gone".to_owned(), vec![])
+        }
+        Fleet::Undelivered { subject, channel, why } => (
+            Urgency::Page,
+            format!("{channel} does not deliver"),
+            vec![("Channel", channel), ("Not delivered", subject), ("Why", why)],
+        ),
+        Fleet::Started { .. } => return None,
+    };
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    Some(Notice {
+        id: format!("fleet#{cause}"),
+        service: None,
+        incident: None,
+        audience: Audience::OnCall,
+        urgency,
+        kind: Kind::Health,
+        subject,
+        fields,
+        lines: vec![],
+        choices: vec![],
+        at: now.wall,
+    })
+}
+
+pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
+    match fact {
+        firing::Fact::Blind { signal, source, why, since, watched } => {
+            let others =
+                s.state.blind.iter().any(|(name, b)| name != signal && b.source == *source);
+            if others {
+                return None;
+            }
+            let severity = if *watched { Severity::P2 } else { Severity::P3 };
+            let mut draft = Draft::new(
+                Kind::Health,
+                Urgency::Page,
+                format!("{severity} {}: blind, {signal} tells nothing", s.state.id),
+            )
+            .field("Source", source.clone())
+            .field("Why", why.clone())
+            .field("Since", since.to_string())
+            .lines([
+                "Nothing is rolled back on missing data, and nothing is called healthy.".into(),
+            ]);
+            draft.choices = vec![notice::Choice {
+                label: "acknowledge".into(),
+                command: format!("rollbackd ack {}", s.state.id),
+            }];
+            Some(draft)
+        }
+        firing::Fact::Sighted { .. } if s.state.blind.is_empty() => {
+            let subject = format!("{}: every signal tells again", s.state.id);
+            Some(Draft::new(Kind::Health, Urgency::Info, subject))
+        }
+        firing::Fact::Sighted { .. } | firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => {
+            None
+        }
+    }
+}
+
+pub(super) fn blind_reminder(s: &Situation<'_>) -> Draft {
+    let blind: Vec<String> =
+        s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
+    let subject =
+        format!("{}: still blind, nobody has acknowledged: {}", s.state.id, blind.join(", "));
+    let mut draft = Draft::new(Kind::Reminder, Urgency::Page, subject);
+    draft.choices = vec![notice::Choice {
+        label: "acknowledge".into(),
+        command: format!("rollbackd ack {}", s.state.id),
+    }];
+    draft
+}
+
+pub(super) fn follow_up(s: &Situation<'_>, incident: &str) -> Draft {
+    let subject = format!("{}: the root cause analysis of {incident} is due", s.state.id);
+    Draft::new(Kind::Followup, Urgency::Info, subject)
+        .field("Report", format!("rollbackd report {incident}"))
+}

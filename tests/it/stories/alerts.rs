@@ -1,0 +1,170 @@
+//! Alertmanager's alerts: evidence, and a reason to act only where something of ours agrees.
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use rollbackd::{
+    domain::{
+        event::{Alert, What},
+        severity::Severity,
+    },
+    units::{Span, UnixMs},
+};
+
+use super::{
+    brief,
+    place::{HEALTHY, errors},
+    policy::{id, shop},
+    story,
+    town::Town,
+};
+
+fn alert(town: &Town, trigger: Option<&str>, starts_at: UnixMs, firing: bool) -> What {
+    let alert = Alert {
+        fingerprint: "8f2a".into(),
+        starts_at,
+        firing,
+        name: "CheckoutErrors".into(),
+        trigger: trigger.map(str::to_owned),
+        severity: Severity::P1,
+        summary: "checkout fails for 12 % of users".into(),
+        labels: [("service".to_owned(), town.shop().id.name().to_owned())].into(),
+    };
+    What::Alerted { service: id("shop"), alert }
+}
+
+fn active(fingerprints: &[&str]) -> What {
+    let fingerprints: BTreeSet<String> = fingerprints.iter().map(ToString::to_string).collect();
+    What::AlertsActive { service: id("shop"), fingerprints }
+}
+
+#[test]
+fn an_alert_for_no_trigger_pages_and_is_no_reason_to_act() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("5m");
+        let firing = alert(town, None, town.wall(), true);
+        town.turn(firing.clone());
+        town.turn(firing);
+        for _ in 0..12 {
+            town.run("1m");
+            town.turn(active(&["8f2a"]));
+        }
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:00 decided: monitor until 12:15:00; guards that refuse: mode: an alert without the label rollbackd_trigger pages, and is not a reason to act; already-burning: nothing is known from before the change: no signal of ours covers it; blind: neither our own windows nor Alertmanager, asked, confirm the alert
+    12:05:00   -> PAGE: P1 shop/production: alert:CheckoutErrors
+    12:15:00 decided: ask a person; guards that refuse: mode: an alert without the label rollbackd_trigger pages, and is not a reason to act; already-burning: nothing is known from before the change: no signal of ours covers it
+    12:15:00   -> PAGE: P1 shop/production: alert:CheckoutErrors - not rolled back: a person must decide
+    ");
+}
+
+#[test]
+fn an_alert_that_our_windows_confirm_is_rolled_back_once() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("2m");
+        let firing = alert(town, Some("critical-errors"), town.wall(), true);
+        town.turn(firing.clone());
+        town.run("5m");
+        town.turn(firing);
+        town.run("8m");
+        assert_eq!(town.rollbacks(), 1);
+    });
+    assert_snapshot!(told, @r"
+    12:02:00 decided: monitor until 12:12:00
+    12:02:00   -> PAGE: P1 shop/production: alert:critical-errors
+    12:12:00 decided: roll back now
+    12:12:00 rollbackd begins rollback shop-20260302120200-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:12:00   -> PAGE: URGENT - Rollback in Progress - production
+    12:12:00   -> stakeholders: URGENT - Rollback in Progress - production
+    ");
+}
+
+#[test]
+fn an_alert_alone_never_ends_monitoring_in_a_rollback() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("2m");
+        let firing = alert(town, Some("critical-errors"), town.wall(), true);
+        town.turn(firing);
+        town.run("20m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:02:00 decided: monitor until 12:12:00; guards that refuse: blind: neither our own windows nor Alertmanager, asked, confirm the alert
+    12:02:00   -> PAGE: P1 shop/production: alert:critical-errors
+    12:12:00 decided: ask a person; guards that refuse: blind: neither our own windows nor Alertmanager, asked, confirm the alert
+    12:12:00   -> PAGE: P1 shop/production: alert:critical-errors - not rolled back: a person must decide
+    12:17:00   -> PAGE: P1 shop/production: alert:critical-errors - late: no action yet
+    ");
+}
+
+#[test]
+fn an_alert_that_alertmanager_asked_still_has_active_is_confirmed() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("2m");
+        let firing = alert(town, Some("critical-errors"), town.wall(), true);
+        town.turn(firing);
+        for _ in 0..12 {
+            town.run("1m");
+            town.turn(active(&["8f2a"]));
+        }
+        assert_eq!(town.rollbacks(), 1);
+    });
+    assert_snapshot!(told, @r"
+    12:02:00 decided: monitor until 12:12:00; guards that refuse: blind: neither our own windows nor Alertmanager, asked, confirm the alert
+    12:02:00   -> PAGE: P1 shop/production: alert:critical-errors
+    12:12:00 decided: roll back now
+    12:12:00 rollbackd begins rollback shop-20260302120200-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:12:00   -> PAGE: URGENT - Rollback in Progress - production
+    12:12:00   -> stakeholders: URGENT - Rollback in Progress - production
+    ");
+}
+
+#[test]
+fn a_resolve_that_got_lost_is_found_by_asking() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("2m");
+        let firing = alert(town, Some("critical-errors"), town.wall(), true);
+        town.turn(firing);
+        town.turn(active(&[]));
+        town.run("3m");
+        town.turn(active(&[]));
+        town.run("20m");
+    });
+    assert_snapshot!(told, @r"
+    12:02:00 decided: monitor until 12:12:00; guards that refuse: blind: neither our own windows nor Alertmanager, asked, confirm the alert
+    12:02:00   -> PAGE: P1 shop/production: alert:critical-errors
+    12:05:00 alert:critical-errors clears: Alertmanager, asked, has it no longer
+    12:05:00 closed: recovered by itself
+    12:05:00   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn late_and_repeated_words_of_alertmanager_change_nothing() {
+    let told = story(shop(), |town| {
+        town.run("10m");
+        let (old, new) = (town.wall() - Span::minutes(9), town.wall());
+        town.turn(alert(town, None, new, true));
+        town.turn(alert(town, None, old, true));
+        town.turn(alert(town, None, old, false));
+        town.run("1m");
+        town.turn(alert(town, None, new, false));
+        town.turn(alert(town, None, new, false));
+        town.run("1m");
+    });
+    assert_snapshot!(told, @r"
+    12:10:00 alert:CheckoutErrors fires (P1): Alertmanager: CheckoutErrors - checkout fails for 12 % of users
+    12:10:00 incident shop-20260302121000 opened as P1 by alert:CheckoutErrors
+    12:10:00 decided: monitor until 12:20:00; guards that refuse: mode: an alert without the label rollbackd_trigger pages, and is not a reason to act; no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time; blind: neither our own windows nor Alertmanager, asked, confirm the alert
+    12:10:00   -> PAGE: P1 shop/production: alert:CheckoutErrors
+    12:11:00 alert:CheckoutErrors clears: Alertmanager resolved it
+    12:11:00 closed: recovered by itself
+    12:11:00   -> on-call: P1 shop/production: recovered by itself
+    ");
+}

@@ -1,0 +1,208 @@
+//! No data: never fires, never clears, never rolls back; and after a while people are told.
+
+use insta::assert_snapshot;
+use rollbackd::domain::signal::Unknown;
+
+use super::{
+    brief,
+    place::{Behaviour, HEALTHY, IDLE, errors},
+    policy::shop,
+    quiet, story,
+};
+
+#[test]
+fn monitoring_that_fails_in_the_middle_rolls_nothing_back_and_the_incident_goes_on_when_it_returns()
+{
+    let told = story(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("7m");
+        town.place().monitoring_down = None;
+        town.run("5m");
+        assert_eq!(town.serving(), "v1");
+    });
+    assert_snapshot!(told, @r"
+    12:00:00 application changed from v1 to v2
+    12:00:00 application v2 serves
+    12:04:45 elevated-errors fires (P2): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 1%
+    12:04:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 0.5%
+    12:04:45 incident shop-20260302120445 opened as P2 by elevated-errors
+    12:04:45 minor joins as P3
+    12:05:15 critical-errors fires (P1): 200 of 2000 requests, 10% (at least 8.54%) since 12:00:15, limit 5%
+    12:05:15 critical-errors joins as P1
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:10:15   -> PAGE: P1 shop/production: critical-errors - nobody has acknowledged this
+    12:12:00 errors tells nothing (scrape): connection refused
+    12:12:00   -> PAGE: P2 shop/production: blind, errors tells nothing
+    12:12:00 health tells nothing (probe): connection refused
+    12:12:00   -> PAGE: P2 shop/production: blind, health tells nothing
+    12:12:00 latency tells nothing (scrape): connection refused
+    12:14:00 health tells again
+    12:14:00 latency tells again
+    12:14:15 errors tells again
+    12:14:15   -> on-call: shop/production: every signal tells again
+    12:15:15 decided: roll back now
+    12:15:15 application v2 is quarantined
+    12:15:15 rollbackd begins rollback shop-20260302120445-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:15:15   -> PAGE: URGENT - Rollback in Progress - production
+    12:15:15   -> stakeholders: URGENT - Rollback in Progress - production
+    12:15:15 step 1 begins, attempt 1
+    12:15:20 application rolled back from v2 to v1
+    12:15:20 application v1 serves
+    12:15:20 step 1 is in effect (5000 ms)
+    12:15:20 step 2 begins, attempt 1
+    12:15:25 step 2 is in effect (5000 ms)
+    12:15:25 every step is in effect
+    12:15:25 verifying that the rollback worked
+    ");
+}
+
+#[test]
+fn a_monitoring_period_that_ends_without_data_pages() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("40m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:12:00   -> PAGE: P2 shop/production: blind, errors tells nothing
+    12:12:00   -> PAGE: P2 shop/production: blind, health tells nothing
+    12:15:15 decided: ask a person; guards that refuse: blind: its newest sample is 8m 30s old, more than 1m
+    12:15:15   -> PAGE: P1 shop/production: critical-errors - not rolled back: a person must decide
+    12:20:15   -> PAGE: P1 shop/production: critical-errors - late: no action yet
+    ");
+}
+
+#[test]
+fn a_source_that_fails_without_a_change_pages_late_and_mildly() {
+    let told = story(shop(), |town| {
+        town.place().monitoring_down = Some(Unknown::ClientError);
+        town.run("31m");
+        town.place().monitoring_down = None;
+        town.run("1m");
+    });
+    assert_snapshot!(told, @r"
+    12:30:00 errors tells nothing (scrape): connection refused
+    12:30:00   -> PAGE: P3 shop/production: blind, errors tells nothing
+    12:30:00 health tells nothing (probe): connection refused
+    12:30:00   -> PAGE: P3 shop/production: blind, health tells nothing
+    12:30:00 latency tells nothing (scrape): connection refused
+    12:31:00 health tells again
+    12:31:00 latency tells again
+    12:31:15 errors tells again
+    12:31:15   -> on-call: shop/production: every signal tells again
+    ");
+}
+
+#[test]
+fn a_night_without_requests_pages_nobody_and_a_release_earns_known_good_in_the_morning() {
+    let told = quiet(4.0, shop(), |town| {
+        town.behaves(IDLE);
+        town.run("3h");
+        town.deploy("v2", IDLE);
+        town.run("4m");
+        town.behaves(Behaviour { requests: 4.0, ..HEALTHY });
+        town.run("40m");
+    });
+    assert_snapshot!(told, @r"
+    15:00:00 application changed from v1 to v2
+    15:00:00 application v2 serves
+    15:30:00 application v2 is known good
+    ");
+}
+
+#[test]
+fn recovering_at_the_end_of_monitoring_waits_and_closes() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("14m");
+        town.behaves(HEALTHY);
+        town.run("20m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:19:00 critical-errors clears: clean for 5m
+    12:19:30 elevated-errors clears: clean for 5m
+    12:19:30 minor clears: clean for 5m
+    12:19:30 closed: recovered by itself
+    12:19:30   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn recovering_never_waits_beyond_the_deadline() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("14m");
+        for _ in 0..3 {
+            town.behaves(HEALTHY);
+            town.run("4m");
+            town.behaves(errors(0.10));
+            town.run("15s");
+        }
+        town.behaves(HEALTHY);
+        town.run("10m");
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:19:00 critical-errors clears: clean for 5m
+    12:20:15 decided: ask a person
+    12:20:15   -> PAGE: P1 shop/production: elevated-errors - not rolled back: a person must decide
+    12:32:15 elevated-errors clears: clean for 5m
+    12:32:15 minor clears: clean for 5m
+    12:32:15 closed: recovered by itself
+    12:32:15   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn a_clock_set_back_ends_no_monitoring_on_old_data() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        town.step_clock(-3_600_000);
+        town.run("30m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    11:12:00   -> PAGE: P2 shop/production: blind, errors tells nothing
+    11:15:15 decided: ask a person; guards that refuse: blind: its newest sample is of 12:06:45: a clock was set
+    11:15:15   -> PAGE: P1 shop/production: critical-errors - not rolled back: a person must decide
+    11:20:15   -> PAGE: P1 shop/production: critical-errors - late: no action yet
+    ");
+}
+
+#[test]
+fn a_clock_set_forward_shortens_no_deadline() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        town.step_clock(1_800_000);
+        town.run("12m");
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:45:15 decided: roll back now
+    12:45:15 rollbackd begins rollback shop-20260302120445-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:45:15   -> PAGE: URGENT - Rollback in Progress - production
+    12:45:15   -> stakeholders: URGENT - Rollback in Progress - production
+    ");
+}

@@ -1,0 +1,106 @@
+//! What is deployed while an incident is open.
+
+use insta::assert_snapshot;
+
+use super::{
+    brief,
+    place::{HEALTHY, OUTAGE, errors},
+    policy::shop,
+};
+
+#[test]
+fn a_rollback_by_hand_in_the_middle_of_monitoring_is_verified_like_our_own() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("8m");
+        town.deploy("v1", HEALTHY);
+        town.run("80m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:13:00 critical-errors clears: clean for 5m
+    12:13:30 elevated-errors clears: clean for 5m
+    12:13:30 minor clears: clean for 5m
+    12:23:45 verified; watching for a relapse
+    12:23:45   -> on-call: Rollback Complete - production
+    12:23:45   -> stakeholders: Rollback Complete - production
+    13:23:45 closed: rolled back and verified
+    13:23:45   -> on-call: P1 shop/production: rolled back and verified
+    ");
+}
+
+#[test]
+fn a_deployment_in_the_middle_of_monitoring_that_mends_it_is_left_alone() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("14m");
+        town.deploy("v3", HEALTHY);
+        town.run("15m");
+        assert_eq!((town.rollbacks(), town.serving()), (0, "v3".into()));
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:19:00 critical-errors clears: clean for 5m
+    12:19:30 elevated-errors clears: clean for 5m
+    12:19:30 minor clears: clean for 5m
+    12:19:30 closed: recovered by itself
+    12:19:30   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn two_changes_in_one_bake_time_go_back_across_both() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("14m");
+        town.deploy("v3", errors(0.10));
+        town.run("4m");
+        assert_eq!(town.serving(), "v1");
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:16:00 decided: roll back now
+    12:16:00 rollbackd begins rollback shop-20260302120445-r1, plan 343f94ec244f1988: application v3 -> v1
+    12:16:00   -> PAGE: URGENT - Rollback in Progress - production
+    12:16:00   -> stakeholders: URGENT - Rollback in Progress - production
+    ");
+}
+
+#[test]
+fn a_bad_deployment_during_the_watch_is_an_incident_of_its_own() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("40m");
+        town.deploy("v3", OUTAGE);
+        town.run("20m");
+        assert_eq!((town.rollbacks(), town.serving()), (2, "v1".into()));
+    });
+    assert_snapshot!(told, @r"
+    12:01:45 decided: roll back now
+    12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:01:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:02:45 service-outage clears: clean for 1m
+    12:17:15 verified; watching for a relapse
+    12:17:15   -> on-call: Rollback Complete - production
+    12:17:15   -> stakeholders: Rollback Complete - production
+    12:41:45 closed: rolled back and verified
+    12:41:45   -> on-call: P0 shop/production: rolled back and verified
+    12:41:45   -> stakeholders: Closed - shop - production
+    12:41:45 decided: roll back now
+    12:41:45 rollbackd begins rollback shop-20260302124145-r2, plan 343f94ec244f1988: application v3 -> v1
+    12:41:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:41:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:42:45 service-outage clears: clean for 1m
+    12:57:15 verified; watching for a relapse
+    12:57:15   -> on-call: Rollback Complete - production
+    12:57:15   -> stakeholders: Rollback Complete - production
+    ");
+}

@@ -1,0 +1,62 @@
+//! Stories: the whole domain, pure, told as the timeline that people read. No runtime, no clock, no disk.
+//!
+//! A story is a policy, what happens, and what the daemon made of it. After every turn the [`town`] checks what must
+//! always hold, so that each story is also a test of the invariants.
+
+mod place;
+mod policy;
+mod town;
+mod world;
+
+mod alerts;
+mod blind;
+mod deployments;
+mod fleets;
+mod not_rolled_back;
+mod outages;
+mod people;
+mod resolved;
+mod restarts;
+mod steps;
+
+use place::{Behaviour, HEALTHY};
+use rollbackd::domain::policy::Policy;
+use town::Town;
+
+/// Lets `happens` happen to a town that was healthy for over an hour, and tells what came of it.
+fn story(policy: Policy, happens: impl FnOnce(&mut Town)) -> String {
+    let mut town = Town::healthy(policy);
+    happens(&mut town);
+    town.check_everything();
+    town.transcript()
+}
+
+/// The same in a town with so many requests in 15 s.
+fn quiet(requests: f64, policy: Policy, happens: impl FnOnce(&mut Town)) -> String {
+    let mut town = Town::new(policy);
+    town.behaves(Behaviour { requests, ..HEALTHY });
+    town.warm_up();
+    happens(&mut town);
+    town.check_everything();
+    town.transcript()
+}
+
+/// The same, told by what was decided and what people were told; repeated pages left out.
+fn brief(policy: Policy, happens: impl FnOnce(&mut Town)) -> String {
+    let whole = story(policy, happens);
+    let told = [
+        "  -> ",
+        "decided:",
+        "begins rollback",
+        "escalated",
+        "closed:",
+        "raised",
+        " clears",
+        "verified",
+    ];
+    let matters = |line: &&str| {
+        told.iter().any(|part| line.contains(part)) && !line.contains("nobody has acknowledged")
+    };
+    let lines: Vec<&str> = whole.lines().filter(matters).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,185 @@
+//! One service of the town: its releases, its requests, its probes, and what a source reads of them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rollbackd::{
+    domain::{
+        change::{Component, Revision},
+        inventory::{Available, Inventory, Serving},
+        plan::{Action, Step},
+        run::Outcome,
+        signal::Unknown,
+        watch::Raw,
+    },
+    units::UnixMs,
+};
+
+/// How a version behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Behaviour {
+    /// Requests in 15 s.
+    pub(super) requests: f64,
+    /// The share of them that fails.
+    pub(super) errors: f64,
+    /// The share of them that takes a second.
+    pub(super) slow: f64,
+    /// Whether a probe is answered.
+    pub(super) up: bool,
+}
+
+pub(super) const HEALTHY: Behaviour =
+    Behaviour { requests: 100.0, errors: 0.0, slow: 0.0, up: true };
+
+/// This share of requests fails.
+pub(super) fn errors(share: f64) -> Behaviour {
+    Behaviour { errors: share, ..HEALTHY }
+}
+
+/// Nothing works: every request fails, and so does every probe.
+pub(super) const OUTAGE: Behaviour = Behaviour { errors: 1.0, up: false, ..HEALTHY };
+
+/// Nobody comes.
+pub(super) const IDLE: Behaviour = Behaviour { requests: 0.0, ..HEALTHY };
+
+const BOUNDS: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, f64::INFINITY];
+
+pub(super) struct Place {
+    pub(super) versions: BTreeMap<String, Behaviour>,
+    pub(super) linked: String,
+    pub(super) running: Option<String>,
+    switched_at: UnixMs,
+    started: UnixMs,
+    bad: f64,
+    total: f64,
+    slow: f64,
+    /// Why nothing can be read of any signal.
+    pub(super) monitoring_down: Option<Unknown>,
+    /// Since which poll, on the steady clock.
+    pub(super) monitoring_down_since: Option<UnixMs>,
+    /// How the next attempts end; well, when empty.
+    pub(super) outcomes: VecDeque<Outcome>,
+    /// What was really done, in order.
+    pub(super) done: Vec<String>,
+}
+
+type Poll = (&'static str, Vec<Raw>, Option<String>);
+
+impl Place {
+    pub(super) fn new(wall: UnixMs) -> Self {
+        Self {
+            versions: [("v1".to_owned(), HEALTHY)].into(),
+            linked: "v1".into(),
+            running: Some("v1".into()),
+            switched_at: wall,
+            started: wall,
+            bad: 0.0,
+            total: 0.0,
+            slow: 0.0,
+            monitoring_down: None,
+            monitoring_down_since: None,
+            outcomes: VecDeque::new(),
+            done: vec![],
+        }
+    }
+
+    pub(super) fn switch(&mut self, version: &str, at: UnixMs) {
+        self.linked = version.to_owned();
+        self.switched_at = at;
+    }
+
+    /// What is linked serves, with counters from zero.
+    pub(super) fn restart(&mut self, at: UnixMs) {
+        self.running = Some(self.linked.clone());
+        self.started = at;
+        (self.bad, self.total, self.slow) = (0.0, 0.0, 0.0);
+    }
+
+    fn behaviour(&self) -> Behaviour {
+        let running = self.running.as_ref().and_then(|version| self.versions.get(version));
+        running.copied().unwrap_or(OUTAGE)
+    }
+
+    /// Fifteen seconds of requests, and what every source reads of them.
+    pub(super) fn poll(&mut self, at: UnixMs) -> Vec<Poll> {
+        let now = self.behaviour();
+        self.total += now.requests;
+        self.bad += now.requests * now.errors;
+        self.slow += now.requests * now.slow;
+        if let Some(why) = self.monitoring_down {
+            let nothing =
+                || (vec![Raw::Unknown { at, why }], Some("connection refused".to_owned()));
+            return ["errors", "health", "latency"]
+                .map(|signal| {
+                    let (raw, fault) = nothing();
+                    (signal, raw, fault)
+                })
+                .into();
+        }
+        let (series, started) = ("pod-1".to_owned(), Some(self.started));
+        let counter = Raw::Counter {
+            series: series.clone(),
+            revision: String::new(),
+            at,
+            bad: Some(self.bad.floor()),
+            total: Some(self.total.floor()),
+            started,
+        };
+        let fast = self.total - self.slow;
+        let count = |bound: f64| match bound {
+            bound if bound < 0.1 => (fast * 0.5).floor(),
+            bound if bound < 1.0 => fast.floor(),
+            _ => self.total.floor(),
+        };
+        let buckets = BOUNDS.map(|bound| (bound, count(bound))).into();
+        let histogram = Raw::Histogram { series, at, buckets, started };
+        let probe = if now.up { Raw::Up { at } } else { Raw::Down { at, answered: false } };
+        vec![
+            ("errors", vec![counter], None),
+            ("health", vec![probe], None),
+            ("latency", vec![histogram], None),
+        ]
+    }
+
+    pub(super) fn inventory(&self) -> Inventory {
+        let available =
+            |version: &String| Available { revision: Revision::named(version), modified_at: None };
+        Inventory {
+            component: Component::Application,
+            linked: Some(Revision::named(&self.linked)),
+            running: match &self.running {
+                Some(version) => Serving::Version(version.clone()),
+                None => Serving::NotRunning("the unit is not active".into()),
+            },
+            switched_at: Some(self.switched_at),
+            available: self.versions.keys().rev().map(available).collect(),
+            faults: vec![],
+        }
+    }
+
+    /// Does what a step says, unless the story wants it to end otherwise.
+    pub(super) fn carry_out(&mut self, step: &Step, at: UnixMs) -> Outcome {
+        if let Some(outcome) = self.outcomes.pop_front() {
+            return outcome;
+        }
+        match &step.action {
+            Action::ReleaseSwitch { to, .. } if self.linked == *to => Outcome::AlreadyDone,
+            Action::ReleaseRestart { to, .. } if self.running.as_ref() == Some(to) => {
+                Outcome::AlreadyDone
+            }
+            Action::ReleaseSwitch { to, .. } => {
+                self.switch(to, at);
+                self.done.push(format!("switch to {to}"));
+                Outcome::Done
+            }
+            Action::ReleaseRestart { to, .. } => {
+                self.restart(at);
+                self.done.push(format!("restart on {to}"));
+                Outcome::Done
+            }
+            Action::Command { run, .. } | Action::Check { run } => {
+                self.done.push(run.argv.join(" "));
+                Outcome::Done
+            }
+        }
+    }
+}

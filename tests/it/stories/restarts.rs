@@ -1,0 +1,138 @@
+//! The daemon dies and starts again: exactly one rollback, no deadline extended, no page lost.
+
+use insta::assert_snapshot;
+use rollbackd::domain::event::Said;
+
+use super::{
+    brief,
+    place::{HEALTHY, OUTAGE, errors},
+    policy::shop,
+    story,
+    town::{Town, Windows},
+};
+
+/// A bad release and all that follows, with a crash after every so many turns.
+fn crashing(every: u64, windows: Windows, applied: bool) -> Town {
+    let mut town = Town::healthy(shop());
+    town.deploy("v2", errors(0.10));
+    // Every turn costs a whole recovery: not during the hour in which nothing happens.
+    town.run("4m");
+    town.crashes = Some((every, windows, applied));
+    town.run(if every == 1 { "13m" } else { "30m" });
+    town.crashes = None;
+    town.run("80m");
+    town.check_everything();
+    town
+}
+
+#[test]
+fn a_crash_between_any_two_turns_leaves_one_rollback_and_extends_no_deadline() {
+    let calm = story(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("110m");
+    });
+    let decisions = |told: &str| {
+        let matters = |l: &&str| {
+            ["decided", "begins rollback", "verified", "closed:"].iter().any(|p| l.contains(p))
+        };
+        told.lines().filter(matters).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (every, applied) in [(1, false), (1, true), (7, true), (31, false)] {
+        let town = crashing(every, Windows::Kept, applied);
+        assert_eq!(town.rollbacks(), 1, "a crash every {every} turns");
+        assert_eq!(town.place_of("shop").done, ["switch to v1", "restart on v1"]);
+        assert_eq!(decisions(&town.transcript()), decisions(&calm), "a crash every {every} turns");
+    }
+}
+
+#[test]
+fn a_crash_that_loses_the_windows_in_the_middle_of_monitoring_still_knows_what_was_judged() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("9m");
+        town.crash(Windows::Lost, false);
+        town.run("10m");
+        assert_eq!(town.rollbacks(), 1);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:15:15 decided: roll back now
+    12:15:15 rollbackd begins rollback shop-20260302120445-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:15:15   -> PAGE: URGENT - Rollback in Progress - production
+    12:15:15   -> stakeholders: URGENT - Rollback in Progress - production
+    ");
+}
+
+#[test]
+fn a_crash_that_loses_the_windows_closes_nothing_that_was_not_seen_to_be_clean() {
+    let told = story(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("9m");
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.behaves(HEALTHY);
+        town.crash(Windows::Lost, false);
+        town.run("12m");
+    });
+    assert_snapshot!(told, @r"
+    12:00:00 application changed from v1 to v2
+    12:00:00 application v2 serves
+    12:04:45 elevated-errors fires (P2): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 1%
+    12:04:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 0.5%
+    12:04:45 incident shop-20260302120445 opened as P2 by elevated-errors
+    12:04:45 minor joins as P3
+    12:05:15 critical-errors fires (P1): 200 of 2000 requests, 10% (at least 8.54%) since 12:00:15, limit 5%
+    12:05:15 critical-errors joins as P1
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:09:00 ada: acknowledged
+    12:09:00 rollbackd 0.1.0 began to act, epoch 2
+    12:14:15 critical-errors clears: clean for 5m
+    12:14:15 elevated-errors clears: clean for 5m
+    12:14:15 minor clears: clean for 5m
+    12:14:15 closed: recovered by itself
+    12:14:15   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn a_crash_in_every_step_applies_each_step_once() {
+    for applied in [false, true] {
+        let told = brief(shop(), |town| {
+            town.deploy("v2", OUTAGE);
+            town.run("1m 46s");
+            for _ in 0..3 {
+                town.crash(Windows::Lost, applied);
+                town.run("4s");
+            }
+            town.run("2m");
+            assert_eq!(town.place().done, ["switch to v1", "restart on v1"]);
+            assert_eq!(town.rollbacks(), 1);
+        });
+        assert!(told.contains("begins rollback"), "{told}");
+    }
+}
+
+#[test]
+fn a_crash_while_verifying_starts_the_hold_anew_and_not_the_deadline() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("12m");
+        town.crash(Windows::Lost, false);
+        town.run("25m");
+    });
+    assert_snapshot!(told, @r"
+    12:01:45 decided: roll back now
+    12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:01:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:02:45 service-outage clears: clean for 1m
+    12:26:45 the deadline for a verified rollback passed
+    12:26:45   -> PAGE: P0 shop/production: its triggers cleared - late: not verified yet
+    12:27:15 verified; watching for a relapse
+    12:27:15   -> on-call: Rollback Complete - production
+    12:27:15   -> stakeholders: Rollback Complete - production
+    ");
+}
