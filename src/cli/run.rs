@@ -50,7 +50,11 @@ impl Run {
     fn start_logging(&self) {
         let filter = EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| EnvFilter::new("info,tokio_cron_scheduler=warn"));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            // A log on a full disk must not end the daemon: complaining about it there would panic.
+            .log_internal_errors(false);
         // A test process may have a subscriber already.
         let _ =
             if self.log_json { log.json().try_init() } else { log.with_target(false).try_init() };

@@ -1,6 +1,6 @@
 //! Delivers what the outbox holds, channel by channel. Never in front of an action, and never silently given up.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -34,6 +34,8 @@ pub(super) async fn deliver(
     mut news: watch::Receiver<u64>,
     permits: Arc<Semaphore>,
 ) {
+    // What arrived while that could not be written down: nobody is told over and over because a disk is full.
+    let mut arrived = BTreeSet::new();
     let mut pace = Pace::new(channel.notifier.rate().unwrap_or(Rate::WEBHOOK));
     loop {
         news.mark_unchanged();
@@ -69,11 +71,31 @@ pub(super) async fn deliver(
         }
         for row in rows {
             let Ok(_permit) = permits.acquire().await else { return };
-            if deliver_one(&channel, &client, &handle, &mut pace, row).await.is_err() {
-                return;
-            }
+            let key = row.id;
+            let arrives = match arrived.contains(&key) {
+                true => mark_delivered(&handle, row).await,
+                false => deliver_one(&channel, &client, &handle, &mut pace, row).await,
+            };
+            match arrives {
+                Ok(Written::Yes) => arrived.remove(&key),
+                Ok(Written::NotThatItArrived) => arrived.insert(key),
+                Err(_) => return,
+            };
         }
     }
+}
+
+/// What the outbox knows of a delivery.
+enum Written {
+    /// How it went.
+    Yes,
+    /// Nothing: it arrived, and the outbox could not be written.
+    NotThatItArrived,
+}
+
+async fn mark_delivered(handle: &Handle, row: OutboxRow) -> Result<Written, Unanswered> {
+    let written = write(handle, move |store, _| store.delivered(&row)).await?;
+    Ok(if written { Written::Yes } else { Written::NotThatItArrived })
 }
 
 async fn deliver_one(
@@ -82,14 +104,14 @@ async fn deliver_one(
     handle: &Handle,
     pace: &mut Pace,
     row: OutboxRow,
-) -> Result<(), Unanswered> {
+) -> Result<Written, Unanswered> {
     let ready = pace.ready_at(row.notice.urgency, Instant::now().into_std());
     tokio::time::sleep_until(Instant::from_std(ready)).await;
     let result = channel.deliver(client, &row.notice).await;
     pace.sent(Instant::now().into_std());
     telemetry::delivered(&channel.name, &result);
     match result {
-        Ok(()) => write(handle, move |store, _| store.delivered(&row)).await,
+        Ok(()) => return mark_delivered(handle, row).await,
         Err(DeliveryError::Retry { why, after }) => {
             if let Some(after) = after {
                 pace.close(after, Instant::now().into_std());
@@ -100,14 +122,15 @@ async fn deliver_one(
                 undelivered(handle, channel, &row.notice, &format!("{why} (it is tried again)"))
                     .await?;
             }
-            write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await
+            write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await?;
         }
         Err(DeliveryError::Refused { why }) => {
             error!(channel = channel.name, "`{}` was refused: {why}", row.notice.subject);
             undelivered(handle, channel, &row.notice, &why).await?;
-            write(handle, move |store, _| store.dead(&row, &why)).await
+            write(handle, move |store, _| store.dead(&row, &why)).await?;
         }
     }
+    Ok(Written::Yes)
 }
 
 /// Tells the event loop, so that the failure is visible on every other channel. A notice about a channel that
@@ -135,16 +158,13 @@ async fn write(
     work: impl FnOnce(&mut crate::store::Store, crate::domain::event::Now) -> Result<(), StoreError>
     + Send
     + 'static,
-) -> Result<(), Unanswered> {
-    if let Err(fault) = handle.store(work).await? {
-        warn!(
-            "the outbox cannot be written, a notice may arrive twice: {}",
-            telemetry::chain(&fault)
-        );
-        // The journal says so too; without a pause the same notice would be sent over and over.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Ok(())
+) -> Result<bool, Unanswered> {
+    let Err(fault) = handle.store(work).await? else { return Ok(true) };
+    let why = telemetry::chain(&fault);
+    warn!("the outbox cannot be written, a notice may arrive twice: {why}");
+    // The journal says so too; without a pause this would be tried over and over.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(false)
 }
 
 /// Sends what cannot be written down, on every channel at once.

@@ -240,15 +240,25 @@ impl EventLoop {
         }
     }
 
-    /// Nothing is acted upon while nothing can be written; that page is sent from memory on every channel.
     fn cannot_write(
         &mut self,
         event: &Event,
         answer: Option<crate::handle::Answer>,
         fault: &StoreError,
     ) {
+        let why = self.stand_still(&event.id, fault);
+        if matches!(event.what, What::StepReported { .. }) && self.kept.len() < KEPT_MAX {
+            self.kept.push_back(event.clone());
+        }
+        if let Some(answer) = answer {
+            let _ = answer.send(Err(why));
+        }
+    }
+
+    /// Nothing is acted upon while nothing can be written; that page is sent from memory on every channel.
+    fn stand_still(&mut self, cause: &str, fault: &StoreError) -> String {
         let why = telemetry::chain(fault);
-        error!(cause = event.id, "the journal cannot be written, nothing is acted upon: {why}");
+        error!(cause, "the journal cannot be written, nothing is acted upon: {why}");
         if self.unwritable.is_none() {
             let notice = journaling::unwritable_notice(&why, self.clock.now().wall);
             if self.wiring.unwritten.try_send(notice).is_err() {
@@ -257,12 +267,7 @@ impl EventLoop {
         }
         self.unwritable = Some(why.clone());
         telemetry::journal_writable(false);
-        if matches!(event.what, What::StepReported { .. }) && self.kept.len() < KEPT_MAX {
-            self.kept.push_back(event.clone());
-        }
-        if let Some(answer) = answer {
-            let _ = answer.send(Err(why));
-        }
+        why
     }
 
     fn try_to_write(&mut self) {
@@ -326,7 +331,9 @@ impl EventLoop {
         let snapshots: Vec<Snapshot> = ids.iter().filter_map(keep).collect();
         for some in snapshots.chunks(200) {
             if let Err(fault) = self.store.save_snapshots(some) {
-                warn!("the windows could not be written down: {}", telemetry::chain(&fault));
+                // Known before the first decision that could not be written down.
+                self.stand_still("snapshot", &fault);
+                break;
             }
         }
         self.snapshot_due = Instant::now() + self.wiring.snapshot_every.duration();

@@ -34,6 +34,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(80);
 
 /// Runs until SIGTERM or SIGINT, or until something that must run has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    // A limit on the size of files is to look like a full disk, which is told and survived; the signal would end us.
+    // Once there is a receiver the default is gone for good, whatever becomes of the receiver.
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(signal(too_large).context("SIGXFSZ")?);
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;

@@ -17,7 +17,7 @@ use crate::domain::{
     situation::{Holds, Situation},
     verification,
 };
-use crate::units::Span;
+use crate::units::{Span, UnixMs};
 
 /// The next facts of this service's incident; empty when there is nothing to do until something happens.
 pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
@@ -292,7 +292,14 @@ fn rolled_back_by_hand(s: &Situation<'_>, incident: &Incident) -> Option<Vec<Fac
 
 fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let clear = incident.triggers.keys().all(|name| !s.state.firing.contains_key(name));
-    if clear { close(Closing::Recovered) } else { vec![] }
+    // Alertmanager resolves an alert also when Prometheus, which sent it, is gone: what nobody sees is not over.
+    let seen = |name: &String| {
+        let own = judge::own_name(name.strip_prefix("alert:").unwrap_or(name));
+        let blind = |(signal, _): (&str, UnixMs)| s.state.blind.contains_key(signal);
+        s.watch.state_of(own).is_none()
+            || s.freshness(own).is_ok() && !s.watch.newest_sample(own).is_some_and(blind)
+    };
+    if clear && incident.triggers.keys().all(seen) { close(Closing::Recovered) } else { vec![] }
 }
 
 fn close(outcome: Closing) -> Vec<Fact> {

@@ -5,6 +5,9 @@
 mod demos;
 mod journal;
 mod kills;
+mod monitored;
+mod pages;
+mod stops;
 mod told;
 mod world;
 

@@ -70,22 +70,30 @@ pub(super) struct World {
     eye: Option<Eye>,
     _load: Load,
     renames: OwnedFd,
+    demo: String,
     home: TempDir,
 }
 
 impl World {
-    /// Everything but the daemon runs, and v1 serves.
+    /// Everything but the daemon runs, v1 serves, and the daemon is configured.
     pub(super) async fn open(setup: &Setup) -> Self {
+        let world = Self::set(setup.releases).await;
+        world.configure(setup);
+        world
+    }
+
+    /// Everything but the daemon runs, and v1 serves.
+    pub(super) async fn set(releases: [Behaviour; 2]) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         let shop = free_port().await.expect("a port");
         let http = free_port().await.expect("a port");
         let ports = Ports { shop, metrics: shop, health: shop, http };
         let program = PathBuf::from(env!("CARGO_BIN_EXE_rollbackd"));
-        let stage = Stage::set(home.path().to_owned(), program, setup.releases, ports);
+        let stage = Stage::set(home.path().to_owned(), program, releases, ports);
         let stage = stage.expect("the stage is set");
         let told = Told::listen().await;
         fs::write(home.path().join("hook.url"), told.url()).expect("a file");
-        configure(&stage.config(), home.path(), setup);
+        let demo = fs::read_to_string(stage.config()).expect("the demo's configuration");
         stage.deploy("v1").expect("v1 is deployed");
         let renames = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
         // What comes before each is watched too: of equal events in a row the kernel keeps one.
@@ -93,7 +101,22 @@ impl World {
         inotify::add_watch(&renames, home.path().join("shop"), moved).expect("a watch");
         let load = load::Options::new(format!("http://127.0.0.1:{shop}/checkout"), 60);
         let load = Load::start(client(), load);
-        Self { stage, told, ports, eye: None, _load: load, renames, home }
+        Self { stage, told, ports, eye: None, _load: load, renames, demo, home }
+    }
+
+    /// Configures the daemon that is started next.
+    pub(super) fn configure(&self, setup: &Setup) {
+        let parse = |text: &str| -> toml::Table {
+            let text = text.replace("{dir}", &self.dir().display().to_string());
+            text.parse().unwrap_or_else(|fault| panic!("{fault}\n{text}"))
+        };
+        let mut all = parse(&self.demo);
+        for path in &setup.without {
+            take_out(&mut all, path);
+        }
+        lay_over(&mut all, parse(UNDER_ALL));
+        lay_over(&mut all, parse(&setup.config));
+        fs::write(self.stage.config(), all.to_string()).expect("the configuration is written");
     }
 
     /// Starts the daemon and waits until it answers.
@@ -123,6 +146,14 @@ impl World {
 
     pub(super) fn eye(&self) -> &Eye {
         self.eye.as_ref().expect("the daemon was started")
+    }
+
+    /// What the daemon answers at this path, as text.
+    pub(super) async fn get(&self, path: &str) -> String {
+        let token = fs::read_to_string(self.state_dir().join("token")).expect("a token");
+        let url = format!("http://127.0.0.1:{}{path}", self.ports.http);
+        let answer = client().get(url).bearer_auth(token.trim()).send().await;
+        answer.expect("it answers").text().await.expect("a body")
     }
 
     /// The explanation, once it is as wanted.
@@ -210,21 +241,6 @@ fn end_all_in(dir: &Path) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
-}
-
-fn configure(path: &Path, dir: &Path, setup: &Setup) {
-    let parse = |text: &str| -> toml::Table {
-        let text = text.replace("{dir}", &dir.display().to_string());
-        text.parse().unwrap_or_else(|fault| panic!("{fault}\n{text}"))
-    };
-    let demo = fs::read_to_string(path).expect("the demo's configuration");
-    let mut all = parse(&demo);
-    for path in &setup.without {
-        take_out(&mut all, path);
-    }
-    lay_over(&mut all, parse(UNDER_ALL));
-    lay_over(&mut all, parse(&setup.config));
-    fs::write(path, all.to_string()).expect("the configuration is written");
 }
 
 fn take_out(table: &mut toml::Table, path: &str) {
