@@ -150,6 +150,7 @@ fn kinds<'a>(told: &'a [Notice], audience: &str) -> Vec<&'a str> {
     of.map(|n| n.text("kind")).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_bad_release() {
     let shop = Monitored::settled(Behaviour::Errors, "", &[]).await;
     let world = &shop.world;
