@@ -270,6 +270,7 @@ impl Fleet {
             ..FleetView::default()
         };
         let window = self.policy.fleet.storm_window;
+        self.note_active(id, now, &mut view);
         let idle =
             state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
         if idle && state.firing.is_empty() {
@@ -280,6 +281,14 @@ impl Fleet {
         let in_the_hour =
             self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
         view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
+        let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
+        view.freeze = frozen.map(|f| format!("{} until {}", f.reason, f.until));
+        view
+    }
+
+    /// What the open incidents of other services hold, and whether one of them told of a storm.
+    fn note_active(&self, id: &ServiceId, now: Now, view: &mut FleetView) {
+        let window = self.policy.fleet.storm_window;
         for other in self.active.iter().filter(|other| *other != id) {
             let Some(incident) = self.states.get(other).and_then(|s| s.incident.as_ref()) else {
                 continue;
@@ -296,9 +305,6 @@ impl Fleet {
                 view.storm_paged = Some(other.clone());
             }
         }
-        let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
-        view.freeze = frozen.map(|f| format!("{} until {}", f.reason, f.until));
-        view
     }
 
     fn index(&mut self, id: &ServiceId, now: Now) {

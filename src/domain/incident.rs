@@ -25,7 +25,7 @@ use super::{
 };
 use crate::units::{Span, UnixMs};
 
-/// Lines kept of one incident's timeline; the first ones and the newest ones matter most, so it stops growing.
+/// Lines kept of one incident's timeline; the first ones and the newest ones matter most, the middle makes room.
 pub const TIMELINE_MAX: usize = 500;
 /// When to look again at a deadline that passed without effect; samples come sooner.
 const LOOK_AGAIN: Span = Span::seconds(5);
@@ -285,6 +285,7 @@ pub struct Incident {
     /// Who started the rollback; the daemon when absent.
     pub started_by: Option<String>,
     /// Whether an earlier revision was restored, by us or by hand: then clear triggers alone do not end it.
+    #[serde(default)]
     pub restored: bool,
     /// When the rollback was verified, on the steady clock.
     pub verified_at: Option<UnixMs>,
@@ -295,6 +296,7 @@ pub struct Incident {
     /// Whether people have seen it.
     pub escalation: Escalation,
     /// Whether a person ever said that they have seen it.
+    #[serde(default)]
     pub acknowledged: bool,
     /// What happened, for people: wall-clock time and a sentence.
     pub timeline: Vec<(UnixMs, String)>,
@@ -304,15 +306,27 @@ impl Incident {
     /// A new incident from the fact that opened it.
     pub fn opened(fact: &Fact, now: Now) -> Option<Self> {
         let Fact::Opened { id, severity, trigger, onset, change } = fact else { return None };
-        Some(Self {
-            id: id.clone(),
-            severity: *severity,
+        Some(Self::new(id.clone(), trigger, *severity, *onset, change.clone(), now))
+    }
+
+    /// An incident in which nothing was decided yet.
+    pub fn new(
+        id: String,
+        trigger: &str,
+        severity: Severity,
+        onset: UnixMs,
+        change: Option<Change>,
+        now: Now,
+    ) -> Self {
+        Self {
+            id,
+            severity,
             phase: Phase::Assessing,
-            onset: *onset,
+            onset,
             fired: now,
             rose: now,
-            change: change.clone(),
-            triggers: BTreeMap::from([(trigger.clone(), *severity)]),
+            change,
+            triggers: BTreeMap::from([(trigger.to_owned(), severity)]),
             decision: None,
             offered: None,
             run: None,
@@ -324,7 +338,7 @@ impl Incident {
             escalation: Escalation::default(),
             acknowledged: false,
             timeline: vec![],
-        })
+        }
     }
 
     /// Makes a fact so.
@@ -385,9 +399,10 @@ impl Incident {
 
     /// Writes down a sentence of what happened.
     pub fn note(&mut self, at: UnixMs, line: String) {
-        if self.timeline.len() < TIMELINE_MAX {
-            self.timeline.push((at, line));
+        if self.timeline.len() >= TIMELINE_MAX {
+            self.timeline.remove(TIMELINE_MAX / 2);
         }
+        self.timeline.push((at, line));
     }
 
     /// Whether no plan was begun yet and none is to be verified.

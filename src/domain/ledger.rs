@@ -176,7 +176,8 @@ impl Ledger {
                 }
             }
             Fact::Lifted { component, version, .. } => {
-                if let Some(entry) = self.find(*component, &Revision::named(version)) {
+                let shelf = self.shelves.entry(*component).or_default();
+                for entry in shelf.entries.iter_mut().filter(|e| e.revision.version == *version) {
                     entry.quarantine = None;
                 }
             }

@@ -149,7 +149,19 @@ fn alerted(s: &Situation<'_>, alert: &Alert) -> Vec<Fact> {
     };
     let known = alerts(s).find(|(_, _, fingerprint)| *fingerprint == alert.fingerprint);
     match (alert.firing, known) {
-        (true, None) if alerts(s).count() >= ALERTS_MAX => vec![],
+        (true, None) if alerts(s).count() >= ALERTS_MAX => {
+            // The new one takes the place of the least severe, the oldest of those; news of less is no news.
+            let least = alerts(s).max_by_key(|(f, ..)| (f.severity, std::cmp::Reverse(f.fired_at)));
+            let mut facts = vec![];
+            let new = alert_firing(s, alert, alert_trigger(s, alert));
+            if let Some((least, ..)) =
+                least.filter(|(f, ..)| !f.severity.is_worse_than(new.severity))
+            {
+                facts.extend(cleared(least, "too many alerts fire for this service: it made room"));
+                facts.push(Fact::Trigger(firing::Fact::Fired(Box::new(new))));
+            }
+            facts
+        }
         (true, None) => fired(alert_trigger(s, alert)),
         // It was resolved in between and nobody told: it fires anew.
         (true, Some((known, ..))) if alert.starts_at > known.onset => fired(known.trigger.clone()),
@@ -212,10 +224,11 @@ fn evidence(
         let why = format!("`{trigger}` is not a kind of evidence; use one of {}", known.join(", "));
         return (vec![], Some(Err(why)));
     };
-    if s.state.firing.contains_key(trigger) {
+    let severity = if partial { Severity::P0 } else { policy.rule.severity };
+    let known = s.state.firing.get(trigger);
+    if known.is_some_and(|known| !severity.is_worse_than(known.severity)) {
         return (vec![], Some(Ok(format!("{trigger} of {} is known already", s.state.id))));
     }
-    let severity = if partial { Severity::P0 } else { policy.rule.severity };
     let firing = Firing {
         trigger: trigger.to_owned(),
         severity,

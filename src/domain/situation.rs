@@ -10,7 +10,7 @@ use super::{
     service::{Mode, ServiceId},
     state::ServiceState,
     trigger::State,
-    watch::ServiceWatch,
+    watch::{ServiceWatch, own_name},
 };
 use crate::units::{Span, UnixMs};
 
@@ -175,9 +175,9 @@ impl Situation<'_> {
         if age <= bound { Ok(note) } else { Err(format!("{note}, more than {bound}")) }
     }
 
-    /// What a trigger looks at, when it is one of ours.
+    /// What a trigger looks at, when it is one of ours; by whatever name it fires.
     pub fn looks_at(&self, trigger: &str) -> Option<LooksAt> {
-        self.policy.triggers.get(trigger).map(|t| t.looks_at)
+        self.policy.triggers.get(own_name(trigger)).map(|t| t.looks_at)
     }
 
     /// The wall-clock time of a moment on the steady clock, for people.

@@ -74,7 +74,7 @@ pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     }
     checks.push(no_trigger(s, incident));
     checks.extend(posted(s));
-    Verification { holds_since: s.watch.verified_since(), checks }
+    Verification { holds_since: s.watch.verified_since(s.now.steady), checks }
 }
 
 fn check(name: impl Into<String>, standing: Standing, note: impl Into<String>) -> Check {

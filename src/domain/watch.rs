@@ -94,6 +94,10 @@ pub struct ServiceWatch {
     tried_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
+    /// When the newest poll came, on the steady clock.
+    heard_at: Option<UnixMs>,
+    /// Silence longer than this breaks what must hold without a gap.
+    patience: Span,
 }
 
 impl ServiceWatch {
@@ -110,6 +114,8 @@ impl ServiceWatch {
             tried_at: None,
             tallies: None,
             healthy_since: None,
+            heard_at: None,
+            patience: Span::ZERO,
         };
         watch.adopt(policy);
         watch
@@ -118,6 +124,9 @@ impl ServiceWatch {
     /// Follows another policy from now on, keeping what was seen.
     pub fn adopt(&mut self, policy: &ServicePolicy) {
         self.signals.retain(|name, _| policy.signals.contains_key(name));
+        let slowest = policy.signals.values().map(|s| s.poll_every + s.lag).max();
+        let polls = i64::from(policy.guards.freshness_polls);
+        self.patience = (slowest.unwrap_or(Span::ZERO) * polls).max(policy.guards.freshness_min);
         for (name, signal) in &policy.signals {
             self.signals.entry(name.clone()).or_insert_with(|| Signal {
                 chain: Chain::new(signal),
@@ -168,6 +177,7 @@ impl ServiceWatch {
     pub fn see(&mut self, what: &What, policy: &ServicePolicy, state: &ServiceState, now: Now) {
         match what {
             What::Polled { signal, readings, fault, .. } => {
+                self.note_gap(now);
                 self.learn(policy, state, now);
                 self.follow_verification(state);
                 self.polled(signal, readings, fault.as_deref(), policy, state, now);
@@ -254,6 +264,21 @@ impl ServiceWatch {
         }
     }
 
+    /// What must hold without a gap begins anew after one: a daemon that was down saw nothing of it.
+    fn note_gap(&mut self, now: Now) {
+        if self.is_deaf(now.steady) {
+            self.healthy_since = None;
+            if let Some(tallies) = &mut self.tallies {
+                tallies.holds_since = None;
+            }
+        }
+        self.heard_at = Some(now.steady);
+    }
+
+    fn is_deaf(&self, steady: UnixMs) -> bool {
+        self.heard_at.is_none_or(|at| steady.since(at) > self.patience)
+    }
+
     /// Remembers whether the verification holds, since when.
     pub fn note_verification(&mut self, passes: bool, now: Now) {
         if let Some(tallies) = &mut self.tallies {
@@ -281,7 +306,7 @@ impl ServiceWatch {
 
     /// For how long every signal has told, and none told anything bad.
     pub fn healthy_for(&self, steady: UnixMs) -> Option<Span> {
-        self.healthy_since.map(|since| steady.since(since))
+        self.healthy_since.filter(|_| !self.is_deaf(steady)).map(|since| steady.since(since))
     }
 
     /// Whether a trigger is about to fire that is worse than `severity`.
@@ -303,19 +328,25 @@ impl ServiceWatch {
         self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))
     }
 
+    /// The trigger that a firing goes by, or that an alert stands for.
+    fn instance(&self, key: &str) -> Option<&Instance> {
+        let named = || self.triggers.values().find(|i| i.name == own_name(key));
+        self.triggers.get(key).or_else(named)
+    }
+
     /// What a trigger sees now.
     pub fn state_of(&self, trigger: &str) -> Option<State> {
-        self.triggers.get(trigger).map(|i| i.trigger.state())
+        self.instance(trigger).map(|i| i.trigger.state())
     }
 
     /// What a trigger stands on now.
     pub fn evidence(&self, trigger: &str) -> Option<Evidence> {
-        self.triggers.get(trigger).map(|i| i.trigger.evidence())
+        self.instance(trigger).map(|i| i.trigger.evidence())
     }
 
     /// The signal behind a trigger, and the newest sample by which the trigger knew something.
     pub fn newest_sample(&self, trigger: &str) -> Option<(&str, UnixMs)> {
-        let instance = self.triggers.get(trigger)?;
+        let instance = self.instance(trigger)?;
         let newest = self.signals.get(&instance.signal)?.newest?;
         let known = instance.trigger.evidence().known?;
         Some((&instance.signal, newest.min(known)))
@@ -350,8 +381,8 @@ impl ServiceWatch {
     }
 
     /// Since when the verification holds, on the steady clock.
-    pub fn verified_since(&self) -> Option<UnixMs> {
-        self.tallies.as_ref()?.holds_since
+    pub fn verified_since(&self, steady: UnixMs) -> Option<UnixMs> {
+        self.tallies.as_ref()?.holds_since.filter(|_| !self.is_deaf(steady))
     }
 }
 
@@ -410,6 +441,13 @@ impl Signal {
             (Channel::Probe | Channel::Reach | Channel::Usage, _) => {}
         }
     }
+}
+
+/// A trigger's name in the policy: over several signals it goes by `name@signal`, an alert that stands for it by
+/// `alert:name#fingerprint`.
+pub fn own_name(key: &str) -> &str {
+    let key = key.strip_prefix("alert:").unwrap_or(key);
+    key.split(['@', '#']).next().unwrap_or(key)
 }
 
 fn channel_of(looks_at: LooksAt) -> Option<Channel> {

@@ -60,12 +60,16 @@ fn open(s: &Situation<'_>) -> Vec<Fact> {
     vec![Fact::Incident(opened)]
 }
 
+/// Triggers remembered of one incident; alerts of other names keep coming.
+const TRIGGERS_MAX: usize = 64;
+
 fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let mut facts = vec![];
     let mut worst = incident.severity;
     for firing in s.state.live_firings().filter(|f| !s.is_silent(f)) {
         let name = &firing.trigger;
-        if incident.triggers.get(name) != Some(&firing.severity) {
+        let room = incident.triggers.len() < TRIGGERS_MAX || incident.triggers.contains_key(name);
+        if room && incident.triggers.get(name) != Some(&firing.severity) {
             facts.push(Fact::Incident(Incidental::Joined {
                 trigger: name.clone(),
                 severity: firing.severity,
@@ -294,10 +298,9 @@ fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let clear = incident.triggers.keys().all(|name| !s.state.firing.contains_key(name));
     // Alertmanager resolves an alert also when Prometheus, which sent it, is gone: what nobody sees is not over.
     let seen = |name: &String| {
-        let own = judge::own_name(name.strip_prefix("alert:").unwrap_or(name));
         let blind = |(signal, _): (&str, UnixMs)| s.state.blind.contains_key(signal);
-        s.watch.state_of(own).is_none()
-            || s.freshness(own).is_ok() && !s.watch.newest_sample(own).is_some_and(blind)
+        s.watch.state_of(name).is_none()
+            || s.freshness(name).is_ok() && !s.watch.newest_sample(name).is_some_and(blind)
     };
     if clear && incident.triggers.keys().all(seen) { close(Closing::Recovered) } else { vec![] }
 }
@@ -320,17 +323,33 @@ fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         }
         // A no stops everything before the next step, which waits for it to be lifted.
         run::Phase::Ready if s.forbidden().is_some() => vec![],
+        run::Phase::Ready if overtaken(s, run).is_some() => {
+            let why = overtaken(s, run).unwrap_or_default();
+            vec![Fact::Run(run::Fact::Halted { why })]
+        }
         run::Phase::Ready | run::Phase::Begun { .. } => {
             run.advance(s.epoch, s.now.steady).map(Fact::Run).into_iter().collect()
         }
     }
 }
 
+/// A plan is made for what served; where something else does before its next step, it is a plan no more.
+fn overtaken(s: &Situation<'_>, run: &run::Run) -> Option<String> {
+    let linked = s.watch.inventory.as_ref()?.linked.as_ref()?;
+    let target = run.plan.targets.iter().find(|t| t.component == Component::Application)?;
+    let expected = [&target.from, &target.to].into_iter().any(|r| r.agrees_with(linked));
+    (!expected).then(|| format!("somebody deployed {linked} in between"))
+}
+
 fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let Phase::Verifying { since, .. } = incident.phase else { return vec![] };
     let found = verification::verify(s, incident);
     let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
-    if found.holds_since.is_some_and(held) && verification::hurting(s, incident).is_empty() {
+    let passes = verification::Verification::passes(&found.checks);
+    if passes
+        && found.holds_since.is_some_and(held)
+        && verification::hurting(s, incident).is_empty()
+    {
         let until = s.now.steady + s.policy.watch_after;
         return vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
     }

@@ -1,14 +1,11 @@
 //! What every guard says about acting by itself now, and the plan that would run.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, Phase, grounds::Grounds};
+use super::{Incident, grounds::Grounds};
 use crate::{
     domain::{
         change::{Change, Component, Migrations},
-        escalation::Escalation,
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
         plan::Plan,
@@ -322,7 +319,7 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
                 State::Pending => 1,
                 State::Recovering | State::Ok | State::NoData => 2,
             };
-            Some((key, away, s.policy.triggers.get(own_name(key))?))
+            Some((key, away, s.policy.triggers.get(crate::domain::watch::own_name(key))?))
         })
         .min_by_key(|(_, away, policy)| rank((*away, policy)))
         .map(|(key, _, policy)| (key.to_owned(), policy))?;
@@ -338,31 +335,7 @@ fn closest(s: &Situation<'_>) -> Option<Firing> {
     })
 }
 
-/// A trigger's name in the policy: one that looks at several signals goes by `name@signal`.
-pub fn own_name(key: &str) -> &str {
-    key.split_once('@').map_or(key, |(name, _)| name)
-}
-
 fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -> Incident {
-    Incident {
-        id: s.new_incident_id(),
-        severity,
-        phase: Phase::Assessing,
-        onset,
-        fired: s.now,
-        rose: s.now,
-        change: s.state.change_behind(onset, s.policy.guards.max_change_age).cloned(),
-        triggers: BTreeMap::from([(trigger.to_owned(), severity)]),
-        decision: None,
-        offered: None,
-        run: None,
-        started_by: None,
-        restored: false,
-        verified_at: None,
-        closed_at: None,
-        late: vec![],
-        escalation: Escalation::default(),
-        acknowledged: false,
-        timeline: vec![],
-    }
+    let change = s.state.change_behind(onset, s.policy.guards.max_change_age).cloned();
+    Incident::new(s.new_incident_id(), trigger, severity, onset, change, s.now)
 }

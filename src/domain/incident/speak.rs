@@ -6,6 +6,7 @@ use crate::domain::{
     fact::{self, Fact},
     ledger,
     plan::Plan,
+    run,
     severity::Severity,
     situation::Situation,
 };
@@ -97,8 +98,14 @@ fn may_begin(s: &Situation<'_>, plan: &Plan) -> Result<(), String> {
     }
 }
 
+/// Between two steps, because something forbids the next one: then a person may end it there.
+fn is_paused(incident: &Incident) -> bool {
+    let ready = |run: &run::Run| matches!(run.phase, run::Phase::Ready);
+    matches!(incident.phase, Phase::RollingBack) && incident.run.as_ref().is_some_and(ready)
+}
+
 fn reject(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
-    if !incident.is_before_action() {
+    if !incident.is_before_action() && !is_paused(incident) {
         return Err(format!(
             "{} is {}; there is nothing to reject",
             incident.id,
@@ -110,7 +117,7 @@ fn reject(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
 }
 
 fn dismiss(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
-    if matches!(incident.phase, Phase::RollingBack) {
+    if matches!(incident.phase, Phase::RollingBack) && !is_paused(incident) {
         return Err(format!(
             "{} is rolling back; put a HOLD file into the state directory to stop it before its next step",
             incident.id

@@ -42,7 +42,7 @@ const RELEARN: Span = Span::minutes(10);
 impl ServiceWatch {
     /// How the service was in the `window` before `change`, by what `trigger` looks at.
     pub fn before(&self, trigger: &str, change: UnixMs, window: Span) -> Before {
-        let Some(instance) = self.triggers.get(own(trigger)) else {
+        let Some(instance) = self.instance(trigger) else {
             return Before::NoData { why: "no signal of ours covers it".into() };
         };
         let Some(signal) = self.signals.get(&instance.signal) else {
@@ -79,7 +79,7 @@ impl ServiceWatch {
         window: Span,
         calm: &[Excluded],
     ) -> u32 {
-        let Some(instance) = self.triggers.get(own(trigger)) else { return 0 };
+        let Some(instance) = self.instance(trigger) else { return 0 };
         let Some(signal) = self.signals.get(&instance.signal) else { return 0 };
         let rule = std::sync::Arc::new(instance.trigger.rule().clone());
         let normal = instance.trigger.baseline();
@@ -168,12 +168,6 @@ impl ServiceWatch {
             }
         }
     }
-}
-
-/// The trigger of ours that an alert stands for; any other is its own.
-fn own(trigger: &str) -> &str {
-    let alert = trigger.strip_prefix("alert:");
-    alert.map_or(trigger, |alert| alert.split('#').next().unwrap_or(alert))
 }
 
 /// Periods in which a rule fired for a reason that somebody dealt with: incidents that a person acknowledged, or

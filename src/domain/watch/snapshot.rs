@@ -24,6 +24,8 @@ pub struct Snapshot {
     learned_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
+    #[serde(default)]
+    heard_at: Option<UnixMs>,
     inventory: Option<Inventory>,
     alerts_seen: BTreeMap<String, UnixMs>,
 }
@@ -60,6 +62,7 @@ impl ServiceWatch {
             learned_at: self.learned_at,
             tallies: self.tallies.clone(),
             healthy_since: self.healthy_since,
+            heard_at: self.heard_at,
             inventory: self.inventory.clone(),
             alerts_seen: self.alerts_seen.clone(),
         }
@@ -91,6 +94,7 @@ impl ServiceWatch {
         self.learned_at = snapshot.learned_at;
         self.tallies = snapshot.tallies;
         self.healthy_since = snapshot.healthy_since;
+        self.heard_at = snapshot.heard_at;
         self.inventory = snapshot.inventory;
         self.alerts_seen = snapshot.alerts_seen;
     }

@@ -25,6 +25,9 @@ impl ServiceWatch {
         for (name, signal) in &self.signals {
             facts.extend(blindness(name, signal, s));
         }
+        // What is not read any more cannot be blind, and must not hide what is.
+        let gone = s.state.blind.keys().filter(|name| !self.signals.contains_key(*name));
+        facts.extend(gone.map(|name| Fact::Sighted { signal: name.clone() }));
         facts
     }
 }

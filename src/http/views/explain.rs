@@ -6,11 +6,12 @@ use super::{PlanView, ServiceView};
 use crate::{
     domain::{
         guard::Verdict,
-        incident::judge::{self, Ground, own_name},
+        incident::judge::{self, Ground},
         policy::{LooksAt, Response},
         severity::Severity,
         situation::Situation,
         trigger::{Evidence, State, Trigger},
+        watch,
         watch::says,
     },
     units::UnixMs,
@@ -72,7 +73,7 @@ impl Explain {
             Ground::Incident { .. } => s.state.incident.as_ref().map(|i| i.severity),
             Ground::Fires { trigger } => s.state.firing.get(trigger).map(|f| f.severity),
             Ground::IfFired { trigger } => {
-                s.policy.triggers.get(own_name(trigger)).map(|t| t.rule.severity)
+                s.policy.triggers.get(watch::own_name(trigger)).map(|t| t.rule.severity)
             }
             Ground::NoTrigger => None,
         };
@@ -104,7 +105,7 @@ impl TriggerView {
             state: evidence.state,
             severity: evidence.severity,
             signal: signal.to_owned(),
-            looks_at: s.looks_at(own_name(name)).map_or_else(|| "a signal".to_owned(), looks_at),
+            looks_at: s.looks_at(name).map_or_else(|| "a signal".to_owned(), looks_at),
             sees: says::evidence(&evidence),
             waits_for: trigger.waits_for().iter().map(|wait| says::wait(wait, unit)).collect(),
             drawn: trigger.drawn().collect(),
