@@ -1,11 +1,12 @@
 //! The real binary, from the first bad request to the report, with everything around it real.
 //!
-//! Stories wait much and work little, so that a test tells several of them at the same time.
+//! Stories wait much and work little, so that a test tells several of them at the same time; the longest ones come
+//! first in the alphabet, so that they begin first.
 
+mod alerted;
 mod demos;
 mod journal;
 mod kills;
-mod monitored;
 mod pages;
 mod stops;
 mod told;

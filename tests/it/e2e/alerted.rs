@@ -8,7 +8,7 @@ use rollbackd::{
     domain::{
         fact::Fact,
         guard::{Guard, Says},
-        incident,
+        incident::{self, Choice, Decision},
         severity::Severity,
     },
     http::views::IncidentView,
@@ -136,10 +136,12 @@ fn stood(incident: &IncidentView, guard: Guard) -> Says {
 
 /// The phases an incident went through, as the journal has them.
 fn phases(journal: &[(Record, Fact)]) -> Vec<&'static str> {
-    let entered = journal.iter().filter_map(|(_, fact)| match fact {
-        Fact::Incident(incident::Fact::Entered(phase)) => Some(phase.name()),
-        Fact::Incident(incident::Fact::Planned { .. }) => Some("rolling back"),
-        _ => None,
+    let entered = journal.iter().filter_map(|(_, fact)| {
+        if let Fact::Incident(incident::Fact::Entered(phase)) = fact {
+            return Some(phase.name());
+        }
+        let planned = matches!(fact, Fact::Incident(incident::Fact::Planned { .. }));
+        planned.then_some("rolling back")
     });
     entered.collect()
 }
@@ -148,6 +150,49 @@ fn kinds<'a>(told: &'a [Notice], audience: &str) -> Vec<&'a str> {
     let of =
         told.iter().filter(|n| n.text("audience") == audience && !n.text("incident").is_empty());
     of.map(|n| n.text("kind")).collect()
+}
+
+/// What was sent already, sent again in other words and orders, changes nothing.
+async fn sent_again(shop: &Monitored, active: &[Value]) {
+    let state_dir = shop.world.state_dir();
+    let before = journal::read(&state_dir);
+    assert!(!active.is_empty(), "Alertmanager has it active");
+    for _ in 0..3 {
+        let receipt = shop.webhook(json!(active)).await;
+        assert_eq!(receipt["accepted"], json!(active.len()));
+    }
+    let mut late = active.to_vec();
+    for alert in &mut late {
+        alert["status"] = json!("resolved");
+        alert["startsAt"] = json!("2026-01-01T00:00:00Z");
+    }
+    shop.webhook(json!(late)).await;
+    let fired = |all: &[(Record, Fact)]| {
+        let of = |fact: &Fact| {
+            matches!(fact, Fact::Trigger(_)) && format!("{fact:?}").contains("alert:")
+        };
+        all.iter().filter(|(_, fact)| of(fact)).count()
+    };
+    assert_eq!(fired(&journal::read(&state_dir)), fired(&before));
+}
+
+/// Each notice once, under its own key, to each audience in order.
+fn told_in_order(world: &World) {
+    let told = world.told.all();
+    assert_eq!(told.len(), world.told.ids().len(), "each notice once");
+    assert!(told.iter().all(|n| n.idempotency_key == n.id()), "the key is the id");
+    let on_call = kinds(&told, "on_call");
+    let main = ["incident", "rollback_in_progress", "rollback_complete", "closed"];
+    let order: Vec<_> = on_call.iter().copied().filter(|kind| main.contains(kind)).collect();
+    let mut wanted = order.clone();
+    wanted.sort_by_key(|kind| main.iter().position(|m| m == kind));
+    wanted.dedup();
+    assert_eq!(wanted, main, "{on_call:?}");
+    assert!(order.is_sorted_by_key(|kind| main.iter().position(|m| m == kind)), "{on_call:?}");
+    assert_eq!(
+        kinds(&told, "stakeholders"),
+        ["rollback_in_progress", "rollback_complete", "closed"]
+    );
 }
 
 async fn a_bad_release() {
@@ -160,27 +205,8 @@ async fn a_bad_release() {
 
     let joined = |i: &IncidentView| i.line.triggers.iter().any(|t| t == "alert:critical-errors");
     world.incident("the alert joined", joined).await;
-    // What was sent already, sent again in other words and orders, changes nothing.
-    let before = journal::read(&world.state_dir());
     let active = shop.active().await;
-    assert!(!active.is_empty(), "Alertmanager has it active");
-    for _ in 0..3 {
-        let receipt = shop.webhook(json!(active)).await;
-        assert_eq!(receipt["accepted"], json!(active.len()));
-    }
-    let mut late = active.clone();
-    for alert in &mut late {
-        alert["status"] = json!("resolved");
-        alert["startsAt"] = json!("2026-01-01T00:00:00Z");
-    }
-    shop.webhook(json!(late)).await;
-    let fired = |all: &[(Record, Fact)]| {
-        let of = |fact: &Fact| {
-            matches!(fact, Fact::Trigger(_)) && format!("{fact:?}").contains("alert:")
-        };
-        all.iter().filter(|(_, fact)| of(fact)).count()
-    };
-    assert_eq!(fired(&journal::read(&world.state_dir())), fired(&before));
+    sent_again(&shop, &active).await;
 
     let acting = world.incident("a plan runs", |i| i.plan.is_some()).await;
     for guard in
@@ -214,21 +240,7 @@ async fn a_bad_release() {
     }
     assert_eq!(world.eye().incidents().await.expect("it answers").len(), incidents);
 
-    let told = world.told.all();
-    assert_eq!(told.len(), world.told.ids().len(), "each notice once");
-    assert!(told.iter().all(|n| n.idempotency_key == n.id()), "the key is the id");
-    let on_call = kinds(&told, "on_call");
-    let main = ["incident", "rollback_in_progress", "rollback_complete", "closed"];
-    let order: Vec<_> = on_call.iter().copied().filter(|kind| main.contains(kind)).collect();
-    let mut wanted = order.clone();
-    wanted.sort_by_key(|kind| main.iter().position(|m| m == kind));
-    wanted.dedup();
-    assert_eq!(wanted, main, "{on_call:?}");
-    assert!(order.is_sorted_by_key(|kind| main.iter().position(|m| m == kind)), "{on_call:?}");
-    assert_eq!(
-        kinds(&told, "stakeholders"),
-        ["rollback_in_progress", "rollback_complete", "closed"]
-    );
+    told_in_order(world);
 
     let journal = shop.world.ended().await;
     assert_eq!(journal::planned(&journal), 1);
@@ -251,13 +263,10 @@ async fn a_total_outage() {
     assert!(!over.acted.late && !over.verified.late);
     assert_eq!(world.stage.linked().as_deref(), Some("v1"));
     let journal = shop.world.ended().await;
-    let monitored = journal.iter().any(|(_, fact)| match fact {
-        Fact::Incident(incident::Fact::Decided(decision)) => {
-            decision.severity == Severity::P0
-                && matches!(decision.verdict, incident::Choice::MonitorUntil { .. })
-        }
-        _ => false,
-    });
+    let waits = |decision: &Decision| {
+        decision.severity == Severity::P0 && matches!(decision.verdict, Choice::MonitorUntil { .. })
+    };
+    let monitored = journal.iter().filter_map(|(_, fact)| journal::decision(fact)).any(waits);
     assert!(!monitored, "a P0 is acted upon at once: {:?}", phases(&journal));
 }
 
