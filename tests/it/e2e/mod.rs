@@ -7,6 +7,7 @@ mod alerted;
 mod demos;
 mod journal;
 mod kills;
+mod monitored;
 mod pages;
 mod stops;
 mod told;
