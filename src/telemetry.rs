@@ -88,7 +88,6 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         "Notices pushed out of a full outbox, by channel",
     ),
     ("rollbackd_outbox_depth", Kind::Gauge, "Notices in the outbox, by channel and state"),
-    ("rollbackd_alerts_unmatched_total", Kind::Counter, "Alerts of no known service"),
     ("rollbackd_journal_append_seconds", Kind::Histogram, "How long making one turn durable took"),
     (
         "rollbackd_journal_writable",
@@ -97,6 +96,12 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ),
     ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
     ("rollbackd_kill_switch", Kind::Gauge, "1 while the HOLD file is set"),
+    (
+        "rollbackd_http_requests_total",
+        Kind::Counter,
+        "Requests to the interface, by route and status",
+    ),
+    ("rollbackd_alerts_received_total", Kind::Counter, "Alerts received, by what became of them"),
     ("rollbackd_heartbeats_total", Kind::Counter, "Pings of the outside monitor, by result"),
 ];
 

@@ -284,6 +284,8 @@ pub struct Incident {
     pub run: Option<Run>,
     /// Who started the rollback; the daemon when absent.
     pub started_by: Option<String>,
+    /// Whether an earlier revision was restored, by us or by hand: then clear triggers alone do not end it.
+    pub restored: bool,
     /// When the rollback was verified, on the steady clock.
     pub verified_at: Option<UnixMs>,
     /// When it closed.
@@ -315,6 +317,7 @@ impl Incident {
             offered: None,
             run: None,
             started_by: None,
+            restored: false,
             verified_at: None,
             closed_at: None,
             late: vec![],
@@ -345,6 +348,7 @@ impl Incident {
             }
             Fact::Offered { plan } => self.offered = Some((**plan).clone()),
             Fact::Entered(phase) => {
+                self.restored |= matches!(phase, Phase::Verifying { .. });
                 if matches!(phase, Phase::Watching { .. }) {
                     self.verified_at = Some(now.steady);
                     // Nobody need get up for what is over: the pages before it are answered.

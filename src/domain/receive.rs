@@ -61,7 +61,21 @@ fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
         None => vec![Fact::Ledger(serving)],
         Some(before) => {
             let change = observed(s, before, linked, component, since);
-            vec![Fact::Service(Service::Changed(change)), Fact::Ledger(serving)]
+            let mut facts = vec![];
+            // Whoever rolls back by hand in the middle of an incident rolls away from what hurt.
+            if let (true, Some(incident)) = (change.is_rollback, &s.state.incident)
+                && incident.run.is_none()
+            {
+                let (revision, incident) = (before.clone(), incident.id.clone());
+                facts.push(Fact::Ledger(ledger::Fact::Quarantined {
+                    component,
+                    revision,
+                    incident,
+                }));
+            }
+            facts.push(Fact::Service(Service::Changed(change)));
+            facts.push(Fact::Ledger(serving));
+            facts
         }
     }
 }

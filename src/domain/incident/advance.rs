@@ -36,7 +36,9 @@ pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
         Phase::Verifying { .. } => verifying(s, incident),
         Phase::Watching { until } => watching(s, incident, s.now.steady >= *until),
         Phase::Scheduled => closed_if_clear(s, incident),
-        Phase::Escalated { .. } if incident.run.is_none() => closed_if_clear(s, incident),
+        Phase::Escalated { .. } if incident.run.is_none() && !incident.restored => {
+            closed_if_clear(s, incident)
+        }
         Phase::Escalated { .. } | Phase::Closed { .. } => vec![],
     };
     if next.is_empty() { late_or_reminded(s, incident) } else { next }

@@ -357,6 +357,7 @@ fn opened(s: &Situation<'_>, trigger: &str, severity: Severity, onset: UnixMs) -
         offered: None,
         run: None,
         started_by: None,
+        restored: false,
         verified_at: None,
         closed_at: None,
         late: vec![],

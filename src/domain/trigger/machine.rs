@@ -201,7 +201,7 @@ impl Trigger {
         self.recurs_by(ratio)
     }
 
-    /// The newest values, oldest first; `None` where nothing was known. At most [`DRAWN`].
+    /// The newest values, oldest first; `None` where nothing was known. At most 60.
     pub fn drawn(&self) -> impl Iterator<Item = Option<f32>> + '_ {
         self.drawn.values()
     }
