@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{
     journal,
     monitored::Monitored,
-    together,
+    pages, together,
     told::Notice,
     world::{SOON, World},
 };
@@ -207,10 +207,11 @@ async fn a_blind_spell() {
 }
 
 #[test]
-fn what_prometheus_sees_is_rolled_back_and_what_it_does_not_is_not() {
+fn what_is_seen_is_acted_upon_and_what_is_not_is_not() {
     together(&[
         ("a bad release", || Box::pin(a_bad_release())),
         ("a total outage", || Box::pin(a_total_outage())),
         ("a blind spell", || Box::pin(a_blind_spell())),
+        ("nonsense", || Box::pin(pages::nonsense_is_told_and_counted_and_nothing_follows())),
     ]);
 }
