@@ -28,7 +28,7 @@ impl Eye {
             .build()
             .context("an HTTP client")?;
         let base = format!("http://127.0.0.1:{port}");
-        for _ in 0..100 {
+        for _ in 0..200 {
             let token = tokio::fs::read_to_string(auth::token_file(state_dir)).await;
             if let Ok(token) = token {
                 let eye =

@@ -53,7 +53,9 @@ pub async fn play(scenario: Scenario, dir: std::path::PathBuf) -> anyhow::Result
 
     let mut story = Story { scenario, screen, eye, told: BTreeSet::new(), last: None };
     story
-        .until(begun + Duration::from_secs(15), "v1 settled", |seen| settled(seen, scenario))
+        .until(Instant::now() + Duration::from_secs(15), "v1 settled", |seen| {
+            settled(seen, scenario)
+        })
         .await?;
     story.screen.say("── v2 is deployed ──");
     stage.deploy("v2")?;

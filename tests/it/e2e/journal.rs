@@ -5,7 +5,7 @@ use std::path::Path;
 use rollbackd::{
     domain::{
         fact::Fact,
-        incident::{self, Choice},
+        incident::{self, Choice, Decision},
         run::{self, Outcome},
     },
     store::{Chain, Reader, Record, StoreError},
@@ -33,10 +33,7 @@ pub(super) fn checked(state_dir: &Path) -> Vec<(Record, Fact)> {
     for (at, (record, fact)) in all.iter().enumerate() {
         let Fact::Incident(incident::Fact::Planned { by: None, plan, .. }) = fact else { continue };
         let before = all[..at].iter().rev().filter(|(r, _)| r.fact.stream == record.fact.stream);
-        let decided = before.map(|(_, fact)| fact).find_map(|fact| match fact {
-            Fact::Incident(incident::Fact::Decided(decision)) => Some(decision),
-            _ => None,
-        });
+        let decided = before.map(|(_, fact)| fact).find_map(decision);
         let decided = decided.expect("a plan follows from a decision");
         assert_eq!(decided.verdict, Choice::RollBackNow, "record {}", record.seq);
         assert_eq!(decided.plan.as_ref(), Some(&**plan), "record {}", record.seq);
@@ -44,6 +41,12 @@ pub(super) fn checked(state_dir: &Path) -> Vec<(Record, Fact)> {
         assert!(refused.is_empty(), "acted although {refused:?}");
     }
     all
+}
+
+/// The decision that this fact is.
+pub(super) fn decision(fact: &Fact) -> Option<&Decision> {
+    let Fact::Incident(incident::Fact::Decided(decision)) = fact else { return None };
+    Some(decision)
 }
 
 /// The rollbacks that were begun.
@@ -54,20 +57,18 @@ pub(super) fn planned(all: &[(Record, Fact)]) -> usize {
 
 /// How each attempt at a step ended, in order.
 pub(super) fn outcomes(all: &[(Record, Fact)], wanted: usize) -> Vec<Outcome> {
-    let ended = all.iter().filter_map(|(_, fact)| match fact {
-        Fact::Run(run::Fact::Ended { step, report, .. }) if *step == wanted => {
-            Some(report.outcome.clone())
-        }
-        _ => None,
+    let ended = all.iter().filter_map(|(_, fact)| {
+        let Fact::Run(run::Fact::Ended { step, report, .. }) = fact else { return None };
+        (*step == wanted).then(|| report.outcome.clone())
     });
     ended.collect()
 }
 
 /// The ids of everything that was to be told.
 pub(super) fn notices(all: &[(Record, Fact)]) -> Vec<String> {
-    let told = all.iter().filter_map(|(_, fact)| match fact {
-        Fact::Told(notice) => Some(notice.id.clone()),
-        _ => None,
+    let told = all.iter().filter_map(|(_, fact)| {
+        let Fact::Told(notice) = fact else { return None };
+        Some(notice.id.clone())
     });
     told.collect()
 }

@@ -64,8 +64,7 @@ async fn polls(world: &World, result: &str) -> u64 {
     polls.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
-#[tokio::test]
-async fn nonsense_is_told_and_counted_and_nothing_follows() {
+pub(super) async fn nonsense_is_told_and_counted_and_nothing_follows() {
     let said: Page = Arc::new(Mutex::new((Answers::Well, 0)));
     let target =
         Small::start(Router::new().fallback(any(page)).with_state(Arc::clone(&said))).await;

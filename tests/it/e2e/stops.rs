@@ -159,7 +159,7 @@ async fn a_full_disk() {
     world.stage.deploy("v2").expect("v2 is deployed");
     let before = world.eye().explain().await.expect("it answers").now.0;
     // Long enough for the trigger to have fired and the monitoring to have ended.
-    let seen = world.explained("ten seconds later", |e| e.now.0 > before + 10_000).await;
+    let seen = world.explained("eight seconds later", |e| e.now.0 > before + 8_000).await;
     assert!(seen.service.incident.is_none(), "nothing is true that is not written");
     assert_eq!(world.stage.linked().as_deref(), Some("v2"));
     let pages = world.told.pages_that_say("cannot write its journal");

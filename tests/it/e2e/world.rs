@@ -32,6 +32,9 @@ pub(super) const SOON: Duration = Duration::from_secs(45);
 /// Under all stories: the demo's configuration with a webhook, windows that a crash hardly loses, and no latency,
 /// whose baseline takes its time.
 const UNDER_ALL: &str = r#"
+watch_after = "2s"
+[verification]
+hold = "3s"
 [store]
 snapshot_every = "500ms"
 lease_wait = "300ms"
