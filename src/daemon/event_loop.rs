@@ -65,6 +65,8 @@ pub(super) struct EventLoop {
     kept: VecDeque<Event>,
     unwritable: Option<String>,
     stopping: bool,
+    /// Told to stop a second time: what is in flight is not waited for any more.
+    stop_now: bool,
     dirty: BTreeSet<ServiceId>,
     snapshot_due: Instant,
     since_checkpoint: u64,
@@ -87,6 +89,7 @@ impl EventLoop {
             kept: VecDeque::new(),
             unwritable: None,
             stopping: false,
+            stop_now: false,
             dirty: BTreeSet::new(),
             snapshot_due,
             since_checkpoint: 0,
@@ -94,11 +97,11 @@ impl EventLoop {
         }
     }
 
-    /// Runs until it is told to stop and no attempt is in flight, or everybody has gone.
+    /// Runs until it is told to stop and no attempt is in flight, or told to stop again, or everybody has gone.
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         self.turn(&Event { id: "start".into(), what: What::Started }, None);
         loop {
-            if self.stopping && self.in_flight.is_empty() {
+            if self.stop_now || (self.stopping && self.in_flight.is_empty()) {
                 break;
             }
             let wake = self.wake_at();
@@ -140,6 +143,7 @@ impl EventLoop {
             }
             Ask::Stop => {
                 info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
+                self.stop_now = self.stopping;
                 self.stopping = true;
                 self.fleet.stopping = true;
             }

@@ -31,6 +31,8 @@ use crate::{
 const ASKS_MAX: usize = 10_000;
 /// Steps under way have this long to end after SIGTERM; systemd waits a little longer.
 const STOP_WITHIN: Duration = Duration::from_secs(80);
+/// The event loop has this long to end once nothing is waited for any more.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT, or until something that must run has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -86,9 +88,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     supervise::notify(&[sd_notify::NotifyState::Stopping]);
     stop_serving.notify_waiters();
     handle.stop().await;
-    wait_for_the_end(ended).await;
+    let safe = wait_for_the_end(&handle, ended).await;
     side.shutdown().await;
-    if thread.join().is_err() {
+    if safe && thread.join().is_err() {
         error!("the event loop ended badly");
     }
     result
@@ -263,9 +265,21 @@ async fn until_told_to_stop(
     }
 }
 
-async fn wait_for_the_end(mut ended: watch::Receiver<bool>) {
+/// Whether the event loop has ended. A step that takes too long, or whose task has died, is not waited for.
+async fn wait_for_the_end(handle: &Handle, mut ended: watch::Receiver<bool>) -> bool {
     let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await;
-    if safe.is_err() {
-        warn!("a step is still under way; it is observed at the next start");
+    if safe.is_ok() {
+        return true;
     }
+    warn!("a step is still under way; it is observed at the next start");
+    let end = async {
+        handle.stop().await;
+        // An error says that it has ended too, and badly.
+        let _ = ended.wait_for(|ended| *ended).await;
+    };
+    let ends = tokio::time::timeout(END_WITHIN, end).await.is_ok();
+    if !ends {
+        error!("the event loop does not end; the windows since the last snapshot are lost");
+    }
+    ends
 }
