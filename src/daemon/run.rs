@@ -267,8 +267,8 @@ async fn until_told_to_stop(
 
 /// Whether the event loop has ended. A step that takes too long, or whose task has died, is not waited for.
 async fn wait_for_the_end(handle: &Handle, mut ended: watch::Receiver<bool>) -> bool {
-    let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await;
-    if safe.is_ok() {
+    let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await.is_ok();
+    if safe {
         return true;
     }
     warn!("a step is still under way; it is observed at the next start");
