@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
     sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
     time::{Duration, Instant},
 };
 use tracing::{error, warn};
@@ -25,6 +26,10 @@ use crate::{
 
 /// After so many failed attempts the other channels are told that a page does not arrive.
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
+/// How often a notice that cannot be written down is tried on each channel.
+const UNWRITTEN_ATTEMPTS: u32 = 10;
+/// Deliveries of such notices under way before the next one waits.
+const UNWRITTEN_AT_ONCE: usize = 64;
 
 /// Delivers one channel's notices until the event loop ends.
 pub(super) async fn deliver(
@@ -167,16 +172,43 @@ async fn write(
     Ok(false)
 }
 
-/// Sends what cannot be written down, on every channel at once.
+/// Sends what cannot be written down, on every channel at once; one that does not answer keeps no other waiting.
 pub(super) async fn deliver_unwritten(
     channels: Vec<Arc<Channel>>,
     client: reqwest::Client,
     mut notices: mpsc::Receiver<Notice>,
 ) {
-    while let Some(notice) = notices.recv().await {
-        for channel in &channels {
-            if let Err(fault) = channel.deliver(&client, &notice).await {
-                error!(channel = channel.name, "`{}` did not arrive: {fault}", notice.subject);
+    let mut under_way: JoinSet<()> = JoinSet::new();
+    loop {
+        tokio::select! {
+            notice = notices.recv(), if under_way.len() < UNWRITTEN_AT_ONCE => {
+                let Some(notice) = notice else { break };
+                for channel in &channels {
+                    let (channel, client) = (channel.clone(), client.clone());
+                    under_way.spawn(insist(channel, client, notice.clone()));
+                }
+            }
+            Some(_) = under_way.join_next() => {}
+        }
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
+/// Tries until it arrives or is refused, a bounded number of times: nothing else remembers this notice.
+async fn insist(channel: Arc<Channel>, client: reqwest::Client, notice: Notice) {
+    for attempt in 1..=UNWRITTEN_ATTEMPTS {
+        match channel.deliver(&client, &notice).await {
+            Ok(()) => return,
+            Err(fault @ DeliveryError::Refused { .. }) => {
+                error!(channel = channel.name, "`{}` was refused: {fault}", notice.subject);
+                return;
+            }
+            Err(DeliveryError::Retry { why, after }) => {
+                error!(channel = channel.name, attempt, "`{}` did not arrive: {why}", notice.subject);
+                if attempt < UNWRITTEN_ATTEMPTS {
+                    let pause = after.unwrap_or_else(|| backoff(attempt, &notice.id));
+                    tokio::time::sleep(pause.duration()).await;
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::{
         fact::{self, Fact},
         fleet::{Batch, Fleet},
         incident::{self, Phase},
-        notice::Notice,
+        notice::{Notice, Urgency},
         run::Order,
         service::ServiceId,
         timeline,
@@ -61,10 +61,14 @@ pub(super) struct EventLoop {
     store: Store,
     clock: Clock,
     wiring: Wiring,
-    in_flight: BTreeSet<(String, usize, u32, bool)>,
+    in_flight: BTreeSet<(ServiceId, String, usize, u32, bool)>,
     kept: VecDeque<Event>,
     unwritable: Option<String>,
+    /// When to try again whether the journal can be written.
+    probe_at: Instant,
     stopping: bool,
+    /// Told to stop a second time: what is in flight is not waited for any more.
+    stop_now: bool,
     dirty: BTreeSet<ServiceId>,
     snapshot_due: Instant,
     since_checkpoint: u64,
@@ -73,6 +77,8 @@ pub(super) struct EventLoop {
 
 /// Facts between two checkpoints.
 const CHECKPOINT_EVERY: u64 = 5_000;
+/// The pause between two tries whether the journal can be written again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 impl EventLoop {
     /// An event loop over what the journal says is true.
@@ -86,7 +92,9 @@ impl EventLoop {
             in_flight: BTreeSet::new(),
             kept: VecDeque::new(),
             unwritable: None,
+            probe_at: Instant::now(),
             stopping: false,
+            stop_now: false,
             dirty: BTreeSet::new(),
             snapshot_due,
             since_checkpoint: 0,
@@ -94,11 +102,11 @@ impl EventLoop {
         }
     }
 
-    /// Runs until it is told to stop and no attempt is in flight, or everybody has gone.
+    /// Runs until it is told to stop and no attempt is in flight, or told to stop again, or everybody has gone.
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         self.turn(&Event { id: "start".into(), what: What::Started }, None);
         loop {
-            if self.stopping && self.in_flight.is_empty() {
+            if self.stop_now || (self.stopping && self.in_flight.is_empty()) {
                 break;
             }
             let wake = self.wake_at();
@@ -115,11 +123,14 @@ impl EventLoop {
     }
 
     fn wake_at(&self) -> Instant {
+        // What is due stays due while nothing can be written: waking for it would be a spin.
+        if self.unwritable.is_some() {
+            return self.probe_at;
+        }
         let due = self.fleet.next_deadline().map(|at| Instant::from_std(self.clock.instant(at)));
-        let probe = self.unwritable.as_ref().map(|_| Instant::now() + Duration::from_secs(1));
         let snapshot = (!self.dirty.is_empty()).then_some(self.snapshot_due);
         let idle = Instant::now() + Duration::from_secs(60);
-        [due, probe, snapshot].into_iter().flatten().min().unwrap_or(idle)
+        [due, snapshot].into_iter().flatten().min().unwrap_or(idle)
     }
 
     fn serve(&mut self, ask: Ask) {
@@ -140,6 +151,7 @@ impl EventLoop {
             }
             Ask::Stop => {
                 info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
+                self.stop_now = self.stopping;
                 self.stopping = true;
                 self.fleet.stopping = true;
             }
@@ -149,6 +161,10 @@ impl EventLoop {
     fn tick(&mut self) {
         if self.unwritable.is_some() {
             self.try_to_write();
+            self.probe_at = Instant::now() + PROBE_EVERY;
+            if self.unwritable.is_some() {
+                return;
+            }
         }
         if Instant::now() >= self.snapshot_due {
             self.save_windows(false);
@@ -158,7 +174,8 @@ impl EventLoop {
         }
     }
 
-    fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) {
+    /// One turn; whether everything it led to is written down.
+    fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) -> bool {
         let now = self.clock.now();
         let begun = Instant::now();
         let Self { fleet, store, wiring, .. } = self;
@@ -176,6 +193,12 @@ impl EventLoop {
             for lost in appended.overflow {
                 error!(channel = lost.channel, "a full outbox pushed out `{}`", lost.notice_id);
                 telemetry::notice_dropped(&lost.channel);
+                if lost.urgency == Urgency::Page {
+                    let notice = journaling::pushed_out_notice(&lost, now.wall);
+                    if wiring.unwritten.try_send(notice).is_err() {
+                        error!("and the page about it could not be queued");
+                    }
+                }
             }
             Ok::<(), StoreError>(())
         });
@@ -183,6 +206,7 @@ impl EventLoop {
         if let Some(id) = event.what.service() {
             self.dirty.insert(id.clone());
         }
+        let whole = result.is_ok();
         match result {
             Ok(turned) => {
                 self.since_checkpoint += written;
@@ -205,12 +229,13 @@ impl EventLoop {
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             self.checkpoint();
         }
+        whole
     }
 
     /// Says what became true, and lets go of what ended.
     fn settled(&mut self, event: &Event, batches: &[Batch]) {
-        if let What::StepReported { run, step, attempt, fallback, .. } = &event.what {
-            self.in_flight.remove(&(run.clone(), *step, *attempt, *fallback));
+        if let What::StepReported { service, run, step, attempt, fallback, .. } = &event.what {
+            self.in_flight.remove(&(service.clone(), run.clone(), *step, *attempt, *fallback));
         }
         for (service, facts) in batches {
             let who = service.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
@@ -260,6 +285,7 @@ impl EventLoop {
         let why = telemetry::chain(fault);
         error!(cause, "the journal cannot be written, nothing is acted upon: {why}");
         if self.unwritable.is_none() {
+            self.probe_at = Instant::now() + PROBE_EVERY;
             let notice = journaling::unwritable_notice(&why, self.clock.now().wall);
             if self.wiring.unwritten.try_send(notice).is_err() {
                 error!("and the page about it could not be queued");
@@ -270,20 +296,28 @@ impl EventLoop {
         why
     }
 
+    /// A probe that was written is no proof: only turns are, and what they lead to is begun after them.
     fn try_to_write(&mut self) {
-        match self.store.probe_write() {
-            Ok(()) => {
-                warn!("the journal can be written again");
-                self.unwritable = None;
-                telemetry::journal_writable(true);
-                for event in std::mem::take(&mut self.kept) {
-                    self.turn(&event, None);
-                }
-                self.turn(&Event { id: "writable".into(), what: What::Started }, None);
+        if let Err(fault) = self.store.probe_write() {
+            tracing::debug!("still cannot write: {}", telemetry::chain(&fault));
+            return;
+        }
+        while let Some(event) = self.kept.pop_front() {
+            if !self.turn(&event, None) {
+                // It was kept again, behind those that came after it.
+                self.kept.rotate_right(1);
+                return;
             }
-            Err(fault) => {
-                tracing::debug!("still cannot write: {}", telemetry::chain(&fault));
-            }
+        }
+        let mut proofs = vec![Event { id: "writable".into(), what: What::Started }];
+        if !self.stopping {
+            proofs.push(Event { id: "writable".into(), what: What::Tick });
+        }
+        if proofs.iter().all(|event| self.turn(event, None)) {
+            warn!("the journal can be written again");
+            self.unwritable = None;
+            telemetry::journal_writable(true);
+            self.start_wanted();
         }
     }
 
@@ -293,7 +327,7 @@ impl EventLoop {
             return;
         }
         for (service, order) in self.fleet.wanted() {
-            let key = (order.run.clone(), order.step, order.attempt, order.fallback);
+            let key = (service.clone(), order.run.clone(), order.step, order.attempt, order.fallback);
             if self.in_flight.insert(key) && self.wiring.orders.send((service, order)).is_err() {
                 error!("nobody carries out orders any more");
             }

@@ -10,7 +10,7 @@ use crate::{
         incident,
         notice::{Audience, Kind, Notice, Urgency},
     },
-    store::{Appended, Draft, OutboxDraft, Store, StoreError, Turn},
+    store::{Appended, Draft, OutboxDraft, Overflow, Store, StoreError, Turn},
     units::UnixMs,
 };
 
@@ -82,21 +82,47 @@ pub(super) fn append(
     store.append(&Turn { facts, notices, answers: &[] })
 }
 
-/// The one page that is sent without being written down first.
+/// The page, sent without being written down first, that nothing can be written down.
 pub(super) fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
+    let advice =
+        "Nothing is rolled back until it can write again. Make room, or roll back by hand.";
+    page("unwritable", "cannot write its journal and does nothing", why, advice, at)
+}
+
+/// The page that the daemon does not come up at all.
+pub(super) fn cannot_start_notice(why: &str, at: UnixMs) -> Notice {
+    let advice = "Nothing is watched or rolled back until it runs. Mend this, or roll back by hand.";
+    page("cannot-start", "cannot start and protects nothing", why, advice, at)
+}
+
+/// The page that another daemon acts, or may act, on the same state directory.
+pub(super) fn lease_lost_notice(why: &str, at: UnixMs) -> Notice {
+    let advice = "It stops, so that it can be started anew. See that one rollbackd runs, and that nobody removes its lock file.";
+    page("lease-lost", "has lost its state directory and stops", why, advice, at)
+}
+
+/// The page that another page was pushed out of a full outbox.
+pub(super) fn pushed_out_notice(lost: &Overflow, at: UnixMs) -> Notice {
+    let incident = lost.incident.as_deref().unwrap_or("no incident");
+    let why = format!(
+        "the outbox of {} is full of pages; `{}` ({incident}) was pushed out",
+        lost.channel, lost.notice_id
+    );
+    let advice = "See why that channel takes nothing, and look at what waits with the command line.";
+    page("pushed-out", "could not keep a page that was never delivered", &why, advice, at)
+}
+
+fn page(id: &str, subject: &str, why: &str, advice: &str, at: UnixMs) -> Notice {
     Notice {
-        id: format!("unwritable-{}", at.0),
+        id: format!("{id}-{}", at.0),
         service: None,
         incident: None,
         audience: Audience::OnCall,
         urgency: Urgency::Page,
         kind: Kind::Health,
-        subject: "P1 rollbackd cannot write its journal and does nothing".into(),
+        subject: format!("P1 rollbackd {subject}"),
         fields: vec![("Why".into(), why.to_owned())],
-        lines: vec![
-            "Nothing is rolled back until it can write again. Make room, or roll back by hand."
-                .into(),
-        ],
+        lines: vec![advice.into()],
         choices: vec![],
         at,
     }

@@ -1,8 +1,8 @@
 //! Looks at each service's platform again and again: what is deployed, and what really serves.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::clock;
 use crate::{
@@ -30,13 +30,12 @@ pub(super) struct Platform {
     pub every_watched: Span,
 }
 
-/// Looks until the event loop has gone; `now` asks for a look at once.
+/// Looks until the event loop has gone.
 pub(super) async fn look(
     platform: Platform,
     options: executors::Options,
     handle: Handle,
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
-    now: Arc<Notify>,
 ) {
     let mut last: Option<Inventory> = None;
     loop {
@@ -51,7 +50,6 @@ pub(super) async fn look(
         let pause = if fast { platform.every_watched } else { platform.every };
         tokio::select! {
             () = tokio::time::sleep(pause.duration()) => {}
-            () = now.notified() => {}
             changed = watched.changed() => if changed.is_err() { return },
         }
     }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, watch},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -169,11 +170,7 @@ async fn read(source: &Source) -> Vec<Event> {
     match source {
         Source::Scrape { targets, wants } => {
             let specs: Vec<scrape::Spec> = wants.iter().map(|(_, spec)| spec.clone()).collect();
-            let mut together: Vec<Poll> = vec![];
-            for target in targets {
-                let polls = target.poll(&specs, clock::wall()).await;
-                together = reading::joined(together, polls);
-            }
+            let together = scrape_all(targets, specs).await;
             let both = wants.iter().zip(together);
             both.map(|((wanted, _), poll)| event(wanted, poll, source.kind())).collect()
         }
@@ -196,6 +193,19 @@ async fn read(source: &Source) -> Vec<Event> {
             vec![told(wanted, vec![raw], fault)]
         }
     }
+}
+
+/// All targets at the same time, joined in their order: one that hangs keeps no other waiting.
+async fn scrape_all(targets: &[scrape::Target], specs: Vec<scrape::Spec>) -> Vec<Poll> {
+    let specs: Arc<[scrape::Spec]> = specs.into();
+    let mut asked = JoinSet::new();
+    for (place, target) in targets.iter().cloned().enumerate() {
+        let specs = Arc::clone(&specs);
+        asked.spawn(async move { (place, target.poll(&specs, clock::wall()).await) });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    answers.into_iter().fold(vec![], |together, (_, polls)| reading::joined(together, polls))
 }
 
 async fn ask(

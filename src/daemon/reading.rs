@@ -16,13 +16,18 @@ pub(super) fn absent(value: &str) -> Poll {
 
 /// Two targets' polls of the same signals as one: what one of them could not say does not hide what the other said.
 pub(super) fn joined(before: Vec<Poll>, more: Vec<Poll>) -> Vec<Poll> {
+    // Half of a body is not the whole of it; a target that did not answer is one series less. Told apart before
+    // they are joined: afterwards the one that failed would hide that another was cut off.
+    let alone = |mut poll: Poll| {
+        poll.partial &= !poll.faults.iter().any(failed);
+        poll
+    };
+    let more = more.into_iter().map(alone);
     if before.is_empty() {
-        return more;
+        return more.collect();
     }
     let join = |(mut one, other): (Poll, Poll)| {
-        let nothing_partial = |p: &Poll| p.partial && !p.faults.iter().any(failed);
-        // Half of a body is not the whole of it; a target that did not answer is one series less.
-        one.partial = nothing_partial(&one) || nothing_partial(&other);
+        one.partial |= other.partial;
         one.readings.extend(other.readings);
         one.faults.extend(other.faults);
         one.revision = one.revision.or(other.revision);
@@ -104,5 +109,32 @@ pub(super) fn health(health: Health, at: UnixMs) -> (Raw, Option<String>, &'stat
         Health::Unknown { why } => {
             (Raw::Unknown { at, why: Unknown::ClientError }, Some(why), "failed")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_failed_does_not_hide_that_another_was_cut_off() {
+        let failed = || {
+            let (class, why) = (Class::Down, "refused".to_owned());
+            vec![Poll::failed(Fault::Failed { class, why })]
+        };
+        let cut = || vec![Poll { partial: true, faults: vec![Fault::Cut], ..Poll::default() }];
+        let ok = || {
+            let (series, at) = ("a".to_owned(), UnixMs(1));
+            let reading = Reading::Counter { series, at, bad: 0.0, total: 9.0, born: None };
+            vec![Poll { readings: vec![reading], ..Poll::default() }]
+        };
+        let all = |polls: Vec<Vec<Poll>>| polls.into_iter().fold(vec![], joined).remove(0);
+        assert!(all(vec![failed(), cut(), ok()]).partial);
+        assert!(all(vec![cut(), failed(), ok()]).partial);
+        assert!(all(vec![ok(), failed(), cut()]).partial);
+        let whole = all(vec![failed(), ok()]);
+        assert_eq!((whole.partial, result(&whole)), (false, "ok"));
+        let nothing = all(vec![failed()]);
+        assert_eq!((result(&nothing), raw(nothing, UnixMs(1)).1.is_some()), ("failed", true));
     }
 }

@@ -1,10 +1,11 @@
 //! From the journal to what is true: a checkpoint, then every later record folded in.
 
 use anyhow::{Context, bail};
+use serde::de::DeserializeOwned;
 
 use crate::{
     domain::{event::Now, fact, fact::Fact, fleet::Fleet, policy::Policy, service::ServiceId},
-    store::{Record, Store, StoreError},
+    store::{Checkpoint, Record, Store, StoreError},
     units::UnixMs,
 };
 
@@ -19,17 +20,24 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
     let mut last: Option<Now> = None;
     let mut after = 0;
     let checkpoint = store.view().load_checkpoint().context("the checkpoint cannot be read")?;
-    if let Some(kept) =
-        checkpoint.filter(|c| c.versions.get(CHECKPOINT_KIND) == Some(&fact::VERSION))
-    {
-        match serde_json::from_str(&kept.body) {
+    if let Some(kept) = checkpoint {
+        match usable(&kept) {
             Ok(body) => {
                 fleet.restore(body);
                 after = kept.seq;
             }
-            // The journal itself is whole: the checkpoint only saves time.
-            Err(fault) => {
-                tracing::warn!("the checkpoint is of no use, folding the journal: {fault}")
+            // While the journal is whole the checkpoint only saves time. Without its beginning, what the checkpoint
+            // held is nowhere else.
+            Err(why) => {
+                let first = store.view().first_seq()?;
+                if first.is_none_or(|seq| seq > 1) {
+                    bail!(
+                        "the checkpoint at record {} is of no use ({why}), and the records it stands for are pruned; \
+                         run the rollbackd that wrote it, restore a backup, or move the database aside to begin anew",
+                        kept.seq
+                    );
+                }
+                tracing::warn!("the checkpoint is of no use, folding the journal: {why}");
             }
         }
     }
@@ -49,6 +57,14 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
     }
     restore_windows(store, &mut fleet);
     Ok((fleet, last))
+}
+
+fn usable<T: DeserializeOwned>(kept: &Checkpoint) -> Result<T, String> {
+    match kept.versions.get(CHECKPOINT_KIND) {
+        Some(&fact::VERSION) => serde_json::from_str(&kept.body).map_err(|fault| fault.to_string()),
+        Some(other) => Err(format!("its version is {other}, this one reads {}", fact::VERSION)),
+        None => Err("it does not say its version".to_owned()),
+    }
 }
 
 /// Why the journal could not be folded.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, Semaphore, mpsc, watch},
@@ -19,11 +20,11 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::fleet::Fleet,
+    domain::{fleet::Fleet, notice::Notice},
     executors,
     handle::{Ask, Handle},
     notifiers,
-    store::{Chain, Store},
+    store::{Chain, Lease, Store},
     telemetry,
 };
 
@@ -31,6 +32,8 @@ use crate::{
 const ASKS_MAX: usize = 10_000;
 /// Steps under way have this long to end after SIGTERM; systemd waits a little longer.
 const STOP_WITHIN: Duration = Duration::from_secs(80);
+/// The event loop has this long to end once nothing is waited for any more.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT, or until something that must run has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -41,10 +44,41 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
-    let mut store = match open(&config).await {
-        Ok(store) => store,
-        Err(fault) => return Err(page_before_giving_up(&config, &client, fault).await),
+    let mut running = match start(&config, &client, metrics).await {
+        Ok(running) => running,
+        Err(fault) => {
+            page_before_giving_up(&config, &client, &fault).await;
+            return Err(fault);
+        }
     };
+    let result = until_told_to_stop(&mut running, &config, &client).await;
+    supervise::notify(&[sd_notify::NotifyState::Stopping]);
+    running.stop_serving.notify_waiters();
+    running.handle.stop().await;
+    let safe = wait_for_the_end(&running.handle, running.ended).await;
+    running.side.shutdown().await;
+    if safe && running.thread.join().is_err() {
+        error!("the event loop ended badly");
+    }
+    result
+}
+
+/// A daemon that is ready.
+struct Running {
+    side: JoinSet<()>,
+    handle: Handle,
+    lease: Lease,
+    ended: watch::Receiver<bool>,
+    thread: std::thread::JoinHandle<()>,
+    stop_serving: Arc<Notify>,
+}
+
+async fn start(
+    config: &Config,
+    client: &reqwest::Client,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<Running> {
+    let mut store = open(config).await.context("the store cannot be opened")?;
     check_chain(&store)?;
     let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
     let clock = Clock::starting(last);
@@ -54,7 +88,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     store.probe_write().context("the journal cannot be written")?;
 
     let (handle, asks) = Handle::channel(ASKS_MAX);
-    let parts = Parts::new(&config);
+    let parts = Parts::new(config);
     let (ending, ended) = watch::channel(false);
     let thread = start_event_loop(fleet, store, clock, parts.wiring, asks, ending)?;
     let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
@@ -64,41 +98,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     side.spawn(tasks::carry_out(
         parts.orders,
         executor.clone(),
-        lease,
+        lease.clone(),
         handle.clone(),
         hold.clone(),
     ));
     side.spawn(hold.watch(handle.clone()));
-    deliveries(&mut side, &config, &client, &handle, &parts.outbox, parts.unwritten);
+    deliveries(&mut side, config, client, &handle, &parts.outbox, parts.unwritten);
     side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), parts.closed));
     side.spawn(supervise::gauges(handle.clone(), metrics.clone()));
     side.spawn(supervise::housekeeping(handle.clone()));
-    gather(&mut side, &config, &executor, &handle, &parts.watched)?;
+    gather(&mut side, config, &executor, &handle, &parts.watched)?;
     if let Some(heartbeat) = config.heartbeat.clone() {
         side.spawn(supervise::heartbeat(heartbeat, client.clone(), handle.clone()));
     }
-    let (stop_serving, served) = serving::start(&mut side, &config, &handle, metrics).await?;
+    let (stop_serving, served) = serving::start(&mut side, config, &handle, metrics).await?;
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&served)]);
     info!("rollbackd {} is ready; {served}", env!("CARGO_PKG_VERSION"));
-
-    let result = until_told_to_stop(&mut side, ended.clone()).await;
-    supervise::notify(&[sd_notify::NotifyState::Stopping]);
-    stop_serving.notify_waiters();
-    handle.stop().await;
-    wait_for_the_end(ended).await;
-    side.shutdown().await;
-    if thread.join().is_err() {
-        error!("the event loop ended badly");
-    }
-    result
+    Ok(Running { side, handle, lease, ended, thread, stop_serving })
 }
 
 /// The ends of the event loop's channels that the tasks hold.
 struct Parts {
     wiring: Wiring,
     orders: mpsc::UnboundedReceiver<(crate::domain::service::ServiceId, crate::domain::run::Order)>,
-    unwritten: mpsc::Receiver<crate::domain::notice::Notice>,
+    unwritten: mpsc::Receiver<Notice>,
     outbox: watch::Receiver<u64>,
     watched: watch::Receiver<BTreeSet<crate::domain::service::ServiceId>>,
     closed: mpsc::UnboundedReceiver<(crate::domain::service::ServiceId, String)>,
@@ -133,24 +157,31 @@ async fn open(config: &Config) -> anyhow::Result<Store> {
 }
 
 /// A daemon that cannot start protects nobody, and nobody may notice: that page is sent from memory.
-async fn page_before_giving_up(
-    config: &Config,
-    client: &reqwest::Client,
-    fault: anyhow::Error,
-) -> anyhow::Error {
+async fn page_before_giving_up(config: &Config, client: &reqwest::Client, fault: &anyhow::Error) {
+    // Whoever holds the lease protects them.
     let held = matches!(
         fault.downcast_ref::<crate::store::StoreError>(),
         Some(crate::store::StoreError::LeaseHeld { .. })
     );
     if !held {
-        let notice = journaling::unwritable_notice(&format!("{fault:#}"), super::clock::wall());
-        for channel in &config.channels {
-            if let Err(why) = channel.deliver(client, &notice).await {
-                error!(channel = channel.name, "the page about it did not arrive: {why}");
-            }
-        }
+        let at = super::clock::wall();
+        let notice = journaling::cannot_start_notice(&format!("{fault:#}"), at);
+        page_from_memory(config, client, &notice).await;
     }
-    fault.context("the store cannot be opened")
+}
+
+/// Tries every channel once, all at the same time.
+async fn page_from_memory(config: &Config, client: &reqwest::Client, notice: &Notice) {
+    let mut tries = JoinSet::new();
+    for channel in config.channels.iter().cloned() {
+        let (client, notice) = (client.clone(), notice.clone());
+        tries.spawn(async move {
+            if let Err(why) = channel.deliver(&client, &notice).await {
+                error!(channel = channel.name, "`{}` did not arrive: {why}", notice.subject);
+            }
+        });
+    }
+    while tries.join_next().await.is_some() {}
 }
 
 fn check_chain(store: &Store) -> anyhow::Result<()> {
@@ -196,7 +227,7 @@ fn deliveries(
     client: &reqwest::Client,
     handle: &Handle,
     outbox: &watch::Receiver<u64>,
-    unwritten: mpsc::Receiver<crate::domain::notice::Notice>,
+    unwritten: mpsc::Receiver<Notice>,
 ) {
     let channels: Vec<Arc<notifiers::Channel>> =
         config.channels.iter().cloned().map(Arc::new).collect();
@@ -225,9 +256,8 @@ fn gather(
         side.spawn(poller::poll(paced, seed, handle.clone(), watched.clone(), permits.clone()));
     }
     for platform in wiring::platforms(config) {
-        let now = Arc::new(Notify::new());
         let (executor, handle) = (executor.clone(), handle.clone());
-        side.spawn(platforms::look(platform, executor, handle, watched.clone(), now));
+        side.spawn(platforms::look(platform, executor, handle, watched.clone()));
     }
     if let Some(asks) = &config.alertmanager {
         let asked =
@@ -241,9 +271,12 @@ fn gather(
 
 /// Waits for a signal. A task that must run and has ended ends the daemon too: systemd starts it anew.
 async fn until_told_to_stop(
-    side: &mut JoinSet<()>,
-    mut ended: watch::Receiver<bool>,
+    running: &mut Running,
+    config: &Config,
+    client: &reqwest::Client,
 ) -> anyhow::Result<()> {
+    let Running { side, lease, ended, .. } = running;
+    let mut lost = std::pin::pin!(supervise::lease_lost(lease));
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
@@ -254,6 +287,11 @@ async fn until_told_to_stop(
             _ = hangup.recv() => {
                 warn!("a reload is not possible yet; restart to take up another configuration");
             }
+            why = &mut lost => {
+                let notice = journaling::lease_lost_notice(&why, super::clock::wall());
+                page_from_memory(config, client, &notice).await;
+                anyhow::bail!("the lease is lost: {why}");
+            }
             _ = ended.changed() => anyhow::bail!("the event loop has ended"),
             Some(task) = side.join_next() => match task {
                 Ok(()) => anyhow::bail!("a task that must run has ended"),
@@ -263,9 +301,21 @@ async fn until_told_to_stop(
     }
 }
 
-async fn wait_for_the_end(mut ended: watch::Receiver<bool>) {
-    let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await;
-    if safe.is_err() {
-        warn!("a step is still under way; it is observed at the next start");
+/// Whether the event loop has ended. A step that takes too long, or whose task has died, is not waited for.
+async fn wait_for_the_end(handle: &Handle, mut ended: watch::Receiver<bool>) -> bool {
+    let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await.is_ok();
+    if safe {
+        return true;
     }
+    warn!("a step is still under way; it is observed at the next start");
+    let end = async {
+        handle.stop().await;
+        // An error says that it has ended too, and badly.
+        let _ = ended.wait_for(|ended| *ended).await;
+    };
+    let ends = tokio::time::timeout(END_WITHIN, end).await.is_ok();
+    if !ends {
+        error!("the event loop does not end; the windows since the last snapshot are lost");
+    }
+    ends
 }

@@ -17,12 +17,12 @@ use crate::{
         service::ServiceId,
     },
     notifiers::heartbeat::Heartbeat,
-    store::Withheld,
+    store::{Lease, Withheld},
     telemetry,
     units::UnixMs,
 };
 
-/// Whether the event loop answers: what the watchdog, the heartbeat and `/healthz` stand on.
+/// Whether the event loop answers: what the watchdog stands on.
 pub(super) async fn is_alive(handle: &Handle) -> bool {
     let look = handle.look(|_, _| ());
     tokio::time::timeout(Duration::from_secs(10), look).await.is_ok_and(|answer| answer.is_ok())
@@ -36,6 +36,18 @@ pub(super) async fn is_able(handle: &Handle) -> bool {
         // A person's HOLD is no fault of ours.
         Ok(Ok(Ok(()) | Err(Withheld::Hold { .. }))) => true,
         Ok(Ok(Err(_)) | Err(_)) | Err(_) => false,
+    }
+}
+
+/// Ends when the lease is lost, and says why: a daemon whose every step is withheld must be started anew.
+pub(super) async fn lease_lost(lease: &Lease) -> String {
+    let mut tick = interval(Duration::from_secs(5));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        if let Err(lost @ Withheld::LeaseLost) = lease.permits() {
+            return lost.to_string();
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -144,7 +144,7 @@ pub fn token_file(state_dir: &Path) -> PathBuf {
 /// The credential of the local command line: made at first start, readable by its owner alone.
 pub fn local_token(state_dir: &Path) -> io::Result<Token> {
     let path = token_file(state_dir);
-    let text = match fs::read_to_string(&path) {
+    let text = match read_own(&path) {
         Ok(text) if !text.trim().is_empty() => text,
         Ok(_) => make(&path)?,
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => make(&path)?,
@@ -155,6 +155,29 @@ pub fn local_token(state_dir: &Path) -> io::Result<Token> {
         scopes: BTreeSet::from([Scope::Admin]),
         secret: Secret::new(text.trim()),
     })
+}
+
+/// What stands in a file that nobody else could have written or read.
+fn read_own(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let found = file.metadata()?;
+    let (owner, ours) = (found.uid(), rustix::process::geteuid().as_raw());
+    let mode = found.mode() & 0o777;
+    let at = path.display();
+    if owner != ours {
+        return Err(io::Error::other(format!(
+            "{at} belongs to uid {owner}, and rollbackd runs as uid {ours}: whoever wrote it knows the token; \
+             remove it, and a new one is made"
+        )));
+    }
+    if mode & 0o077 != 0 {
+        return Err(io::Error::other(format!(
+            "{at} has mode {mode:03o}, so others may know the token; remove it, and a new one is made"
+        )));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Writes a new secret beside the file and renames it, so that a crash leaves no empty token behind.
@@ -234,5 +257,8 @@ mod tests {
         let mode = fs::metadata(token_file(dir.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(local_token(dir.path()).unwrap().secret, first.secret);
+        fs::set_permissions(token_file(dir.path()), fs::Permissions::from_mode(0o644)).unwrap();
+        let why = local_token(dir.path()).unwrap_err().to_string();
+        assert!(why.contains("has mode 644"), "{why}");
     }
 }

@@ -30,6 +30,18 @@ pub enum StoreError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Whoever owns the directory can replace anything in it.
+    #[error(
+        "{path} belongs to uid {owner}, and rollbackd runs as uid {ours}; run `chown -R {ours} {path}`, or run rollbackd as its owner"
+    )]
+    NotOurs {
+        /// The state directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        ours: u32,
+    },
     /// Another daemon acts on this state directory; `main` exits 75.
     #[error("{} holds {path} and did not let go within {waited}; stop it, or give this one a state directory of its own", holder(.pid))]
     LeaseHeld {

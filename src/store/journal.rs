@@ -22,7 +22,7 @@ pub struct Draft {
     pub incident: Option<String>,
     /// When, by the wall clock.
     pub at: UnixMs,
-    /// When, by the clock that never jumps, in milliseconds since the daemon started.
+    /// When, by the clock that never jumps and continues across restarts, in milliseconds.
     pub steady_ms: i64,
     /// What kind of fact, for people and for the reader of the body.
     pub kind: String,

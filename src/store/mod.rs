@@ -22,7 +22,7 @@ mod tests;
 
 use std::{
     fs::{self, DirBuilder, OpenOptions, Permissions},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -188,7 +188,12 @@ fn next_epoch(conn: &Connection) -> rusqlite::Result<u64> {
 fn prepare_dir(dir: &Path) -> Result<(), StoreError> {
     let fault = |source| StoreError::directory(dir, source);
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fault)?;
-    let mode = fs::metadata(dir).map_err(fault)?.permissions().mode() & 0o777;
+    let found = fs::metadata(dir).map_err(fault)?;
+    let (owner, ours) = (found.uid(), rustix::process::geteuid().as_raw());
+    if owner != ours {
+        return Err(StoreError::NotOurs { path: dir.to_owned(), owner, ours });
+    }
+    let mode = found.permissions().mode() & 0o777;
     // Not tightened by us: somebody may have named a directory that is shared for a reason, such as /tmp.
     if mode & 0o022 != 0 {
         return Err(StoreError::Exposed { path: dir.to_owned(), mode });

@@ -127,6 +127,13 @@ impl View<'_> {
         cut.ok_or_else(|| self.fault(rusqlite::Error::QueryReturnedNoRows))
     }
 
+    /// The first record that is still kept; none in a journal that is empty.
+    pub fn first_seq(&self) -> Result<Option<u64>, StoreError> {
+        let first = |row: &rusqlite::Row<'_>| row.get::<_, Option<i64>>(0);
+        let seq = self.one("SELECT min(seq) FROM journal", first)?;
+        Ok(seq.flatten().map(i64::cast_unsigned))
+    }
+
     pub(super) fn checkpoint_place(&self) -> Result<Option<(u64, String)>, StoreError> {
         self.one("SELECT seq, hash FROM checkpoint", place)
     }
