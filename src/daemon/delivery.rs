@@ -204,7 +204,10 @@ async fn insist(channel: Arc<Channel>, client: reqwest::Client, notice: Notice) 
                 return;
             }
             Err(DeliveryError::Retry { why, after }) => {
-                error!(channel = channel.name, attempt, "`{}` did not arrive: {why}", notice.subject);
+                error!(
+                    channel = channel.name,
+                    attempt, "`{}` did not arrive: {why}", notice.subject
+                );
                 if attempt < UNWRITTEN_ATTEMPTS {
                     let pause = after.unwrap_or_else(|| backoff(attempt, &notice.id));
                     tokio::time::sleep(pause.duration()).await;

@@ -327,7 +327,8 @@ impl EventLoop {
             return;
         }
         for (service, order) in self.fleet.wanted() {
-            let key = (service.clone(), order.run.clone(), order.step, order.attempt, order.fallback);
+            let key =
+                (service.clone(), order.run.clone(), order.step, order.attempt, order.fallback);
             if self.in_flight.insert(key) && self.wiring.orders.send((service, order)).is_err() {
                 error!("nobody carries out orders any more");
             }

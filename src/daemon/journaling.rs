@@ -91,7 +91,8 @@ pub(super) fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
 
 /// The page that the daemon does not come up at all.
 pub(super) fn cannot_start_notice(why: &str, at: UnixMs) -> Notice {
-    let advice = "Nothing is watched or rolled back until it runs. Mend this, or roll back by hand.";
+    let advice =
+        "Nothing is watched or rolled back until it runs. Mend this, or roll back by hand.";
     page("cannot-start", "cannot start and protects nothing", why, advice, at)
 }
 
@@ -108,7 +109,8 @@ pub(super) fn pushed_out_notice(lost: &Overflow, at: UnixMs) -> Notice {
         "the outbox of {} is full of pages; `{}` ({incident}) was pushed out",
         lost.channel, lost.notice_id
     );
-    let advice = "See why that channel takes nothing, and look at what waits with the command line.";
+    let advice =
+        "See why that channel takes nothing, and look at what waits with the command line.";
     page("pushed-out", "could not keep a page that was never delivered", &why, advice, at)
 }
 
