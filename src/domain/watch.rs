@@ -469,3 +469,18 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
         SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::own_name;
+
+    /// A guard that asks by another name than the trigger fires by judges nothing.
+    #[test]
+    fn a_firing_is_known_by_its_trigger_whatever_it_goes_by() {
+        for key in
+            ["outage", "outage@edge", "alert:outage", "alert:outage#0a1b", "alert:outage@edge"]
+        {
+            assert_eq!(own_name(key), "outage", "{key}");
+        }
+    }
+}

@@ -1,7 +1,13 @@
 //! The daemon dies and starts again: exactly one rollback, no deadline extended, no page lost.
 
 use insta::assert_snapshot;
-use rollbackd::domain::event::Said;
+use rollbackd::{
+    domain::{
+        change::{Component, Revision},
+        event::Said,
+    },
+    units::Span,
+};
 
 use super::{
     brief,
@@ -135,4 +141,24 @@ fn a_crash_while_verifying_starts_the_hold_anew_and_not_the_deadline() {
     12:27:15   -> on-call: Rollback Complete - production
     12:27:15   -> stakeholders: Rollback Complete - production
     ");
+}
+
+/// Known good is served *and watched*: what happened while the daemon was down is nobody's evidence.
+#[test]
+fn time_in_which_the_daemon_was_down_earns_no_revision_known_good() {
+    let mut town = Town::healthy(shop());
+    town.deploy("v2", HEALTHY);
+    town.run("2m");
+    town.sleeps_through(Span::hours(1));
+    town.crash(Windows::Kept, false);
+    let known_good = |town: &Town| {
+        let v2 = Revision::named("v2");
+        let entry = town.shop().ledger.entry(Component::Application, &v2).unwrap();
+        entry.known_good_at.is_some()
+    };
+    assert!(!known_good(&town), "an hour nobody saw counted");
+    town.run("29m");
+    assert!(!known_good(&town), "the bake begins anew");
+    town.run("3m");
+    assert!(known_good(&town));
 }

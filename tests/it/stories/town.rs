@@ -185,6 +185,12 @@ impl Town {
         self.now.wall = UnixMs(self.now.wall.0 + ms);
     }
 
+    /// Time passes in which the daemon is down: nobody polls, nobody turns.
+    pub(super) fn sleeps_through(&mut self, span: Span) {
+        self.now = Now { wall: self.now.wall + span, steady: self.now.steady + span };
+        self.next_poll = self.now.steady;
+    }
+
     pub(super) fn wall(&self) -> UnixMs {
         self.now.wall
     }
