@@ -184,6 +184,10 @@ impl ServiceWatch {
                 self.note_health(policy, now);
             }
             What::Seen { inventory, .. } => {
+                // Another revision earns its own health, on the clock that never steps.
+                if self.inventory.as_ref().is_some_and(|known| known.linked != inventory.linked) {
+                    self.healthy_since = None;
+                }
                 self.inventory = Some(inventory.clone());
                 self.looked_at = Some(now.wall);
             }
