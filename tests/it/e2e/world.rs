@@ -124,9 +124,20 @@ impl World {
 
     /// Starts the daemon and waits until it answers.
     pub(super) async fn start(&mut self) {
-        self.stage.start_daemon().expect("the daemon is started");
-        let eye = Eye::open(self.ports.http, &self.state_dir()).await;
-        self.eye = Some(eye.unwrap_or_else(|fault| panic!("{fault:#}\n{}", self.log())));
+        // Its port was free a moment ago. Where another test has it by now the daemon ends, and whoever keeps it
+        // running, as systemd does, tries again.
+        for _ in 0..3 {
+            self.stage.start_daemon().expect("the daemon is started");
+            match Eye::open(self.ports.http, &self.state_dir()).await {
+                Ok(eye) => {
+                    self.eye = Some(eye);
+                    return;
+                }
+                Err(_) if self.stage.daemon_has_ended() => {}
+                Err(fault) => panic!("{fault:#}\n{}", self.log()),
+            }
+        }
+        panic!("the daemon ended three times\n{}", self.log());
     }
 
     /// Ends the daemon as a crash would, and starts it anew.
