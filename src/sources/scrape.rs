@@ -49,11 +49,6 @@ impl Target {
         Ok(Self { client: http::Client::new(options.http.clone())?, options })
     }
 
-    /// The same target through a client that others use too.
-    pub fn sharing(client: http::Client, options: Options) -> Self {
-        Self { client, options }
-    }
-
     /// Scrapes once, at `now`, and answers each spec with its own poll, in their order.
     pub async fn poll(&self, specs: &[Spec], now: UnixMs) -> Vec<Poll> {
         const ACCEPT: &str =

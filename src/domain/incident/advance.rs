@@ -323,13 +323,12 @@ fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         }
         // A no stops everything before the next step, which waits for it to be lifted.
         run::Phase::Ready if s.forbidden().is_some() => vec![],
-        run::Phase::Ready if overtaken(s, run).is_some() => {
-            let why = overtaken(s, run).unwrap_or_default();
-            vec![Fact::Run(run::Fact::Halted { why })]
+        run::Phase::Ready => {
+            let halted = overtaken(s, run).map(|why| run::Fact::Halted { why });
+            let next = halted.or_else(|| run.advance(s.epoch, s.now.steady));
+            next.map(Fact::Run).into_iter().collect()
         }
-        run::Phase::Ready | run::Phase::Begun { .. } => {
-            run.advance(s.epoch, s.now.steady).map(Fact::Run).into_iter().collect()
-        }
+        run::Phase::Begun { .. } => vec![],
     }
 }
 
