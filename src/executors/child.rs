@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
@@ -22,6 +22,7 @@ use tracing::warn;
 
 use super::{
     orphan::Record,
+    process::group_runs,
     program::{CannotStart, Program},
     tail::Tail,
 };
@@ -171,7 +172,7 @@ impl Group {
         let until = Instant::now() + GRACE;
         signal(group, Signal::TERM);
         let leader_ended = timeout_at(until, child.wait()).await.is_ok();
-        while leader_ended && Instant::now() < until && test_kill_process_group(group).is_ok() {
+        while leader_ended && Instant::now() < until && group_runs(group) {
             sleep(Duration::from_millis(20)).await;
         }
         signal(group, Signal::KILL);

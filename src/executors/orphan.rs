@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::{
     child,
-    process::{Process, Stat, boot_id, has_ended},
+    process::{self, Process, Stat, boot_id, has_ended},
 };
 use crate::domain::{plan::hex, run::Order};
 
@@ -59,7 +59,10 @@ impl Record {
             argv: argv.to_owned(),
             owner: fs::canonicalize(dir)?,
             boot: boot_id()?,
-            session: rustix::process::getsid(None)?.as_raw_nonzero().get(),
+            // 0 where the session was begun outside our own view of the processes, as in a container.
+            session: Stat::of(rustix::process::getpid().as_raw_nonzero().get())
+                .ok_or_else(|| io::Error::other("/proc does not show this process"))?
+                .session,
             process: None,
         })
     }
@@ -131,9 +134,8 @@ impl Record {
             let entries: Vec<&[u8]> = env.split(|&byte| byte == 0).collect();
             wanted.iter().all(|entry| entries.contains(&entry.as_slice()))
         };
-        let pids = fs::read_dir("/proc").ok()?.flatten();
-        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-            .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+        process::all()
+            .into_iter()
             .filter(|(pid, stat)| stat.group == *pid && stat.session == self.session)
             .filter(|(pid, _)| marked(*pid))
             .map(|(pid, stat)| Process { pid, started: stat.started })

@@ -79,6 +79,21 @@ impl Stat {
     }
 }
 
+/// Every process that can be seen, with what the kernel keeps about it.
+pub(super) fn all() -> Vec<(i32, Stat)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return vec![] };
+    let pids =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Some((pid, Stat::of(pid)?))).collect()
+}
+
+/// Whether anything of a process group still runs. Zombies do not: where nobody reaps them, as under a container's
+/// first process, a group would otherwise never end.
+pub(super) fn group_runs(group: Pid) -> bool {
+    let group = group.as_raw_nonzero().get();
+    all().iter().any(|(_, stat)| stat.group == group && stat.runs)
+}
+
 /// Different after every start of the machine.
 pub(super) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())

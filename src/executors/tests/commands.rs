@@ -1,5 +1,10 @@
 use std::time::Instant;
 
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::unix::pipe,
+};
+
 use super::*;
 use crate::executors::{
     child::GRACE,
@@ -125,10 +130,10 @@ async fn a_dropped_attempt_takes_its_processes_with_it() {
     );
     let run = bench.script("run.sh", "sleep 1000 & echo $! > begun; wait");
     let order = command(run, None, true);
-    let fifo = bench.path("begun");
-    let begun = tokio::task::spawn_blocking(move || fs::read_to_string(fifo).unwrap());
+    let fifo = pipe::OpenOptions::new().read_write(true).open_receiver(bench.path("begun"));
+    let mut begun = BufReader::new(fifo.unwrap()).lines();
     let pid = tokio::select! {
-        pid = begun => pid.unwrap(),
+        pid = begun.next_line() => pid.unwrap().unwrap(),
         report = bench.carry_out(&order) => panic!("{report:?}"),
     };
     assert!(gone(pid.trim().parse().unwrap()).await);
