@@ -7,6 +7,7 @@ mod exposition;
 pub mod eye;
 pub mod load;
 pub mod play;
+pub mod port;
 pub mod scenario;
 mod screen;
 pub mod shop;

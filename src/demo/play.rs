@@ -10,10 +10,11 @@ use anyhow::{Context, bail};
 use super::{
     eye::Eye,
     load::{self, Load},
+    port::ReservedPort,
     scenario::{Ending, Scenario},
     screen::Screen,
     stage::{Ports, Stage},
-    wire::{Wire, free_port},
+    wire::Wire,
 };
 use crate::http::views::{Explain, IncidentView};
 
@@ -29,12 +30,13 @@ pub async fn play(scenario: Scenario, dir: std::path::PathBuf) -> anyhow::Result
     let begun = Instant::now();
     let screen = Screen::new(begun);
     screen.say(&format!("scenario {scenario}: {}", scenario.promise()));
-    let shop = free_port().await?;
+    let (for_shop, for_daemon) = (ReservedPort::reserve()?, ReservedPort::reserve()?);
+    let shop = for_shop.number;
     let mut metrics = Some(Wire::to(shop).await?);
     let mut health = Some(Wire::to(shop).await?);
     let port = |wire: &Option<Wire>| wire.as_ref().map_or(0, Wire::port);
     let ports =
-        Ports { shop, metrics: port(&metrics), health: port(&health), http: free_port().await? };
+        Ports { shop, metrics: port(&metrics), health: port(&health), http: for_daemon.number };
     let program = std::env::current_exe().context("the demo's own program")?;
     let releases = [scenario.first(), scenario.second()];
     let mut stage = Stage::set(dir, program, releases, ports)?;

@@ -47,9 +47,3 @@ impl Drop for Wire {
         self.task.abort();
     }
 }
-
-/// A port that was free a moment ago.
-pub async fn free_port() -> std::io::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    Ok(listener.local_addr()?.port())
-}

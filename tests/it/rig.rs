@@ -15,6 +15,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::any};
+use rollbackd::demo::port::ReservedPort;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
@@ -152,6 +153,7 @@ fn listening_on(line: &str) -> Option<u16> {
 pub(crate) struct Prometheus {
     server: Server,
     home: TempDir,
+    _reserved: ReservedPort,
 }
 
 impl Prometheus {
@@ -162,8 +164,9 @@ impl Prometheus {
         for (name, text) in rules {
             write(home.path(), name, text);
         }
-        let server = Self::server(home.path(), 0).await;
-        Self { server, home }
+        let reserved = ReservedPort::reserve().expect("a port");
+        let server = Self::server(home.path(), reserved.number).await;
+        Self { server, home, _reserved: reserved }
     }
 
     async fn server(home: &Path, port: u16) -> Server {

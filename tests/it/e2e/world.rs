@@ -12,9 +12,9 @@ use rollbackd::{
     demo::{
         eye::Eye,
         load::{self, Load},
+        port::ReservedPort,
         shop::Behaviour,
         stage::{Ports, Stage},
-        wire::free_port,
     },
     domain::{fact::Fact, trigger::State},
     http::views::{Explain, IncidentView},
@@ -75,6 +75,7 @@ pub(super) struct World {
     renames: OwnedFd,
     demo: String,
     home: TempDir,
+    _reserved: [ReservedPort; 2],
 }
 
 impl World {
@@ -88,8 +89,8 @@ impl World {
     /// Everything but the daemon runs, and v1 serves.
     pub(super) async fn set(releases: [Behaviour; 2]) -> Self {
         let home = TempDir::new().expect("a temporary directory");
-        let shop = free_port().await.expect("a port");
-        let http = free_port().await.expect("a port");
+        let reserved = [(); 2].map(|()| ReservedPort::reserve().expect("a port"));
+        let [shop, http] = [reserved[0].number, reserved[1].number];
         let ports = Ports { shop, metrics: shop, health: shop, http };
         let program = PathBuf::from(env!("CARGO_BIN_EXE_rollbackd"));
         let stage = Stage::set(home.path().to_owned(), program, releases, ports);
@@ -104,7 +105,17 @@ impl World {
         inotify::add_watch(&renames, home.path().join("shop"), moved).expect("a watch");
         let load = load::Options::new(format!("http://127.0.0.1:{shop}/checkout"), 60);
         let load = Load::start(client(), load);
-        Self { stage, told, ports, eye: None, _load: load, renames, demo, home }
+        Self {
+            stage,
+            told,
+            ports,
+            eye: None,
+            _load: load,
+            renames,
+            demo,
+            home,
+            _reserved: reserved,
+        }
     }
 
     /// Configures the daemon that is started next.
