@@ -102,6 +102,11 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         "Requests to the interface, by route and status",
     ),
     ("rollbackd_alerts_received_total", Kind::Counter, "Alerts received, by what became of them"),
+    (
+        "rollbackd_clock_set_total",
+        Kind::Counter,
+        "How often the machine's clock was set while it ran",
+    ),
     ("rollbackd_heartbeats_total", Kind::Counter, "Pings of the outside monitor, by result"),
 ];
 
@@ -217,6 +222,9 @@ pub fn fact(service: Option<&ServiceId>, fact: &Fact, state: Option<&ServiceStat
         Fact::Incident(fact) => of_incident(id, fact, state),
         Fact::Fleet(crate::domain::fact::Fleet::KillSwitch { reason }) => {
             gauge!("rollbackd_kill_switch").set(f64::from(u8::from(reason.is_some())));
+        }
+        Fact::Fleet(crate::domain::fact::Fleet::ClockSet { .. }) => {
+            counter!("rollbackd_clock_set_total").increment(1);
         }
         Fact::Trigger(firing::Fact::Blind { .. } | firing::Fact::Sighted { .. })
         | Fact::Service(_)

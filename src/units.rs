@@ -30,6 +30,12 @@ impl UnixMs {
         Span((self.0 - earlier.0).max(0))
     }
 
+    /// The same moment after the clock was set by so much.
+    #[must_use]
+    pub fn set_by(self, by_ms: i64) -> Self {
+        Self(self.0.saturating_add(by_ms))
+    }
+
     /// `HH:MM:SS` in UTC, for timelines in which the day is clear.
     pub fn clock(self) -> String {
         let text = self.to_string();

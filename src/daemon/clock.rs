@@ -7,11 +7,26 @@ use crate::{
     units::{Span, UnixMs},
 };
 
+/// A clock that is slewed, read a moment late, or steps by a leap second was not set; nothing here is compared more
+/// closely than that.
+const SET_MIN_MS: i64 = 2_000;
+
 /// The daemon's one source of time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     steady_at_start: UnixMs,
     started: Instant,
+    /// By how much the wall clock was ahead of the steady one when they were last compared.
+    ahead_ms: i64,
+}
+
+/// That the wall clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// What it would have said.
+    pub from: UnixMs,
+    /// What it says.
+    pub to: UnixMs,
 }
 
 impl Clock {
@@ -21,11 +36,35 @@ impl Clock {
     /// nothing. So what remained of a deadline is never extended.
     pub fn starting(last: Option<Now>) -> Self {
         let wall = wall();
-        let steady_at_start = match last {
-            Some(last) => last.steady + wall.since(last.wall),
-            None => wall,
+        let (steady_at_start, ahead_ms) = match last {
+            Some(last) if wall < last.wall => (last.steady, last.wall.0 - last.steady.0),
+            Some(last) => (last.steady + wall.since(last.wall), last.wall.0 - last.steady.0),
+            None => (wall, 0),
         };
-        Self { steady_at_start, started: Instant::now() }
+        Self { steady_at_start, started: Instant::now(), ahead_ms }
+    }
+
+    /// Whether the wall clock was set since this was last asked, or, told of, [`Self::agree`]d to. A clock that was
+    /// set back while the daemon was down is noticed; one that was set forward then is taken for a longer time down.
+    pub fn was_set(&mut self) -> Option<Set> {
+        // Twice: whoever is interrupted between reading one clock and the other must not see a step.
+        let looks = [self.compare(), self.compare()];
+        let nearest = looks.into_iter().min_by_key(|set| (set.to.0 - set.from.0).abs())?;
+        if (nearest.to.0 - nearest.from.0).abs() >= SET_MIN_MS {
+            return Some(nearest);
+        }
+        self.agree(nearest);
+        None
+    }
+
+    /// From here on the wall clock is right as it is.
+    pub fn agree(&mut self, set: Set) {
+        self.ahead_ms = self.ahead_ms.saturating_add(set.to.0 - set.from.0);
+    }
+
+    fn compare(&self) -> Set {
+        let now = self.now();
+        Set { from: now.steady.set_by(self.ahead_ms), to: now.wall }
     }
 
     /// The time now.
@@ -48,6 +87,26 @@ pub fn wall() -> UnixMs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_until_it_is_agreed_to() {
+        let mut clock = Clock::starting(None);
+        assert_eq!(clock.was_set(), None);
+        for by in [-90_000, 3_600_000] {
+            // As if the wall clock had been set: it is as far ahead as it is, and was not when last compared.
+            clock.ahead_ms -= by;
+            let set = clock.was_set().unwrap();
+            let seen = set.to.0 - set.from.0;
+            assert!((by - 1000..by + 1000).contains(&seen), "{seen}");
+            assert!(clock.was_set().is_some(), "it was not written down");
+            clock.agree(set);
+            assert_eq!(clock.was_set(), None);
+        }
+        let now = wall();
+        let before = |ms| Some(Now { wall: UnixMs(now.0 - ms), steady: UnixMs(5_000) });
+        assert!(Clock::starting(before(-60_000)).was_set().is_some(), "set back while down");
+        assert_eq!(Clock::starting(before(60_000)).was_set(), None, "down for a minute");
+    }
 
     #[test]
     fn a_restart_never_extends_what_remained() {

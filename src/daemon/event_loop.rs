@@ -174,8 +174,19 @@ impl EventLoop {
         }
     }
 
-    /// One turn; whether everything it led to is written down.
+    /// One turn; whether everything it led to is written down. A clock that was set comes before whatever it stamps.
     fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) -> bool {
+        if let Some(set) = self.clock.was_set() {
+            let what = What::ClockSet { from: set.from, to: set.to };
+            let event = Event { id: format!("clock-{}", set.to.0), what };
+            if self.take(&event, None) {
+                self.clock.agree(set);
+            }
+        }
+        self.take(event, answer)
+    }
+
+    fn take(&mut self, event: &Event, answer: Option<crate::handle::Answer>) -> bool {
         let now = self.clock.now();
         let begun = Instant::now();
         let Self { fleet, store, wiring, .. } = self;

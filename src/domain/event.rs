@@ -188,6 +188,13 @@ pub enum What {
         /// The first line of the `HOLD` file.
         reason: Option<String>,
     },
+    /// The wall clock was set while the daemon ran: what it said would have gone on as `from`, and is `to`.
+    ClockSet {
+        /// What it would say had it not been set.
+        from: UnixMs,
+        /// What it says.
+        to: UnixMs,
+    },
     /// The daemon started, or took over; every service is looked at again.
     Started,
     /// Time passed for the services that are due.
@@ -216,7 +223,7 @@ impl What {
             | Self::StepReported { service, .. }
             | Self::Spoke { service, .. } => Some(service),
             Self::Undelivered { service, .. } => service.as_ref(),
-            Self::KillSwitch { .. } | Self::Started | Self::Tick => None,
+            Self::KillSwitch { .. } | Self::ClockSet { .. } | Self::Started | Self::Tick => None,
         }
     }
 }

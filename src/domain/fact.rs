@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{change::Change, firing, incident, ledger, notice::Notice, run};
+use crate::units::UnixMs;
 
 /// The version of the facts' shape that this daemon writes. Older ones stay readable.
 pub const VERSION: u32 = 1;
@@ -56,6 +57,13 @@ pub enum Fleet {
         channel: String,
         /// Why.
         why: String,
+    },
+    /// The wall clock was set: what was noted by it is a moment of the new one from here on.
+    ClockSet {
+        /// What it would have said.
+        from: UnixMs,
+        /// What it says.
+        to: UnixMs,
     },
     /// The daemon began to act under this epoch.
     Started {

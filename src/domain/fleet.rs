@@ -19,7 +19,7 @@ use super::{
     settle,
     situation::{FleetView, Situation},
     state::ServiceState,
-    verification,
+    timeline, verification,
     watch::ServiceWatch,
     wording,
 };
@@ -52,6 +52,7 @@ pub struct Fleet {
     pub epoch: u64,
     /// Whether the daemon is ending: steps under way end, and no other begins.
     pub stopping: bool,
+    started: Option<UnixMs>,
     due: BTreeSet<(UnixMs, ServiceId)>,
     due_of: BTreeMap<ServiceId, UnixMs>,
     active: BTreeSet<ServiceId>,
@@ -101,13 +102,29 @@ impl Fleet {
                 self.count_rollback(fact, now.steady);
                 self.index(id, now);
             }
-            None => self.evolve_fleet(fact),
+            None => self.evolve_fleet(fact, now),
         }
     }
 
-    fn evolve_fleet(&mut self, fact: &Fact) {
-        if let Fact::Fleet(FleetFact::KillSwitch { reason }) = fact {
-            self.kill_switch.clone_from(reason);
+    fn evolve_fleet(&mut self, fact: &Fact, now: Now) {
+        match fact {
+            Fact::Fleet(FleetFact::KillSwitch { reason }) => self.kill_switch.clone_from(reason),
+            Fact::Fleet(FleetFact::ClockSet { from, to }) => {
+                let line = timeline::line(fact);
+                for state in self.states.values_mut() {
+                    state.clock_set(to.0 - from.0);
+                    if let (Some(incident), Some(line)) = (&mut state.incident, &line) {
+                        incident.note(now.wall, line.clone());
+                    }
+                }
+            }
+            Fact::Fleet(FleetFact::Undelivered { .. } | FleetFact::Started { .. })
+            | Fact::Service(_)
+            | Fact::Ledger(_)
+            | Fact::Trigger(_)
+            | Fact::Incident(_)
+            | Fact::Run(_)
+            | Fact::Told(_) => {}
         }
     }
 
@@ -128,11 +145,14 @@ impl Fleet {
         mut append: impl FnMut(&Batch) -> Result<(), E>,
     ) -> Result<Turned, E> {
         let mut turned = Turned::default();
+        if event.what == What::Started {
+            self.started.get_or_insert(now.steady);
+        }
         let facts = self.fleet_facts(event, now);
         if !facts.is_empty() {
             let batch = (None, facts);
             append(&batch)?;
-            batch.1.iter().for_each(|fact| self.evolve_fleet(fact));
+            batch.1.iter().for_each(|fact| self.evolve_fleet(fact, now));
             turned.batches.push(batch);
         }
         self.see(event, now);
@@ -167,6 +187,9 @@ impl Fleet {
                     why: why.clone(),
                 }))
             }
+            What::ClockSet { from, to } => {
+                Some(Fact::Fleet(FleetFact::ClockSet { from: *from, to: *to }))
+            }
             What::Started => Some(Fact::Fleet(FleetFact::Started {
                 epoch: self.epoch,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -196,6 +219,10 @@ impl Fleet {
 
     /// The windows see the event, whether or not anything follows from it.
     fn see(&mut self, event: &Event, now: Now) {
+        if let What::ClockSet { from, to } = event.what {
+            self.watches.values_mut().for_each(|watch| watch.clock_set(to.0 - from.0, now));
+            return;
+        }
         let Some(id) = event.what.service() else { return };
         let (Some(watch), Some(policy), Some(state)) =
             (self.watches.get_mut(id), self.policy.services.get(id), self.states.get(id))
@@ -221,7 +248,7 @@ impl Fleet {
     /// The services for which something may follow.
     fn concerned(&self, event: &Event, now: Now) -> Vec<ServiceId> {
         match &event.what {
-            What::Started | What::KillSwitch { .. } => {
+            What::Started | What::KillSwitch { .. } | What::ClockSet { .. } => {
                 self.policy.services.keys().cloned().collect()
             }
             What::Tick => {
@@ -267,6 +294,7 @@ impl Fleet {
             services,
             kill_switch: self.kill_switch.clone(),
             stopping: self.stopping,
+            started: self.started,
             ..FleetView::default()
         };
         let window = self.policy.fleet.storm_window;

@@ -202,6 +202,13 @@ impl History {
         fired
     }
 
+    /// The wall clock was set: what was seen happened as long ago as before, to a slot's width.
+    pub fn clock_set(&mut self, by_ms: i64) {
+        let slots = (by_ms as f64 / self.slot_ms as f64).round() as i64;
+        self.first = self.first.saturating_add(slots);
+        self.hours.iter_mut().for_each(|hour| hour.start = hour.start.saturating_add(by_ms));
+    }
+
     /// Bytes it takes now.
     pub fn memory(&self) -> usize {
         size_of::<Self>()

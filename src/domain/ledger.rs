@@ -126,6 +126,13 @@ impl Ledger {
         shelf.entries.iter().find(|e| e.revision.agrees_with(revision))
     }
 
+    /// The wall clock was set by so much.
+    pub(super) fn clock_set(&mut self, by_ms: i64) {
+        for entry in self.shelves.values_mut().flat_map(|shelf| &mut shelf.entries) {
+            entry.serving_since = entry.serving_since.set_by(by_ms);
+        }
+    }
+
     /// The last known-good revision other than what serves: the one to go back to.
     ///
     /// Where several changes fell into one bake time none of the revisions between is known good, so this

@@ -40,6 +40,7 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
         What::Polled { .. }
         | What::Undelivered { .. }
         | What::KillSwitch { .. }
+        | What::ClockSet { .. }
         | What::Started
         | What::Tick => (vec![], None),
     }

@@ -33,6 +33,8 @@ pub struct FleetView {
     pub stopping: bool,
     /// The reason of a freeze in force.
     pub freeze: Option<String>,
+    /// When this daemon started, on the steady clock.
+    pub started: Option<UnixMs>,
 }
 
 /// Whether a breach is still there. Three-valued: missing is not healthy and not broken.
@@ -91,6 +93,13 @@ impl Situation<'_> {
     pub fn leading(&self, incident: &Incident) -> Option<&Firing> {
         let mine = incident.triggers.keys().filter_map(|name| self.state.firing.get(name));
         mine.min_by_key(|f| (f.severity, !f.may_act, f.basis != Basis::Window, f.onset))
+    }
+
+    /// Whether the daemon has just started and the next poll tells whether this still holds.
+    pub fn is_unasked(&self, incident: &Incident) -> bool {
+        let firing =
+            |name: &&String| self.state.firing.get(*name).is_some_and(|f| f.basis == Basis::Window);
+        incident.triggers.keys().filter(firing).any(|name| self.watch.is_unasked(name))
     }
 
     /// What fires, one sentence each, the most severe first.
@@ -161,6 +170,9 @@ impl Situation<'_> {
 
     /// How old the newest sample behind a trigger is, or why that is too old to act on.
     pub fn freshness(&self, trigger: &str) -> Result<String, String> {
+        if self.watch.is_unasked(trigger) {
+            return Err("its source was not asked since the daemon started".into());
+        }
         let Some((signal, newest)) = self.watch.newest_sample(trigger) else {
             return Err("it has no sample".into());
         };

@@ -159,6 +159,31 @@ impl ServiceState {
         self.retire(now);
     }
 
+    /// The wall clock was set: what is compared with it later is kept as a moment of the clock as it is now.
+    pub(super) fn clock_set(&mut self, by_ms: i64) {
+        let set = |at: &mut UnixMs| *at = at.set_by(by_ms);
+        let change = |c: &mut Change| {
+            set(&mut c.started_at);
+            c.ended_at.iter_mut().for_each(set);
+        };
+        self.changes.0.iter_mut().for_each(change);
+        self.ledger.clock_set(by_ms);
+        for firing in self.firing.values_mut() {
+            set(&mut firing.onset);
+            set(&mut firing.fired_at);
+        }
+        self.blind.values_mut().for_each(|blind| set(&mut blind.since));
+        self.followups.iter_mut().for_each(|(at, _)| set(at));
+        for incident in self.past.0.iter_mut().chain(&mut self.incident) {
+            set(&mut incident.onset);
+            incident.closed_at.iter_mut().for_each(|now| set(&mut now.wall));
+            incident.change.iter_mut().for_each(change);
+            if let Phase::Verifying { since_wall, .. } = &mut incident.phase {
+                set(since_wall);
+            }
+        }
+    }
+
     fn evolve_service(&mut self, fact: &Service, now: Now) {
         match fact {
             Service::Changed(change) => {

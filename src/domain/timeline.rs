@@ -4,7 +4,9 @@ use super::{
     event::Said,
     fact::{Fact, Fleet, Service},
     firing, incident, ledger, run,
+    situation::whole_seconds,
 };
+use crate::units::UnixMs;
 
 /// The sentence of a fact; `None` where it says nothing new to a person.
 pub fn line(fact: &Fact) -> Option<String> {
@@ -155,6 +157,13 @@ fn run(fact: &run::Fact) -> String {
     }
 }
 
+/// For people: `1m 30s back`.
+pub(super) fn set_by(from: UnixMs, to: UnixMs) -> String {
+    let (span, way) =
+        if to < from { (from.since(to), "back") } else { (to.since(from), "forward") };
+    format!("{} {way}", whole_seconds(span))
+}
+
 fn fleet(fact: &Fleet) -> String {
     match fact {
         Fleet::KillSwitch { reason: Some(reason) } => format!("the HOLD file is set: {reason}"),
@@ -162,6 +171,12 @@ fn fleet(fact: &Fleet) -> String {
         Fleet::Undelivered { subject, channel, why } => {
             format!("`{subject}` will not arrive on {channel}: {why}")
         }
+        Fleet::ClockSet { from, to } => format!(
+            "the clock was set {}, from {} to {}: the windows begin anew",
+            set_by(*from, *to),
+            from.clock(),
+            to.clock()
+        ),
         Fleet::Started { epoch, version } => {
             format!("rollbackd {version} began to act, epoch {epoch}")
         }

@@ -64,6 +64,8 @@ pub(super) struct Signal {
     pub(super) idle: bool,
     /// When the service itself last answered a probe, and said that it is not well.
     pub(super) refused_at: Option<UnixMs>,
+    /// Answers awaited before it stands for itself again and no longer as an earlier daemon left it.
+    pub(super) unasked: u8,
 }
 
 /// Numbers that a trigger counted.
@@ -140,6 +142,7 @@ impl ServiceWatch {
                 fault: None,
                 idle: false,
                 refused_at: None,
+                unasked: 0,
             });
         }
         let mut kept = std::mem::take(&mut self.triggers);
@@ -173,6 +176,30 @@ impl ServiceWatch {
         }
     }
 
+    /// The wall clock was set. Sample times are its times, or times of other machines that are compared with it:
+    /// which of both it agrees with now nobody knows, so that every window begins anew. What is normal stays.
+    pub fn clock_set(&mut self, by_ms: i64, now: Now) {
+        for signal in self.signals.values_mut() {
+            signal.chain.forget();
+            signal.history.clock_set(by_ms);
+            signal.newest = None;
+            signal.refused_at = None;
+            signal.unknown_since =
+                Some(signal.unknown_since.map_or(now.wall, |at| at.set_by(by_ms)));
+            signal.fault.get_or_insert_with(|| "the clock was set".to_owned());
+        }
+        for instance in self.triggers.values_mut() {
+            instance.trigger.forget();
+            instance.ok_since = None;
+        }
+        let set = |at: &mut UnixMs| *at = at.set_by(by_ms);
+        let noted = [&mut self.looked_at, &mut self.learned_at, &mut self.tried_at];
+        noted.into_iter().flatten().for_each(set);
+        self.alerts_seen.values_mut().for_each(set);
+        self.tallies = None;
+        self.healthy_since = None;
+    }
+
     /// Takes what an event tells of this service.
     pub fn see(&mut self, what: &What, policy: &ServicePolicy, state: &ServiceState, now: Now) {
         match what {
@@ -204,6 +231,7 @@ impl ServiceWatch {
             | What::Spoke { .. }
             | What::Undelivered { .. }
             | What::KillSwitch { .. }
+            | What::ClockSet { .. }
             | What::Started
             | What::Tick => {}
         }
@@ -225,6 +253,9 @@ impl ServiceWatch {
         let tau = self.taus.get(name).copied();
         let samples = signal.chain.take(rule.kind, readings, tau, now.wall);
         signal.note(&samples, fault, now.wall);
+        let known = |s: &(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
+        let told = fault.is_some() || samples.iter().any(known);
+        signal.unasked = if told { 0 } else { signal.unasked.saturating_sub(1) };
         if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
             signal.refused_at = Some(now.wall);
         }
@@ -354,6 +385,13 @@ impl ServiceWatch {
         let newest = self.signals.get(&instance.signal)?.newest?;
         let known = instance.trigger.evidence().known?;
         Some((&instance.signal, newest.min(known)))
+    }
+
+    /// Whether a trigger stands as an earlier daemon left it: the next answer of its source, or the lack of one,
+    /// comes within a poll and tells more.
+    pub fn is_unasked(&self, trigger: &str) -> bool {
+        let signal = self.instance(trigger).and_then(|i| self.signals.get(&i.signal));
+        signal.is_some_and(|s| s.unasked > 0)
     }
 
     /// Whether the source behind a trigger is well, and merely nobody comes.

@@ -35,7 +35,10 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
         Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
         Fact::Service(Service::FollowedUp { incident }) => vec![health::follow_up(s, incident)],
         Fact::Fleet(
-            Fleet::KillSwitch { .. } | Fleet::Undelivered { .. } | Fleet::Started { .. },
+            Fleet::KillSwitch { .. }
+            | Fleet::Undelivered { .. }
+            | Fleet::ClockSet { .. }
+            | Fleet::Started { .. },
         )
         | Fact::Service(_)
         | Fact::Ledger(_)
@@ -406,6 +409,19 @@ fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draft {
     .field("Issue", issue(incident, s))
     .field("Phase", incident.phase.name())
     .lines([why.to_owned()]);
+    let due = match clock {
+        Clock::Acted => incident.act_by(s.policy),
+        Clock::Verified => Some(incident.verify_by(s.policy)),
+    };
+    if let (Some(due), Some(started)) =
+        (due, s.fleet.started.filter(|at| due.is_some_and(|due| due < *at)))
+    {
+        draft = draft.lines([format!(
+            "It passed at {} UTC while rollbackd was down; it is up since {} UTC.",
+            s.wall_of(due).clock(),
+            s.wall_of(started).clock()
+        )]);
+    }
     if clock == Clock::Verified {
         let found = super::verification::verify(s, incident);
         draft = draft.lines([format!("Open: {}", found.open_points())]);

@@ -118,6 +118,11 @@ impl Counters {
         samples
     }
 
+    /// Begins every series anew, and keeps what was counted of drops.
+    pub fn forget(&mut self) {
+        *self = Self { drops: std::mem::take(&mut self.drops), ..Self::new(self.options) };
+    }
+
     /// What was dropped or mended so far.
     pub fn drops(&self) -> &Drops {
         &self.drops

@@ -27,6 +27,7 @@ pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
         return joined;
     }
     let next = match &incident.phase {
+        Phase::Assessing if s.is_unasked(incident) => vec![],
         Phase::Assessing => assess(s, incident),
         Phase::Gathering { until } | Phase::Monitoring { until } => {
             wait_then_act(s, incident, s.now.steady >= *until)
@@ -238,6 +239,7 @@ fn wait_then_act(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact
             judge::judge(s, incident),
             vec!["not by itself: at the deadline it is recovering, but not over".into()],
         ),
+        Holds::Unknown(_) if s.is_unasked(incident) => vec![],
         Holds::Unknown(why) => ask(
             s,
             incident,
@@ -278,7 +280,13 @@ fn may_still_act(s: &Situation<'_>, incident: &Incident) -> bool {
         let mut refusals = decision.guards.iter().filter(|v| v.refusal().is_some()).peekable();
         refusals.peek().is_some() && refusals.all(|v| v.guard.may_pass_later())
     });
-    let in_time = incident.act_by(s.policy).is_none_or(|at| s.now.steady < at);
+    let row = s.policy.matrix.row(incident.severity);
+    // A deadline that passed while the daemon was down is late whatever happens; the breach is still to be ended.
+    let up_since = |due: UnixMs| s.fleet.started.filter(|started| due < *started);
+    let in_time = incident.act_by(s.policy).is_none_or(|due| {
+        let up = up_since(due).zip(row.act_within).map(|(started, within)| started + within);
+        s.now.steady < up.unwrap_or(due)
+    });
     wanted && refused && in_time && matches!(s.still_holds(incident), Holds::Yes)
 }
 

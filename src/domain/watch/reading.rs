@@ -113,6 +113,13 @@ impl Chain {
         self.counters.drops()
     }
 
+    /// The wall clock was set: no reading from before can be compared with one from after.
+    pub(super) fn forget(&mut self) {
+        self.counters.forget();
+        self.latency = Latency { window: self.latency.window, ..Latency::default() };
+        self.probed = None;
+    }
+
     /// Takes one poll. `tau` is what "slow" means now, in seconds.
     pub(super) fn take(
         &mut self,

@@ -40,6 +40,9 @@ struct Kept {
     idle: bool,
 }
 
+/// The first answer after a long time down begins counters anew, and only the second is compared with it.
+const UNASKED: u8 = 2;
+
 impl ServiceWatch {
     /// What to write down.
     pub fn snapshot(&self) -> Snapshot {
@@ -78,6 +81,7 @@ impl ServiceWatch {
                 signal.unknown_since = kept.unknown_since;
                 signal.fault = kept.fault;
                 signal.idle = kept.idle;
+                signal.unasked = UNASKED;
             }
         }
         for (key, (kept, ok_since)) in &snapshot.triggers {

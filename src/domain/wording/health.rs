@@ -8,12 +8,15 @@ use crate::domain::{
     notice::{self, Audience, Kind, Notice, Urgency},
     severity::Severity,
     situation::Situation,
+    timeline,
 };
 
 /// What people are told of a fact that belongs to no service.
 pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> Option<Notice> {
     let Fact::Fleet(fact) = fact else { return None };
     let stopped = rolling_back.to_owned();
+    let clock = "every window begins anew: what was about to fire must hold from now on; deadlines are not moved"
+        .to_owned();
     let (urgency, subject, fields) = match fact {
         Fleet::KillSwitch { reason: Some(reason) } if rolling_back.is_empty() => (
             Urgency::Info,
@@ -33,6 +36,11 @@ pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> O
             Urgency::Page,
             format!("{channel} does not deliver"),
             vec![("Channel", channel), ("Not delivered", subject), ("Why", why)],
+        ),
+        Fleet::ClockSet { from, to } => (
+            Urgency::Info,
+            format!("the clock of rollbackd's machine was set {}", timeline::set_by(*from, *to)),
+            vec![("What follows", &clock)],
         ),
         Fleet::Started { .. } => return None,
     };

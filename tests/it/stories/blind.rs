@@ -1,13 +1,17 @@
 //! No data: never fires, never clears, never rolls back; and after a while people are told.
 
 use insta::assert_snapshot;
-use rollbackd::domain::signal::Unknown;
+use rollbackd::domain::{
+    change::{Component, Revision},
+    signal::Unknown,
+};
 
 use super::{
     brief,
     place::{Behaviour, HEALTHY, IDLE, errors},
     policy::shop,
     quiet, story,
+    town::Town,
 };
 
 #[test]
@@ -169,23 +173,54 @@ fn recovering_never_waits_beyond_the_deadline() {
 }
 
 #[test]
-fn a_clock_set_back_ends_no_monitoring_on_old_data() {
+fn a_clock_set_back_neither_blinds_nor_excuses() {
     let told = brief(shop(), |town| {
         town.deploy("v2", errors(0.10));
         town.run("7m");
         town.step_clock(-3_600_000);
-        town.run("30m");
-        assert_eq!(town.rollbacks(), 0);
+        town.run("12m");
     });
     assert_snapshot!(told, @r"
     12:05:15 raised to P1: critical-errors fires
     12:05:15 decided: monitor until 12:15:15
     12:05:15   -> PAGE: P1 shop/production: critical-errors
-    11:12:00   -> PAGE: P2 shop/production: blind, errors tells nothing
-    11:15:15 decided: ask a person; guards that refuse: blind: its newest sample is of 12:06:45: a clock was set
-    11:15:15   -> PAGE: P1 shop/production: critical-errors - not rolled back: a person must decide
-    11:20:15   -> PAGE: P1 shop/production: critical-errors - late: no action yet
+    11:07:00   -> on-call: the clock of rollbackd's machine was set 1h back
+    11:15:15 decided: roll back now
+    11:15:15 rollbackd begins rollback shop-20260302120445-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    11:15:15   -> PAGE: URGENT - Rollback in Progress - production
+    11:15:15   -> stakeholders: URGENT - Rollback in Progress - production
     ");
+}
+
+#[test]
+fn clocks_that_are_set_about_move_no_change_away_from_its_breach() {
+    for ms in [-7_200_000, -90_000, -2_500, 2_500, 90_000, 7_200_000] {
+        let told = brief(shop(), |town| {
+            town.deploy("v2", errors(0.10));
+            town.run("1m");
+            town.step_clock(ms);
+            town.run("20m");
+            assert_eq!(town.rollbacks(), 1, "set by {ms} ms");
+        });
+        assert!(told.contains("the clock of rollbackd's machine was set"), "{told}");
+    }
+}
+
+#[test]
+fn a_clock_set_forward_earns_nothing() {
+    story(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("10m");
+        town.step_clock(7_200_000);
+        town.run("10m");
+        let good = |town: &Town| {
+            let revision = Revision::named("v2");
+            town.shop().ledger.entry(Component::Application, &revision).unwrap().known_good_at
+        };
+        assert_eq!(good(town), None);
+        town.run("60m");
+        assert!(good(town).is_some());
+    });
 }
 
 #[test]
@@ -200,6 +235,7 @@ fn a_clock_set_forward_shortens_no_deadline() {
     12:05:15 raised to P1: critical-errors fires
     12:05:15 decided: monitor until 12:15:15
     12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:37:00   -> on-call: the clock of rollbackd's machine was set 30m forward
     12:45:15 decided: roll back now
     12:45:15 rollbackd begins rollback shop-20260302120445-r1, plan d1ec833b4bf9894e: application v2 -> v1
     12:45:15   -> PAGE: URGENT - Rollback in Progress - production

@@ -72,6 +72,64 @@ fn a_crash_that_loses_the_windows_in_the_middle_of_monitoring_still_knows_what_w
 }
 
 #[test]
+fn what_the_windows_held_before_a_crash_decides_nothing_before_the_next_poll() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("14m 50s");
+        // Down over the end of monitoring, yet the newest sample is still fresh when it starts.
+        town.sleeps_through(Span::seconds(40));
+        town.behaves(HEALTHY);
+        town.crash(Windows::Kept, false);
+        assert_eq!(town.rollbacks(), 0, "nothing was asked since the start");
+        town.run("30m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:20:15 decided: ask a person
+    12:20:15   -> PAGE: P1 shop/production: critical-errors - not rolled back: a person must decide
+    12:20:15 critical-errors clears: clean for 5m
+    12:20:30 elevated-errors clears: clean for 5m
+    12:20:30 minor clears: clean for 5m
+    12:20:30 closed: recovered by itself
+    12:20:30   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn a_deadline_that_passed_while_the_daemon_was_down_is_told_and_the_breach_still_acted_upon() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("9m");
+        town.sleeps_through(Span::minutes(30));
+        town.crash(Windows::Kept, false);
+        town.run("20m");
+        let late = town.notices("late: no action yet").remove(0);
+        let down =
+            "It passed at 12:20:15 UTC while rollbackd was down; it is up since 12:39:00 UTC.";
+        assert!(late.lines.iter().any(|line| line == down), "{late:?}");
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:39:00   -> PAGE: P1 shop/production: critical-errors - late: no action yet
+    12:39:15 decided: roll back now
+    12:39:15 rollbackd begins rollback shop-20260302120445-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:39:15   -> PAGE: URGENT - Rollback in Progress - production
+    12:39:15   -> stakeholders: URGENT - Rollback in Progress - production
+    12:44:15 critical-errors clears: clean for 5m
+    12:45:00 elevated-errors clears: clean for 5m
+    12:45:00 minor clears: clean for 5m
+    12:55:15 verified; watching for a relapse
+    12:55:15   -> on-call: Rollback Complete - production
+    12:55:15   -> stakeholders: Rollback Complete - production
+    ");
+}
+
+#[test]
 fn a_crash_that_loses_the_windows_closes_nothing_that_was_not_seen_to_be_clean() {
     let told = story(shop(), |town| {
         town.deploy("v2", errors(0.10));

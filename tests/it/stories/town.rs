@@ -180,9 +180,11 @@ impl Town {
         }
     }
 
-    /// The wall clock is set; nothing else notices.
+    /// The wall clock is set, and the daemon notices before anything else.
     pub(super) fn step_clock(&mut self, ms: i64) {
-        self.now.wall = UnixMs(self.now.wall.0 + ms);
+        let from = self.now.wall;
+        self.now.wall = from.set_by(ms);
+        self.turn(What::ClockSet { from, to: self.now.wall });
     }
 
     /// Time passes in which the daemon is down: nobody polls, nobody turns.
