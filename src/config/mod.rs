@@ -4,6 +4,7 @@
 //! units are parsed, references are resolved, secrets are read.
 
 mod check;
+mod difference;
 mod document;
 mod nearest;
 mod online;
@@ -16,6 +17,7 @@ mod tests;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 pub use self::{
+    difference::Difference,
     online::check_online,
     problem::{Level, Problem},
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
@@ -60,7 +62,7 @@ pub struct Config {
 }
 
 /// One signal of one service, and how it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Poll {
     /// Whose.
     pub service: ServiceId,
@@ -75,7 +77,7 @@ pub struct Poll {
 }
 
 /// Where a signal is read from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Read {
     /// From the service's own metrics.
     Scrape {
@@ -158,7 +160,7 @@ pub struct Platform {
 }
 
 /// The Alertmanager to ask.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Alertmanager {
     /// Its address, with the path it lives under if any.
     pub url: reqwest::Url,

@@ -195,6 +195,16 @@ pub enum What {
         /// What it says.
         to: UnixMs,
     },
+    /// The operator decided something else; the policy is swapped already.
+    Configured {
+        /// What differs, a sentence each.
+        changes: Vec<String>,
+    },
+    /// Another configuration was offered and could not be taken; the one before goes on.
+    ConfigRefused {
+        /// What is wrong with it, a sentence each.
+        why: Vec<String>,
+    },
     /// The daemon started, or took over; every service is looked at again.
     Started,
     /// Time passed for the services that are due.
@@ -223,7 +233,12 @@ impl What {
             | Self::StepReported { service, .. }
             | Self::Spoke { service, .. } => Some(service),
             Self::Undelivered { service, .. } => service.as_ref(),
-            Self::KillSwitch { .. } | Self::ClockSet { .. } | Self::Started | Self::Tick => None,
+            Self::KillSwitch { .. }
+            | Self::ClockSet { .. }
+            | Self::Configured { .. }
+            | Self::ConfigRefused { .. }
+            | Self::Started
+            | Self::Tick => None,
         }
     }
 }

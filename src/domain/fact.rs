@@ -65,6 +65,16 @@ pub enum Fleet {
         /// What it says.
         to: UnixMs,
     },
+    /// The operator decided something else.
+    Configured {
+        /// What differs, a sentence each.
+        changes: Vec<String>,
+    },
+    /// Another configuration could not be taken.
+    ConfigRefused {
+        /// What is wrong with it, a sentence each.
+        why: Vec<String>,
+    },
     /// The daemon began to act under this epoch.
     Started {
         /// The lease's number.

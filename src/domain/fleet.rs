@@ -118,7 +118,12 @@ impl Fleet {
                     }
                 }
             }
-            Fact::Fleet(FleetFact::Undelivered { .. } | FleetFact::Started { .. })
+            Fact::Fleet(
+                FleetFact::Undelivered { .. }
+                | FleetFact::Configured { .. }
+                | FleetFact::ConfigRefused { .. }
+                | FleetFact::Started { .. },
+            )
             | Fact::Service(_)
             | Fact::Ledger(_)
             | Fact::Trigger(_)
@@ -168,7 +173,9 @@ impl Fleet {
                 turned.batches.push(batch);
                 self.states.insert(id.clone(), state);
                 self.index(&id, now);
-            } else if self.due_of.get(&id).is_some_and(|at| *at <= now.steady) {
+            } else if matches!(event.what, What::Configured { .. })
+                || self.due_of.get(&id).is_some_and(|at| *at <= now.steady)
+            {
                 self.index(&id, now);
             }
         }
@@ -189,6 +196,12 @@ impl Fleet {
             }
             What::ClockSet { from, to } => {
                 Some(Fact::Fleet(FleetFact::ClockSet { from: *from, to: *to }))
+            }
+            What::Configured { changes } => {
+                Some(Fact::Fleet(FleetFact::Configured { changes: changes.clone() }))
+            }
+            What::ConfigRefused { why } => {
+                Some(Fact::Fleet(FleetFact::ConfigRefused { why: why.clone() }))
             }
             What::Started => Some(Fact::Fleet(FleetFact::Started {
                 epoch: self.epoch,
@@ -248,9 +261,11 @@ impl Fleet {
     /// The services for which something may follow.
     fn concerned(&self, event: &Event, now: Now) -> Vec<ServiceId> {
         match &event.what {
-            What::Started | What::KillSwitch { .. } | What::ClockSet { .. } => {
-                self.policy.services.keys().cloned().collect()
-            }
+            What::Started
+            | What::KillSwitch { .. }
+            | What::ClockSet { .. }
+            | What::Configured { .. } => self.policy.services.keys().cloned().collect(),
+            What::ConfigRefused { .. } => vec![],
             What::Tick => {
                 let due = self.due.iter().take_while(|(at, _)| *at <= now.steady);
                 due.map(|(_, id)| id.clone()).collect()

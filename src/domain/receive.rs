@@ -41,6 +41,8 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
         | What::Undelivered { .. }
         | What::KillSwitch { .. }
         | What::ClockSet { .. }
+        | What::Configured { .. }
+        | What::ConfigRefused { .. }
         | What::Started
         | What::Tick => (vec![], None),
     }

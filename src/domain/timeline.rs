@@ -177,6 +177,12 @@ fn fleet(fact: &Fleet) -> String {
             from.clock(),
             to.clock()
         ),
+        Fleet::Configured { changes } => {
+            format!("another configuration is followed: {}", changes.join("; "))
+        }
+        Fleet::ConfigRefused { why } => {
+            format!("a configuration was refused, the one before goes on: {}", why.join("; "))
+        }
         Fleet::Started { epoch, version } => {
             format!("rollbackd {version} began to act, epoch {epoch}")
         }

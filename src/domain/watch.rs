@@ -208,6 +208,8 @@ impl ServiceWatch {
             | What::Undelivered { .. }
             | What::KillSwitch { .. }
             | What::ClockSet { .. }
+            | What::Configured { .. }
+            | What::ConfigRefused { .. }
             | What::Started
             | What::Tick => {}
         }

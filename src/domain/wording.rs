@@ -38,6 +38,8 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
             Fleet::KillSwitch { .. }
             | Fleet::Undelivered { .. }
             | Fleet::ClockSet { .. }
+            | Fleet::Configured { .. }
+            | Fleet::ConfigRefused { .. }
             | Fleet::Started { .. },
         )
         | Fact::Service(_)

@@ -14,7 +14,7 @@ use reqwest::{Method, Url};
 use super::{exposition, http, reading::Class};
 
 /// What is asked, and what the answer must be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Where to ask.
     pub url: Url,

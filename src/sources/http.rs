@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How to reach a server, and what that may cost.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// To resolve the name, connect and shake hands.
     pub connect: Span,

@@ -24,7 +24,7 @@ use crate::units::{Span, UnixMs};
 const POINTS: i64 = 10_000;
 
 /// Where Prometheus is, and what its answers must keep to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Its address, with the path it lives under if any.
     pub url: Url,

@@ -19,7 +19,7 @@ use super::{
 use crate::units::UnixMs;
 
 /// What a target is, and how to ask it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Where its metrics are.
     pub url: Url,

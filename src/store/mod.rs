@@ -47,7 +47,7 @@ const DATABASE: &str = "rollbackd.db";
 const PROBE_BYTES: i64 = 64 << 10;
 
 /// Where the store lives and what bounds it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// The state directory; made with mode 0700 when it is not there.
     pub dir: PathBuf,

@@ -14,6 +14,7 @@ use crate::domain::{
 /// What people are told of a fact that belongs to no service.
 pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> Option<Notice> {
     let Fact::Fleet(fact) = fact else { return None };
+    let mut lines = vec![];
     let stopped = rolling_back.to_owned();
     let clock = "every window begins anew: what was about to fire must hold from now on; deadlines are not moved"
         .to_owned();
@@ -42,6 +43,15 @@ pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> O
             format!("the clock of rollbackd's machine was set {}", timeline::set_by(*from, *to)),
             vec![("What follows", &clock)],
         ),
+        Fleet::Configured { changes } => {
+            lines.clone_from(changes);
+            (Urgency::Info, "rollbackd follows another configuration".to_owned(), vec![])
+        }
+        Fleet::ConfigRefused { why } => {
+            lines.clone_from(why);
+            let subject = "rollbackd refused a configuration; the one before goes on";
+            (Urgency::Page, subject.to_owned(), vec![])
+        }
         Fleet::Started { .. } => return None,
     };
     let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
@@ -54,7 +64,7 @@ pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> O
         kind: Kind::Health,
         subject,
         fields,
-        lines: vec![],
+        lines,
         choices: vec![],
         at: now.wall,
     })
