@@ -1,5 +1,7 @@
 //! How the rest of the daemon speaks to the event loop: it hides the channel, and every answer is durable.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
         event::{Event, Now},
         fleet::Fleet,
         incident::speak::Reply,
+        notice::Audience,
         policy::Policy,
     },
     store::Store,
@@ -30,6 +33,8 @@ pub enum Unanswered {
 type Look = Box<dyn FnOnce(&Fleet, Now) + Send>;
 /// Work on the store, on the event loop's own thread: it is the only writer.
 type Work = Box<dyn FnOnce(&mut Store, Now) + Send>;
+/// Which channels take notices for whom.
+pub(crate) type Routing = Vec<(String, BTreeSet<Audience>)>;
 /// Where the answer to an event goes.
 pub(crate) type Answer = oneshot::Sender<Result<Option<Reply>, String>>;
 
@@ -42,7 +47,7 @@ pub(crate) enum Ask {
     /// Something else is to be written or read.
     Store(Work),
     /// The operator decided something else.
-    Adopt(Box<Policy>),
+    Adopt(Box<Policy>, Routing),
     /// Stop at the next safe point.
     Stop,
 }
@@ -106,8 +111,9 @@ impl Handle {
     }
 
     /// Swaps what the operator decided; what happened and what was seen stays.
-    pub async fn adopt(&self, policy: Policy) -> Result<(), Unanswered> {
-        self.asks.send(Ask::Adopt(Box::new(policy))).await.map_err(|_| Unanswered::Stopping)
+    pub(crate) async fn adopt(&self, policy: Policy, routing: Routing) -> Result<(), Unanswered> {
+        let ask = Ask::Adopt(Box::new(policy), routing);
+        self.asks.send(ask).await.map_err(|_| Unanswered::Stopping)
     }
 
     /// Lets the event loop end at the next safe point.

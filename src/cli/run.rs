@@ -36,7 +36,7 @@ impl Run {
             .enable_all()
             .build()
             .map_err(|why| Fault::Other(format!("no runtime could be started: {why}")))?;
-        runtime.block_on(daemon::run(config)).map_err(|fault| {
+        runtime.block_on(daemon::run(config, self.config.clone())).map_err(|fault| {
             let held = fault.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
             let text = telemetry::chain(fault.as_ref());
             match held {

@@ -174,7 +174,7 @@ async fn write(
 
 /// Sends what cannot be written down, on every channel at once; one that does not answer keeps no other waiting.
 pub(super) async fn deliver_unwritten(
-    channels: Vec<Arc<Channel>>,
+    channels: watch::Receiver<Vec<Arc<Channel>>>,
     client: reqwest::Client,
     mut notices: mpsc::Receiver<Notice>,
 ) {
@@ -183,6 +183,7 @@ pub(super) async fn deliver_unwritten(
         tokio::select! {
             notice = notices.recv(), if under_way.len() < UNWRITTEN_AT_ONCE => {
                 let Some(notice) = notice else { break };
+                let channels = channels.borrow().clone();
                 for channel in &channels {
                     let (channel, client) = (channel.clone(), client.clone());
                     under_way.spawn(insist(channel, client, notice.clone()));

@@ -10,11 +10,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{
-    clock::Clock,
-    journaling::{self, Routing},
-    recovery::CHECKPOINT_KIND,
-};
+use super::{clock::Clock, journaling, recovery::CHECKPOINT_KIND};
 use crate::{
     domain::{
         event::{Event, What},
@@ -26,7 +22,7 @@ use crate::{
         service::ServiceId,
         timeline,
     },
-    handle::Ask,
+    handle::{Ask, Routing},
     store::{Checkpoint, Snapshot, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
@@ -145,8 +141,9 @@ impl EventLoop {
             }
             Ask::Look(look) => look(&self.fleet, self.clock.now()),
             Ask::Store(work) => work(&mut self.store, self.clock.now()),
-            Ask::Adopt(policy) => {
+            Ask::Adopt(policy, routing) => {
                 self.fleet.adopt(*policy);
+                self.wiring.routing = routing;
                 self.publish_watched();
             }
             Ask::Stop => {

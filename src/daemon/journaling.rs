@@ -1,7 +1,5 @@
 //! From facts to journal records, and from notices to the channels that take them.
 
-use std::collections::BTreeSet;
-
 use crate::{
     domain::{
         event::{Event, Now},
@@ -10,6 +8,7 @@ use crate::{
         incident,
         notice::{Audience, Kind, Notice, Urgency},
     },
+    handle::Routing,
     store::{Appended, Draft, OutboxDraft, Overflow, Store, StoreError, Turn},
     units::UnixMs,
 };
@@ -18,9 +17,6 @@ use super::recovery::FLEET_STREAM;
 
 /// The version of the decision rules; rises when the same events would lead to other decisions.
 pub(super) const POLICY_VERSION: &str = "1";
-
-/// Which channels take notices for whom.
-pub(super) type Routing = Vec<(String, BTreeSet<Audience>)>;
 
 /// What to write for one batch.
 pub(super) fn drafts(

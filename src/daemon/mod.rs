@@ -9,6 +9,7 @@ mod platforms;
 mod poller;
 mod reading;
 pub mod recovery;
+mod reload;
 mod run;
 mod serving;
 mod supervise;

@@ -1,12 +1,17 @@
 //! The daemon from its start to its safe end.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, Semaphore, mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
 use tracing::{error, info, warn};
@@ -16,7 +21,10 @@ use super::{
     delivery,
     event_loop::{EventLoop, Wiring},
     hold::Hold,
-    journaling, platforms, poller, recovery, serving, supervise, tasks, wiring,
+    journaling, recovery,
+    reload::{Followers, Reload},
+    serving::{self, Served},
+    supervise, tasks, wiring,
 };
 use crate::{
     config::Config,
@@ -35,8 +43,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(80);
 /// The event loop has this long to end once nothing is waited for any more.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or SIGINT, or until something that must run has ended.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT, or until something that must run has ended. SIGHUP reads the file at `path` anew.
+pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     // A limit on the size of files is to look like a full disk, which is told and survived; the signal would end us.
     // Once there is a receiver the default is gone for good, whatever becomes of the receiver.
     let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
@@ -44,18 +52,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
-    let mut running = match start(&config, &client, metrics).await {
+    let mut running = match start(&config, path, &client, metrics).await {
         Ok(running) => running,
         Err(fault) => {
             page_before_giving_up(&config, &client, &fault).await;
             return Err(fault);
         }
     };
-    let result = until_told_to_stop(&mut running, &config, &client).await;
+    let result = until_told_to_stop(&mut running, &client).await;
     supervise::notify(&[sd_notify::NotifyState::Stopping]);
     running.stop_serving.notify_waiters();
     running.handle.stop().await;
     let safe = wait_for_the_end(&running.handle, running.ended).await;
+    running.followers.tasks.shutdown().await;
     running.side.shutdown().await;
     if safe && running.thread.join().is_err() {
         error!("the event loop ended badly");
@@ -66,6 +75,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// A daemon that is ready.
 struct Running {
     side: JoinSet<()>,
+    followers: Followers,
+    reload: Reload,
     handle: Handle,
     lease: Lease,
     ended: watch::Receiver<bool>,
@@ -75,6 +86,7 @@ struct Running {
 
 async fn start(
     config: &Config,
+    path: PathBuf,
     client: &reqwest::Client,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Running> {
@@ -103,19 +115,21 @@ async fn start(
         hold.clone(),
     ));
     side.spawn(hold.watch(handle.clone()));
-    deliveries(&mut side, config, client, &handle, &parts.outbox, parts.unwritten);
+    let mut followers =
+        Followers::new(handle.clone(), client.clone(), executor, parts.outbox, parts.watched);
+    let channels = followers.channels.subscribe();
+    side.spawn(delivery::deliver_unwritten(channels, client.clone(), parts.unwritten));
     side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), parts.closed));
     side.spawn(supervise::gauges(handle.clone(), metrics.clone()));
     side.spawn(supervise::housekeeping(handle.clone()));
-    gather(&mut side, config, &executor, &handle, &parts.watched)?;
-    if let Some(heartbeat) = config.heartbeat.clone() {
-        side.spawn(supervise::heartbeat(heartbeat, client.clone(), handle.clone()));
-    }
-    let (stop_serving, served) = serving::start(&mut side, config, &handle, metrics).await?;
+    followers.follow(config).await?;
+    let Served { stop: stop_serving, at, interface } =
+        serving::start(&mut side, config, &handle, metrics).await?;
     tokio::spawn(supervise::watchdog(handle.clone()));
-    supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&served)]);
-    info!("rollbackd {} is ready; {served}", env!("CARGO_PKG_VERSION"));
-    Ok(Running { side, handle, lease, ended, thread, stop_serving })
+    supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
+    info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
+    let reload = Reload { path, config: config.clone(), interface };
+    Ok(Running { side, followers, reload, handle, lease, ended, thread, stop_serving })
 }
 
 /// The ends of the event loop's channels that the tasks hold.
@@ -221,61 +235,9 @@ async fn end_orphans(state_dir: &Path) {
     }
 }
 
-fn deliveries(
-    side: &mut JoinSet<()>,
-    config: &Config,
-    client: &reqwest::Client,
-    handle: &Handle,
-    outbox: &watch::Receiver<u64>,
-    unwritten: mpsc::Receiver<Notice>,
-) {
-    let channels: Vec<Arc<notifiers::Channel>> =
-        config.channels.iter().cloned().map(Arc::new).collect();
-    let permits = Arc::new(Semaphore::new(config.limits.deliveries_at_once));
-    for channel in &channels {
-        side.spawn(delivery::deliver(
-            channel.clone(),
-            client.clone(),
-            handle.clone(),
-            outbox.clone(),
-            permits.clone(),
-        ));
-    }
-    side.spawn(delivery::deliver_unwritten(channels, client.clone(), unwritten));
-}
-
-fn gather(
-    side: &mut JoinSet<()>,
-    config: &Config,
-    executor: &executors::Options,
-    handle: &Handle,
-    watched: &watch::Receiver<BTreeSet<crate::domain::service::ServiceId>>,
-) -> anyhow::Result<()> {
-    let permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
-    for (seed, paced) in (1..).zip(wiring::sources(config)?) {
-        side.spawn(poller::poll(paced, seed, handle.clone(), watched.clone(), permits.clone()));
-    }
-    for platform in wiring::platforms(config) {
-        let (executor, handle) = (executor.clone(), handle.clone());
-        side.spawn(platforms::look(platform, executor, handle, watched.clone()));
-    }
-    if let Some(asks) = &config.alertmanager {
-        let asked =
-            crate::sources::alertmanager::Alertmanager::new(asks.url.clone(), asks.http.clone())
-                .context("the client of Alertmanager")?;
-        let every = asks.ask_every.duration();
-        side.spawn(supervise::confirm_alerts(Arc::new(asked), every, handle.clone()));
-    }
-    Ok(())
-}
-
 /// Waits for a signal. A task that must run and has ended ends the daemon too: systemd starts it anew.
-async fn until_told_to_stop(
-    running: &mut Running,
-    config: &Config,
-    client: &reqwest::Client,
-) -> anyhow::Result<()> {
-    let Running { side, lease, ended, .. } = running;
+async fn until_told_to_stop(running: &mut Running, client: &reqwest::Client) -> anyhow::Result<()> {
+    let Running { side, followers, reload, handle, lease, ended, .. } = running;
     let mut lost = std::pin::pin!(supervise::lease_lost(lease));
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
@@ -285,19 +247,26 @@ async fn until_told_to_stop(
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {
-                warn!("a reload is not possible yet; restart to take up another configuration");
+                supervise::notify_reloading();
+                reload.reload(handle, followers).await;
+                supervise::notify(&[sd_notify::NotifyState::Ready]);
             }
             why = &mut lost => {
                 let notice = journaling::lease_lost_notice(&why, super::clock::wall());
-                page_from_memory(config, client, &notice).await;
+                page_from_memory(&reload.config, client, &notice).await;
                 anyhow::bail!("the lease is lost: {why}");
             }
             _ = ended.changed() => anyhow::bail!("the event loop has ended"),
-            Some(task) = side.join_next() => match task {
-                Ok(()) => anyhow::bail!("a task that must run has ended"),
-                Err(fault) => anyhow::bail!("a task that must run ended badly: {fault}"),
-            },
+            Some(task) = side.join_next() => return ended_early(task),
+            Some(task) = followers.tasks.join_next() => return ended_early(task),
         }
+    }
+}
+
+fn ended_early(task: Result<(), tokio::task::JoinError>) -> anyhow::Result<()> {
+    match task {
+        Ok(()) => anyhow::bail!("a task that must run has ended"),
+        Err(fault) => anyhow::bail!("a task that must run ended badly: {fault}"),
     }
 }
 

@@ -7,29 +7,37 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
+use super::reload;
 use crate::{
     config::Config,
     handle::Handle,
-    http::{
-        Interface, Server,
-        auth::{self, Tokens},
-    },
+    http::{Interface, Server},
 };
 
-/// Starts serving until told to stop; the answer says where, for the log and for systemd.
+/// The interface, as it was started.
+#[derive(Debug)]
+pub(super) struct Served {
+    /// Ends it.
+    pub stop: Arc<Notify>,
+    /// Where it listens, for the log and for systemd.
+    pub at: String,
+    /// Itself, unless it is turned off.
+    pub interface: Option<Arc<Interface>>,
+}
+
+/// Starts serving until told to stop.
 pub(super) async fn start(
     side: &mut JoinSet<()>,
     config: &Config,
     handle: &Handle,
     metrics: PrometheusHandle,
-) -> anyhow::Result<(Arc<Notify>, String)> {
+) -> anyhow::Result<Served> {
     let stop = Arc::new(Notify::new());
     let Some(http) = &config.http else {
         warn!("the interface is turned off: nobody can acknowledge or approve");
-        return Ok((stop, "no interface".into()));
+        return Ok(Served { stop, at: "no interface".into(), interface: None });
     };
-    let local = auth::local_token(&config.state_dir).context("the token of this machine")?;
-    let tokens = Tokens::new(http.tokens.iter().cloned().chain([local]));
+    let tokens = reload::tokens(config, http)?;
     let interface = Interface::new(handle.clone(), metrics, tokens, http)
         .context("random numbers for the interface")?;
     let server = Server::bind(http, &interface).await.context("the interface")?;
@@ -39,5 +47,5 @@ pub(super) async fn start(
     side.spawn(async move {
         server.serve(async move { stopping.notified().await }).await;
     });
-    Ok((stop, at))
+    Ok(Served { stop, at, interface: Some(interface) })
 }

@@ -66,6 +66,14 @@ pub(super) async fn watchdog(handle: Handle) {
     }
 }
 
+/// Tells systemd that a reload begins; it is over with the next `Ready`.
+pub(super) fn notify_reloading() {
+    match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[sd_notify::NotifyState::Reloading, now]),
+        Err(fault) => warn!("systemd could not be told of the reload: {fault}"),
+    }
+}
+
 /// Tells systemd something, where it listens.
 pub(super) fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(fault) = sd_notify::notify(states) {

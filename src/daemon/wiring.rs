@@ -8,13 +8,13 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    journaling::Routing,
     platforms::Platform,
     poller::{Paced, Query, Source, Wanted},
 };
 use crate::{
     config::{self, Ask, Config, Read},
     domain::service::ServiceId,
+    handle::Routing,
     notifiers::Channel,
     sources::{health::Probe, prometheus::Prometheus, scrape},
     units::Span,

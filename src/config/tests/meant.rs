@@ -148,3 +148,32 @@ fn the_defaults_are_the_domains() {
     assert_eq!(service.verification, crate::domain::policy::VerificationPolicy::default());
     assert_eq!(config.policy.config_hash.len(), 64);
 }
+
+#[test]
+fn a_running_daemon_follows_all_but_what_it_has_opened() {
+    let before = "[http]\nlisten = \"127.0.0.1:7676\"\n[service.shop]\nwatch_only = true\n";
+    let (old, _) = loaded(before);
+    let (next, nothing) = old.followed_by(loaded(before).0);
+    assert_eq!(nothing.taken, ["nothing that is followed differs"]);
+    assert!(nothing.needs_restart.is_empty() && next.http == old.http);
+
+    let (new, _) = loaded(
+        "state_dir = \"/srv/other\"\n[http]\nlisten = \"127.0.0.1:7677\"\n[severity.P1]\nmonitor_for = \"5m\"\n\
+         [service.shop]\nwatch_only = true\n[service.cart]\nwatch_only = true\n",
+    );
+    let (next, difference) = old.followed_by(new);
+    assert_eq!(
+        difference.taken,
+        ["cart/production is watched, mode observe", "shop/production: its policy"]
+    );
+    assert_eq!(
+        difference.needs_restart,
+        [
+            "`state_dir` changes only with a restart",
+            "`reports_dir` changes only with a restart",
+            "[store] changes only with a restart",
+            "where [http] listens changes only with a restart"
+        ]
+    );
+    assert_eq!((&next.http, &next.state_dir), (&old.http, &old.state_dir));
+}

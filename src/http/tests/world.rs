@@ -153,7 +153,7 @@ fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mut
         match ask {
             Ask::Look(look) => look(&fleet, now),
             Ask::Store(work) => work(&mut store, now),
-            Ask::Adopt(policy) => fleet.adopt(*policy),
+            Ask::Adopt(policy, _) => fleet.adopt(*policy),
             Ask::Stop => return,
             Ask::Told { event, answer } => {
                 let append = |_: &_| match unwritable.load(Ordering::Relaxed) {

@@ -9,6 +9,7 @@ mod journal;
 mod kills;
 mod monitored;
 mod pages;
+mod reloads;
 mod stops;
 mod told;
 mod world;
