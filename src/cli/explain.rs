@@ -33,7 +33,7 @@ impl Explain {
 /// Everything, from what is seen to what would be done.
 pub(super) fn text(view: &View, paint: Paint) -> String {
     let service = &view.service;
-    let serving = service.serving.as_deref().unwrap_or("nothing known");
+    let serving = service.serves();
     let good = if service.serving_is_known_good { ", known good" } else { "" };
     let mut text = format!(
         "{}  mode {}  serves {serving}{good}  at {}\n",
@@ -45,6 +45,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
         let from = change.from.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
         let (component, to, at) = (change.component, &change.to, change.started_at);
         text.push_str(&format!("last change: {component} {from} -> {to} at {at}\n"));
+    }
+    for fault in &service.platform_faults {
+        text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
     }
     text.push_str(&format!("\n{}\n", paint.bold("Triggers")));
     if view.triggers.is_empty() {

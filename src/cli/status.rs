@@ -61,7 +61,7 @@ pub(super) fn text(services: &[ServiceView], strays: &Strays, paint: Paint) -> S
 }
 
 fn row(service: &ServiceView, paint: Paint) -> Vec<String> {
-    let serves = service.serving.clone().unwrap_or_else(|| "?".to_owned());
+    let serves = service.serves();
     let good = if service.serving_is_known_good { " (known good)" } else { "" };
     let incident = match &service.incident {
         Some(line) => format!("{} {} ({})", paint.severity(line.severity), line.phase, line.id),
@@ -99,6 +99,7 @@ fn triggers(service: &ServiceView, paint: Paint) -> String {
 
 fn notes(service: &ServiceView) -> Vec<String> {
     let mut notes = service.told.clone();
+    notes.extend(service.platform_faults.iter().map(|fault| format!("platform: {fault}")));
     notes.extend(service.blind.iter().map(|blind| {
         let (signal, since, why) = (&blind.signal, blind.since.clock(), &blind.why);
         format!("{signal} tells nothing since {since} ({}): {why}", blind.source)

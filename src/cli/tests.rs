@@ -16,6 +16,7 @@ use crate::{
         fleet::Fleet,
         guard::{Guard, Verdict},
         incident::judge::Ground,
+        inventory::Serving,
         service::Mode,
         severity::Severity,
         trigger::{Evidence, State, Unit},
@@ -53,7 +54,8 @@ fn service(id: &str) -> ServiceView {
         id: examples::id(id),
         mode: Mode::Auto,
         serving: Some("v1".into()),
-        running: Some("v1 serves".into()),
+        running: Some(Serving::Version("v1".into())),
+        platform_faults: vec![],
         serving_is_known_good: true,
         known_good: None,
         no_target: Some("no earlier revision has served healthily for the bake time".into()),
@@ -76,6 +78,7 @@ fn service(id: &str) -> ServiceView {
 fn burning() -> ServiceView {
     let mut burning = service("checkout/production");
     burning.serving = Some("v2".into());
+    burning.running = Some(Serving::Version("v2".into()));
     burning.serving_is_known_good = false;
     burning.known_good = Some("v1".into());
     burning.triggers[0].state = State::Firing;
@@ -162,6 +165,21 @@ fn a_status_is_a_table_and_what_needs_an_eye() {
     let all = [idle, burning()];
     insta::assert_snapshot!(status::text(&all, &strays, Paint::new(false)));
     insta::assert_snapshot!(incidents::text(&[incident()], Paint::new(false)));
+}
+
+/// After a restart that failed the link says one thing and the process another.
+#[test]
+fn what_serves_is_what_was_seen_and_never_what_is_merely_set() {
+    let mut it = service("cart/staging");
+    let mut with = |running| {
+        it.running = running;
+        it.serves()
+    };
+    assert_eq!(with(Some(Serving::Version("v1".into()))), "v1");
+    assert_eq!(with(Some(Serving::Version("v2".into()))), "v2, set to v1");
+    assert_eq!(with(Some(Serving::NotRunning("dead".into()))), "nothing, set to v1");
+    assert_eq!(with(Some(Serving::Unknown("timeout".into()))), "unknown, set to v1");
+    assert_eq!(with(None), "v1");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::clock;
 use crate::{
@@ -40,6 +41,7 @@ pub(super) async fn look(
     let mut last: Option<Inventory> = None;
     loop {
         let seen = inventory::release_inventory(&platform.runbook, &options, last.as_ref()).await;
+        tell_faults(&platform.service, last.as_ref(), &seen);
         last = Some(seen.clone());
         let id = format!("seen:{}:{}", platform.service, clock::wall().0);
         let what = What::Seen { service: platform.service.clone(), inventory: seen };
@@ -52,5 +54,16 @@ pub(super) async fn look(
             () = tokio::time::sleep(pause.duration()) => {}
             changed = watched.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+/// Once when it begins, and once when it is over.
+fn tell_faults(service: &ServiceId, last: Option<&Inventory>, seen: &Inventory) {
+    let before = last.map(|last| last.faults.as_slice()).unwrap_or_default();
+    for fault in seen.faults.iter().filter(|fault| !before.contains(fault)) {
+        warn!(%service, "its platform is not as it should be: {fault}");
+    }
+    if seen.faults.is_empty() && !before.is_empty() {
+        info!(%service, "its platform is as it should be again");
     }
 }

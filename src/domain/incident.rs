@@ -9,6 +9,7 @@ mod decision;
 mod grounds;
 pub mod judge;
 pub mod speak;
+pub mod target;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::change::{Component, Revision};
 use crate::units::UnixMs;
 
+/// The name under which a platform that tells nothing stands beside signals that do.
+pub const PLATFORM: &str = "platform";
+
 /// What was seen to serve, at the process itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,7 +3,9 @@
 use super::{
     event::Said,
     fact::{Fact, Fleet, Service},
-    firing, incident, ledger, run,
+    firing, incident,
+    inventory::PLATFORM,
+    ledger, run,
     situation::whole_seconds,
 };
 use crate::units::UnixMs;
@@ -43,7 +45,7 @@ fn service(fact: &Service) -> Option<String> {
 fn ledger(fact: &ledger::Fact) -> String {
     match fact {
         ledger::Fact::Serving { component, revision, .. } => {
-            format!("{component} {revision} serves")
+            format!("{component} is set to {revision}")
         }
         ledger::Fact::KnownGood { component, revision } => {
             format!("{component} {revision} is known good")
@@ -63,6 +65,12 @@ fn trigger(fact: &firing::Fact) -> String {
             format!("{} fires ({}): {}", firing.trigger, firing.severity, firing.says)
         }
         firing::Fact::Cleared { trigger, why } => format!("{trigger} clears: {why}"),
+        firing::Fact::Blind { signal, source, why, .. } if signal == PLATFORM => {
+            format!("nobody can tell what is deployed ({source}): {why}")
+        }
+        firing::Fact::Sighted { signal } if signal == PLATFORM => {
+            "what is deployed can be told again".to_owned()
+        }
         firing::Fact::Blind { signal, source, why, .. } => {
             format!("{signal} tells nothing ({source}): {why}")
         }

@@ -85,6 +85,8 @@ pub struct ServiceWatch {
     /// Its platform, as last looked at.
     pub inventory: Option<Inventory>,
     looked_at: Option<UnixMs>,
+    /// Since when nobody can tell what is deployed, on the wall clock.
+    undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
     signals: BTreeMap<String, Signal>,
@@ -108,6 +110,7 @@ impl ServiceWatch {
         let mut watch = Self {
             inventory: None,
             looked_at: None,
+            undeployed_since: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
             triggers: BTreeMap::new(),
@@ -191,6 +194,10 @@ impl ServiceWatch {
                 if self.inventory.as_ref().is_some_and(|known| known.linked != inventory.linked) {
                     self.healthy_since = None;
                 }
+                self.undeployed_since = match inventory.linked {
+                    Some(_) => None,
+                    None => self.undeployed_since.or(Some(now.wall)),
+                };
                 self.inventory = Some(inventory.clone());
                 self.looked_at = Some(now.wall);
             }

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         event::{Now, Said, What},
         fleet::Fleet,
-        incident::judge,
+        incident::target,
         service::ServiceId,
     },
     units::UnixMs,
@@ -78,7 +78,7 @@ pub(super) async fn plan(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<PlanView>, Problem> {
     let (id, _) = resolved(&shared, name, Some(environment)).await?;
-    let plan = look(&shared, id, move |s| judge::plan(s, wanted.to.as_deref())).await?;
+    let plan = look(&shared, id, move |s| target::plan(s, wanted.to.as_deref())).await?;
     plan.map(|plan| Json(PlanView::of(&plan)))
         .map_err(|why| Problem::refused(format!("there is no plan: {why}")))
 }

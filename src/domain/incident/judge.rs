@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, grounds::Grounds};
+use super::{Incident, grounds::Grounds, target};
 use crate::{
     domain::{
-        change::{Change, Component, Migrations},
+        change::{Change, Migrations},
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
         plan::Plan,
@@ -41,7 +41,7 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
     let grounds = Grounds::of(s, incident, lead);
     let change = grounds.change;
-    let plan = plan(s, None);
+    let plan = target::plan(s, None);
     let guards = Guard::ALL
         .into_iter()
         .map(|guard| match guard {
@@ -62,40 +62,6 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
         })
         .collect();
     Judgement { guards, plan }
-}
-
-/// The plan of a rollback: to a version that a person names, or to the last known good.
-pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
-    let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
-    let inventory = s.watch.inventory.as_ref().ok_or("its platform was not looked at yet")?;
-    let serving = inventory
-        .linked
-        .clone()
-        .ok_or_else(|| format!("nobody can tell what serves: {}", inventory.faults.join("; ")))?;
-    let target = match to {
-        Some(version) => inventory
-            .find(version)
-            .map(|a| a.revision.clone())
-            .ok_or_else(|| format!("version {version} is not there any more"))?,
-        None => {
-            s.state.ledger.target(Component::Application).map_err(|why| why.to_string())?.clone()
-        }
-    };
-    if target.agrees_with(&serving) {
-        return Err(format!("{target} is what serves already"));
-    }
-    if inventory.find(&target.version).is_none() {
-        return Err(format!("{target}, the last known good, is not there any more"));
-    }
-    let quarantined = s
-        .state
-        .ledger
-        .entry(Component::Application, &target)
-        .is_some_and(|e| e.quarantine.is_some());
-    if quarantined {
-        return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
-    }
-    Ok(runbook.plan(&s.state.id, &serving, &target, s.now.wall))
 }
 
 fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {

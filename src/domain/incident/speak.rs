@@ -1,6 +1,6 @@
 //! What a person says about a service, and what follows from it or why it does not.
 
-use super::{Closing, Fact as Incidental, Incident, Phase, advance::begin, judge};
+use super::{Closing, Fact as Incidental, Incident, Phase, advance::begin, target};
 use crate::domain::{
     event::Said,
     fact::{self, Fact},
@@ -71,7 +71,7 @@ fn approve(
             incident.phase.name()
         ));
     }
-    let plan = judge::plan(s, None).map_err(|why| format!("there is no plan: {why}"))?;
+    let plan = target::plan(s, None).map_err(|why| format!("there is no plan: {why}"))?;
     if plan.hash() != hash {
         return Err(format!(
             "plan {hash} is not the plan that would run now; look at `rollbackd plan {}` and approve {}",
@@ -133,7 +133,7 @@ fn roll_back(
     to: Option<&str>,
     reason: &str,
 ) -> Result<(Vec<Fact>, String), String> {
-    let plan = judge::plan(s, to)?;
+    let plan = target::plan(s, to)?;
     may_begin(s, &plan)?;
     let reply = format!("{}: plan {} begins", plan.summary(), plan.hash());
     let said = Said::RollBack { to: to.map(str::to_owned), reason: reason.to_owned() };

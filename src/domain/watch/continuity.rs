@@ -27,7 +27,12 @@ impl ServiceWatch {
             instance.ok_since = None;
         }
         let set = |at: &mut UnixMs| *at = at.set_by(by_ms);
-        let noted = [&mut self.looked_at, &mut self.learned_at, &mut self.tried_at];
+        let noted = [
+            &mut self.looked_at,
+            &mut self.undeployed_since,
+            &mut self.learned_at,
+            &mut self.tried_at,
+        ];
         noted.into_iter().flatten().for_each(set);
         self.alerts_seen.values_mut().for_each(set);
         self.tallies = None;

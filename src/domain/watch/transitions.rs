@@ -3,6 +3,7 @@
 use super::{Instance, ServiceWatch, Signal, says};
 use crate::domain::{
     firing::{Basis, Fact, Firing},
+    inventory::PLATFORM,
     policy::TriggerPolicy,
     situation::Situation,
     trigger::State,
@@ -25,10 +26,36 @@ impl ServiceWatch {
         for (name, signal) in &self.signals {
             facts.extend(blindness(name, signal, s));
         }
+        facts.extend(self.platform_blindness(s));
         // What is not read any more cannot be blind, and must not hide what is.
-        let gone = s.state.blind.keys().filter(|name| !self.signals.contains_key(*name));
+        let platform = |name: &str| name == PLATFORM && s.policy.runbook.is_some();
+        let gone = s
+            .state
+            .blind
+            .keys()
+            .filter(|name| !self.signals.contains_key(*name) && !platform(name));
         facts.extend(gone.map(|name| Fact::Sighted { signal: name.clone() }));
         facts
+    }
+
+    /// A service whose platform cannot be read cannot be rolled back: to be known before it must be.
+    fn platform_blindness(&self, s: &Situation<'_>) -> Option<Fact> {
+        let runbook = s.policy.runbook.as_ref()?;
+        let known = s.state.blind.contains_key(PLATFORM);
+        let Some(since) = self.undeployed_since else {
+            let sighted = Fact::Sighted { signal: PLATFORM.to_owned() };
+            return (known && self.inventory.is_some()).then_some(sighted);
+        };
+        let watched = s.state.is_watched(s.policy, s.now.wall);
+        let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
+        let faults = self.inventory.as_ref().map(|i| i.faults.join("; ")).unwrap_or_default();
+        (!known && s.now.wall.since(since) >= patience).then(|| Fact::Blind {
+            signal: PLATFORM.to_owned(),
+            source: runbook.application.root.clone(),
+            since,
+            why: faults,
+            watched,
+        })
     }
 }
 

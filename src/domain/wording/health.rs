@@ -5,6 +5,7 @@ use crate::domain::{
     event::Now,
     fact::{Fact, Fleet},
     firing,
+    inventory::PLATFORM,
     notice::{self, Audience, Kind, Notice, Urgency},
     severity::Severity,
     situation::Situation,
@@ -70,6 +71,9 @@ pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> O
     })
 }
 
+const NO_DATA: &str = "Nothing is rolled back on missing data, and nothing is called healthy.";
+const NO_PLAN: &str = "Until this is mended no rollback can be planned, by the daemon or by you.";
+
 pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
     match fact {
         firing::Fact::Blind { signal, source, why, since, watched } => {
@@ -79,25 +83,30 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
                 return None;
             }
             let severity = if *watched { Severity::P2 } else { Severity::P3 };
+            let (what, follows) = if signal == PLATFORM {
+                ("cannot be rolled back, nobody can tell what is deployed".to_owned(), NO_PLAN)
+            } else {
+                (format!("blind, {signal} tells nothing"), NO_DATA)
+            };
             let mut draft = Draft::new(
                 Kind::Health,
                 Urgency::Page,
-                format!("{severity} {}: blind, {signal} tells nothing", s.state.id),
+                format!("{severity} {}: {what}", s.state.id),
             )
             .field("Source", source.clone())
             .field("Why", why.clone())
             .field("Since", since.to_string())
-            .lines([
-                "Nothing is rolled back on missing data, and nothing is called healthy.".into(),
-            ]);
+            .lines([follows.into()]);
             draft.choices = vec![notice::Choice {
                 label: "acknowledge".into(),
                 command: format!("rollbackd ack {}", s.state.id),
             }];
             Some(draft)
         }
-        firing::Fact::Sighted { .. } if s.state.blind.is_empty() => {
-            let subject = format!("{}: every signal tells again", s.state.id);
+        firing::Fact::Sighted { signal } if s.state.blind.is_empty() => {
+            let what =
+                if signal == PLATFORM { "what is deployed is known" } else { "every signal tells" };
+            let subject = format!("{}: {what} again", s.state.id);
             Some(Draft::new(Kind::Health, Urgency::Info, subject))
         }
         firing::Fact::Sighted { .. } | firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => {

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         change::{Change, Component},
         firing::Basis,
+        inventory::Serving,
         service::{Mode, ServiceId},
         severity::Severity,
         situation::Situation,
@@ -23,11 +24,13 @@ pub struct ServiceView {
     pub id: ServiceId,
     /// How far the daemon may go.
     pub mode: Mode,
-    /// The revision that serves, as the ledger knows it.
+    /// The revision that the platform is set to, as the ledger knows it.
     pub serving: Option<String>,
-    /// What was last seen at the running process, in words.
-    pub running: Option<String>,
-    /// Whether the serving revision has served healthily for the bake time.
+    /// What was last seen at the running process; absent where nobody has looked yet.
+    pub running: Option<Serving>,
+    /// What is not as it should be where it is deployed, in words.
+    pub platform_faults: Vec<String>,
+    /// Whether the revision that is set has served healthily for the bake time.
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
     pub known_good: Option<String>,
@@ -74,6 +77,18 @@ pub struct BlindView {
 }
 
 impl ServiceView {
+    /// What serves, for people: what was seen at the process, and what is set where that is something else.
+    pub fn serves(&self) -> String {
+        let set = self.serving.as_deref().unwrap_or("nothing known");
+        match &self.running {
+            Some(Serving::Version(version)) if version == set => version.clone(),
+            Some(Serving::Version(version)) => format!("{version}, set to {set}"),
+            Some(Serving::NotRunning(_)) => format!("nothing, set to {set}"),
+            Some(Serving::Unknown(_)) => format!("unknown, set to {set}"),
+            None => set.to_owned(),
+        }
+    }
+
     /// The view of a service.
     pub fn of(s: &Situation<'_>) -> Self {
         let component = Component::Application;
@@ -90,7 +105,12 @@ impl ServiceView {
             id: s.state.id.clone(),
             mode: s.policy.mode,
             serving: serving.map(ToString::to_string),
-            running: s.watch.inventory.as_ref().map(|i| i.running.to_string()),
+            running: s.watch.inventory.as_ref().map(|i| i.running.clone()),
+            platform_faults: s
+                .watch
+                .inventory
+                .as_ref()
+                .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
             serving_is_known_good: serving
                 .and_then(|revision| ledger.entry(component, revision))
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),

@@ -28,7 +28,7 @@ fn monitoring_that_fails_in_the_middle_rolls_nothing_back_and_the_incident_goes_
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:04:45 elevated-errors fires (P2): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 1%
     12:04:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 0.5%
     12:04:45 incident shop-20260302120445 opened as P2 by elevated-errors
@@ -55,7 +55,7 @@ fn monitoring_that_fails_in_the_middle_rolls_nothing_back_and_the_incident_goes_
     12:15:15   -> stakeholders: URGENT - Rollback in Progress - production
     12:15:15 step 1 begins, attempt 1
     12:15:20 application rolled back from v2 to v1
-    12:15:20 application v1 serves
+    12:15:20 application is set to v1
     12:15:20 step 1 is in effect (5000 ms)
     12:15:20 step 2 begins, attempt 1
     12:15:25 step 2 is in effect (5000 ms)
@@ -118,7 +118,7 @@ fn a_night_without_requests_pages_nobody_and_a_release_earns_known_good_in_the_m
     });
     assert_snapshot!(told, @r"
     15:00:00 application changed from v1 to v2
-    15:00:00 application v2 serves
+    15:00:00 application is set to v2
     15:30:00 application v2 is known good
     ");
 }
@@ -169,6 +169,20 @@ fn recovering_never_waits_beyond_the_deadline() {
     12:32:15 minor clears: clean for 5m
     12:32:15 closed: recovered by itself
     12:32:15   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn a_platform_that_cannot_be_read_is_paged_before_it_is_needed() {
+    let told = brief(shop(), |town| {
+        town.place().faults = vec!["current of /srv/shop is a directory, not a symlink".into()];
+        town.run("40m");
+        town.place().faults.clear();
+        town.run("1m");
+    });
+    assert_snapshot!(told, @r"
+    12:30:00   -> PAGE: P3 shop/production: cannot be rolled back, nobody can tell what is deployed
+    12:40:00   -> on-call: shop/production: what is deployed is known again
     ");
 }
 

@@ -47,7 +47,7 @@ fn blips_after_a_release_are_no_incident() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:30:00 application v2 is known good
     ");
 }
@@ -313,7 +313,7 @@ fn few_requests_are_thin_evidence_until_there_are_enough() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:05:00 elevated-errors fires (P2): 10 of 30 requests, 33.33% (at least 17.26%) since 12:00:00, limit 1%
     12:05:00 minor fires (P3): 10 of 30 requests, 33.33% (at least 17.26%) since 12:00:00, limit 0.5%
     12:05:00 incident shop-20260302120500 opened as P2 by elevated-errors
@@ -331,7 +331,7 @@ fn few_requests_are_thin_evidence_until_there_are_enough() {
     12:15:30   -> stakeholders: URGENT - Rollback in Progress - production
     12:15:30 step 1 begins, attempt 1
     12:15:35 application rolled back from v2 to v1
-    12:15:35 application v1 serves
+    12:15:35 application is set to v1
     12:15:35 step 1 is in effect (5000 ms)
     12:15:35 step 2 begins, attempt 1
     12:15:40 step 2 is in effect (5000 ms)

@@ -19,7 +19,7 @@ fn a_total_outage_is_rolled_back_at_once() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:01:45 service-outage fires (P0): down since 11:59:45
     12:01:45 incident shop-20260302120145 opened as P0 by service-outage
     12:01:45 decided: roll back now
@@ -29,7 +29,7 @@ fn a_total_outage_is_rolled_back_at_once() {
     12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
     12:01:45 step 1 begins, attempt 1
     12:01:50 application rolled back from v2 to v1
-    12:01:50 application v1 serves
+    12:01:50 application is set to v1
     12:01:50 step 1 is in effect (5000 ms)
     12:01:50 step 2 begins, attempt 1
     12:01:55 step 2 is in effect (5000 ms)
@@ -114,7 +114,7 @@ fn responses_three_times_as_slow_as_before_the_change() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:10:00 minor-than-before fires (P3): 875 ms since 12:00:00, limit 114 ms
     12:10:00 performance-degradation fires (P1): 800 of 4000 requests, 20% (at least 18.57%) since 12:00:00, limit 5%
     12:10:00 slow-responses-than-before fires (P2): 875 ms since 12:00:00, limit 142 ms
@@ -131,7 +131,7 @@ fn responses_three_times_as_slow_as_before_the_change() {
     12:20:00   -> stakeholders: URGENT - Rollback in Progress - production
     12:20:00 step 1 begins, attempt 1
     12:20:05 application rolled back from v2 to v1
-    12:20:05 application v1 serves
+    12:20:05 application is set to v1
     12:20:05 step 1 is in effect (5000 ms)
     12:20:05 step 2 begins, attempt 1
     12:20:10 step 2 is in effect (5000 ms)
@@ -184,7 +184,7 @@ fn corrupt_data_pages_and_waits_for_a_person() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:03:00 data-corruption fires (P0): nightly-check: 17 orders without a customer
     12:03:00 incident shop-20260302120300 opened as P0 by data-corruption
     12:03:00 decided: ask a person; guards that refuse: mode: this service did not opt in to act on data-corruption

@@ -113,7 +113,7 @@ fn a_p2_asks_and_silence_never_rolls_back() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:05:00 minor fires (P3): 40 of 2000 requests, 2% (at least 1.39%) since 12:00:00, limit 0.5%
     12:05:00 incident shop-20260302120500 opened as P3 by minor
     12:05:15 elevated-errors fires (P2): 40 of 2000 requests, 2% (at least 1.39%) since 12:00:15, limit 1%
@@ -166,7 +166,7 @@ fn a_p3_only_tells() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:08:15 minor fires (P3): 25 of 3100 requests, 0.81% (at least 0.51%) since 12:00:30, limit 0.5%
     12:08:15 incident shop-20260302120815 opened as P3 by minor
     12:08:15 decided: only tell: fix forward, or roll back with the next deployment
@@ -321,7 +321,7 @@ fn a_page_repeats_until_somebody_has_seen_it_and_a_new_page_asks_again() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:04:45 elevated-errors fires (P2): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 1%
     12:04:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 0.5%
     12:04:45 incident shop-20260302120445 opened as P2 by elevated-errors

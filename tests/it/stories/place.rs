@@ -58,6 +58,8 @@ pub(super) struct Place {
     pub(super) monitoring_down_since: Option<UnixMs>,
     /// How the next attempts end; well, when empty.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// Why nobody can tell what is deployed.
+    pub(super) faults: Vec<String>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
 }
@@ -78,6 +80,7 @@ impl Place {
             monitoring_down: None,
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
+            faults: vec![],
             done: vec![],
         }
     }
@@ -145,14 +148,14 @@ impl Place {
             |version: &String| Available { revision: Revision::named(version), modified_at: None };
         Inventory {
             component: Component::Application,
-            linked: Some(Revision::named(&self.linked)),
+            linked: self.faults.is_empty().then(|| Revision::named(&self.linked)),
             running: match &self.running {
                 Some(version) => Serving::Version(version.clone()),
                 None => Serving::NotRunning("the unit is not active".into()),
             },
             switched_at: Some(self.switched_at),
             available: self.versions.keys().rev().map(available).collect(),
-            faults: vec![],
+            faults: self.faults.clone(),
         }
     }
 

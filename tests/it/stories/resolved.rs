@@ -20,7 +20,7 @@ fn a_bad_release_is_monitored_rolled_back_verified_watched_and_resolved() {
     });
     assert_snapshot!(told, @r"
     12:01:00 application changed from v1 to v2
-    12:01:00 application v2 serves
+    12:01:00 application is set to v2
     12:05:45 elevated-errors fires (P2): 200 of 2000 requests, 10% (at least 8.54%) since 12:00:45, limit 1%
     12:05:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 12:00:45, limit 0.5%
     12:05:45 incident shop-20260302120545 opened as P2 by elevated-errors
@@ -38,7 +38,7 @@ fn a_bad_release_is_monitored_rolled_back_verified_watched_and_resolved() {
     12:16:15   -> stakeholders: URGENT - Rollback in Progress - production
     12:16:15 step 1 begins, attempt 1
     12:16:20 application rolled back from v2 to v1
-    12:16:20 application v1 serves
+    12:16:20 application is set to v1
     12:16:20 step 1 is in effect (5000 ms)
     12:16:20 step 2 begins, attempt 1
     12:16:25 step 2 is in effect (5000 ms)
@@ -155,7 +155,7 @@ fn a_trigger_that_cannot_clear_because_nobody_comes_is_not_held_against_the_roll
     let told: Vec<&str> = told.lines().filter(|l| !l.contains("nobody has")).collect();
     assert_snapshot!(told.join("\n"), @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:04:45 critical-errors fires (P1): 40 of 80 requests, 50% (at least 37.4%) since 11:59:45, limit 5%
     12:04:45 elevated-errors fires (P2): 40 of 80 requests, 50% (at least 37.4%) since 11:59:45, limit 1%
     12:04:45 minor fires (P3): 40 of 80 requests, 50% (at least 37.4%) since 11:59:45, limit 0.5%
@@ -171,7 +171,7 @@ fn a_trigger_that_cannot_clear_because_nobody_comes_is_not_held_against_the_roll
     12:14:45   -> stakeholders: URGENT - Rollback in Progress - production
     12:14:45 step 1 begins, attempt 1
     12:14:50 application rolled back from v2 to v1
-    12:14:50 application v1 serves
+    12:14:50 application is set to v1
     12:14:50 step 1 is in effect (5000 ms)
     12:14:50 step 2 begins, attempt 1
     12:14:55 step 2 is in effect (5000 ms)

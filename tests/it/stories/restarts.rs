@@ -141,7 +141,7 @@ fn a_crash_that_loses_the_windows_closes_nothing_that_was_not_seen_to_be_clean()
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:04:45 elevated-errors fires (P2): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 1%
     12:04:45 minor fires (P3): 200 of 2000 requests, 10% (at least 8.54%) since 11:59:45, limit 0.5%
     12:04:45 incident shop-20260302120445 opened as P2 by elevated-errors

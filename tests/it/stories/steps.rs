@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use rollbackd::domain::{
     event::{Said, What},
+    incident::Phase,
     run::Outcome,
 };
 
@@ -28,7 +29,7 @@ fn a_failed_step_is_tried_again() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:01:45 service-outage fires (P0): down since 11:59:45
     12:01:45 incident shop-20260302120145 opened as P0 by service-outage
     12:01:45 decided: roll back now
@@ -40,7 +41,7 @@ fn a_failed_step_is_tried_again() {
     12:01:50 step 1 failed: the disk was full (5000 ms)
     12:01:50 step 1 begins, attempt 2
     12:01:55 application rolled back from v2 to v1
-    12:01:55 application v1 serves
+    12:01:55 application is set to v1
     12:01:55 step 1 is in effect (5000 ms)
     12:01:55 step 2 begins, attempt 1
     12:02:00 step 2 is in effect (5000 ms)
@@ -68,7 +69,7 @@ fn a_step_that_fails_for_good_halts_and_says_what_was_done_and_what_not() {
     let told: Vec<&str> = told.lines().skip_while(|l| !l.contains("to v3")).collect();
     assert_snapshot!(told.join("\n"), @r"
     12:43:00 application changed from v1 to v3
-    12:43:00 application v3 serves
+    12:43:00 application is set to v3
     12:44:45 service-outage fires (P0): down since 12:42:45
     12:44:45 closed: rolled back and verified
     12:44:45   -> on-call: P0 shop/production: rolled back and verified
@@ -107,6 +108,40 @@ fn a_step_that_fails_for_good_halts_and_says_what_was_done_and_what_not() {
 }
 
 #[test]
+fn a_rollback_that_was_switched_and_never_came_up_is_gone_on_with() {
+    for to in [None, Some("v1".to_owned())] {
+        story(shop(), |town| {
+            town.deploy("v2", OUTAGE);
+            town.run("1m 47s");
+            town.place().outcomes.extend([
+                Outcome::AlreadyDone,
+                failed("the unit does not start", true),
+                failed("the unit does not start", true),
+            ]);
+            let now = town.wall();
+            town.place().switch("v1", now);
+            town.run("2m");
+            assert!(
+                matches!(town.incident().phase, Phase::Escalated { .. }),
+                "{}",
+                town.transcript()
+            );
+            assert_eq!(
+                (town.serving().as_str(), town.place().running.as_deref()),
+                ("v1", Some("v2"))
+            );
+            let reason = "the disk is mended".to_owned();
+            town.says("ada", Said::RollBack { to: to.clone(), reason }).unwrap();
+            town.run("1m");
+            assert_eq!(town.place().running.as_deref(), Some("v1"));
+            let twice = Said::RollBack { to: Some("v1".to_owned()), reason: "again".to_owned() };
+            let refused = town.says("ada", twice).unwrap_err();
+            assert!(refused.contains("v1 is what serves already"), "{refused}");
+        });
+    }
+}
+
+#[test]
 fn an_unknown_outcome_halts() {
     let told = brief(shop(), |town| {
         outage(town, [Outcome::Unknown { why: "the host does not answer".into() }]);
@@ -132,7 +167,7 @@ fn a_step_that_is_withheld_is_tried_again_without_spinning() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:01:45 service-outage fires (P0): down since 11:59:45
     12:01:45 incident shop-20260302120145 opened as P0 by service-outage
     12:01:45 decided: roll back now
@@ -150,7 +185,7 @@ fn a_step_that_is_withheld_is_tried_again_without_spinning() {
     12:02:15 critical-errors fires (P0): 1000 of 1000 requests, 100% (at least 99.46%) since 11:59:45, limit 5%
     12:02:15 critical-errors joins as P0
     12:02:20 application rolled back from v2 to v1
-    12:02:20 application v1 serves
+    12:02:20 application is set to v1
     12:02:20 step 1 is in effect (5000 ms)
     12:02:20 step 2 begins, attempt 1
     12:02:25 step 2 is in effect (5000 ms)
@@ -173,7 +208,7 @@ fn a_hold_file_stops_a_rollback_before_its_next_step_and_it_goes_on_when_lifted(
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:01:45 service-outage fires (P0): down since 11:59:45
     12:01:45 incident shop-20260302120145 opened as P0 by service-outage
     12:01:45 decided: roll back now
@@ -185,7 +220,7 @@ fn a_hold_file_stops_a_rollback_before_its_next_step_and_it_goes_on_when_lifted(
     12:01:47 the HOLD file is set: not now
     12:01:47   -> PAGE: rollbackd is on hold, and rollbacks stop before their next step
     12:01:50 application rolled back from v2 to v1
-    12:01:50 application v1 serves
+    12:01:50 application is set to v1
     12:01:50 step 1 is in effect (5000 ms)
     12:02:15 critical-errors fires (P0): 1000 of 1000 requests, 100% (at least 99.46%) since 11:59:45, limit 5%
     12:02:15 critical-errors joins as P0
@@ -238,7 +273,7 @@ fn a_rollback_that_does_not_help_is_late_and_then_a_person_s() {
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
-    12:00:00 application v2 serves
+    12:00:00 application is set to v2
     12:01:45 service-outage fires (P0): down since 11:59:45
     12:01:45 incident shop-20260302120145 opened as P0 by service-outage
     12:01:45 decided: roll back now
@@ -248,7 +283,7 @@ fn a_rollback_that_does_not_help_is_late_and_then_a_person_s() {
     12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
     12:01:45 step 1 begins, attempt 1
     12:01:50 application rolled back from v2 to v1
-    12:01:50 application v1 serves
+    12:01:50 application is set to v1
     12:01:50 step 1 is in effect (5000 ms)
     12:01:50 step 2 begins, attempt 1
     12:01:55 step 2 is in effect (5000 ms)

@@ -1,0 +1,82 @@
+//! Where a rollback goes, and what it leaves: from what is set, what serves and what is known good to one exact plan.
+
+use crate::domain::{
+    change::{Component, Revision},
+    inventory::{Inventory, Serving},
+    ledger,
+    plan::Plan,
+    situation::Situation,
+};
+
+/// The plan of a rollback: to a version that a person names, or to the last known good.
+pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
+    let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
+    let inventory = s.watch.inventory.as_ref().ok_or("its platform was not looked at yet")?;
+    let linked = inventory.linked.as_ref().ok_or_else(|| {
+        format!("nobody can tell what is deployed: {}", inventory.faults.join("; "))
+    })?;
+    let target = match to {
+        Some(version) => inventory
+            .find(version)
+            .map(|a| a.revision.clone())
+            .ok_or_else(|| format!("version {version} is not there any more"))?,
+        None => last_known_good(s, inventory, linked)?,
+    };
+    let leaves = left_by(inventory, linked, &target)?;
+    if inventory.find(&target.version).is_none() {
+        return Err(format!("{target}, the last known good, is not there any more"));
+    }
+    let quarantined = s
+        .state
+        .ledger
+        .entry(Component::Application, &target)
+        .is_some_and(|e| e.quarantine.is_some());
+    if quarantined {
+        return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
+    }
+    Ok(runbook.plan(&s.state.id, &leaves, &target, s.now.wall))
+}
+
+/// Where a rollback goes that nobody named a version for. One that was switched to and never came up is gone on with:
+/// it is set, and something else serves.
+fn last_known_good(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    linked: &Revision,
+) -> Result<Revision, String> {
+    let component = Component::Application;
+    let good = |e: &&ledger::Entry| e.known_good_at.is_some() && e.quarantine.is_none();
+    let set = s.state.ledger.entry(component, linked).filter(good);
+    match (&inventory.running, set) {
+        (Serving::Version(running), Some(set)) if *running != linked.version => {
+            Ok(set.revision.clone())
+        }
+        (Serving::Version(_) | Serving::NotRunning(_) | Serving::Unknown(_), _) => {
+            let target = s.state.ledger.target(component).map_err(|why| why.to_string())?;
+            Ok(target.clone())
+        }
+    }
+}
+
+/// What a rollback to `target` leaves: what is set, or what serves in spite of it.
+fn left_by(
+    inventory: &Inventory,
+    linked: &Revision,
+    target: &Revision,
+) -> Result<Revision, String> {
+    if !target.agrees_with(linked) {
+        return Ok(linked.clone());
+    }
+    match &inventory.running {
+        Serving::Version(running) if *running == target.version => {
+            Err(format!("{target} is what serves already"))
+        }
+        Serving::Version(running) => Ok(Revision::named(running)),
+        Serving::NotRunning(why) => Err(format!(
+            "{target} is what is set already, and nothing serves ({why}): it must be started by hand"
+        )),
+        Serving::Unknown(why) => {
+            Err(format!("{target} is what is set already, and what serves is unknown: {why}"))
+        }
+    }
+}
