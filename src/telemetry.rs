@@ -294,7 +294,8 @@ fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) 
             };
             counter!("rollbackd_deadlines_missed_total", "clock" => clock).increment(1);
         }
-        incident::Fact::Joined { .. }
+        incident::Fact::Checked { .. }
+        | incident::Fact::Joined { .. }
         | incident::Fact::Raised { .. }
         | incident::Fact::Offered { .. }
         | incident::Fact::Entered(_)

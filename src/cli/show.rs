@@ -45,6 +45,9 @@ pub(super) fn text(view: &IncidentView, paint: Paint) -> String {
     let seen = match (&view.acknowledged_by, line.unacknowledged) {
         (Some(by), _) => format!("acknowledged by {by}"),
         (None, true) => paint.warn("nobody has acknowledged"),
+        (None, false) if view.pages > 0 => {
+            format!("paged {} times, over before anybody acknowledged", view.pages)
+        }
         (None, false) => "nobody was paged".to_owned(),
     };
     let rows = vec![

@@ -11,6 +11,9 @@ pub struct Escalation {
     pub told_at: Option<UnixMs>,
     /// How often the page was repeated since it was first told.
     pub repeats: u32,
+    /// How many pages went out, repetitions too.
+    #[serde(default)]
+    pub pages: u32,
     /// Who has seen it.
     pub acknowledged_by: Option<String>,
 }
@@ -18,6 +21,7 @@ pub struct Escalation {
 impl Escalation {
     /// A page was told: a new one asks for a new acknowledgement, a repetition counts.
     pub fn told(&mut self, repeated: bool, at: UnixMs) {
+        self.pages = self.pages.saturating_add(1);
         if repeated {
             self.repeats += 1;
         } else {

@@ -4,6 +4,7 @@
 //! makes it so, and [`Incident::next_deadline`] says when to ask again. Recovery after a crash is `evolve` folded
 //! over the journal, so a fact, once written, must keep its meaning across releases.
 
+mod account;
 pub mod advance;
 mod decision;
 mod grounds;
@@ -15,7 +16,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::decision::{Choice, Decision};
+pub use self::{
+    account::Account,
+    decision::{Choice, Decision},
+};
 use super::{
     change::Change,
     escalation::Escalation,
@@ -24,6 +28,7 @@ use super::{
     policy::ServicePolicy,
     run::{self, Run},
     severity::Severity,
+    verification::Check,
 };
 use crate::units::{Span, UnixMs};
 
@@ -72,6 +77,9 @@ pub enum Phase {
     Escalated {
         /// Why the daemon goes no further.
         why: String,
+        /// The person who decided so; the daemon itself when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// It is over.
     Closed {
@@ -168,6 +176,11 @@ pub enum Fact {
     },
     /// It was decided what to do.
     Decided(Box<Decision>),
+    /// How the checklist stood when the verification ended.
+    Checked {
+        /// Every check.
+        checks: Vec<Check>,
+    },
     /// The plan offered to people is another one now.
     Offered {
         /// The plan.
@@ -238,6 +251,9 @@ pub struct Incident {
     /// Whether a person ever said that they have seen it.
     #[serde(default)]
     pub acknowledged: bool,
+    /// What is remembered for the report.
+    #[serde(default)]
+    pub account: Account,
     /// What happened, for people: wall-clock time and a sentence.
     pub timeline: Vec<(UnixMs, String)>,
 }
@@ -277,6 +293,7 @@ impl Incident {
             late: vec![],
             escalation: Escalation::default(),
             acknowledged: false,
+            account: Account::default(),
             timeline: vec![],
         }
     }
@@ -296,7 +313,9 @@ impl Incident {
                     self.phase = Phase::Assessing;
                 }
             }
+            Fact::Checked { checks } => self.account.checks.clone_from(checks),
             Fact::Decided(decision) => {
+                self.account.decided(now.wall, decision);
                 self.offered = decision.plan.clone();
                 self.decision = Some((**decision).clone());
             }

@@ -62,7 +62,7 @@ fn named(rows: &[(&str, String)]) -> String {
 fn head(s: &Situation<'_>, incident: &Incident) -> Option<String> {
     let state = match &incident.phase {
         Phase::Closed { outcome } => outcome.to_string(),
-        Phase::Escalated { why } => format!("owned by people: {why}"),
+        Phase::Escalated { why, .. } => format!("owned by people: {why}"),
         Phase::Assessing
         | Phase::Gathering { .. }
         | Phase::Monitoring { .. }
@@ -159,14 +159,15 @@ fn timeline(incident: &Incident) -> Option<String> {
 fn people(incident: &Incident) -> Option<String> {
     let mut rows = vec![];
     let escalation = &incident.escalation;
-    let seen = match (&escalation.acknowledged_by, escalation.told_at) {
+    let seen = match (&escalation.acknowledged_by, escalation.pages) {
         (Some(by), _) => by.clone(),
-        (None, Some(_)) => "nobody yet".to_owned(),
-        (None, None) => "nobody had to".to_owned(),
+        (None, 0) => "nobody was paged".to_owned(),
+        (None, _) if escalation.is_open() => "nobody yet".to_owned(),
+        (None, _) => "nobody before it was over".to_owned(),
     };
     rows.push(("Acknowledged by", seen));
-    if escalation.repeats > 0 {
-        rows.push(("Page repeated", format!("{} times", escalation.repeats)));
+    if escalation.pages > 0 {
+        rows.push(("Pages sent", escalation.pages.to_string()));
     }
     if incident.run.is_some() {
         let by = incident.started_by.clone().unwrap_or_else(|| "rollbackd itself".to_owned());

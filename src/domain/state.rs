@@ -235,6 +235,7 @@ impl ServiceState {
     fn evolve_incident(&mut self, fact: &incident::Fact, now: Now) {
         if let Some(opened) = Incident::opened(fact, now) {
             self.incident = Some(opened);
+            self.remember_what_fired();
             return;
         }
         if let incident::Fact::Planned { by, .. } = fact {
@@ -247,6 +248,18 @@ impl ServiceState {
         }
         if let Some(incident) = &mut self.incident {
             incident.evolve(fact, now);
+        }
+        self.remember_what_fired();
+    }
+
+    /// A firing is gone once it clears; the report is read afterwards.
+    fn remember_what_fired(&mut self) {
+        let Some(incident) = &mut self.incident else { return };
+        for name in incident.triggers.keys() {
+            if let Some(firing) = self.firing.get(name) {
+                let says = format!("({}): {}", firing.severity, firing.says);
+                incident.account.fired.insert(name.clone(), says);
+            }
         }
     }
 

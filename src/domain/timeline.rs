@@ -97,11 +97,14 @@ fn incident(fact: &incident::Fact) -> Option<String> {
                 format!("decided: {}; guards that refuse: {}", decision.verdict, refused.join("; "))
             }
         }
+        // What follows from the checklist says it.
+        incident::Fact::Checked { .. } => return None,
         incident::Fact::Offered { plan } => {
             format!("plan {} offered: {}", plan.hash(), plan.summary())
         }
         incident::Fact::Entered(phase) => match phase {
-            incident::Phase::Escalated { why } => format!("escalated to people: {why}"),
+            incident::Phase::Escalated { why, by: None } => format!("escalated to people: {why}"),
+            incident::Phase::Escalated { why, by: Some(_) } => format!("left to people: {why}"),
             incident::Phase::Closed { outcome } => format!("closed: {outcome}"),
             incident::Phase::Verifying { .. } => "verifying that the rollback worked".into(),
             incident::Phase::Watching { .. } => "verified; watching for a relapse".into(),

@@ -123,7 +123,15 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Decided(decision) => decided(decision, incident, s),
         incident::Fact::Planned { plan, by, .. } => in_progress(plan, by.as_deref(), incident, s),
         incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
-        incident::Fact::Entered(Phase::Escalated { why }) => vec![trouble(why, incident, s)],
+        incident::Fact::Entered(Phase::Escalated { why, by }) => {
+            let mut draft = trouble(why, incident, s);
+            if by.is_some() {
+                // Whoever decided it has seen it, and the others need not get up for it.
+                draft.urgency = Urgency::Info;
+                draft.subject = format!("{} - left to people", headline(incident, s));
+            }
+            vec![draft]
+        }
         incident::Fact::Entered(Phase::Closed { outcome }) => closed(outcome, incident, s),
         incident::Fact::Late(clock) => {
             // Whoever was paged this minute knows.
@@ -142,6 +150,7 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         }
         incident::Fact::Joined { .. }
         | incident::Fact::Opened { .. }
+        | incident::Fact::Checked { .. }
         | incident::Fact::Offered { .. }
         | incident::Fact::Entered(
             Phase::Assessing

@@ -318,7 +318,13 @@ fn close(outcome: Closing) -> Vec<Fact> {
 }
 
 fn escalate(why: String) -> Vec<Fact> {
-    vec![Fact::Incident(Incidental::Entered(Phase::Escalated { why }))]
+    vec![Fact::Incident(Incidental::Entered(Phase::Escalated { why, by: None }))]
+}
+
+/// The checklist goes before whatever ends the verification: the windows behind it do not outlive it.
+fn checked(found: &verification::Verification, next: Vec<Fact>) -> Vec<Fact> {
+    let checks = Fact::Incident(Incidental::Checked { checks: found.checks.clone() });
+    std::iter::once(checks).chain(next).collect()
 }
 
 fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
@@ -358,10 +364,12 @@ fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         && verification::hurting(s, incident).is_empty()
     {
         let until = s.now.steady + s.policy.watch_after;
-        return vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
+        let next = vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
+        return checked(&found, next);
     }
     if s.now.steady >= incident.verification_ends(since, s.policy) {
-        return escalate(format!("the rollback could not be verified: {}", found.open_points()));
+        let why = format!("the rollback could not be verified: {}", found.open_points());
+        return checked(&found, escalate(why));
     }
     vec![]
 }

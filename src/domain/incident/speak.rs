@@ -113,7 +113,7 @@ fn reject(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
         ));
     }
     let why = format!("{by} decided against a rollback: {reason}");
-    Ok(Fact::Incident(Incidental::Entered(Phase::Escalated { why })))
+    Ok(Fact::Incident(Incidental::Entered(Phase::Escalated { why, by: Some(by.to_owned()) })))
 }
 
 fn dismiss(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {

@@ -85,9 +85,16 @@ pub(super) fn verification(s: &Situation<'_>, incident: &Incident) -> Option<Str
     });
     let is_checked = matches!(incident.phase, Phase::Verifying { .. } | Phase::Watching { .. });
     let mut text = verified.unwrap_or_default();
-    if is_checked {
+    let checks = match is_checked {
+        true => verification::verify(s, incident).checks,
+        false => incident.account.checks.clone(),
+    };
+    if !checks.is_empty() {
+        if incident.verified_at.is_none() && !is_checked {
+            text.push_str("The rollback was not verified.\n");
+        }
         text.push('\n');
-        for check in verification::verify(s, incident).checks {
+        for check in checks {
             let (mark, how) = match check.standing {
                 Standing::Passed => ("x", ""),
                 Standing::Failed => (" ", "**failed**: "),

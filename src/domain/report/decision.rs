@@ -8,12 +8,9 @@ pub(super) fn evidence(s: &Situation<'_>, incident: &Incident) -> Option<String>
     let mut text = String::new();
     for name in incident.triggers.keys() {
         let firing = s.state.firing.get(name);
-        // What fires says so with its numbers; of what has cleared since, the timeline kept the sentence.
-        let fired = format!("{name} fires");
-        let said = firing.map(|f| format!("{name} ({}): {}", f.severity, f.says)).or_else(|| {
-            incident.timeline.iter().map(|(_, line)| line).find(|l| l.starts_with(&fired)).cloned()
-        });
-        text.push_str(&format!("- {}\n", inline(&said.unwrap_or_else(|| name.clone()))));
+        let said = incident.account.fired.get(name);
+        let said = said.map_or_else(|| name.clone(), |said| format!("{name} {said}"));
+        text.push_str(&format!("- {}\n", inline(&said)));
         if let Some(evidence) = firing.and_then(|f| f.evidence.as_ref()) {
             text.push_str(&format!("  - when it fired: {}\n", says::evidence(evidence)));
         }
@@ -29,10 +26,17 @@ pub(super) fn evidence(s: &Situation<'_>, incident: &Incident) -> Option<String>
     section("Evidence", &text)
 }
 
-/// The newest decision, with every guard's verdict.
+/// Every decision, the newest with every guard's verdict.
 pub(super) fn decision(incident: &Incident) -> Option<String> {
     let decision = incident.decision.as_ref()?;
-    let mut text = format!("**{}** as {}.\n\n", decision.verdict, decision.severity);
+    let mut text = String::new();
+    for (at, before) in incident.account.decided.iter().rev().skip(1).rev() {
+        text.push_str(&format!("- {} {}\n", at.clock(), inline(before)));
+    }
+    if !text.is_empty() {
+        text.push_str("\nThe last decision:\n\n");
+    }
+    text.push_str(&format!("**{}** as {}.\n\n", decision.verdict, decision.severity));
     for because in &decision.because {
         text.push_str(&format!("- {}\n", inline(because)));
     }

@@ -14,6 +14,7 @@ use crate::{
         severity::Severity,
         situation::{FleetView, Situation},
         state::ServiceState,
+        verification::{Check, Standing},
         watch::ServiceWatch,
     },
     units::{Span, UnixMs},
@@ -48,7 +49,9 @@ fn incident(plan: &Plan) -> Incident {
         change: Some(change),
     };
     let mut incident = Incident::opened(&opened, at(0)).unwrap();
-    incident.note(FIRED, "critical-errors fires (P1): 12.4% of 1204 requests failed".into());
+    let fired = "(P1): 12.4% of 1204 requests failed";
+    incident.account.fired.insert("critical-errors".into(), fired.into());
+    incident.note(FIRED, format!("critical-errors fires {fired}"));
     let decision = Decision {
         verdict: Choice::RollBackNow,
         row: *examples::service("checkout/production", Mode::Auto).matrix.row(Severity::P1),
@@ -85,6 +88,16 @@ fn rolled_back(incident: &mut Incident, plan: &Plan) {
     incident.evolve_run(&run::Fact::Finished, at(11));
     incident.escalation.told(false, at(10).steady);
     incident.escalation.acknowledged("ada");
+    let checks = [
+        ("the target revision serves", Standing::Passed, "v1 serves"),
+        ("errors", Standing::Thin, "3 of 20 requests"),
+    ];
+    let check = |(name, standing, note): (&str, _, &str)| Check {
+        name: name.to_owned(),
+        standing,
+        note: note.to_owned(),
+    };
+    incident.evolve(&Fact::Checked { checks: checks.map(check).into() }, at(26));
     let until = at(86).steady;
     incident.evolve(&Fact::Entered(Phase::Watching { until }), at(26));
     let outcome = Closing::RolledBack;

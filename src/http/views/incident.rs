@@ -89,6 +89,9 @@ pub struct IncidentView {
     pub started_by: Option<String>,
     /// Who has seen it.
     pub acknowledged_by: Option<String>,
+    /// How many pages went out.
+    #[serde(default)]
+    pub pages: u32,
     /// What happened.
     pub timeline: Vec<TimelineLine>,
 }
@@ -98,7 +101,7 @@ impl IncidentLine {
     pub fn of(s: &Situation<'_>, incident: &Incident) -> Self {
         use crate::domain::incident::Phase;
         let because = match &incident.phase {
-            Phase::Escalated { why } => Some(why.clone()),
+            Phase::Escalated { why, .. } => Some(why.clone()),
             Phase::Closed { outcome } => Some(outcome.to_string()),
             Phase::Gathering { until }
             | Phase::Monitoring { until }
@@ -140,9 +143,13 @@ impl IncidentView {
             plan: run.map(|run| PlanView::of(&run.plan)),
             run: run.map(|run| run.phase.clone()),
             attempts: run.map(|run| run.attempts.clone()).unwrap_or_default(),
-            checks: if is_checked { verification::verify(s, incident).checks } else { vec![] },
+            checks: match is_checked {
+                true => verification::verify(s, incident).checks,
+                false => incident.account.checks.clone(),
+            },
             started_by: incident.started_by.clone(),
             acknowledged_by: incident.escalation.acknowledged_by.clone(),
+            pages: incident.escalation.pages,
             timeline: incident
                 .timeline
                 .iter()

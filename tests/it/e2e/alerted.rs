@@ -124,6 +124,15 @@ async fn a_bad_release() {
     for said in ["critical-errors", "v2", "v1", "alert:critical-errors", &over.line.id] {
         assert!(report.contains(said), "no word of `{said}` in the report:\n{report}");
     }
+    let kept = [
+        ("what was seen when it fired", "requests, "),
+        ("the decisions before the last", "monitor until"),
+        ("the checklist", "- [x] the target revision serves: v1 serves"),
+        ("that people were paged", "| Pages sent | "),
+    ];
+    for (what, said) in kept {
+        assert!(report.contains(said), "{what} is lost from the closed report:\n{report}");
+    }
     let of_the_api = world.get(&format!("/v1/incidents/{}/report", over.line.id)).await;
     assert!(of_the_api.contains("critical-errors"));
 

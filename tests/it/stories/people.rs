@@ -219,8 +219,7 @@ fn a_rejected_rollback_stays_with_the_person_until_it_is_over() {
     12:05:15 raised to P1: critical-errors fires
     12:05:15 decided: monitor until 12:15:15
     12:05:15   -> PAGE: P1 shop/production: critical-errors
-    12:08:00 escalated to people: ada decided against a rollback: fix is on its way
-    12:08:00   -> PAGE: P1 shop/production: critical-errors - yours now
+    12:08:00   -> on-call: P1 shop/production: critical-errors - left to people
     12:20:15 raised to P0: critical-errors fires
     12:20:15   -> PAGE: P0 shop/production: critical-errors - yours now
     12:29:30 critical-errors clears: clean for 5m
