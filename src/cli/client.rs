@@ -140,7 +140,7 @@ impl Client {
         };
         Err(match status {
             StatusCode::UNAUTHORIZED => Fault::NoToken(format!(
-                "the daemon does not know this token; take the one in its state directory, or one of [http.token] ({})",
+                "the daemon does not know this token; take the one in its state directory, or one of [token.NAME] ({})",
                 problem.detail
             )),
             _ => Fault::Refused(problem),

@@ -48,7 +48,12 @@ pub(crate) struct Reach {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Where the daemon keeps its state, and this machine's token.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/rollbackd")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "ROLLBACKD_STATE_DIR",
+        default_value = "/var/lib/rollbackd"
+    )]
     state_dir: PathBuf,
     /// A certificate to trust, in PEM, for a daemon that made its own.
     #[arg(long, value_name = "FILE")]

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Client, Fault, Out, Reach, client::segment, paint::Paint};
-use crate::http::views::PlanView;
+use crate::http::views::{PlanAnswer, PlanView};
 
 /// What a rollback of a service would do.
 #[derive(Debug, Args)]
@@ -24,21 +24,30 @@ impl Plan {
         if let Some(to) = &self.to {
             path.push_str(&format!("?to={}", segment(to)));
         }
-        let plan: PlanView = client.get(&path).await?;
+        let answer: PlanAnswer = client.get(&path).await?;
         if self.reach.json {
-            return out.json(&plan);
+            return out.json(&answer);
         }
-        let mut text = steps(&plan, out.paint);
-        let (service, hash) = (&plan.plan.service, &plan.hash);
-        if self.to.is_none() {
-            text.push_str(&format!(
-                "\napprove it, with an incident: rollbackd approve {service} {hash}\n"
-            ));
-        }
-        let to = self.to.map_or_else(String::new, |to| format!(" --to {to}"));
-        text.push_str(&format!("run it now: rollbackd rollback {service}{to} --reason '…'\n"));
-        out.text(&text)
+        out.text(&text(&answer, self.to.as_deref(), out.paint))
     }
+}
+
+/// The plan, and the commands that would be taken now; where there is none, why.
+pub(super) fn text(answer: &PlanAnswer, to: Option<&str>, paint: Paint) -> String {
+    let mut text = steps(&answer.view, paint);
+    text.push('\n');
+    let (service, hash) = (&answer.view.plan.service, &answer.view.hash);
+    if answer.no_approval.is_none() {
+        text.push_str(&format!("approve it: rollbackd approve {service} {hash}\n"));
+    }
+    let to = to.map_or_else(String::new, |to| format!(" --to {to}"));
+    match &answer.no_rollback {
+        None => {
+            text.push_str(&format!("run it now: rollbackd rollback {service}{to} --reason '…'\n"));
+        }
+        Some(why) => text.push_str(&format!("it cannot be run now: {why}\n")),
+    }
+    text
 }
 
 /// A plan, step by step.

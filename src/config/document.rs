@@ -75,10 +75,14 @@ fn read_table(
         let problem = Problem::error(file, text, span.clone(), said.what, said.instead);
         let problem = if said.may_be_secret { problem.masked() } else { problem };
         let path = cut::cut(document.get_mut(), &span);
+        let of_it =
+            |cut: &Vec<String>, path: &[String]| cut.split_last().map(|(_, up)| up) == Some(path);
         let is_our_doing = match (&path, &said.missing) {
             (Some(path), Some(key)) => {
                 shape.cut.iter().any(|cut| cut.split_last() == Some((key, path.as_slice())))
             }
+            // What was said there was cut out before: that it is empty now is our doing.
+            (Some(path), None) if said.is_choice => shape.cut.iter().any(|cut| of_it(cut, path)),
             (_, _) => false,
         };
         // A template's fault is met once for each service that follows it.
@@ -104,6 +108,8 @@ struct Said {
     missing: Option<String>,
     /// What stands on that line is not known to be harmless.
     may_be_secret: bool,
+    /// One of several was to be named.
+    is_choice: bool,
 }
 
 impl Said {
@@ -132,6 +138,7 @@ impl Said {
                 instead: format!("add a line `{key} = ...`"),
                 missing: Some(key),
                 may_be_secret: true,
+                ..Self::default()
             };
         }
         if let Some((found, expected)) =
@@ -148,6 +155,10 @@ impl Said {
                     if text { "write it in quotes, with its unit if it has one" } else { "" },
                 )
             };
+        }
+        if message.starts_with("wanted exactly 1 element") {
+            let (what, instead) = ("this says nothing, or more than one thing", "keep exactly one");
+            return Self { is_choice: true, ..plain(what, instead) };
         }
         plain(message, "")
     }

@@ -132,7 +132,9 @@ fn masked(picture: &str) -> String {
 
 fn picture(line: usize, source: &str, before: std::str::Chars<'_>, width: usize) -> String {
     let gutter = " ".repeat(line.to_string().len());
-    let shown: String = source.chars().take(WIDEST).collect();
+    // A file that is no text must not steer the terminal it is shown on.
+    let visible = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+    let shown: String = source.chars().take(WIDEST).map(visible).collect();
     // A tab is as wide here as it is above.
     let indent: String = before.take(WIDEST).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let carets = "^".repeat(width.min(WIDEST.saturating_sub(indent.chars().count()).max(1)));
@@ -173,6 +175,13 @@ mod tests {
             problem.to_string(),
             "error: x.toml, line 2, column 7\n  |\n2 | \tüb = \"0.05\"\n  | \t     ^^^^^^\nnot a percentage"
         );
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_without_its_control_characters() {
+        let text = "x = \u{1b}[2J\u{7}1";
+        let shown = Problem::error("x", text, 0..1, "not a key", "").to_string();
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
     }
 
     #[test]

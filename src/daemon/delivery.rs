@@ -124,14 +124,13 @@ async fn deliver_one(
             let wait = after.unwrap_or_else(|| backoff(row.attempts + 1, &row.notice.id));
             let first_told = row.attempts + 1 == ATTEMPTS_BEFORE_TELLING;
             if first_told && row.notice.urgency == Urgency::Page {
-                undelivered(handle, channel, &row.notice, &format!("{why} (it is tried again)"))
-                    .await?;
+                undelivered(handle, channel, &row.notice, &why, true).await?;
             }
             write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await?;
         }
         Err(DeliveryError::Refused { why }) => {
             error!(channel = channel.name, "`{}` was refused: {why}", row.notice.subject);
-            undelivered(handle, channel, &row.notice, &why).await?;
+            undelivered(handle, channel, &row.notice, &why, false).await?;
             write(handle, move |store, _| store.dead(&row, &why)).await?;
         }
     }
@@ -145,6 +144,7 @@ async fn undelivered(
     channel: &Channel,
     notice: &Notice,
     why: &str,
+    again: bool,
 ) -> Result<(), Unanswered> {
     if notice.service.is_none() && notice.kind == Kind::Health {
         return Ok(());
@@ -154,8 +154,12 @@ async fn undelivered(
         subject: notice.subject.clone(),
         channel: channel.name.clone(),
         why: why.to_owned(),
+        again,
     };
-    handle.report(Event { id: format!("undelivered:{}:{}", channel.name, notice.id), what }).await
+    // Told once while it is tried again, and once when it is given up.
+    let stage = if again { "late" } else { "given-up" };
+    let id = format!("undelivered:{stage}:{}:{}", channel.name, notice.id);
+    handle.report(Event { id, what }).await
 }
 
 async fn write(

@@ -258,7 +258,16 @@ impl EventLoop {
                         | Fact::Trigger(_)
                         | Fact::Incident(_)
                         | Fact::Run(_)
-                        | Fact::Fleet(_) => info!(service = who, cause = event.id, "{line}"),
+                        | Fact::Fleet(
+                            fact::Fleet::KillSwitch { .. }
+                            | fact::Fleet::Configured { .. }
+                            | fact::Fleet::Started { .. },
+                        ) => info!(service = who, cause = event.id, "{line}"),
+                        Fact::Fleet(
+                            fact::Fleet::Undelivered { .. }
+                            | fact::Fleet::ClockSet { .. }
+                            | fact::Fleet::ConfigRefused { .. },
+                        ) => warn!(service = who, cause = event.id, "{line}"),
                     }
                 }
                 if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =

@@ -231,7 +231,14 @@ fn start_event_loop(
 /// Children that outlived a crash are dealt with before anything is carried out: their step observes afterwards.
 async fn end_orphans(state_dir: &Path) {
     for orphan in executors::orphan::orphans(state_dir).await {
-        warn!("a program of an earlier daemon is still running or was cut off: {orphan:?}");
+        let executors::orphan::Orphan { record, process } = orphan;
+        warn!(
+            run = record.run,
+            step = record.step + 1,
+            pid = process.pid,
+            "a program of an earlier daemon still runs: `{}`; its step waits for it, then ends it",
+            record.argv.join(" ")
+        );
     }
 }
 

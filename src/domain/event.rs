@@ -172,7 +172,7 @@ pub enum What {
         /// What.
         said: Said,
     },
-    /// A notice will never arrive on a channel.
+    /// A notice does not arrive on a channel.
     Undelivered {
         /// The service it was about.
         service: Option<ServiceId>,
@@ -182,6 +182,8 @@ pub enum What {
         channel: String,
         /// Why.
         why: String,
+        /// Whether it is tried again.
+        again: bool,
     },
     /// The kill switch changed: the reason in it, or none.
     KillSwitch {

@@ -49,7 +49,7 @@ pub enum Fleet {
         /// The reason in the `HOLD` file; absent when lifted.
         reason: Option<String>,
     },
-    /// A notice will not arrive on a channel.
+    /// A notice does not arrive on a channel.
     Undelivered {
         /// Its subject.
         subject: String,
@@ -57,6 +57,9 @@ pub enum Fleet {
         channel: String,
         /// Why.
         why: String,
+        /// Whether it is tried again.
+        #[serde(default)]
+        again: bool,
     },
     /// The wall clock was set: what was noted by it is a moment of the new one from here on.
     ClockSet {

@@ -187,11 +187,12 @@ impl Fleet {
             What::KillSwitch { reason } if *reason != self.kill_switch => {
                 Some(Fact::Fleet(FleetFact::KillSwitch { reason: reason.clone() }))
             }
-            What::Undelivered { subject, channel, why, .. } => {
+            What::Undelivered { subject, channel, why, again, .. } => {
                 Some(Fact::Fleet(FleetFact::Undelivered {
                     subject: subject.clone(),
                     channel: channel.clone(),
                     why: why.clone(),
+                    again: *again,
                 }))
             }
             What::ClockSet { from, to } => {

@@ -179,7 +179,10 @@ fn fleet(fact: &Fleet) -> String {
     match fact {
         Fleet::KillSwitch { reason: Some(reason) } => format!("the HOLD file is set: {reason}"),
         Fleet::KillSwitch { reason: None } => "the HOLD file is gone".into(),
-        Fleet::Undelivered { subject, channel, why } => {
+        Fleet::Undelivered { subject, channel, why, again: true } => {
+            format!("`{subject}` does not arrive on {channel}, and is tried again: {why}")
+        }
+        Fleet::Undelivered { subject, channel, why, again: false } => {
             format!("`{subject}` will not arrive on {channel}: {why}")
         }
         Fleet::ClockSet { from, to } => format!(

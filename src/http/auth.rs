@@ -57,9 +57,9 @@ impl Tokens {
 
     fn admit(&self, headers: &HeaderMap, wanted: Scope) -> Result<Caller, Problem> {
         let secret = secret(headers)?;
-        let (name, scopes, _) = self
-            .find(&secret)
-            .ok_or_else(|| Problem::no_credential("this token is not known; see [http.token]"))?;
+        let (name, scopes, _) = self.find(&secret).ok_or_else(|| {
+            Problem::no_credential("this token is not known; see [token.NAME] in the configuration")
+        })?;
         if scopes.iter().any(|scope| implies(*scope, wanted)) {
             return Ok(Caller(name.clone()));
         }

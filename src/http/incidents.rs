@@ -61,7 +61,7 @@ async fn find<T: Send + 'static>(
     view: impl FnOnce(&Situation<'_>, &Incident) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let missing = format!(
-        "no incident {} is known; GET /v1/incidents lists the open and the recent ones",
+        "no incident {} is known; `rollbackd incidents` lists the open and the recent ones",
         body::clean(&id, 100)
     );
     let look = shared.handle.look(move |fleet, now| {

@@ -13,7 +13,7 @@ use super::{
     auth::Caller,
     body,
     problem::Problem,
-    views::{Explain, PlanView, Replied, ServiceView},
+    views::{Explain, PlanAnswer, Replied, ServiceView},
 };
 use crate::{
     domain::{
@@ -21,6 +21,7 @@ use crate::{
         fleet::Fleet,
         incident::target,
         service::ServiceId,
+        situation::Situation,
     },
     units::UnixMs,
 };
@@ -76,10 +77,15 @@ pub(super) async fn plan(
     State(shared): State<Shared>,
     Path((name, environment)): Path<(String, String)>,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<PlanView>, Problem> {
+) -> Result<Json<PlanAnswer>, Problem> {
     let (id, _) = resolved(&shared, name, Some(environment)).await?;
-    let plan = look(&shared, id, move |s| target::plan(s, wanted.to.as_deref())).await?;
-    plan.map(|plan| Json(PlanView::of(&plan)))
+    let answer = move |s: &Situation<'_>| {
+        let to = wanted.to.as_deref();
+        target::plan(s, to).map(|plan| PlanAnswer::of(s, &plan, to))
+    };
+    look(&shared, id, answer)
+        .await?
+        .map(Json)
         .map_err(|why| Problem::refused(format!("there is no plan: {why}")))
 }
 
@@ -127,7 +133,7 @@ pub(super) async fn speak(
 fn said(verb: &str, words: Words) -> Result<Said, Problem> {
     let needed = |field: &str, value: Option<String>| {
         let value = value.map(|text| body::clean(&text, REASON_MAX)).filter(|t| !t.is_empty());
-        value.ok_or_else(|| Problem::invalid(format!("`{verb}` needs `{field}` in its body")))
+        value.ok_or_else(|| Problem::invalid(format!("`{verb}` needs a {field}")))
     };
     Ok(match verb {
         "ack" => Said::Acknowledge,
@@ -150,7 +156,7 @@ fn said(verb: &str, words: Words) -> Result<Said, Problem> {
 async fn look<T: Send + 'static>(
     shared: &Shared,
     id: ServiceId,
-    view: impl FnOnce(&crate::domain::situation::Situation<'_>) -> T + Send + 'static,
+    view: impl FnOnce(&Situation<'_>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let gone = Problem::not_found(format!("{id} is not watched any more"));
     let look = shared.handle.look(move |fleet, now| fleet.look(&id, now, |s, _| view(s)));
@@ -193,7 +199,7 @@ fn meant<'a>(
             let asked = body::clean(&asked, 100);
             let near = near(&all, name);
             Err(if near.is_empty() {
-                format!("no service {asked} is configured; GET /v1/services lists all")
+                format!("no service {asked} is configured; `rollbackd status` lists all")
             } else {
                 format!("no service {asked} is configured; did you mean {}?", joined(&near))
             })
@@ -250,14 +256,14 @@ mod tests {
         assert!(ask("cart", None).unwrap_err().contains("cart/production, cart/staging"));
         assert!(ask("chekcout", None).unwrap_err().contains("did you mean checkout/production?"));
         assert!(ask("cart", Some("prod")).unwrap_err().contains("did you mean cart/production"));
-        assert!(ask("zebra", None).unwrap_err().contains("GET /v1/services"));
+        assert!(ask("zebra", None).unwrap_err().contains("`rollbackd status` lists all"));
     }
 
     #[test]
     fn a_decision_needs_its_reason() {
         let problem = said("hold", Words::default()).unwrap_err();
         assert_eq!(problem.status, 422);
-        assert_eq!(problem.detail, "`hold` needs `reason` in its body");
+        assert_eq!(problem.detail, "`hold` needs a reason");
         assert_eq!(said("ack", Words::default()), Ok(Said::Acknowledge));
         assert_eq!(said("resign", Words::default()).unwrap_err().status, 404);
     }

@@ -160,6 +160,11 @@ impl<'t> Found<'t> {
         };
         let secret = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
         match secret {
+            Some(secret) if secret.contains(['\r', '\n']) => {
+                let what = format!("{source} has more than one line");
+                self.error(from.span(), what, "put the secret there alone, on one line");
+                None
+            }
             Some(secret) if !secret.is_empty() => Some(Secret::new(secret)),
             Some(_) => {
                 self.error(from.span(), format!("{source} is empty"), "put the secret there");

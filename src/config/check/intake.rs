@@ -55,6 +55,9 @@ fn listen(found: &mut Found<'_>, raw: &raw::Http) -> Option<SocketAddr> {
     Some(listen)
 }
 
+/// Shorter secrets are guessed.
+const TOKEN_MIN: usize = 16;
+
 fn tokens(found: &mut Found<'_>, raw: &raw::Table<raw::Token>) -> Vec<Token> {
     let mut tokens: Vec<Token> = vec![];
     for (name, token) in raw {
@@ -75,6 +78,15 @@ fn tokens(found: &mut Found<'_>, raw: &raw::Table<raw::Token>) -> Vec<Token> {
             }
         };
         let Some(secret) = found.secret(&from) else { continue };
+        let length = secret.expose().chars().count();
+        if length < TOKEN_MIN {
+            let what = format!(
+                "the secret of `{name}` has {length} characters; it can be guessed",
+                name = name.get_ref()
+            );
+            let instead = format!("make one of {TOKEN_MIN} or more: openssl rand -hex 32");
+            found.error(from.span(), what, instead);
+        }
         if let Some(twin) = tokens.iter().find(|other| other.secret == secret) {
             let what = format!("`{name}` has the same secret as `{}`", twin.name);
             found.error(from.span(), what, "give each sender a secret of its own");

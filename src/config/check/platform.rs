@@ -114,6 +114,7 @@ fn line(
         found.error(argv.span(), "there is no program to run", instead);
         return None;
     }
+    missing(found, argv);
     if let Some(dir) = dir.as_ref().filter(|dir| !dir.get_ref().starts_with('/')) {
         let what = format!("`{}` is not an absolute path", dir.get_ref());
         found.error(dir.span(), what, "write it from the root, or leave it out");
@@ -132,6 +133,25 @@ fn line(
         dir: dir.as_ref().map(|dir| dir.get_ref().clone()),
         timeout: found.positive(timeout, COMMAND),
     })
+}
+
+/// Only warned of: what checks a configuration need not be the machine that it is for.
+fn missing(found: &mut Found<'_>, argv: &Spanned<Vec<String>>) {
+    let Some(program) = argv.get_ref().first().filter(|program| program.starts_with('/')) else {
+        return;
+    };
+    let executable = |meta: std::fs::Metadata| {
+        meta.is_file() && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
+    };
+    let what = match std::fs::metadata(program).map(executable) {
+        Ok(true) => return,
+        Ok(false) => format!("`{program}` cannot be executed"),
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {
+            format!("`{program}` is not there")
+        }
+        Err(_) => return,
+    };
+    found.warn(argv.span(), what, "see that it is there, and executable, where the daemon runs");
 }
 
 /// In the order in which they stand in the file, which is the order in which they run.

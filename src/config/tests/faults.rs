@@ -202,6 +202,14 @@ fn what_is_only_odd_is_a_warning() {
             "whether `drain` has run",
         ),
         (
+            "[service.shop.rollback.before.drain]\nargv = [\"/no/such/drain\"]\nidempotent = true",
+            "`/no/such/drain` is not there",
+        ),
+        (
+            "[service.shop.rollback.before.drain]\nargv = [\"/etc/passwd\"]\nidempotent = true",
+            "`/etc/passwd` cannot be executed",
+        ),
+        (
             "[service.shop.trigger]\ncritical-errors.enabled = false\nelevated-errors.enabled = false\n\
           minor.enabled = false\ntraffic-collapse.enabled = false",
             "no trigger looks at `error_rate`",
@@ -221,7 +229,27 @@ fn what_was_left_out_because_of_a_fault_is_not_missed() {
                 value = 'x'\n[service.shop.rollback.application.release]\nroot = 1";
     let problems = load_text("x", &with(more)).unwrap_err();
     let lines: Vec<usize> = problems.iter().map(|problem| problem.line).collect();
-    assert_eq!(lines, [9, 13, 14], "{}", told(&problems));
+    assert_eq!(lines, [9, 14], "{}", told(&problems));
+}
+
+#[test]
+fn a_secret_that_cannot_be_meant_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret").display().to_string();
+    for (secret, table, expected) in [
+        ("abc\n", "[token.x]\nscopes = [\"view\"]\nfile = ", "the secret of `x` has 3 characters"),
+        (
+            "https://a.example\nhttps://b.example\n",
+            "[heartbeat]\nurl.file = ",
+            "more than one line",
+        ),
+    ] {
+        std::fs::write(&file, secret).unwrap();
+        let problems = load_text("x", &with(&format!("{table}\"{file}\""))).unwrap_err();
+        let told = told(&problems);
+        assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("abc") && !told.contains("a.example"), "{told}");
+    }
 }
 
 #[test]

@@ -114,12 +114,12 @@ fn a_release_is_rolled_back_as_written() {
         url = "http://127.0.0.1:1/"
         [service.shop.rollback.application.release]
         root = "/srv/shop/"
-        restart = { command = { argv = ["/bin/restart", "it"], env = { KEY = { env = "KEY" }, A = "b" } } }
+        restart = { command = { argv = ["/bin/true", "it"], env = { KEY = { env = "KEY" }, A = "b" } } }
         running = { http = { url = "http://127.0.0.1:1/version", pointer = "/v" } }
         [service.shop.rollback.check.z-first]
-        argv = ["/bin/first"]
+        argv = ["/bin/sh"]
         [service.shop.rollback.check.a-second]
-        argv = ["/bin/second"]
+        argv = ["/bin/true"]
     "#;
     let (config, warnings) = loaded(text);
     assert!(warnings.is_empty(), "{warnings:?}");

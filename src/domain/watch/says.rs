@@ -21,6 +21,9 @@ pub fn number(value: f64, unit: Unit) -> String {
 pub fn evidence(e: &Evidence) -> String {
     let since = e.onset.map_or_else(String::new, |at| format!(" since {}", at.clock()));
     let above = |text: &str| match e.threshold {
+        Some(limit) if e.unit == Unit::PerMinute => {
+            format!("{text}, at least {} are usual", number(limit, e.unit))
+        }
         Some(limit) => format!("{text}, limit {}", number(limit, e.unit)),
         None => text.to_owned(),
     };
@@ -53,7 +56,13 @@ pub fn wait(wait: &Wait, unit: Unit) -> String {
         Wait::Baseline => "a baseline to compare with".into(),
         Wait::Breach { value, threshold } => match (value, threshold) {
             (Some(value), Some(limit)) => {
-                format!("a breach: {} is within {}", number(*value, unit), number(*limit, unit))
+                let (value, limit) = (number(*value, unit), number(*limit, unit));
+                match unit {
+                    Unit::PerMinute => format!("a breach: {value} are more than {limit}"),
+                    Unit::Share | Unit::Seconds | Unit::Down | Unit::Plain => {
+                        format!("a breach: {value} is within {limit}")
+                    }
+                }
             }
             (Some(value), None) => format!("a breach: it is {}", number(*value, unit)),
             (None, _) => "a breach".into(),

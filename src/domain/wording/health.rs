@@ -34,10 +34,14 @@ pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> O
         Fleet::KillSwitch { reason: None } => {
             (Urgency::Info, "rollbackd acts again: the HOLD file is gone".to_owned(), vec![])
         }
-        Fleet::Undelivered { subject, channel, why } => (
+        Fleet::Undelivered { subject, channel, why, again } => (
             Urgency::Page,
             format!("{channel} does not deliver"),
-            vec![("Channel", channel), ("Not delivered", subject), ("Why", why)],
+            vec![
+                ("Channel", channel),
+                (if *again { "Not delivered yet, tried again" } else { "Not delivered" }, subject),
+                ("Why", why),
+            ],
         ),
         Fleet::ClockSet { from, to } => (
             Urgency::Info,

@@ -36,7 +36,7 @@ async fn an_incident_is_listed_shown_and_reported() {
     assert!(report.as_str().unwrap().contains(&id));
     let (status, problem) = world.get("/v1/incidents/nothing", "view").await;
     assert_eq!(status, 404);
-    assert!(problem["detail"].as_str().unwrap().contains("GET /v1/incidents"));
+    assert!(problem["detail"].as_str().unwrap().contains("`rollbackd incidents` lists"));
 }
 
 #[tokio::test]

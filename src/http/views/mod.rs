@@ -13,7 +13,7 @@ pub use self::{
     service::{BlindView, ServiceView, TriggerState},
     stray::{Stray, Strays},
 };
-use crate::domain::plan::Plan;
+use crate::domain::{event::Said, incident::speak, plan::Plan, situation::Situation};
 
 /// What follows from what a person said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,31 @@ pub struct PlanView {
     pub summary: String,
     /// Everything that would run.
     pub plan: Plan,
+}
+
+/// A plan, and what a person may do with it now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanAnswer {
+    /// The plan.
+    #[serde(flatten)]
+    pub view: PlanView,
+    /// Why an approval of it would be refused now; absent where it would be taken.
+    pub no_approval: Option<String>,
+    /// Why a rollback by it would be refused now; absent where it would begin.
+    pub no_rollback: Option<String>,
+}
+
+impl PlanAnswer {
+    /// The answer about a plan to `to`, or to the last known good.
+    pub fn of(s: &Situation<'_>, plan: &Plan, to: Option<&str>) -> Self {
+        let refusal = |said: &Said| speak::on_said(s, "whoever asks", said).1.err();
+        let (to, reason) = (to.map(str::to_owned), "asked".to_owned());
+        Self {
+            view: PlanView::of(plan),
+            no_approval: refusal(&Said::Approve { plan: plan.hash() }),
+            no_rollback: refusal(&Said::RollBack { to, reason }),
+        }
+    }
 }
 
 impl PlanView {

@@ -52,7 +52,7 @@ total = 'sum by (service, instance) (http_requests_total)'
 label = "service"
 "#;
 
-const TOKEN: &str = "only-for-alerts";
+const TOKEN: &str = "only-for-the-alerts-of-the-rig";
 
 /// The machine with its monitoring.
 pub(super) struct Monitored {
