@@ -388,6 +388,12 @@ impl EventLoop {
                 break;
             }
         }
+        if self.unwritable.is_none()
+            && let Err(fault) = self.store.mark()
+        {
+            // A journal that can be written goes on; only damage to it would go unnoticed.
+            warn!("how far the journal has come could not be noted: {}", telemetry::chain(&fault));
+        }
         self.snapshot_due = Instant::now() + self.wiring.snapshot_every.duration();
     }
 

@@ -82,6 +82,18 @@ pub enum StoreError {
         /// What SQLite found.
         detail: String,
     },
+    /// The database holds less than it once did: its log was damaged, or an older copy was put in its place.
+    #[error(
+        "the journal beside {path} ends at record {holds}, and had come to {came_to}: its log is damaged, or an older copy was put in its place; what is missing may be a rollback or a quarantine. Restore a whole copy, or, if this one is meant, remove {path} and see by `rollbackd status` what it knows as good"
+    )]
+    WentBack {
+        /// The note of how far it had come.
+        path: PathBuf,
+        /// How far.
+        came_to: u64,
+        /// How far it comes now.
+        holds: u64,
+    },
     /// Nothing was written; trying later can help, and `probe_write` tells when.
     #[error("cannot write {path}: {advice}")]
     CannotWrite {

@@ -69,6 +69,11 @@ impl View<'_> {
         tail(self.conn()).map(|(seq, _)| seq).map_err(|e| self.fault(e))
     }
 
+    /// The newest record's number and hash.
+    pub(super) fn tail(&self) -> Result<(u64, String), StoreError> {
+        tail(self.conn()).map_err(|e| self.fault(e))
+    }
+
     /// The newest records, the oldest of them first.
     pub fn last(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM journal ORDER BY seq DESC LIMIT ?1");

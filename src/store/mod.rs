@@ -11,6 +11,7 @@ mod error;
 mod history;
 pub mod journal;
 pub mod lease;
+mod mark;
 pub mod outbox;
 mod queue;
 pub mod reader;
@@ -40,7 +41,7 @@ pub use self::{
     retention::{Checkpoint, Pruned},
     snapshots::Snapshot,
 };
-use self::{lease::Lock, reader::View};
+use self::{lease::Lock, mark::Mark, reader::View};
 use crate::units::Span;
 
 const DATABASE: &str = "rollbackd.db";
@@ -104,14 +105,28 @@ impl Store {
         prepare_dir(&options.dir)?;
         let lock = Lock::take(&options.dir, options.lease_wait)?;
         let path = options.dir.join(DATABASE);
+        // Whoever moved the database aside meant to begin anew.
+        let begins_anew = !path.exists();
         prepare_file(&path)?;
         let mut conn = connect(&path, options.busy_wait)?;
         schema::refuse_newer(&conn, &path)?;
         check_pages(&conn, &path)?;
         schema::migrate(&mut conn, &path)?;
+        if !begins_anew {
+            let epoch = epoch(&conn).map_err(|e| StoreError::reading(&path, e))?;
+            Mark::check(&options.dir, &View::new(&conn, &path), epoch)?;
+        }
         let epoch = next_epoch(&conn).map_err(|e| StoreError::writing(&path, e))?;
         let lease = Lease::new(&options.dir, lock, epoch);
-        Ok(Self { conn, path, options, lease })
+        let store = Self { conn, path, options, lease };
+        store.mark()?;
+        Ok(store)
+    }
+
+    /// Notes how far the journal has come, so that a damaged log is noticed at the next start. Costs a small file's
+    /// fsync: for now and then, not for every turn.
+    pub fn mark(&self) -> Result<(), StoreError> {
+        Mark::of(&self.view(), self.lease.epoch())?.write(&self.options.dir)
     }
 
     /// The right to act, for whoever changes the world.
@@ -177,6 +192,12 @@ fn under_epoch<T>(
     let value = work(&tx)?;
     tx.commit()?;
     Ok(Ok(value))
+}
+
+fn epoch(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.query_row("SELECT epoch FROM lease", [], |row| {
+        row.get::<_, i64>(0).map(i64::cast_unsigned)
+    })
 }
 
 fn next_epoch(conn: &Connection) -> rusqlite::Result<u64> {

@@ -138,7 +138,7 @@ impl View<'_> {
         self.one("SELECT seq, hash FROM checkpoint", place)
     }
 
-    fn hash_at(&self, seq: u64) -> Result<Option<String>, StoreError> {
+    pub(super) fn hash_at(&self, seq: u64) -> Result<Option<String>, StoreError> {
         let sql = "SELECT hash FROM journal WHERE seq = ?1 UNION ALL SELECT hash FROM pruned WHERE seq = ?1";
         self.conn()
             .query_row(sql, [seq.cast_signed()], |row| row.get(0))

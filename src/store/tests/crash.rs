@@ -91,6 +91,47 @@ fn a_log_cut_or_damaged_anywhere_leaves_a_prefix_of_whole_turns() {
     }
 }
 
+/// SQLite takes what is before the damage for all there is.
+#[test]
+fn a_journal_that_went_back_is_refused_until_a_person_says_that_it_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for n in 0..12 {
+        turn(&mut store, n).unwrap();
+    }
+    store.mark().unwrap();
+    let state = dir.path().join("state");
+    let copy = tempfile::tempdir().unwrap();
+    let there = copy.path().join("state");
+    fs::create_dir(&there).unwrap();
+    for file in ["rollbackd.db", "rollbackd.db-wal", "rollbackd.mark"] {
+        fs::copy(state.join(file), there.join(file)).unwrap();
+    }
+    drop(store);
+
+    let whole = fs::read(there.join("rollbackd.db-wal")).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 60_000.min(whole.len() - middle)].fill(0xa5);
+    fs::write(there.join("rollbackd.db-wal"), damaged).unwrap();
+    let refused = Store::open(options(copy.path()));
+    let Err(StoreError::WentBack { path, came_to, holds }) = &refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(*came_to, 12 * FACTS_A_TURN);
+    assert!(holds < came_to, "{refused:?}");
+    let said = refused.as_ref().unwrap_err().to_string();
+    assert!(said.contains("remove") && said.contains("rollbackd.mark"), "{said}");
+    fs::remove_file(path).unwrap();
+    assert!(whole_turns(&open(copy.path())) < 12, "a person may go on with what is left");
+
+    fs::write(there.join("rollbackd.mark"), "{").unwrap();
+    open(copy.path());
+    fs::remove_file(there.join("rollbackd.db")).unwrap();
+    fs::remove_file(there.join("rollbackd.db-wal")).ok();
+    assert_eq!(open(copy.path()).view().last_seq().unwrap(), 0, "moved aside, to begin anew");
+}
+
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
     let program = std::env::current_exe().unwrap();
