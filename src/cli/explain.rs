@@ -46,6 +46,10 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
         let (component, to, at) = (change.component, &change.to, change.started_at);
         text.push_str(&format!("last change: {component} {from} -> {to} at {at}\n"));
     }
+    if let Some(why) = &service.unwritable {
+        let stop = paint.bad("nothing is decided or done, for nothing can be written down");
+        text.push_str(&format!("{stop}: {why}\n"));
+    }
     for fault in &service.platform_faults {
         text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
     }

@@ -38,7 +38,13 @@ pub(super) fn text(services: &[ServiceView], strays: &Strays, paint: Paint) -> S
     let head = ["SERVICE", "MODE", "SERVES", "BACK TO", "TRIGGERS", "INCIDENT"];
     let mut rows = vec![head.map(|name| paint.dim(name)).to_vec()];
     rows.extend(services.iter().map(|service| row(service, paint)));
-    let mut text = columns(&rows);
+    let mut text = String::new();
+    // Before everything else: what stands below is what was true when it stopped.
+    if let Some(why) = services.iter().find_map(|s| s.unwritable.as_ref()) {
+        let stop = paint.bad("NOTHING IS DECIDED OR DONE, for nothing can be written down");
+        text.push_str(&format!("{stop}: {why}\n\n"));
+    }
+    text.push_str(&columns(&rows));
     for service in services {
         for note in notes(service) {
             text.push_str(&format!("\n{}: {note}", paint.bold(&service.id.to_string())));

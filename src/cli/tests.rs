@@ -72,6 +72,7 @@ fn service(id: &str) -> ServiceView {
         blind: vec![],
         hold: None,
         kill_switch: None,
+        unwritable: None,
     }
 }
 

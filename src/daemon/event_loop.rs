@@ -308,6 +308,8 @@ impl EventLoop {
                 error!("and the page about it could not be queued");
             }
         }
+        let since = self.clock.now().wall;
+        self.fleet.unwritable.get_or_insert((since, why.clone()));
         self.unwritable = Some(why.clone());
         telemetry::journal_writable(false);
         why
@@ -319,10 +321,13 @@ impl EventLoop {
             tracing::debug!("still cannot write: {}", telemetry::chain(&fault));
             return;
         }
+        // What the turns decide, they decide because it can be written.
+        let known = self.fleet.unwritable.take();
         while let Some(event) = self.kept.pop_front() {
             if !self.turn(&event, None) {
                 // It was kept again, behind those that came after it.
                 self.kept.rotate_right(1);
+                self.fleet.unwritable = known;
                 return;
             }
         }
@@ -335,6 +340,8 @@ impl EventLoop {
             self.unwritable = None;
             telemetry::journal_writable(true);
             self.start_wanted();
+        } else {
+            self.fleet.unwritable = known;
         }
     }
 

@@ -81,7 +81,7 @@ pub(super) fn append(
 /// The page, sent without being written down first, that nothing can be written down.
 pub(super) fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
     let advice =
-        "Nothing is rolled back until it can write again. Make room, or roll back by hand.";
+        "Nothing is rolled back until it can write again. Mend that, or roll back by hand.";
     page("unwritable", "cannot write its journal and does nothing", why, advice, at)
 }
 

@@ -277,9 +277,26 @@ fn ended_early(task: Result<(), tokio::task::JoinError>) -> anyhow::Result<()> {
     }
 }
 
-/// Whether the event loop has ended. A step that takes too long, or whose task has died, is not waited for.
+/// A person who asks a second time does not want to wait.
+async fn told_again() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Whether the event loop has ended. A step that takes too long, or whose task has died, is not waited for, nor is
+/// any once somebody asks again.
 async fn wait_for_the_end(handle: &Handle, mut ended: watch::Receiver<bool>) -> bool {
-    let safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)).await.is_ok();
+    let safe = tokio::select! {
+        safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)) => safe.is_ok(),
+        () = told_again() => false,
+    };
     if safe {
         return true;
     }

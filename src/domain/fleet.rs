@@ -52,6 +52,8 @@ pub struct Fleet {
     pub epoch: u64,
     /// Whether the daemon is ending: steps under way end, and no other begins.
     pub stopping: bool,
+    /// Why the journal cannot be written, and since when, while it cannot.
+    pub unwritable: Option<(UnixMs, String)>,
     started: Option<UnixMs>,
     due: BTreeSet<(UnixMs, ServiceId)>,
     due_of: BTreeMap<ServiceId, UnixMs>,
@@ -311,6 +313,10 @@ impl Fleet {
             kill_switch: self.kill_switch.clone(),
             stopping: self.stopping,
             started: self.started,
+            unwritable: self
+                .unwritable
+                .as_ref()
+                .map(|(since, why)| format!("{why} (since {} UTC)", since.clock())),
             ..FleetView::default()
         };
         let window = self.policy.fleet.storm_window;

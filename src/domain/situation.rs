@@ -33,6 +33,8 @@ pub struct FleetView {
     pub stopping: bool,
     /// The reason of a freeze in force.
     pub freeze: Option<String>,
+    /// Why nothing can be written down, while it cannot: then nothing is decided or done.
+    pub unwritable: Option<String>,
     /// When this daemon started, on the steady clock.
     pub started: Option<UnixMs>,
 }
@@ -85,8 +87,10 @@ impl Situation<'_> {
                 .then(|| "mode is observe: decide and tell, never touch".to_owned())
         };
         let switch = self.fleet.kill_switch.as_ref().map(|why| format!("the HOLD file: {why}"));
+        let unwritable =
+            self.fleet.unwritable.as_ref().map(|why| format!("nothing can be written down: {why}"));
         let stopping = || self.fleet.stopping.then(|| "the daemon is stopping".to_owned());
-        switch.or_else(hold).or_else(observed).or_else(stopping)
+        unwritable.or(switch).or_else(hold).or_else(observed).or_else(stopping)
     }
 
     /// The firing that counts: the most severe, and of those one that may act, our own before an alert's.

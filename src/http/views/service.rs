@@ -50,6 +50,9 @@ pub struct ServiceView {
     pub hold: Option<Hold>,
     /// The reason in the `HOLD` file.
     pub kill_switch: Option<String>,
+    /// Why nothing can be written down, and since when: nothing is decided or done until it can.
+    #[serde(default)]
+    pub unwritable: Option<String>,
 }
 
 /// A trigger's state.
@@ -133,6 +136,7 @@ impl ServiceView {
                 .collect(),
             hold: s.state.hold.clone(),
             kill_switch: s.fleet.kill_switch.clone(),
+            unwritable: s.fleet.unwritable.clone(),
         }
     }
 }

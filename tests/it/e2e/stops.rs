@@ -161,6 +161,8 @@ async fn a_full_disk() {
     // Long enough for the trigger to have fired and the monitoring to have ended.
     let seen = world.explained("eight seconds later", |e| e.now.0 > before + 8_000).await;
     assert!(seen.service.incident.is_none(), "nothing is true that is not written");
+    let why = seen.service.unwritable.expect("whoever looks is told first");
+    assert!(why.contains("since"), "{why}");
     assert_eq!(world.stage.linked().as_deref(), Some("v2"));
     let pages = world.told.pages_that_say("cannot write its journal");
     assert_eq!(pages.len(), 1, "once, not with every event");
@@ -173,6 +175,48 @@ async fn a_full_disk() {
     goes_on(world).await;
 }
 
+fn terminate(world: &mut World) {
+    let pid = world.stage.daemon().expect("it runs").id();
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told to end");
+}
+
+async fn has_ended(world: &mut World) {
+    let stage = std::cell::RefCell::new(&mut world.stage);
+    patiently("it ends", SOON, async || stage.borrow_mut().daemon_has_ended().then_some(())).await;
+}
+
+async fn log_says(world: &World, words: &str) {
+    patiently(words, SOON, async || world.log().contains(words).then_some(())).await;
+}
+
+/// The first request waits for the step under way, the second does not.
+async fn told_twice() {
+    let mut world = rolling_back(&DRAIN.replace("sleep 1", "sleep 20")).await;
+    terminate(&mut world);
+    log_says(&world, "stopping after the steps under way").await;
+    let asked = std::time::Instant::now();
+    terminate(&mut world);
+    has_ended(&mut world).await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(15), "it waited for the step");
+    let kept = journal::checked(&world.state_dir());
+    assert_eq!((begun(&kept, 0), begun(&kept, 1)), (1, 0));
+    world.start().await;
+    goes_on(world).await;
+}
+
+/// Whoever removes the lock lets another daemon in: this one must not go on acting.
+async fn a_lock_that_was_removed() {
+    let mut world = World::open(&Setup::with(Behaviour::Healthy, "")).await;
+    world.start().await;
+    fs::remove_file(world.state_dir().join("lock")).expect("the lock is removed");
+    has_ended(&mut world).await;
+    assert!(!world.told.pages_that_say("has lost its state directory").is_empty());
+    log_says(&world, "the lease is lost").await;
+    world.start().await;
+    world.ended().await;
+}
+
 #[test]
 fn what_stops_it_stops_it_safely() {
     together(&[
@@ -181,5 +225,7 @@ fn what_stops_it_stops_it_safely() {
         ("a wrong configuration", || Box::pin(a_wrong_configuration())),
         ("the kill switch", || Box::pin(the_kill_switch())),
         ("a full disk", || Box::pin(a_full_disk())),
+        ("told twice", || Box::pin(told_twice())),
+        ("a lock that was removed", || Box::pin(a_lock_that_was_removed())),
     ]);
 }
