@@ -100,6 +100,12 @@ impl EventLoop {
 
     /// Runs until it is told to stop and no attempt is in flight, or told to stop again, or everybody has gone.
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        // A report may have been lost with the daemon that closed the incident.
+        for (id, state) in &self.fleet.states {
+            for incident in state.past.iter() {
+                let _ = self.wiring.closed.send((id.clone(), incident.id.clone()));
+            }
+        }
         self.turn(&Event { id: "start".into(), what: What::Started }, None);
         loop {
             if self.stop_now || (self.stopping && self.in_flight.is_empty()) {

@@ -1,6 +1,6 @@
 //! Everything that runs beside the event loop, each in a task of its own: what ends unexpectedly ends the daemon.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{
@@ -134,6 +134,10 @@ pub(super) async fn reports(
     mut closed: mpsc::UnboundedReceiver<(ServiceId, String)>,
 ) {
     while let Some((service, incident)) = closed.recv().await {
+        let path = dir.join(format!("{incident}.md"));
+        if path.exists() {
+            continue;
+        }
         let wanted = incident.clone();
         let text = handle.look(move |fleet, now| {
             fleet.look(&service, now, |s, _| {
@@ -142,7 +146,6 @@ pub(super) async fn reports(
             })
         });
         let Ok(Some(Some(text))) = text.await else { continue };
-        let path = dir.join(format!("{incident}.md"));
         match write_report(&dir, &path, text).await {
             Ok(()) => info!("report of {incident}: {}", path.display()),
             Err(fault) => error!("the report of {incident} could not be written: {fault:#}"),
@@ -175,17 +178,19 @@ pub(super) async fn confirm_alerts(
         if wanted.is_empty() {
             continue;
         }
-        let active = match asks.active().await {
-            Ok(active) => active,
+        let firing = match asks.firing().await {
+            Ok(firing) => firing,
             Err(fault) => {
                 warn!("Alertmanager could not be asked: {}", telemetry::chain(&fault));
                 continue;
             }
         };
         for (service, fingerprints) in wanted {
-            let fingerprints = fingerprints.intersection(&active).cloned().collect();
+            let of_it = |all: &BTreeSet<String>| all.intersection(&fingerprints).cloned().collect();
+            let (active, suppressed) = (of_it(&firing.active), of_it(&firing.suppressed));
             let id = format!("alerts:{service}:{}", super::clock::wall().0);
-            let event = Event { id, what: What::AlertsActive { service, fingerprints } };
+            let what = What::AlertsActive { service, fingerprints: active, suppressed };
+            let event = Event { id, what };
             if handle.report(event).await.is_err() {
                 return;
             }

@@ -134,6 +134,9 @@ pub enum What {
         service: ServiceId,
         /// Fingerprints of those that are.
         fingerprints: BTreeSet<String>,
+        /// Fingerprints of those that fire and are silenced or inhibited: they are not over, and confirm nothing.
+        #[serde(default)]
+        suppressed: BTreeSet<String>,
     },
     /// Somebody with the right to it told of data corruption, a breach of security, a failed migration.
     EvidencePosted {

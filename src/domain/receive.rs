@@ -36,7 +36,10 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
             let (facts, reply) = speak::on_said(s, by, said);
             (facts, Some(reply))
         }
-        What::AlertsActive { fingerprints, .. } => (no_longer_active(s, fingerprints), None),
+        What::AlertsActive { fingerprints, suppressed, .. } => {
+            let still: BTreeSet<String> = fingerprints.union(suppressed).cloned().collect();
+            (no_longer_active(s, &still), None)
+        }
         What::Polled { .. }
         | What::Undelivered { .. }
         | What::KillSwitch { .. }

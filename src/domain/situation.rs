@@ -74,7 +74,12 @@ impl Situation<'_> {
     pub fn new_incident_id(&self) -> String {
         let digits: String =
             self.now.wall.to_string().chars().filter(char::is_ascii_digit).take(14).collect();
-        let base = format!("{}-{digits}", self.state.id.name());
+        let id = &self.state.id;
+        // Reports and runs are found by this name alone, whatever the environment.
+        let base = match id.environment() {
+            "production" => format!("{}-{digits}", id.name()),
+            other => format!("{}.{other}-{digits}", id.name()),
+        };
         let taken = self.state.past.iter().filter(|i| i.id.starts_with(&base)).count();
         if taken == 0 { base } else { format!("{base}-{}", taken + 1) }
     }

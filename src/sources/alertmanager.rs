@@ -35,6 +35,15 @@ struct Status {
     state: String,
 }
 
+/// The fingerprints of the alerts that fire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Firing {
+    /// Those that people are told of.
+    pub active: BTreeSet<String>,
+    /// Those that are silenced or inhibited. A silence says "do not tell me", not "it is over".
+    pub suppressed: BTreeSet<String>,
+}
+
 /// One Alertmanager.
 #[derive(Clone, Debug)]
 pub struct Alertmanager {
@@ -48,27 +57,35 @@ impl Alertmanager {
         Ok(Self { client: http::Client::new(options)?, url })
     }
 
-    /// The fingerprints of the alerts that are active now, silenced and inhibited ones left out.
-    pub async fn active(&self) -> Result<BTreeSet<String>, AskError> {
+    /// The alerts that fire now.
+    pub async fn firing(&self) -> Result<Firing, AskError> {
         let mut url = self.url.clone();
         url.path_segments_mut()
             .map_err(|()| AskError::Address(http::shown(&self.url)))?
             .pop_if_empty()
             .extend(["api", "v2", "alerts"]);
-        url.set_query(Some("active=true&silenced=false&inhibited=false"));
+        url.set_query(Some("active=true&silenced=true&inhibited=true"));
         let request = self.client.request(Method::GET, url);
         let answer = self.client.send(request).await.map_err(AskError::Transport)?;
         parse(answer.status, &answer.body)
     }
 }
 
-fn parse(status: u16, body: &[u8]) -> Result<BTreeSet<String>, AskError> {
+fn parse(status: u16, body: &[u8]) -> Result<Firing, AskError> {
     let alerts: Vec<Alert> = Some(status)
         .filter(|status| *status == 200)
         .and_then(|_| serde_json::from_slice(body).ok())
         .ok_or(AskError::NotAlerts { status })?;
-    let active = alerts.into_iter().filter(|alert| alert.status.state == "active");
-    Ok(active.map(|alert| alert.fingerprint).collect())
+    let mut firing = Firing::default();
+    for alert in alerts {
+        match alert.status.state.as_str() {
+            "suppressed" => firing.suppressed.insert(alert.fingerprint),
+            // One that was not looked at yet is not known to be silenced either.
+            "active" | "unprocessed" => firing.active.insert(alert.fingerprint),
+            _ => false,
+        };
+    }
+    Ok(firing)
 }
 
 #[cfg(test)]
@@ -78,9 +95,12 @@ mod tests {
     #[test]
     fn recorded_answers_are_read() {
         let recorded = include_bytes!("../../tests/fixtures/am_api_v2_alerts.json");
-        let active = parse(200, recorded).unwrap();
-        assert!(!active.is_empty());
-        assert!(active.iter().all(|fingerprint| fingerprint.len() == 16), "{active:?}");
+        let firing = parse(200, recorded).unwrap();
+        assert!(!firing.active.is_empty() && firing.suppressed.is_empty());
+        assert!(firing.active.iter().all(|fingerprint| fingerprint.len() == 16), "{firing:?}");
+        let silenced = String::from_utf8_lossy(recorded).replace("\"active\"", "\"suppressed\"");
+        let hidden = parse(200, silenced.as_bytes()).unwrap();
+        assert_eq!((&hidden.suppressed, hidden.active.len()), (&firing.active, 0));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn alert(town: &Town, trigger: Option<&str>, starts_at: UnixMs, firing: bool) ->
 
 fn active(fingerprints: &[&str]) -> What {
     let fingerprints: BTreeSet<String> = fingerprints.iter().map(ToString::to_string).collect();
-    What::AlertsActive { service: id("shop"), fingerprints }
+    What::AlertsActive { service: id("shop"), suppressed: [].into(), fingerprints }
 }
 
 #[test]
@@ -122,6 +122,26 @@ fn an_alert_that_alertmanager_asked_still_has_active_is_confirmed() {
     12:12:00   -> PAGE: URGENT - Rollback in Progress - production
     12:12:00   -> stakeholders: URGENT - Rollback in Progress - production
     ");
+}
+
+/// A silence says "do not tell me": neither that it is over nor that it is as it was.
+#[test]
+fn an_alert_that_was_silenced_neither_ends_the_incident_nor_rolls_back() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("2m");
+        let firing = alert(town, Some("critical-errors"), town.wall(), true);
+        town.turn(firing);
+        for _ in 0..14 {
+            town.run("1m");
+            let suppressed = ["8f2a".to_owned()].into();
+            let (service, fingerprints) = (id("shop"), [].into());
+            town.turn(What::AlertsActive { service, fingerprints, suppressed });
+        }
+        assert_eq!(town.rollbacks(), 0);
+        assert!(town.shop().incident.is_some());
+    });
+    assert!(told.contains("a person must decide") && !told.contains("closed:"), "{told}");
 }
 
 #[test]
