@@ -228,19 +228,26 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
             self.seen.over = Some(Over::Series { limit: self.limits.series });
             return;
         }
-        if self.twins.seen_before(line, name, &self.labels) {
-            self.seen.duplicates += 1;
-            self.seen.first_duplicate.get_or_insert_with(|| excerpt(line));
-            return;
+        let twin = self.twins.of(line, name, &self.labels, value);
+        if twin != twins::Twin::None {
+            return self.duplicate(line, twin, suspect);
         }
         self.seen.given += 1;
         let kind = if grammar::is_of(name, self.family.0) { self.family.1 } else { Kind::Untyped };
         (self.each)(&Series { name, labels: &self.labels, value, at, kind, line: number });
     }
 
+    /// Half of two contradicting series is not known: as if the line could not be read.
     #[cold]
-    fn bad(&mut self, line: u64, text: &[u8], why: Why, suspect: Suspect) {
-        self.seen.bad += 1;
+    fn duplicate(&mut self, line: &[u8], twin: twins::Twin, suspect: Suspect) {
+        self.seen.duplicates += 1;
+        self.seen.first_duplicate.get_or_insert_with(|| excerpt(line));
+        if twin == twins::Twin::Conflicting {
+            self.missing(suspect);
+        }
+    }
+
+    fn missing(&mut self, suspect: Suspect) {
         match suspect {
             Suspect::No => {}
             Suspect::Of(which) => {
@@ -250,6 +257,12 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
             }
             Suspect::Unsure => self.seen.bad_unsure += 1,
         }
+    }
+
+    #[cold]
+    fn bad(&mut self, line: u64, text: &[u8], why: Why, suspect: Suspect) {
+        self.seen.bad += 1;
+        self.missing(suspect);
         let wanted = suspect != Suspect::No;
         let told = &mut self.seen.told;
         if told.len() >= self.limits.told {

@@ -97,7 +97,7 @@ pub enum Fault {
         /// How many.
         count: u64,
     },
-    /// The same series more than once; the first one counts.
+    /// The same series more than once. With one value it is counted once; with several it is as if it were missing.
     #[error("{count} series are there twice, first `{first}`")]
     Duplicate {
         /// How many.

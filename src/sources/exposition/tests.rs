@@ -160,6 +160,9 @@ fn of_two_equal_series_the_first_counts() {
     assert_eq!(all.iter().map(|series| series.2).collect::<Vec<_>>(), [1.0, 3.0, 4.0]);
     assert_eq!(scan.duplicates, 1);
     assert_eq!(scan.first_duplicate.as_deref(), Some("m{b=\"2\",a=\"1\"} 9"));
+    assert!(scan.partial(), "nobody knows which of both is true");
+    let harmless = read("m{a=\"1\"} 1\nm{a=\"1\"} 1\n").1;
+    assert!(harmless.duplicates == 1 && !harmless.partial(), "{harmless:?}");
 }
 
 #[test]

@@ -13,11 +13,12 @@ pub struct Scan {
     pub skipped: u64,
     /// Lines that could not be read.
     pub bad: u64,
-    /// Of those, how many are of the wanted name at this place of the list.
+    /// How many lines of the wanted name at this place of the list are lost: unreadable, or contradicting.
     pub bad_of: Vec<u64>,
-    /// Of those, how many could be of any wanted name.
+    /// How many such lines could be of any wanted name.
     pub bad_unsure: u64,
-    /// Series that were there before, with the same labels; the first one counts.
+    /// Series that were there before, with the same labels. With the same value it is counted once; with another one
+    /// nobody knows which is true, and a wanted series is missing.
     pub duplicates: u64,
     /// The first of those.
     pub first_duplicate: Option<String>,

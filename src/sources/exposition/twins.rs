@@ -26,12 +26,13 @@ impl<'body> Twins<'body> {
     }
 
     /// Notes the series, and says whether the same name with the same labels, in any order, was noted before.
-    pub(super) fn seen_before(
+    pub(super) fn of(
         &mut self,
         line: &'body [u8],
         name: &str,
         labels: &[Label<'_>],
-    ) -> bool {
+        value: f64,
+    ) -> Twin {
         // Adding the labels' hashes makes their order not matter.
         let hash = labels.iter().fold(text(self.seed, name), |sum, label| {
             sum.wrapping_add(text(text(self.seed, label.name), label.value.raw))
@@ -39,22 +40,40 @@ impl<'body> Twins<'body> {
         match self.seen.entry(hash) {
             std::collections::hash_map::Entry::Vacant(free) => {
                 free.insert(line);
-                false
+                Twin::None
             }
-            std::collections::hash_map::Entry::Occupied(first) => same(first.get(), name, labels),
+            std::collections::hash_map::Entry::Occupied(first) => {
+                twin(first.get(), name, labels, value)
+            }
         }
     }
 }
 
+/// Whether a series was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Twin {
+    None,
+    /// With the same value.
+    Same,
+    /// With another value: which of both is true nobody knows.
+    Conflicting,
+}
+
 #[cold]
-fn same(line: &[u8], name: &str, labels: &[Label<'_>]) -> bool {
+fn twin(line: &[u8], name: &str, labels: &[Label<'_>], value: f64) -> Twin {
     let mut theirs = Vec::with_capacity(labels.len());
     // The timestamps' format is of no matter: only the name and the labels are compared.
     let bare = grammar::bare_name(line, b"").0.len();
     let read = grammar::series(line, bare, Format::OpenMetrics, labels.len(), &mut theirs);
-    read.is_ok_and(|(first, ..)| first == name)
+    let Ok((first, theirs_value, _)) = read else { return Twin::None };
+    let same = first == name
         && theirs.len() == labels.len()
-        && labels.iter().all(|label| theirs.contains(label))
+        && labels.iter().all(|label| theirs.contains(label));
+    match same {
+        false => Twin::None,
+        true if theirs_value.to_bits() == value.to_bits() => Twin::Same,
+        true => Twin::Conflicting,
+    }
 }
 
 /// Eight bytes at a time, the last ones perhaps twice.
