@@ -26,6 +26,7 @@ pub mod planning;
 pub mod policy;
 mod receive;
 pub mod report;
+pub mod roster;
 pub mod run;
 pub mod runbook;
 pub mod service;
