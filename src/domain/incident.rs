@@ -173,6 +173,12 @@ pub enum Fact {
         to: Severity,
         /// Why.
         because: String,
+        /// When the breach began that made it worse, by its source's time.
+        #[serde(default)]
+        onset: Option<UnixMs>,
+        /// The change that may have done that breach.
+        #[serde(default)]
+        change: Option<Change>,
     },
     /// It was decided what to do.
     Decided(Box<Decision>),
@@ -219,8 +225,11 @@ pub struct Incident {
     pub severity: Severity,
     /// Where it is.
     pub phase: Phase,
-    /// When the breach began, by its source's time.
+    /// When the first breach began, by its source's time.
     pub onset: UnixMs,
+    /// When the breach began that made it worse than it was at first: what is acted upon.
+    #[serde(default)]
+    pub raised_onset: Option<UnixMs>,
     /// When the first trigger fired, on both clocks.
     pub fired: Now,
     /// When it came to be as severe as it is: both deadlines run from then.
@@ -279,6 +288,7 @@ impl Incident {
             severity,
             phase: Phase::Assessing,
             onset,
+            raised_onset: None,
             fired: now,
             rose: now,
             change,
@@ -305,8 +315,12 @@ impl Incident {
             Fact::Joined { trigger, severity } => {
                 self.triggers.insert(trigger.clone(), *severity);
             }
-            Fact::Raised { to, .. } => {
+            Fact::Raised { to, onset, change, .. } => {
                 self.severity = *to;
+                if onset.is_some() {
+                    self.raised_onset = *onset;
+                    self.change.clone_from(change);
+                }
                 self.rose = now;
                 self.late.clear();
                 if self.is_before_action() {
@@ -354,6 +368,11 @@ impl Incident {
         if let Some(run) = &mut self.run {
             run.evolve(fact, now.steady);
         }
+    }
+
+    /// When the breach began that it is as severe as it is for. A mild one may have gone on for days before.
+    pub fn acute_onset(&self) -> UnixMs {
+        self.raised_onset.unwrap_or(self.onset)
     }
 
     /// Writes down a sentence of what happened.

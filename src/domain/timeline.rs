@@ -84,7 +84,7 @@ fn incident(fact: &incident::Fact) -> Option<String> {
             format!("incident {id} opened as {severity} by {trigger}")
         }
         incident::Fact::Joined { trigger, severity } => format!("{trigger} joins as {severity}"),
-        incident::Fact::Raised { to, because } => format!("raised to {to}: {because}"),
+        incident::Fact::Raised { to, because, .. } => format!("raised to {to}: {because}"),
         incident::Fact::Decided(decision) => {
             let refused: Vec<String> = decision
                 .guards

@@ -8,7 +8,7 @@ use super::{
     judge::{self, Judgement},
 };
 use crate::domain::{
-    change::Component,
+    change::{Change, Component},
     fact::Fact,
     firing::{Basis, Firing},
     ledger,
@@ -56,9 +56,13 @@ fn open(s: &Situation<'_>) -> Vec<Fact> {
         severity: firing.severity,
         trigger: firing.trigger.clone(),
         onset: firing.onset,
-        change: s.state.change_behind(firing.onset, s.policy.guards.max_change_age).cloned(),
+        change: change_behind(s, firing),
     };
     vec![Fact::Incident(opened)]
+}
+
+fn change_behind(s: &Situation<'_>, firing: &Firing) -> Option<Change> {
+    s.state.change_behind(firing.onset, s.policy.guards.max_change_age).cloned()
 }
 
 /// Triggers remembered of one incident; alerts of other names keep coming.
@@ -81,6 +85,8 @@ fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
             facts.push(Fact::Incident(Incidental::Raised {
                 to: worst,
                 because: format!("{name} fires"),
+                onset: Some(firing.onset),
+                change: change_behind(s, firing),
             }));
         }
     }
@@ -215,7 +221,7 @@ const CHANGE_SHOWS: Span = Span::minutes(2);
 /// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it.
 fn changed_a_moment_ago(s: &Situation<'_>, incident: &Incident) -> bool {
     s.state.changes.last().is_some_and(|last| {
-        last.started_at > incident.onset && s.now.wall < last.settled_at() + CHANGE_SHOWS
+        last.started_at > s.onset_of(incident) && s.now.wall < last.settled_at() + CHANGE_SHOWS
     })
 }
 
@@ -295,7 +301,7 @@ fn rolled_back_by_hand(s: &Situation<'_>, incident: &Incident) -> Option<Vec<Fac
     let last = s.state.changes.last()?;
     let by_hand = last.is_rollback
         && last.component == Component::Application
-        && last.started_at >= incident.onset;
+        && last.started_at >= s.onset_of(incident);
     by_hand.then(|| {
         let phase = Phase::Verifying { since: s.now.steady, since_wall: s.now.wall };
         vec![Fact::Incident(Incidental::Entered(phase))]

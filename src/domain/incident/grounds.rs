@@ -2,19 +2,24 @@
 //! gathered, and what it says is put into words.
 
 use super::Incident;
-use crate::domain::{
-    change::Change,
-    firing::{Basis, Firing},
-    gate::{self, Refusal},
-    guard::{self, Guard, Says, Verdict},
-    situation::{Situation, whole_seconds},
-    watch::{Before, Counts, acknowledged},
+use crate::{
+    domain::{
+        change::Change,
+        firing::{Basis, Firing},
+        gate::{self, Refusal},
+        guard::{self, Guard, Says, Verdict},
+        situation::{Situation, whole_seconds},
+        watch::{Before, Counts, acknowledged},
+    },
+    units::UnixMs,
 };
 
 /// What was gathered, and why not to act on it.
 pub(super) struct Grounds<'a> {
     s: &'a Situation<'a>,
     incident: &'a Incident,
+    /// When the breach began that is to be acted upon.
+    onset: UnixMs,
     /// The change that the breach is held against, if it can be its doing.
     pub(super) change: Option<&'a Change>,
     posted: bool,
@@ -33,7 +38,8 @@ impl<'a> Grounds<'a> {
     ) -> Self {
         let guards = &s.policy.guards;
         // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-        let behind = s.state.change_behind(incident.onset, guards.max_change_age);
+        let onset = s.onset_of(incident);
+        let behind = s.state.change_behind(onset, guards.max_change_age);
         let newest = behind.or(s.state.changes.last()).filter(|c| !c.is_rollback);
         let lead_of_ours = lead.filter(|f| !matches!(f.basis, Basis::Posted { .. }));
         let compared = newest.zip(lead_of_ours);
@@ -50,6 +56,7 @@ impl<'a> Grounds<'a> {
         let mut grounds = Self {
             s,
             incident,
+            onset,
             change: behind.filter(|c| !c.is_rollback),
             posted: lead.is_some() && lead_of_ours.is_none(),
             before,
@@ -89,7 +96,7 @@ impl<'a> Grounds<'a> {
         };
         gate::Facts {
             at: self.s.now.steady,
-            onset: self.incident.onset,
+            onset: self.onset,
             change: change.map(|c| gate::Change {
                 start: c.started_at,
                 end: c.ended_at,
@@ -154,7 +161,7 @@ impl<'a> Grounds<'a> {
     fn change_in_words(&self) -> Verdict {
         match self.change {
             Some(change) => {
-                let after = whole_seconds(self.incident.onset.since(change.started_at));
+                let after = whole_seconds(self.onset.since(change.started_at));
                 let note = format!("it began {after} after the change to {}", change.to);
                 Verdict::pass(Guard::NoChange, note)
             }

@@ -173,7 +173,7 @@ fn storm(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Ver
         alarmed > limit.storm_services && share > limit.storm_share
     };
     let window = limit.storm_window;
-    let own = change.filter(|c| c.explains(incident.onset, Some(window)));
+    let own = change.filter(|c| c.explains(s.onset_of(incident), Some(window)));
     match own {
         _ if !storm => Verdict::pass(Guard::Storm, note),
         Some(own) => Verdict::pass(

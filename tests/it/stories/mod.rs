@@ -13,6 +13,7 @@ mod blind;
 mod deployments;
 mod fleets;
 mod not_rolled_back;
+mod onsets;
 mod outages;
 mod people;
 mod resolved;
