@@ -11,6 +11,7 @@ mod grounds;
 pub mod judge;
 pub mod speak;
 pub mod target;
+mod witness;
 
 use std::{collections::BTreeMap, fmt};
 

@@ -19,6 +19,7 @@ mod people;
 mod resolved;
 mod restarts;
 mod steps;
+mod witnesses;
 
 use place::{Behaviour, HEALTHY};
 use rollbackd::domain::policy::Policy;
