@@ -1,13 +1,14 @@
 //! Whether an automatic rollback stands on a change, and on enough: the numbers are judged by [`gate`], here they are
 //! gathered, and what it says is put into words.
 
-use super::Incident;
+use super::{Incident, target};
 use crate::{
     domain::{
         change::Change,
         firing::{Basis, Firing},
         gate::{self, Refusal},
         guard::{self, Guard, Says, Verdict},
+        plan::Plan,
         situation::{Situation, whole_seconds},
         watch::{Before, Counts, acknowledged},
     },
@@ -22,6 +23,7 @@ pub(super) struct Grounds<'a> {
     onset: UnixMs,
     /// The change that the breach is held against, if it can be its doing.
     pub(super) change: Option<&'a Change>,
+    plan: Option<&'a Plan>,
     posted: bool,
     before: Option<Before>,
     fired_before: u32,
@@ -35,6 +37,7 @@ impl<'a> Grounds<'a> {
         s: &'a Situation<'a>,
         incident: &'a Incident,
         lead: Option<&'a Firing>,
+        plan: Option<&'a Plan>,
     ) -> Self {
         let guards = &s.policy.guards;
         // The change that counts is the one known now: a post can come after the breach, and so can a fix.
@@ -58,6 +61,7 @@ impl<'a> Grounds<'a> {
             incident,
             onset,
             change: behind.filter(|c| !c.is_rollback),
+            plan,
             posted: lead.is_some() && lead_of_ours.is_none(),
             before,
             fired_before,
@@ -159,7 +163,11 @@ impl<'a> Grounds<'a> {
     }
 
     fn change_in_words(&self) -> Verdict {
+        let not_undone = |change| target::not_undone_by(self.s, change, self.plan);
         match self.change {
+            Some(change) if let Some(why) = not_undone(change) => {
+                Verdict::refuse(Guard::NoChange, why)
+            }
             Some(change) => {
                 let after = whole_seconds(self.onset.since(change.started_at));
                 let note = format!("it began {after} after the change to {}", change.to);

@@ -39,9 +39,9 @@ impl Judgement {
 pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     let lead = s.leading(incident);
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-    let grounds = Grounds::of(s, incident, lead);
-    let change = grounds.change;
     let plan = target::plan(s, None);
+    let grounds = Grounds::of(s, incident, lead, plan.as_ref().ok());
+    let change = grounds.change;
     let guards = Guard::ALL
         .into_iter()
         .map(|guard| match guard {

@@ -19,6 +19,7 @@ mod people;
 mod resolved;
 mod restarts;
 mod steps;
+mod undone;
 mod witnesses;
 
 use place::{Behaviour, HEALTHY};
