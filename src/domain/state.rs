@@ -177,6 +177,7 @@ impl ServiceState {
         for incident in self.past.0.iter_mut().chain(&mut self.incident) {
             set(&mut incident.onset);
             incident.raised_onset.iter_mut().for_each(set);
+            incident.owned.iter_mut().for_each(|owned| owned.clock_set(by_ms));
             incident.closed_at.iter_mut().for_each(|now| set(&mut now.wall));
             incident.change.iter_mut().for_each(change);
             if let Phase::Verifying { since_wall, .. } = &mut incident.phase {

@@ -15,6 +15,7 @@ mod fleets;
 mod not_rolled_back;
 mod onsets;
 mod outages;
+mod owned;
 mod people;
 mod resolved;
 mod restarts;

@@ -221,7 +221,7 @@ fn a_rejected_rollback_stays_with_the_person_until_it_is_over() {
     12:05:15   -> PAGE: P1 shop/production: critical-errors
     12:08:00   -> on-call: P1 shop/production: critical-errors - left to people
     12:20:15 raised to P0: critical-errors fires
-    12:20:15   -> PAGE: P0 shop/production: critical-errors - yours now
+    12:20:15   -> PAGE: P0 shop/production: critical-errors - it got worse
     12:29:30 critical-errors clears: clean for 5m
     12:29:30 elevated-errors clears: clean for 5m
     12:29:30 minor clears: clean for 5m
