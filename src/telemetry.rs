@@ -282,6 +282,8 @@ fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) 
             let how = match outcome {
                 incident::Closing::Recovered => "recovered",
                 incident::Closing::RolledBack => "rolled_back",
+                incident::Closing::Fixed => "fixed",
+                incident::Closing::Overtaken { .. } => "overtaken",
                 incident::Closing::Dismissed { .. } => "dismissed",
             };
             counter!("rollbackd_incidents_closed_total", "outcome" => how).increment(1);
@@ -300,6 +302,7 @@ fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) 
         | incident::Fact::Offered { .. }
         | incident::Fact::Entered(_)
         | incident::Fact::Said { .. }
+        | incident::Fact::Relapsed { .. }
         | incident::Fact::Reminded => {}
     }
 }

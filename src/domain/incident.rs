@@ -6,19 +6,25 @@
 
 mod account;
 pub mod advance;
+mod after;
 mod decision;
 mod grounds;
 pub mod judge;
+mod owned;
+mod phase;
 pub mod speak;
 pub mod target;
+mod witness;
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     account::Account,
     decision::{Choice, Decision},
+    owned::Owned,
+    phase::{Closing, Phase},
 };
 use super::{
     change::Change,
@@ -38,100 +44,6 @@ pub const TIMELINE_MAX: usize = 500;
 const LOOK_AGAIN: Span = Span::seconds(5);
 /// How long what only asks or tells waits while something worse is about to fire.
 const WORSE_WAIT: Span = Span::minutes(1);
-
-/// Where an incident is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "phase")]
-pub enum Phase {
-    /// It has just opened or risen; the matrix is asked in this very turn.
-    Assessing,
-    /// A P0 waits a moment for company: a storm is nobody's own change.
-    Gathering {
-        /// Until then, on the steady clock.
-        until: UnixMs,
-    },
-    /// A P1 is watched before it is acted upon.
-    Monitoring {
-        /// Until then, on the steady clock.
-        until: UnixMs,
-    },
-    /// People are asked.
-    Deciding,
-    /// Fix forward, or roll back with the next deployment.
-    Scheduled,
-    /// A plan is being carried out.
-    RollingBack,
-    /// The plan is done; it must be proven that it worked.
-    Verifying {
-        /// When the restored revision was seen to serve, on the steady clock.
-        since: UnixMs,
-        /// The same on the wall clock, for samples.
-        since_wall: UnixMs,
-    },
-    /// It worked; the service is watched a while longer.
-    Watching {
-        /// Until then, on the steady clock.
-        until: UnixMs,
-    },
-    /// People own it.
-    Escalated {
-        /// Why the daemon goes no further.
-        why: String,
-        /// The person who decided so; the daemon itself when absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        by: Option<String>,
-    },
-    /// It is over.
-    Closed {
-        /// How.
-        outcome: Closing,
-    },
-}
-
-impl Phase {
-    /// Its name in metrics and messages.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Assessing => "assessing",
-            Self::Gathering { .. } => "gathering",
-            Self::Monitoring { .. } => "monitoring",
-            Self::Deciding => "deciding",
-            Self::Scheduled => "scheduled",
-            Self::RollingBack => "rolling back",
-            Self::Verifying { .. } => "verifying",
-            Self::Watching { .. } => "watching",
-            Self::Escalated { .. } => "escalated",
-            Self::Closed { .. } => "closed",
-        }
-    }
-}
-
-/// How an incident ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "closing")]
-pub enum Closing {
-    /// The triggers cleared by themselves.
-    Recovered,
-    /// Rolled back, verified, and quiet since.
-    RolledBack,
-    /// A person closed it.
-    Dismissed {
-        /// Who.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl fmt::Display for Closing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Recovered => f.write_str("recovered by itself"),
-            Self::RolledBack => f.write_str("rolled back and verified"),
-            Self::Dismissed { by, reason } => write!(f, "dismissed by {by}: {reason}"),
-        }
-    }
-}
 
 /// One of an incident's two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -173,6 +85,12 @@ pub enum Fact {
         to: Severity,
         /// Why.
         because: String,
+        /// When the breach began that made it worse, by its source's time.
+        #[serde(default)]
+        onset: Option<UnixMs>,
+        /// The change that may have done that breach.
+        #[serde(default)]
+        change: Option<Change>,
     },
     /// It was decided what to do.
     Decided(Box<Decision>),
@@ -206,7 +124,12 @@ pub enum Fact {
     },
     /// A deadline passed.
     Late(Clock),
-    /// A page that nobody acknowledged is due again.
+    /// A trigger fires that was clear, while people own it.
+    Relapsed {
+        /// Which.
+        trigger: String,
+    },
+    /// A page that nobody acknowledged is due again, or people are reminded of what they own.
     Reminded,
 }
 
@@ -219,8 +142,11 @@ pub struct Incident {
     pub severity: Severity,
     /// Where it is.
     pub phase: Phase,
-    /// When the breach began, by its source's time.
+    /// When the first breach began, by its source's time.
     pub onset: UnixMs,
+    /// When the breach began that made it worse than it was at first: what is acted upon.
+    #[serde(default)]
+    pub raised_onset: Option<UnixMs>,
     /// When the first trigger fired, on both clocks.
     pub fired: Now,
     /// When it came to be as severe as it is: both deadlines run from then.
@@ -244,6 +170,9 @@ pub struct Incident {
     pub verified_at: Option<UnixMs>,
     /// When it closed.
     pub closed_at: Option<Now>,
+    /// What people were told who own it.
+    #[serde(default)]
+    pub owned: Option<Owned>,
     /// Which deadlines passed.
     pub late: Vec<Clock>,
     /// Whether people have seen it.
@@ -279,6 +208,7 @@ impl Incident {
             severity,
             phase: Phase::Assessing,
             onset,
+            raised_onset: None,
             fired: now,
             rose: now,
             change,
@@ -290,6 +220,7 @@ impl Incident {
             restored: false,
             verified_at: None,
             closed_at: None,
+            owned: None,
             late: vec![],
             escalation: Escalation::default(),
             acknowledged: false,
@@ -305,13 +236,19 @@ impl Incident {
             Fact::Joined { trigger, severity } => {
                 self.triggers.insert(trigger.clone(), *severity);
             }
-            Fact::Raised { to, .. } => {
+            Fact::Raised { to, onset, change, .. } => {
                 self.severity = *to;
-                self.rose = now;
-                self.late.clear();
+                // Once it was acted upon both clocks run on, and it is still the rollback of that change.
                 if self.is_before_action() {
+                    self.rose = now;
+                    self.late.clear();
                     self.phase = Phase::Assessing;
+                    if onset.is_some() {
+                        self.raised_onset = *onset;
+                        self.change.clone_from(change);
+                    }
                 }
+                self.tell_owners(now);
             }
             Fact::Checked { checks } => self.account.checks.clone_from(checks),
             Fact::Decided(decision) => {
@@ -330,10 +267,12 @@ impl Incident {
                 if matches!(phase, Phase::Closed { .. }) {
                     self.closed_at = Some(now);
                 }
+                self.owned = matches!(phase, Phase::Escalated { .. }).then(|| Owned::from(now));
                 self.phase = phase.clone();
             }
             Fact::Planned { run, plan, by } => {
                 self.phase = Phase::RollingBack;
+                self.owned = None;
                 self.late.retain(|clock| *clock != Clock::Verified);
                 self.run = Some(Run::new(run.clone(), (**plan).clone()));
                 self.started_by.clone_from(by);
@@ -345,7 +284,18 @@ impl Incident {
                 }
             }
             Fact::Late(clock) => self.late.push(*clock),
-            Fact::Reminded => {}
+            Fact::Relapsed { .. } => self.tell_owners(now),
+            Fact::Reminded => {
+                if let Some(owned) = &mut self.owned {
+                    owned.reminded_at = now.steady;
+                }
+            }
+        }
+    }
+
+    fn tell_owners(&mut self, now: Now) {
+        if let Some(owned) = &mut self.owned {
+            owned.told_until = now.wall;
         }
     }
 
@@ -354,6 +304,11 @@ impl Incident {
         if let Some(run) = &mut self.run {
             run.evolve(fact, now.steady);
         }
+    }
+
+    /// When the breach began that it is as severe as it is for. A mild one may have gone on for days before.
+    pub fn acute_onset(&self) -> UnixMs {
+        self.raised_onset.unwrap_or(self.onset)
     }
 
     /// Writes down a sentence of what happened.
@@ -456,7 +411,11 @@ impl Incident {
                 }
             }
             Phase::Watching { until } => due.push((*until, "the watch after the rollback ends")),
-            Phase::Scheduled | Phase::Escalated { .. } | Phase::Closed { .. } => {}
+            Phase::Escalated { .. } => {
+                let own = self.owned.as_ref().map(Owned::remind_at);
+                due.extend(own.map(|at| (at, "people are reminded of what they own")));
+            }
+            Phase::Scheduled | Phase::Closed { .. } => {}
         }
         due
     }

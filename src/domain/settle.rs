@@ -8,6 +8,7 @@ use super::{
     ledger,
     policy::{FleetPolicy, ServicePolicy},
     receive,
+    severity::Severity,
     situation::{FleetView, Situation},
     state::ServiceState,
     watch::ServiceWatch,
@@ -115,7 +116,10 @@ fn known_good(s: &Situation<'_>) -> Vec<Fact> {
     }
     let quiet = match &s.state.incident {
         None => true,
-        Some(incident) => matches!(incident.phase, Phase::Watching { .. }),
+        // What is cosmetic may stay open for weeks, and is no unhealth (`ServiceWatch::note_health`).
+        Some(incident) => {
+            matches!(incident.phase, Phase::Watching { .. }) || incident.severity == Severity::P3
+        }
     };
     let served = s.now.wall.since(entry.serving_since);
     let healthy = s.watch.healthy_for(s.now.steady).unwrap_or(Span::ZERO);

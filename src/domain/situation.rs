@@ -104,6 +104,12 @@ impl Situation<'_> {
         mine.min_by_key(|f| (f.severity, !f.may_act, f.basis != Basis::Window, f.onset))
     }
 
+    /// When the breach began that is to be acted upon: not the mild one that may have gone on for days before.
+    pub fn onset_of(&self, incident: &Incident) -> UnixMs {
+        let lead = self.leading(incident).filter(|f| !incident.severity.is_worse_than(f.severity));
+        lead.map_or(incident.acute_onset(), |f| f.onset)
+    }
+
     /// Whether the daemon has just started and the next poll tells whether this still holds.
     pub fn is_unasked(&self, incident: &Incident) -> bool {
         let firing =

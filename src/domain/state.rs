@@ -176,6 +176,8 @@ impl ServiceState {
         self.followups.iter_mut().for_each(|(at, _)| set(at));
         for incident in self.past.0.iter_mut().chain(&mut self.incident) {
             set(&mut incident.onset);
+            incident.raised_onset.iter_mut().for_each(set);
+            incident.owned.iter_mut().for_each(|owned| owned.clock_set(by_ms));
             incident.closed_at.iter_mut().for_each(|now| set(&mut now.wall));
             incident.change.iter_mut().for_each(change);
             if let Phase::Verifying { since_wall, .. } = &mut incident.phase {
@@ -239,7 +241,7 @@ impl ServiceState {
             return;
         }
         if let incident::Fact::Planned { by, .. } = fact {
-            let onset = self.incident.as_ref().map(|i| i.onset);
+            let onset = self.incident.as_ref().map(Incident::acute_onset);
             let change = onset.and_then(|at| self.change_behind(at, None)).map(|c| c.id.clone());
             self.rollbacks.push(Rollback { at: now.steady, change, automatic: by.is_none() });
             if self.rollbacks.len() > ROLLBACKS_MAX {
@@ -308,7 +310,7 @@ impl ServiceState {
         let known = incident.change.as_ref();
         let newer = match known {
             Some(known) => self.changes.iter().find(|c| c.is_same_as(known) && !c.is_rollback),
-            None => self.change_behind(incident.onset, None).filter(|c| !c.is_rollback),
+            None => self.change_behind(incident.acute_onset(), None).filter(|c| !c.is_rollback),
         };
         let newer = newer.cloned().or_else(|| known.cloned());
         if let Some(incident) = &mut self.incident {

@@ -84,7 +84,7 @@ fn incident(fact: &incident::Fact) -> Option<String> {
             format!("incident {id} opened as {severity} by {trigger}")
         }
         incident::Fact::Joined { trigger, severity } => format!("{trigger} joins as {severity}"),
-        incident::Fact::Raised { to, because } => format!("raised to {to}: {because}"),
+        incident::Fact::Raised { to, because, .. } => format!("raised to {to}: {because}"),
         incident::Fact::Decided(decision) => {
             let refused: Vec<String> = decision
                 .guards
@@ -127,6 +127,7 @@ fn incident(fact: &incident::Fact) -> Option<String> {
         incident::Fact::Late(incident::Clock::Verified) => {
             "the deadline for a verified rollback passed".into()
         }
+        incident::Fact::Relapsed { trigger } => format!("{trigger} fires while people own it"),
         incident::Fact::Reminded => return None,
     })
 }

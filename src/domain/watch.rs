@@ -27,7 +27,7 @@ use super::{
     counter::Drops,
     event::{Now, What},
     history::History,
-    inventory::Inventory,
+    inventory::{Inventory, Serving},
     policy::{LooksAt, ServicePolicy, SignalKind},
     severity::Severity,
     signal::{Reading, Sample},
@@ -314,6 +314,20 @@ impl ServiceWatch {
     pub fn is_idle(&self, trigger: &str) -> bool {
         let instance = self.triggers.get(trigger);
         instance.and_then(|i| self.signals.get(&i.signal)).is_some_and(|s| s.idle)
+    }
+
+    /// Whether the platform, or the service itself, said since then that it does not serve.
+    pub fn platform_or_service_says_so(&self, since: UnixMs) -> Option<String> {
+        let after = |at: Option<UnixMs>| at.is_some_and(|at| at >= since);
+        if let Some(Serving::NotRunning(why)) = self.inventory.as_ref().map(|i| &i.running)
+            && after(self.looked_at)
+        {
+            return Some(format!("the platform confirms it: {why}"));
+        }
+        let refused = self.signals.values().any(|signal| after(signal.refused_at));
+        refused.then(|| {
+            "the service itself answers that it is not well: it is not our network".to_owned()
+        })
     }
 
     /// When each signal last told something, and what its source says otherwise.

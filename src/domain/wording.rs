@@ -1,6 +1,7 @@
 //! From facts to notices: what people are told, in words. A pure function of what happened.
 
 mod health;
+mod trouble;
 
 pub use health::fleet_notice;
 
@@ -8,7 +9,7 @@ use super::{
     event::Said,
     fact::{Fact, Fleet, Service},
     guard::{Guard, Verdict},
-    incident::{self, Choice, Clock, Closing, Decision, Incident, Phase},
+    incident::{self, Choice, Closing, Decision, Incident, Phase},
     notice::{self, Audience, Kind, Notice, Urgency},
     plan::Plan,
     policy::Response,
@@ -124,7 +125,7 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Planned { plan, by, .. } => in_progress(plan, by.as_deref(), incident, s),
         incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
         incident::Fact::Entered(Phase::Escalated { why, by }) => {
-            let mut draft = trouble(why, incident, s);
+            let mut draft = trouble::escalated(why, incident, s);
             if by.is_some() {
                 // Whoever decided it has seen it, and the others need not get up for it.
                 draft.urgency = Urgency::Info;
@@ -137,17 +138,13 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
             // Whoever was paged this minute knows.
             let told = incident.escalation.told_at;
             let again = told.is_none_or(|at| s.now.steady.since(at) >= Span::minutes(1));
-            again.then(|| late(*clock, incident, s)).into_iter().collect()
+            again.then(|| trouble::late(*clock, incident, s)).into_iter().collect()
         }
-        incident::Fact::Reminded => vec![reminder(incident, s)],
+        incident::Fact::Reminded => vec![trouble::reminder(incident, s)],
         incident::Fact::Raised { because, .. } => {
-            // Before the action the new decision is told; afterwards nobody decides anew, and must know all the more.
-            let owned = matches!(incident.phase, Phase::Escalated { .. });
-            owned
-                .then(|| trouble(&format!("it got worse: {because}"), incident, s))
-                .into_iter()
-                .collect()
+            trouble::worse(because, incident, s).into_iter().collect()
         }
+        incident::Fact::Relapsed { trigger } => vec![trouble::relapsed(trigger, incident, s)],
         incident::Fact::Joined { .. }
         | incident::Fact::Opened { .. }
         | incident::Fact::Checked { .. }
@@ -367,23 +364,6 @@ fn complete(incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
     vec![on_call, to(Audience::Stakeholders)]
 }
 
-fn trouble(why: &str, incident: &Incident, s: &Situation<'_>) -> Draft {
-    let mut draft =
-        Draft::new(Kind::Trouble, Urgency::Page, format!("{} - yours now", headline(incident, s)))
-            .of(incident)
-            .field("Why", why)
-            .field("Issue", issue(incident, s));
-    if let Some(run) = &incident.run {
-        draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
-    }
-    draft.choices = choices(incident, s);
-    draft.choices.push(notice::Choice {
-        label: "close".into(),
-        command: format!("rollbackd dismiss {} --reason '…'", s.state.id),
-    });
-    draft
-}
-
 fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
     let subject = format!("{} {}: {outcome}", incident.severity, s.state.id);
     let draft = Draft::new(Kind::Closed, Urgency::Info, subject)
@@ -404,55 +384,4 @@ fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draf
         all.push(to);
     }
     all
-}
-
-fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draft {
-    let (what, why) = match clock {
-        Clock::Acted => ("no action yet", "The deadline for acting passed."),
-        Clock::Verified => ("not verified yet", "The deadline for a verified rollback passed."),
-    };
-    let mut draft = Draft::new(
-        Kind::Trouble,
-        Urgency::Page,
-        format!("{} - late: {what}", headline(incident, s)),
-    )
-    .of(incident)
-    .field("Issue", issue(incident, s))
-    .field("Phase", incident.phase.name())
-    .lines([why.to_owned()]);
-    let due = match clock {
-        Clock::Acted => incident.act_by(s.policy),
-        Clock::Verified => Some(incident.verify_by(s.policy)),
-    };
-    if let (Some(due), Some(started)) =
-        (due, s.fleet.started.filter(|at| due.is_some_and(|due| due < *at)))
-    {
-        draft = draft.lines([format!(
-            "It passed at {} UTC while rollbackd was down; it is up since {} UTC.",
-            s.wall_of(due).clock(),
-            s.wall_of(started).clock()
-        )]);
-    }
-    if clock == Clock::Verified {
-        let found = super::verification::verify(s, incident);
-        draft = draft.lines([format!("Open: {}", found.open_points())]);
-    }
-    draft.choices = choices(incident, s);
-    draft
-}
-
-fn reminder(incident: &Incident, s: &Situation<'_>) -> Draft {
-    let since: Span = whole_seconds(incident.age(s.now));
-    let mut draft = Draft::new(
-        Kind::Reminder,
-        Urgency::Page,
-        format!("{} - nobody has acknowledged this", headline(incident, s)),
-    )
-    .of(incident)
-    .field("Issue", issue(incident, s))
-    .field("Phase", incident.phase.name())
-    .field("Open for", since.to_string())
-    .field("Told before", format!("{} times", incident.escalation.repeats + 1));
-    draft.choices = choices(incident, s);
-    draft
 }

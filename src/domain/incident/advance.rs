@@ -4,24 +4,27 @@
 //! what the next asking sees, so that it comes to rest.
 
 use super::{
-    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT,
+    Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT, after,
     judge::{self, Judgement},
+    owned::Owned,
 };
 use crate::domain::{
-    change::Component,
+    change::{Change, Component},
     fact::Fact,
     firing::{Basis, Firing},
     ledger,
     policy::Response,
-    run,
     situation::{Holds, Situation},
-    verification,
 };
 use crate::units::{Span, UnixMs};
 
 /// The next facts of this service's incident; empty when there is nothing to do until something happens.
 pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
     let Some(incident) = &s.state.incident else { return open(s) };
+    let overtaken = after::overtaken(s, incident);
+    if !overtaken.is_empty() {
+        return overtaken;
+    }
     let joined = joined(s, incident);
     if !joined.is_empty() {
         return joined;
@@ -33,14 +36,12 @@ pub fn advance(s: &Situation<'_>) -> Vec<Fact> {
             wait_then_act(s, incident, s.now.steady >= *until)
         }
         Phase::Deciding => deciding(s, incident),
-        Phase::RollingBack => rolling_back(s, incident),
-        Phase::Verifying { .. } => verifying(s, incident),
-        Phase::Watching { until } => watching(s, incident, s.now.steady >= *until),
+        Phase::RollingBack => after::rolling_back(s, incident),
+        Phase::Verifying { .. } => after::verifying(s, incident),
+        Phase::Watching { until } => after::watching(s, incident, s.now.steady >= *until),
         Phase::Scheduled => closed_if_clear(s, incident),
-        Phase::Escalated { .. } if incident.run.is_none() && !incident.restored => {
-            closed_if_clear(s, incident)
-        }
-        Phase::Escalated { .. } | Phase::Closed { .. } => vec![],
+        Phase::Escalated { .. } => after::escalated(s, incident),
+        Phase::Closed { .. } => vec![],
     };
     if next.is_empty() { late_or_reminded(s, incident) } else { next }
 }
@@ -56,9 +57,13 @@ fn open(s: &Situation<'_>) -> Vec<Fact> {
         severity: firing.severity,
         trigger: firing.trigger.clone(),
         onset: firing.onset,
-        change: s.state.change_behind(firing.onset, s.policy.guards.max_change_age).cloned(),
+        change: change_behind(s, firing),
     };
     vec![Fact::Incident(opened)]
+}
+
+fn change_behind(s: &Situation<'_>, firing: &Firing) -> Option<Change> {
+    s.state.change_behind(firing.onset, s.policy.guards.max_change_age).cloned()
 }
 
 /// Triggers remembered of one incident; alerts of other names keep coming.
@@ -81,6 +86,8 @@ fn joined(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
             facts.push(Fact::Incident(Incidental::Raised {
                 to: worst,
                 because: format!("{name} fires"),
+                onset: Some(firing.onset),
+                change: change_behind(s, firing),
             }));
         }
     }
@@ -215,7 +222,7 @@ const CHANGE_SHOWS: Span = Span::minutes(2);
 /// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it.
 fn changed_a_moment_ago(s: &Situation<'_>, incident: &Incident) -> bool {
     s.state.changes.last().is_some_and(|last| {
-        last.started_at > incident.onset && s.now.wall < last.settled_at() + CHANGE_SHOWS
+        last.started_at > s.onset_of(incident) && s.now.wall < last.settled_at() + CHANGE_SHOWS
     })
 }
 
@@ -295,14 +302,14 @@ fn rolled_back_by_hand(s: &Situation<'_>, incident: &Incident) -> Option<Vec<Fac
     let last = s.state.changes.last()?;
     let by_hand = last.is_rollback
         && last.component == Component::Application
-        && last.started_at >= incident.onset;
+        && last.started_at >= s.onset_of(incident);
     by_hand.then(|| {
         let phase = Phase::Verifying { since: s.now.steady, since_wall: s.now.wall };
         vec![Fact::Incident(Incidental::Entered(phase))]
     })
 }
 
-fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+pub(super) fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let clear = incident.triggers.keys().all(|name| !s.state.firing.contains_key(name));
     // Alertmanager resolves an alert also when Prometheus, which sent it, is gone: what nobody sees is not over.
     let seen = |name: &String| {
@@ -313,81 +320,12 @@ fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     if clear && incident.triggers.keys().all(seen) { close(Closing::Recovered) } else { vec![] }
 }
 
-fn close(outcome: Closing) -> Vec<Fact> {
+pub(super) fn close(outcome: Closing) -> Vec<Fact> {
     vec![Fact::Incident(Incidental::Entered(Phase::Closed { outcome }))]
 }
 
-fn escalate(why: String) -> Vec<Fact> {
+pub(super) fn escalate(why: String) -> Vec<Fact> {
     vec![Fact::Incident(Incidental::Entered(Phase::Escalated { why, by: None }))]
-}
-
-/// The checklist goes before whatever ends the verification: the windows behind it do not outlive it.
-fn checked(found: &verification::Verification, next: Vec<Fact>) -> Vec<Fact> {
-    let checks = Fact::Incident(Incidental::Checked { checks: found.checks.clone() });
-    std::iter::once(checks).chain(next).collect()
-}
-
-fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
-    let Some(run) = &incident.run else { return escalate("the rollback lost its plan".into()) };
-    match &run.phase {
-        run::Phase::Halted { why } => escalate(format!("the rollback halted: {why}")),
-        run::Phase::Finished { at } => {
-            let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
-            vec![Fact::Incident(Incidental::Entered(phase))]
-        }
-        // A no stops everything before the next step, which waits for it to be lifted.
-        run::Phase::Ready if s.forbidden().is_some() => vec![],
-        run::Phase::Ready => {
-            let halted = overtaken(s, run).map(|why| run::Fact::Halted { why });
-            let next = halted.or_else(|| run.advance(s.epoch, s.now.steady));
-            next.map(Fact::Run).into_iter().collect()
-        }
-        run::Phase::Begun { .. } => vec![],
-    }
-}
-
-/// A plan is made for what served; where something else does before its next step, it is a plan no more.
-fn overtaken(s: &Situation<'_>, run: &run::Run) -> Option<String> {
-    let linked = s.watch.inventory.as_ref()?.linked.as_ref()?;
-    let target = run.plan.targets.iter().find(|t| t.component == Component::Application)?;
-    let expected = [&target.from, &target.to].into_iter().any(|r| r.agrees_with(linked));
-    (!expected).then(|| format!("somebody deployed {linked} in between"))
-}
-
-fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
-    let Phase::Verifying { since, .. } = incident.phase else { return vec![] };
-    let found = verification::verify(s, incident);
-    let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
-    let passes = verification::Verification::passes(&found.checks);
-    if passes
-        && found.holds_since.is_some_and(held)
-        && verification::hurting(s, incident).is_empty()
-    {
-        let until = s.now.steady + s.policy.watch_after;
-        let next = vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
-        return checked(&found, next);
-    }
-    if s.now.steady >= incident.verification_ends(since, s.policy) {
-        let why = format!("the rollback could not be verified: {}", found.open_points());
-        return checked(&found, escalate(why));
-    }
-    vec![]
-}
-
-fn watching(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
-    let hurting = verification::hurting(s, incident);
-    // Another deployment ends the watch: what it breaks is its own incident.
-    let new_change = |onset| s.state.change_behind(onset, None).is_some_and(|c| !c.is_rollback);
-    if !hurting.is_empty() && hurting.iter().all(|f| new_change(f.onset)) {
-        return close(Closing::RolledBack);
-    }
-    match hurting.first() {
-        Some(firing) => {
-            escalate(format!("after the rollback {} fires: {}", firing.trigger, firing.says))
-        }
-        None if over => close(Closing::RolledBack),
-        None => vec![],
-    }
 }
 
 fn late_or_reminded(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
@@ -404,7 +342,8 @@ fn late_or_reminded(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         return vec![Fact::Incident(Incidental::Late(Clock::Verified))];
     }
     let repeat = incident.escalation.due(s.policy.people.repeat_page_every);
-    if repeat.is_some_and(|at| s.now.steady >= at) {
+    let own = incident.owned.as_ref().map(Owned::remind_at);
+    if [repeat, own].into_iter().flatten().any(|at| s.now.steady >= at) {
         return vec![Fact::Incident(Incidental::Reminded)];
     }
     vec![]

@@ -1,22 +1,29 @@
 //! Whether an automatic rollback stands on a change, and on enough: the numbers are judged by [`gate`], here they are
 //! gathered, and what it says is put into words.
 
-use super::Incident;
-use crate::domain::{
-    change::Change,
-    firing::{Basis, Firing},
-    gate::{self, Refusal},
-    guard::{self, Guard, Says, Verdict},
-    situation::{Situation, whole_seconds},
-    watch::{Before, Counts, acknowledged},
+use super::{Incident, target};
+use crate::{
+    domain::{
+        change::Change,
+        firing::{Basis, Firing},
+        gate::{self, Refusal},
+        guard::{self, Guard, Says, Verdict},
+        plan::Plan,
+        situation::{Situation, whole_seconds},
+        watch::{Before, Counts, acknowledged},
+    },
+    units::UnixMs,
 };
 
 /// What was gathered, and why not to act on it.
 pub(super) struct Grounds<'a> {
     s: &'a Situation<'a>,
     incident: &'a Incident,
+    /// When the breach began that is to be acted upon.
+    onset: UnixMs,
     /// The change that the breach is held against, if it can be its doing.
     pub(super) change: Option<&'a Change>,
+    plan: Option<&'a Plan>,
     posted: bool,
     before: Option<Before>,
     fired_before: u32,
@@ -30,10 +37,12 @@ impl<'a> Grounds<'a> {
         s: &'a Situation<'a>,
         incident: &'a Incident,
         lead: Option<&'a Firing>,
+        plan: Option<&'a Plan>,
     ) -> Self {
         let guards = &s.policy.guards;
         // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-        let behind = s.state.change_behind(incident.onset, guards.max_change_age);
+        let onset = s.onset_of(incident);
+        let behind = s.state.change_behind(onset, guards.max_change_age);
         let newest = behind.or(s.state.changes.last()).filter(|c| !c.is_rollback);
         let lead_of_ours = lead.filter(|f| !matches!(f.basis, Basis::Posted { .. }));
         let compared = newest.zip(lead_of_ours);
@@ -50,7 +59,9 @@ impl<'a> Grounds<'a> {
         let mut grounds = Self {
             s,
             incident,
+            onset,
             change: behind.filter(|c| !c.is_rollback),
+            plan,
             posted: lead.is_some() && lead_of_ours.is_none(),
             before,
             fired_before,
@@ -89,7 +100,7 @@ impl<'a> Grounds<'a> {
         };
         gate::Facts {
             at: self.s.now.steady,
-            onset: self.incident.onset,
+            onset: self.onset,
             change: change.map(|c| gate::Change {
                 start: c.started_at,
                 end: c.ended_at,
@@ -152,9 +163,13 @@ impl<'a> Grounds<'a> {
     }
 
     fn change_in_words(&self) -> Verdict {
+        let not_undone = |change| target::not_undone_by(self.s, change, self.plan);
         match self.change {
+            Some(change) if let Some(why) = not_undone(change) => {
+                Verdict::refuse(Guard::NoChange, why)
+            }
             Some(change) => {
-                let after = whole_seconds(self.incident.onset.since(change.started_at));
+                let after = whole_seconds(self.onset.since(change.started_at));
                 let note = format!("it began {after} after the change to {}", change.to);
                 Verdict::pass(Guard::NoChange, note)
             }

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, grounds::Grounds, target};
+use super::{Incident, grounds::Grounds, target, witness};
 use crate::{
     domain::{
         change::{Change, Migrations},
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
         plan::Plan,
-        policy::{LooksAt, TriggerPolicy},
+        policy::TriggerPolicy,
         service::Mode,
         severity::Severity,
         situation::{Holds, Situation},
@@ -39,9 +39,9 @@ impl Judgement {
 pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     let lead = s.leading(incident);
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-    let grounds = Grounds::of(s, incident, lead);
-    let change = grounds.change;
     let plan = target::plan(s, None);
+    let grounds = Grounds::of(s, incident, lead, plan.as_ref().ok());
+    let change = grounds.change;
     let guards = Guard::ALL
         .into_iter()
         .map(|guard| match guard {
@@ -52,7 +52,7 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
             | Guard::ThinEvidence
             | Guard::OldRevisionEquallyBad
             | Guard::Loop => grounds.verdict(guard),
-            Guard::OneWitness => one_witness(s, incident, lead),
+            Guard::OneWitness => witness::one_witness(s, lead),
             Guard::NowhereSafe => nowhere_safe(s, &plan),
             Guard::SchemaMoved => schema_moved(s, change),
             Guard::Storm => storm(s, incident, change),
@@ -84,34 +84,6 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
             }
             Some(_) | None => Verdict::pass(guard, "auto"),
         },
-    }
-}
-
-fn one_witness(s: &Situation<'_>, incident: &Incident, lead: Option<&Firing>) -> Verdict {
-    let guard = Guard::OneWitness;
-    let by_probe = |f: &Firing| {
-        f.basis == Basis::Window
-            && matches!(s.looks_at(&f.trigger), Some(LooksAt::Health | LooksAt::Availability))
-    };
-    let Some(lead) = lead.filter(|f| by_probe(f)) else {
-        return Verdict::not_applicable(guard, "the evidence is not a probe's");
-    };
-    // What has told nothing since the outage began, or is stale, witnesses nothing of it.
-    let saw_it = |f: &Firing| {
-        f.basis != Basis::Window
-            || (s.freshness(&f.trigger).is_ok()
-                && s.watch.newest_sample(&f.trigger).is_some_and(|(_, at)| at > lead.onset))
-    };
-    let others = incident.triggers.keys().filter_map(|name| s.state.firing.get(name));
-    if let Some(other) = others.into_iter().find(|f| !by_probe(f) && saw_it(f)) {
-        return Verdict::pass(guard, format!("{} confirms it: {}", other.trigger, other.says));
-    }
-    match s.watch.second_witness(lead.onset) {
-        Some(witness) => Verdict::pass(guard, witness),
-        None => Verdict::refuse(
-            guard,
-            format!("{} is seen by probes alone, which could be our own network", lead.trigger),
-        ),
     }
 }
 
@@ -173,7 +145,7 @@ fn storm(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Ver
         alarmed > limit.storm_services && share > limit.storm_share
     };
     let window = limit.storm_window;
-    let own = change.filter(|c| c.explains(incident.onset, Some(window)));
+    let own = change.filter(|c| c.explains(s.onset_of(incident), Some(window)));
     match own {
         _ if !storm => Verdict::pass(Guard::Storm, note),
         Some(own) => Verdict::pass(

@@ -1,12 +1,18 @@
 //! Where a rollback goes, and what it leaves: from what is set, what serves and what is known good to one exact plan.
 
-use crate::domain::{
-    change::{Component, Revision},
-    inventory::{Inventory, Serving},
-    ledger,
-    plan::Plan,
-    situation::Situation,
+use crate::{
+    domain::{
+        change::{Change, Component, Revision},
+        inventory::{Inventory, Serving},
+        ledger,
+        plan::{Plan, Target},
+        situation::Situation,
+    },
+    units::Span,
 };
+
+/// How much sooner than the change says it may have been seen to serve: clocks differ.
+const EARLY: Span = Span::minutes(1);
 
 /// The plan of a rollback: to a version that a person names, or to the last known good.
 pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
@@ -78,5 +84,43 @@ fn left_by(
         Serving::Unknown(why) => {
             Err(format!("{target} is what is set already, and what serves is unknown: {why}"))
         }
+    }
+}
+
+/// Why a plan would leave in place the change that it is to undo; `None` when it goes back behind it.
+pub(super) fn not_undone_by(
+    s: &Situation<'_>,
+    change: &Change,
+    plan: Option<&Plan>,
+) -> Option<String> {
+    let component = change.component;
+    if component != Component::Application {
+        return Some(format!(
+            "the last change is of the {component}; a rollback of the application would not undo it"
+        ));
+    }
+    let target = plan?.targets.iter().find(|t| t.component == component)?;
+    let undone = change.to.agrees_with(&target.from) || lies_between(s, change, target);
+    (!undone).then(|| {
+        let to = &change.to;
+        format!(
+            "the last change, to {to}, was not seen to serve: {} would not undo it",
+            plan_in_words(target)
+        )
+    })
+}
+
+fn plan_in_words(target: &Target) -> String {
+    format!("{} -> {}", target.from, target.to)
+}
+
+/// Whether what a change brought served after the target last did: a rollback goes back across it too.
+fn lies_between(s: &Situation<'_>, change: &Change, target: &Target) -> bool {
+    let served = |revision: &Revision| {
+        s.state.ledger.entry(change.component, revision).map(|entry| entry.serving_since)
+    };
+    match (served(&target.to), served(&change.to)) {
+        (Some(target), Some(changed)) => changed > target && changed >= change.started_at - EARLY,
+        (Some(_) | None, _) => false,
     }
 }

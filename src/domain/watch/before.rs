@@ -86,34 +86,6 @@ impl ServiceWatch {
         signal.history.fired(&rule, normal, change - window, change, calm)
     }
 
-    /// A second witness of an outage that began at `since`, besides a probe: the platform, the service's own answer,
-    /// or traffic that fails. What was seen before the outage witnesses nothing of it.
-    pub fn second_witness(&self, since: UnixMs) -> Option<String> {
-        use crate::domain::{inventory::Serving, trigger::State};
-        let after = |at: Option<UnixMs>| at.is_some_and(|at| at >= since);
-        if let Some(Serving::NotRunning(why)) = self.inventory.as_ref().map(|i| &i.running)
-            && after(self.looked_at)
-        {
-            return Some(format!("the platform confirms it: {why}"));
-        }
-        if self.signals.values().any(|signal| after(signal.refused_at)) {
-            return Some(
-                "the service itself answers that it is not well: it is not our network".into(),
-            );
-        }
-        let failing = self.triggers.iter().find(|(_, i)| {
-            let evidence = i.trigger.evidence();
-            let newest = self.signals.get(&i.signal).and_then(|s| s.newest);
-            after(newest)
-                && matches!(i.trigger.rule().kind, Kind::Ratio(_))
-                && matches!(i.trigger.state(), State::Pending | State::Firing)
-                && evidence.estimate.is_some_and(|share| share >= 0.5)
-        });
-        failing.map(|(key, i)| {
-            format!("traffic confirms it: {key}, {}", super::says::evidence(&i.trigger.evidence()))
-        })
-    }
-
     /// Learns what is normal: before the change that is being judged, and anew from time to time while none is.
     pub(super) fn learn(&mut self, policy: &ServicePolicy, state: &ServiceState, now: Now) {
         let change = state.changes.last().filter(|_| state.is_watched(policy, now.wall));

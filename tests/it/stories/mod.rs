@@ -13,11 +13,15 @@ mod blind;
 mod deployments;
 mod fleets;
 mod not_rolled_back;
+mod onsets;
 mod outages;
+mod owned;
 mod people;
 mod resolved;
 mod restarts;
 mod steps;
+mod undone;
+mod witnesses;
 
 use place::{Behaviour, HEALTHY};
 use rollbackd::domain::policy::Policy;

@@ -62,9 +62,9 @@ fn what_was_burning_before_the_change_is_not_its_doing() {
     });
     assert_snapshot!(told, @r"
     12:05:15 raised to P1: critical-errors fires
-    12:05:15 decided: monitor until 12:15:15; guards that refuse: no-change: it began 4m 15s before the last change, to v2
+    12:05:15 decided: monitor until 12:15:15; guards that refuse: no-change: it began 3m 45s before the last change, to v2
     12:05:15   -> PAGE: P1 shop/production: critical-errors
-    12:15:15 decided: ask a person; guards that refuse: no-change: it began 4m 15s before the last change, to v2
+    12:15:15 decided: ask a person; guards that refuse: no-change: it began 3m 45s before the last change, to v2
     12:15:15   -> PAGE: P1 shop/production: critical-errors - not rolled back: a person must decide
     12:20:15   -> PAGE: P1 shop/production: critical-errors - late: no action yet
     ");
@@ -188,9 +188,9 @@ fn a_breach_long_after_the_change_is_rarely_its_doing() {
     });
     assert_snapshot!(told, @r"
     13:10:15 raised to P1: critical-errors fires
-    13:10:15 decided: monitor until 13:20:15; guards that refuse: no-change: it began 1h 4m 45s after the last change, to v2: too late to be its doing
+    13:10:15 decided: monitor until 13:20:15; guards that refuse: no-change: it began 1h 5m 15s after the last change, to v2: too late to be its doing
     13:10:15   -> PAGE: P1 shop/production: critical-errors
-    13:20:15 decided: ask a person; guards that refuse: no-change: it began 1h 4m 45s after the last change, to v2: too late to be its doing
+    13:20:15 decided: ask a person; guards that refuse: no-change: it began 1h 5m 15s after the last change, to v2: too late to be its doing
     13:20:15   -> PAGE: P1 shop/production: critical-errors - not rolled back: a person must decide
     13:25:15   -> PAGE: P1 shop/production: critical-errors - late: no action yet
     ");

@@ -171,10 +171,10 @@ fn a_p3_only_tells() {
     12:08:15 incident shop-20260302120815 opened as P3 by minor
     12:08:15 decided: only tell: fix forward, or roll back with the next deployment
     12:08:15   -> on-call: P3 shop/production: minor
+    12:30:00 application v2 is known good
     12:44:45 minor clears: clean for 5m
     12:44:45 closed: recovered by itself
     12:44:45   -> on-call: P3 shop/production: recovered by itself
-    12:44:45 application v2 is known good
     ");
 }
 
@@ -221,7 +221,7 @@ fn a_rejected_rollback_stays_with_the_person_until_it_is_over() {
     12:05:15   -> PAGE: P1 shop/production: critical-errors
     12:08:00   -> on-call: P1 shop/production: critical-errors - left to people
     12:20:15 raised to P0: critical-errors fires
-    12:20:15   -> PAGE: P0 shop/production: critical-errors - yours now
+    12:20:15   -> PAGE: P0 shop/production: critical-errors - it got worse
     12:29:30 critical-errors clears: clean for 5m
     12:29:30 elevated-errors clears: clean for 5m
     12:29:30 minor clears: clean for 5m
@@ -381,7 +381,7 @@ fn both_notices_of_the_runbook_for_both_audiences() {
     1. switch current of /srv/shop from v2 to v1
     2. restart the unit shop.service and wait until v1 serves
     • mode passes: auto
-    • no-change passes: it began 0s after the change to v2
+    • no-change passes: it began 15s after the change to v2
     • already-burning passes: 10 of 12000 failed in the 30m before the change
     • noisy passes: it did not fire in the 1d before the change
     • thin-evidence passes: 590 of 5900 requests since onset, at least 9.1%

@@ -1,0 +1,181 @@
+//! What becomes true of an incident once it was acted upon: the rollback, its verification, the watch after it, and
+//! what is left to people.
+
+use super::{
+    Closing, Fact as Incidental, Incident, Phase,
+    advance::{close, closed_if_clear, escalate},
+};
+use crate::{
+    domain::{
+        change::{Change, Component},
+        fact::Fact,
+        firing::Firing,
+        run,
+        severity::Severity,
+        situation::{Holds, Situation},
+        verification,
+    },
+    units::{Span, UnixMs},
+};
+
+/// Another deployment ends what came before it: where the worst that fires can be its doing, that is an incident of its
+/// own, with a decision of its own.
+pub(super) fn overtaken(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let Some(acted) = acted_at(s, incident) else { return vec![] };
+    let hurting = verification::hurting(s, incident);
+    let worst = hurting.iter().map(|firing| firing.severity).min();
+    let worst = hurting.iter().filter(|firing| Some(firing.severity) == worst);
+    let behind: Option<Vec<&Change>> =
+        worst.map(|firing| deployed_since(s, acted, firing)).collect();
+    let Some(newest) = behind.iter().flatten().max_by_key(|change| change.started_at) else {
+        return vec![];
+    };
+    let by = newest.to.to_string();
+    match incident.phase {
+        Phase::Watching { .. } => close(Closing::RolledBack),
+        Phase::Verifying { .. } => {
+            checked(&verification::verify(s, incident), close(Closing::Overtaken { by }))
+        }
+        Phase::Escalated { .. } => close(Closing::Overtaken { by }),
+        Phase::Assessing
+        | Phase::Gathering { .. }
+        | Phase::Monitoring { .. }
+        | Phase::Deciding
+        | Phase::Scheduled
+        | Phase::RollingBack
+        | Phase::Closed { .. } => vec![],
+    }
+}
+
+/// When it was acted upon, or left to people, on the wall clock.
+fn acted_at(s: &Situation<'_>, incident: &Incident) -> Option<UnixMs> {
+    let begun = incident.run.as_ref().and(s.state.rollbacks.last()).map(|r| r.at);
+    let by_hand = match incident.phase {
+        Phase::Verifying { since, .. } => Some(since),
+        Phase::Assessing
+        | Phase::Gathering { .. }
+        | Phase::Monitoring { .. }
+        | Phase::Deciding
+        | Phase::Scheduled
+        | Phase::RollingBack
+        | Phase::Watching { .. }
+        | Phase::Escalated { .. }
+        | Phase::Closed { .. } => incident.verified_at,
+    };
+    let owned = incident.owned.as_ref().map(|owned| owned.since.steady);
+    begun.or(by_hand).or(owned).map(|at| s.wall_of(at))
+}
+
+/// The deployment since `acted` that a breach can be the doing of.
+fn deployed_since<'a>(s: &Situation<'a>, acted: UnixMs, firing: &Firing) -> Option<&'a Change> {
+    let behind = s.state.change_behind(firing.onset, None)?;
+    (!behind.is_rollback && behind.started_at >= acted).then_some(behind)
+}
+
+/// The checklist goes before whatever ends the verification: the windows behind it do not outlive it.
+fn checked(found: &verification::Verification, next: Vec<Fact>) -> Vec<Fact> {
+    let checks = Fact::Incident(Incidental::Checked { checks: found.checks.clone() });
+    std::iter::once(checks).chain(next).collect()
+}
+
+pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let Some(run) = &incident.run else { return escalate("the rollback lost its plan".into()) };
+    match &run.phase {
+        run::Phase::Halted { why } => escalate(format!("the rollback halted: {why}")),
+        run::Phase::Finished { at } => {
+            let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
+            vec![Fact::Incident(Incidental::Entered(phase))]
+        }
+        // A no stops everything before the next step, which waits for it to be lifted.
+        run::Phase::Ready if s.forbidden().is_some() => vec![],
+        run::Phase::Ready => {
+            let halted = somebody_deployed(s, run).map(|why| run::Fact::Halted { why });
+            let next = halted.or_else(|| run.advance(s.epoch, s.now.steady));
+            next.map(Fact::Run).into_iter().collect()
+        }
+        run::Phase::Begun { .. } => vec![],
+    }
+}
+
+/// A plan is made for what served; where something else does before its next step, it is a plan no more.
+fn somebody_deployed(s: &Situation<'_>, run: &run::Run) -> Option<String> {
+    let linked = s.watch.inventory.as_ref()?.linked.as_ref()?;
+    let target = run.plan.targets.iter().find(|t| t.component == Component::Application)?;
+    let expected = [&target.from, &target.to].into_iter().any(|r| r.agrees_with(linked));
+    (!expected).then(|| format!("somebody deployed {linked} in between"))
+}
+
+pub(super) fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let Phase::Verifying { since, .. } = incident.phase else { return vec![] };
+    let found = verification::verify(s, incident);
+    let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
+    let passes = verification::Verification::passes(&found.checks);
+    if passes
+        && found.holds_since.is_some_and(held)
+        && verification::hurting(s, incident).is_empty()
+    {
+        let until = s.now.steady + s.policy.watch_after;
+        let next = vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
+        return checked(&found, next);
+    }
+    if s.now.steady >= incident.verification_ends(since, s.policy) {
+        let why = format!("the rollback could not be verified: {}", found.open_points());
+        return checked(&found, escalate(why));
+    }
+    vec![]
+}
+
+pub(super) fn watching(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {
+    let hurting = verification::hurting(s, incident);
+    match hurting.first() {
+        Some(firing) => {
+            escalate(format!("after the rollback {} fires: {}", firing.trigger, firing.says))
+        }
+        None if over => close(Closing::RolledBack),
+        None => vec![],
+    }
+}
+
+/// People own it. News reaches them, and it ends when what they did has held for as long as a rollback is watched.
+pub(super) fn escalated(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let untouched = incident.run.is_none() && !incident.restored;
+    let over = match untouched {
+        true => closed_if_clear(s, incident),
+        false if is_fixed(s, incident) => close(Closing::Fixed),
+        false => vec![],
+    };
+    if over.is_empty() { relapsed(s, incident) } else { over }
+}
+
+/// Somebody has seen it, what is set serves, nothing above P3 fires, and every signal has told so for long enough.
+fn is_fixed(s: &Situation<'_>, incident: &Incident) -> bool {
+    let Some(owned) = &incident.owned else { return false };
+    let long_enough = |span: Span| span >= s.policy.watch_after;
+    let serves = s.watch.inventory.as_ref().is_none_or(|seen| {
+        seen.linked.as_ref().is_some_and(|linked| seen.running.is(&linked.version))
+    });
+    !incident.escalation.is_open()
+        && serves
+        && s.state.blind.is_empty()
+        && !s.state.live_firings().any(|f| f.severity.is_worse_than(Severity::P3))
+        && long_enough(s.now.steady.since(owned.since.steady))
+        && s.watch.healthy_for(s.now.steady).is_some_and(long_enough)
+}
+
+/// What has just begun to fire, unless something as bad fires that its owners know of: then it is the same trouble.
+fn relapsed(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
+    let told_until = incident.owned.as_ref().map_or(UnixMs(0), |owned| owned.told_until);
+    let live = || s.state.live_firings().filter(|f| !s.is_silent(f));
+    let begun = |f: &&Firing| f.fired_at == s.now.wall && f.fired_at > told_until;
+    let worst = live().filter(begun).min_by_key(|f| (f.severity, f.onset));
+    let Some(worst) = worst.filter(|f| f.severity.is_worse_than(Severity::P3)) else {
+        return vec![];
+    };
+    let known = live().any(|f| {
+        f.fired_at < worst.fired_at
+            && !worst.severity.is_worse_than(f.severity)
+            && s.still_holds_firing(f) == Holds::Yes
+    });
+    let trigger = worst.trigger.clone();
+    if known { vec![] } else { vec![Fact::Incident(Incidental::Relapsed { trigger })] }
+}

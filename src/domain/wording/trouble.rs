@@ -1,0 +1,121 @@
+//! Notices of an incident that does not go as it should: left to people, late, worse, forgotten.
+
+use super::{Draft, choices, headline, issue};
+use crate::{
+    domain::{
+        incident::{Clock, Incident, Phase},
+        notice::{self, Kind, Urgency},
+        situation::{Situation, whole_seconds},
+        verification,
+    },
+    units::Span,
+};
+
+pub(super) fn escalated(why: &str, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let mut draft =
+        Draft::new(Kind::Trouble, Urgency::Page, format!("{} - yours now", headline(incident, s)))
+            .of(incident)
+            .field("Why", why)
+            .field("Issue", issue(incident, s));
+    if let Some(run) = &incident.run {
+        draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
+    }
+    draft.choices = choices(incident, s);
+    draft.choices.push(close(s));
+    draft
+}
+
+pub(super) fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let (what, why) = match clock {
+        Clock::Acted => ("no action yet", "The deadline for acting passed."),
+        Clock::Verified => ("not verified yet", "The deadline for a verified rollback passed."),
+    };
+    let mut draft = Draft::new(
+        Kind::Trouble,
+        Urgency::Page,
+        format!("{} - late: {what}", headline(incident, s)),
+    )
+    .of(incident)
+    .field("Issue", issue(incident, s))
+    .field("Phase", incident.phase.name())
+    .lines([why.to_owned()]);
+    let due = match clock {
+        Clock::Acted => incident.act_by(s.policy),
+        Clock::Verified => Some(incident.verify_by(s.policy)),
+    };
+    if let (Some(due), Some(started)) =
+        (due, s.fleet.started.filter(|at| due.is_some_and(|due| due < *at)))
+    {
+        draft = draft.lines([format!(
+            "It passed at {} UTC while rollbackd was down; it is up since {} UTC.",
+            s.wall_of(due).clock(),
+            s.wall_of(started).clock()
+        )]);
+    }
+    if clock == Clock::Verified {
+        let found = verification::verify(s, incident);
+        draft = draft.lines([format!("Open: {}", found.open_points())]);
+    }
+    draft.choices = choices(incident, s);
+    draft
+}
+
+/// It got worse although it was acted upon already: nobody decides anew, and people must know all the more.
+pub(super) fn worse(because: &str, incident: &Incident, s: &Situation<'_>) -> Option<Draft> {
+    let untold = match incident.phase {
+        // The new decision is told.
+        Phase::Assessing
+        | Phase::Gathering { .. }
+        | Phase::Monitoring { .. }
+        | Phase::Deciding
+        | Phase::Scheduled
+        | Phase::Closed { .. } => false,
+        Phase::RollingBack | Phase::Verifying { .. } | Phase::Escalated { .. } => true,
+        // What hurts ends the watch, and that is told.
+        Phase::Watching { .. } => verification::hurting(s, incident).is_empty(),
+    };
+    let subject = format!("{} - it got worse", headline(incident, s));
+    untold.then(|| news(subject, incident, s).field("Why", because))
+}
+
+pub(super) fn relapsed(trigger: &str, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let subject =
+        format!("{} {}: {trigger} fires, and the incident is yours", incident.severity, s.state.id);
+    news(subject, incident, s)
+}
+
+fn news(subject: String, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
+        .of(incident)
+        .field("Issue", issue(incident, s))
+        .field("Phase", incident.phase.name());
+    draft.choices = choices(incident, s);
+    draft
+}
+
+/// Nobody has acknowledged it; or somebody has, and it is open still.
+pub(super) fn reminder(incident: &Incident, s: &Situation<'_>) -> Draft {
+    let open_for: Span = whole_seconds(incident.age(s.now));
+    let told = incident.escalation.repeats + 1;
+    let (urgency, what) = match incident.escalation.is_open() {
+        true => (Urgency::Page, "nobody has acknowledged this"),
+        false => (Urgency::Info, "still open, and yours"),
+    };
+    let mut draft =
+        Draft::new(Kind::Reminder, urgency, format!("{} - {what}", headline(incident, s)))
+            .of(incident)
+            .field("Issue", issue(incident, s))
+            .field("Phase", incident.phase.name())
+            .field("Open for", open_for.to_string());
+    draft.choices = choices(incident, s);
+    if urgency == Urgency::Page {
+        return draft.field("Told before", format!("{told} times"));
+    }
+    draft.choices.push(close(s));
+    draft
+}
+
+fn close(s: &Situation<'_>) -> notice::Choice {
+    let command = format!("rollbackd dismiss {} --reason '…'", s.state.id);
+    notice::Choice { label: "close".into(), command }
+}
