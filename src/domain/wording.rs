@@ -2,7 +2,7 @@
 
 mod health;
 
-pub use health::fleet_notice;
+pub use health::{dropped, fleet_notice};
 
 use super::{
     event::Said,
