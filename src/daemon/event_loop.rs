@@ -257,8 +257,7 @@ impl EventLoop {
         for (service, facts) in batches {
             let who = service.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
             for fact in facts {
-                let state = service.as_ref().and_then(|id| self.fleet.states.get(id));
-                telemetry::fact(service.as_ref(), fact, state);
+                telemetry::fact(service.as_ref(), fact, &self.fleet);
                 if let Some(line) = timeline::line(fact) {
                     match fact {
                         Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
