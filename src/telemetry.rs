@@ -12,13 +12,18 @@ use crate::{
         fleet::Fleet,
         guard::Says,
         incident::{self, Choice, Clock, Phase},
+        policy::ServicePolicy,
         run::{Outcome, Report},
         service::ServiceId,
         state::ServiceState,
+        watch,
     },
     notifiers::DeliveryError,
-    units::Span,
 };
+
+mod gauges;
+
+pub use gauges::{Gauges, Seen};
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +133,6 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     gauge!("rollbackd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("rollbackd_journal_writable").set(1.0);
-    gauge!("rollbackd_kill_switch").set(0.0);
     Ok(handle)
 }
 
@@ -205,28 +209,24 @@ pub fn polled(
     histogram!("rollbackd_poll_seconds", "source" => source).record(took.as_secs_f64());
 }
 
-/// A fact became true.
-pub fn fact(service: Option<&ServiceId>, fact: &Fact, state: Option<&ServiceState>) {
-    let id = service.map(ToString::to_string).unwrap_or_default();
+/// A fact became true: what counts. What is so now is a gauge, and read from the fleet.
+pub fn fact(service: Option<&ServiceId>, fact: &Fact, fleet: &Fleet) {
     match fact {
         Fact::Trigger(firing::Fact::Fired(f)) => {
-            counter!("rollbackd_trigger_fired_total", "trigger" => f.trigger.clone(), "severity" => f.severity.to_string())
+            let policy = service.and_then(|id| fleet.policy.services.get(id));
+            let trigger = trigger_label(&f.trigger, policy);
+            counter!("rollbackd_trigger_fired_total", "trigger" => trigger, "severity" => f.severity.to_string())
                 .increment(1);
-            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => f.trigger.clone())
-                .set(1.0);
         }
-        Fact::Trigger(firing::Fact::Cleared { trigger, .. }) => {
-            gauge!("rollbackd_trigger_firing", "service" => id, "trigger" => trigger.clone())
-                .set(0.0);
-        }
-        Fact::Incident(fact) => of_incident(id, fact, state),
-        Fact::Fleet(crate::domain::fact::Fleet::KillSwitch { reason }) => {
-            gauge!("rollbackd_kill_switch").set(f64::from(u8::from(reason.is_some())));
-        }
+        Fact::Incident(fact) => of_incident(fact, service.and_then(|id| fleet.states.get(id))),
         Fact::Fleet(crate::domain::fact::Fleet::ClockSet { .. }) => {
             counter!("rollbackd_clock_set_total").increment(1);
         }
-        Fact::Trigger(firing::Fact::Blind { .. } | firing::Fact::Sighted { .. })
+        Fact::Trigger(
+            firing::Fact::Cleared { .. }
+            | firing::Fact::Blind { .. }
+            | firing::Fact::Sighted { .. },
+        )
         | Fact::Service(_)
         | Fact::Ledger(_)
         | Fact::Run(_)
@@ -235,11 +235,24 @@ pub fn fact(service: Option<&ServiceId>, fact: &Fact, state: Option<&ServiceStat
     }
 }
 
-fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) {
+/// The name of an alert comes from outside, and nothing bounds how many there are: only those that stand for a trigger
+/// of ours are told apart.
+fn trigger_label(name: &str, policy: Option<&ServicePolicy>) -> String {
+    if !name.starts_with("alert:") {
+        return name.to_owned();
+    }
+    let own = watch::own_name(name);
+    let ours = |key: &String| watch::own_name(key) == own;
+    match policy.is_some_and(|policy| policy.triggers.keys().any(ours)) {
+        true => format!("alert:{own}"),
+        false => "alert".to_owned(),
+    }
+}
+
+fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
     match fact {
         incident::Fact::Opened { severity, .. } => {
             counter!("rollbackd_incidents_total", "severity" => severity.to_string()).increment(1);
-            gauge!("rollbackd_incident_open", "service" => id).set(1.0);
         }
         incident::Fact::Decided(decision) => {
             let verdict = match decision.verdict {
@@ -287,7 +300,6 @@ fn of_incident(id: String, fact: &incident::Fact, state: Option<&ServiceState>) 
                 incident::Closing::Dismissed { .. } => "dismissed",
             };
             counter!("rollbackd_incidents_closed_total", "outcome" => how).increment(1);
-            gauge!("rollbackd_incident_open", "service" => id).set(0.0);
         }
         incident::Fact::Late(clock) => {
             let clock = match clock {
@@ -330,12 +342,6 @@ pub fn outbox(depth: &[crate::store::outbox::Depth]) {
         gauge!("rollbackd_outbox_depth", "channel" => at.channel.clone(), "state" => state)
             .set(at.count as f64);
     }
-}
-
-/// How old the newest usable sample of a signal is.
-pub fn poll_age(service: &ServiceId, signal: &str, age: Span) {
-    gauge!("rollbackd_poll_age_seconds", "service" => service.to_string(), "signal" => signal.to_owned())
-        .set(age.as_seconds());
 }
 
 /// What was dropped of all readings so far, by reason.

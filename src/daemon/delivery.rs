@@ -26,6 +26,8 @@ use crate::{
 
 /// After so many failed attempts the other channels are told that a page does not arrive.
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
+/// So old may be what was found due: a page comes before the rest of it, also one that is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a notice that cannot be written down is tried on each channel.
 const UNWRITTEN_ATTEMPTS: u32 = 10;
 /// Deliveries of such notices under way before the next one waits.
@@ -74,19 +76,48 @@ pub(super) async fn deliver(
             }
             continue;
         }
+        let looked = Instant::now();
         for row in rows {
-            let Ok(_permit) = permits.acquire().await else { return };
             let key = row.id;
-            let arrives = match arrived.contains(&key) {
-                true => mark_delivered(&handle, row).await,
-                false => deliver_one(&channel, &client, &handle, &mut pace, row).await,
+            let arrives = if arrived.contains(&key) {
+                mark_delivered(&handle, row).await
+            } else {
+                // Waited for without a permit: silence that one receiver asks for is no other channel's.
+                match its_turn(&pace, row.notice.urgency, &mut news).await {
+                    Turn::Now => {}
+                    Turn::News => break,
+                    Turn::Ended => return,
+                }
+                let Ok(_permit) = permits.acquire().await else { return };
+                deliver_one(&channel, &client, &handle, &mut pace, row).await
             };
             match arrives {
                 Ok(Written::Yes) => arrived.remove(&key),
                 Ok(Written::NotThatItArrived) => arrived.insert(key),
                 Err(_) => return,
             };
+            if news.has_changed().unwrap_or(true) || looked.elapsed() >= LOOK_AGAIN {
+                break;
+            }
         }
+    }
+}
+
+/// Whether a notice is sent now.
+enum Turn {
+    Now,
+    /// Something new has come, which may go first.
+    News,
+    Ended,
+}
+
+async fn its_turn(pace: &Pace, urgency: Urgency, news: &mut watch::Receiver<u64>) -> Turn {
+    let ready = Instant::from_std(pace.ready_at(urgency, Instant::now().into_std()));
+    tokio::select! {
+        // First: however much news there is, what may be sent is sent.
+        biased;
+        () = tokio::time::sleep_until(ready) => Turn::Now,
+        changed = news.changed() => if changed.is_ok() { Turn::News } else { Turn::Ended },
     }
 }
 
@@ -110,8 +141,6 @@ async fn deliver_one(
     pace: &mut Pace,
     row: OutboxRow,
 ) -> Result<Written, Unanswered> {
-    let ready = pace.ready_at(row.notice.urgency, Instant::now().into_std());
-    tokio::time::sleep_until(Instant::from_std(ready)).await;
     let result = channel.deliver(client, &row.notice).await;
     pace.sent(Instant::now().into_std());
     telemetry::delivered(&channel.name, &result);
@@ -221,3 +250,6 @@ async fn insist(channel: Arc<Channel>, client: reqwest::Client, notice: Notice) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

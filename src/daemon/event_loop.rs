@@ -129,7 +129,9 @@ impl EventLoop {
         if self.unwritable.is_some() {
             return self.probe_at;
         }
-        let due = self.fleet.next_deadline().map(|at| Instant::from_std(self.clock.instant(at)));
+        // Nothing is decided any more while it stops: what is due stays due.
+        let due = self.fleet.next_deadline().filter(|_| !self.stopping);
+        let due = due.map(|at| Instant::from_std(self.clock.instant(at)));
         let snapshot = (!self.dirty.is_empty()).then_some(self.snapshot_due);
         let idle = Instant::now() + Duration::from_secs(60);
         [due, snapshot].into_iter().flatten().min().unwrap_or(idle)
@@ -194,11 +196,12 @@ impl EventLoop {
         let begun = Instant::now();
         let Self { fleet, store, wiring, .. } = self;
         let config_hash = fleet.policy.config_hash.clone();
+        let mut open = journaling::open_incidents(fleet, event);
         let mut written = 0;
         let mut told = false;
         let result = fleet.turn(event, now, |batch: &Batch| {
             let (facts, notices) =
-                journaling::drafts(batch, event, now, &config_hash, &wiring.routing);
+                journaling::drafts(batch, &mut open, event, now, &config_hash, &wiring.routing);
             told |= !notices.is_empty();
             let at = Instant::now();
             let appended = journaling::append(store, &facts, &notices)?;
@@ -254,8 +257,7 @@ impl EventLoop {
         for (service, facts) in batches {
             let who = service.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
             for fact in facts {
-                let state = service.as_ref().and_then(|id| self.fleet.states.get(id));
-                telemetry::fact(service.as_ref(), fact, state);
+                telemetry::fact(service.as_ref(), fact, &self.fleet);
                 if let Some(line) = timeline::line(fact) {
                     match fact {
                         Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
@@ -412,8 +414,12 @@ impl EventLoop {
 
     fn checkpoint(&mut self) {
         self.since_checkpoint = 0;
+        let body = match serde_json::to_string(&self.fleet.checkpoint()) {
+            Ok(body) => body,
+            // The one before is of more use than one that says nothing.
+            Err(fault) => return warn!("the checkpoint could not be made: {fault}"),
+        };
         let kept = self.store.view().last_seq().and_then(|seq| {
-            let body = serde_json::to_string(&self.fleet.checkpoint()).unwrap_or_default();
             let versions = [(CHECKPOINT_KIND.to_owned(), fact::VERSION)].into();
             let at: UnixMs = self.clock.now().wall;
             self.store.save_checkpoint(&Checkpoint { seq, at, versions, body })

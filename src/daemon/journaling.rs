@@ -1,12 +1,15 @@
 //! From facts to journal records, and from notices to the channels that take them.
 
+use std::collections::BTreeMap;
+
 use crate::{
     domain::{
         event::{Event, Now},
         fact::{self, Fact},
-        fleet::Batch,
-        incident,
+        fleet::{Batch, Fleet},
+        incident::{self, Phase},
         notice::{Audience, Kind, Notice, Urgency},
+        service::ServiceId,
     },
     handle::Routing,
     store::{Appended, Draft, OutboxDraft, Overflow, Store, StoreError, Turn},
@@ -18,9 +21,20 @@ use super::recovery::FLEET_STREAM;
 /// The version of the decision rules; rises when the same events would lead to other decisions.
 pub(super) const POLICY_VERSION: &str = "1";
 
-/// What to write for one batch.
+/// The open incident of each service that this event can be about.
+pub(super) type Open = BTreeMap<ServiceId, String>;
+
+/// What is open before the turn.
+pub(super) fn open_incidents(fleet: &Fleet, event: &Event) -> Open {
+    let about = event.what.service();
+    let open = fleet.open().filter(|(id, _)| about.is_none_or(|about| about == *id));
+    open.map(|(id, incident)| (id.clone(), incident.id.clone())).collect()
+}
+
+/// What to write for one batch. Each fact is written under the incident in which it happened; `open` follows.
 pub(super) fn drafts(
     (service, facts): &Batch,
+    open: &mut Open,
     event: &Event,
     now: Now,
     config_hash: &str,
@@ -35,7 +49,7 @@ pub(super) fn drafts(
         }
         drafts.push(Draft {
             stream: stream.clone(),
-            incident: incident_of(fact),
+            incident: service.as_ref().and_then(|id| incident_of(id, fact, open)),
             at: now.wall,
             steady_ms: now.steady.0,
             kind: fact.kind().to_owned(),
@@ -49,16 +63,21 @@ pub(super) fn drafts(
     (drafts, notices)
 }
 
-fn incident_of(fact: &Fact) -> Option<String> {
+fn incident_of(service: &ServiceId, fact: &Fact, open: &mut Open) -> Option<String> {
     match fact {
+        // A notice knows what it is about: one about a blind signal is of no incident.
         Fact::Told(notice) => notice.incident.clone(),
-        Fact::Incident(incident::Fact::Opened { id, .. }) => Some(id.clone()),
+        Fact::Incident(incident::Fact::Opened { id, .. }) => {
+            open.insert(service.clone(), id.clone());
+            Some(id.clone())
+        }
+        Fact::Incident(incident::Fact::Entered(Phase::Closed { .. })) => open.remove(service),
         Fact::Incident(_)
         | Fact::Service(_)
         | Fact::Ledger(_)
         | Fact::Trigger(_)
         | Fact::Run(_)
-        | Fact::Fleet(_) => None,
+        | Fact::Fleet(_) => open.get(service).cloned(),
     }
 }
 
@@ -123,5 +142,48 @@ fn page(id: &str, subject: &str, why: &str, advice: &str, at: UnixMs) -> Notice 
         lines: vec![advice.into()],
         choices: vec![],
         at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{event::What, incident::Closing, ledger, severity::Severity};
+
+    #[test]
+    fn every_fact_is_written_under_the_incident_in_which_it_happened() {
+        let service: ServiceId = "shop/production".parse().unwrap();
+        let lifted = Fact::Ledger(ledger::Fact::Lifted {
+            component: crate::domain::change::Component::Application,
+            version: "v1".into(),
+            by: "ada".into(),
+        });
+        let opened = |id: &str| {
+            Fact::Incident(incident::Fact::Opened {
+                id: id.into(),
+                severity: Severity::P1,
+                trigger: "errors".into(),
+                onset: UnixMs(0),
+                change: None,
+            })
+        };
+        let outcome = Closing::Recovered;
+        let closed = Fact::Incident(incident::Fact::Entered(Phase::Closed { outcome }));
+        let event = Event { id: "e".into(), what: What::Tick };
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let mut open = Open::from([(service.clone(), "shop-1".to_owned())]);
+        let mut under = |service: Option<&ServiceId>, facts: &[&Fact]| {
+            let batch = (service.cloned(), facts.iter().map(|&fact| fact.clone()).collect());
+            let (drafts, _) = drafts(&batch, &mut open, &event, now, "", &vec![]);
+            drafts.into_iter().map(|draft| draft.incident).collect::<Vec<_>>()
+        };
+        let id = |id: &str| Some(id.to_owned());
+        let facts = [&lifted, &closed, &lifted, &opened("shop-2"), &lifted];
+        let wanted = [id("shop-1"), id("shop-1"), None, id("shop-2"), id("shop-2")];
+        assert_eq!(under(Some(&service), &facts), wanted);
+        assert_eq!(under(Some(&service), &[&lifted]), [id("shop-2")], "in the next batch too");
+        assert_eq!(under(None, &[&lifted]), [None]);
+        let other: ServiceId = "cart/production".parse().unwrap();
+        assert_eq!(under(Some(&other), &[&lifted]), [None]);
     }
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 mod delivery;
 mod event_loop;
+mod giving_up;
 mod hold;
 mod journaling;
 mod platforms;

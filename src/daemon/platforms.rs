@@ -39,8 +39,9 @@ pub(super) async fn look(
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
 ) {
     let mut last: Option<Inventory> = None;
+    let mut hashed = inventory::Hashed::default();
     loop {
-        let seen = inventory::release_inventory(&platform.runbook, &options, last.as_ref()).await;
+        let seen = inventory::release_inventory(&platform.runbook, &options, &mut hashed).await;
         tell_faults(&platform.service, last.as_ref(), &seen);
         last = Some(seen.clone());
         let id = format!("seen:{}:{}", platform.service, clock::wall().0);

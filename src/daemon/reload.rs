@@ -18,7 +18,7 @@ use crate::{
     config::{self, Config},
     domain::{
         event::{Event, What},
-        incident::Phase,
+        incident::Incident,
         service::ServiceId,
     },
     executors,
@@ -181,24 +181,25 @@ async fn read(path: &Path) -> Result<Config, Vec<String>> {
     }
 }
 
-/// A service in mid-rollback cannot be dropped: nobody would finish or verify what was begun.
+/// A service with an open incident cannot be dropped: nobody would go on with it, remind people of it, or let go of
+/// what its rollback holds.
 async fn must_go_on(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
     let kept: BTreeSet<ServiceId> = next.policy.services.keys().cloned().collect();
     let dropped = handle.look(move |fleet, _| {
-        let busy = |id: &ServiceId| {
-            let incident = fleet.states.get(id).and_then(|state| state.incident.as_ref());
-            incident
-                .is_some_and(|i| matches!(i.phase, Phase::RollingBack | Phase::Verifying { .. }))
+        let known = |id: &ServiceId| fleet.policy.services.contains_key(id);
+        let gone = fleet.open().filter(|(id, _)| known(id) && !kept.contains(*id));
+        let why = |(id, incident): (&ServiceId, &Incident)| {
+            format!(
+                "{id} has the open incident {} ({}): drop it when that is over, or end it with \
+                 `rollbackd dismiss {id} --reason '…'`",
+                incident.id,
+                incident.phase.name()
+            )
         };
-        let gone = fleet.policy.services.keys().filter(|id| !kept.contains(*id) && busy(id));
-        gone.map(ToString::to_string).collect::<Vec<_>>()
+        gone.map(why).collect::<Vec<_>>()
     });
     let dropped = dropped.await.map_err(|fault| vec![fault.to_string()])?;
-    if dropped.is_empty() {
-        return Ok(());
-    }
-    let why = |id: &String| format!("{id} is being rolled back: drop it when that is over");
-    Err(dropped.iter().map(why).collect())
+    if dropped.is_empty() { Ok(()) } else { Err(dropped) }
 }
 
 /// Who may do what: the tokens of the file, and the one of this machine.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
@@ -20,6 +20,7 @@ use super::{
     clock::Clock,
     delivery,
     event_loop::{EventLoop, Wiring},
+    giving_up,
     hold::Hold,
     journaling, recovery,
     reload::{Followers, Reload},
@@ -55,15 +56,17 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let mut running = match start(&config, path, &client, metrics).await {
         Ok(running) => running,
         Err(fault) => {
-            page_before_giving_up(&config, &client, &fault).await;
+            giving_up::page(&config, &client, &fault).await;
             return Err(fault);
         }
     };
-    let result = until_told_to_stop(&mut running, &client).await;
+    giving_up::forget(&config.state_dir);
+    let mut stop = StopSignals::new()?;
+    let result = until_told_to_stop(&mut running, &client, &mut stop).await;
     supervise::notify(&[sd_notify::NotifyState::Stopping]);
     running.stop_serving.notify_waiters();
     running.handle.stop().await;
-    let safe = wait_for_the_end(&running.handle, running.ended).await;
+    let safe = wait_for_the_end(&running.handle, running.ended, &mut stop).await;
     running.followers.tasks.shutdown().await;
     running.side.shutdown().await;
     if safe && running.thread.join().is_err() {
@@ -98,33 +101,32 @@ async fn start(
     info!(epoch = lease.epoch(), services = fleet.policy.services.len(), "the journal is folded");
     let hold = Hold::new(&config.state_dir, fleet.kill_switch.clone());
     store.probe_write().context("the journal cannot be written")?;
+    executors::orphan::can_record(&config.state_dir)
+        .context("what a step starts could not be recorded, so that no step could be begun")?;
 
     let (handle, asks) = Handle::channel(ASKS_MAX);
-    let parts = Parts::new(config);
-    let (ending, ended) = watch::channel(false);
-    let thread = start_event_loop(fleet, store, clock, parts.wiring, asks, ending)?;
+    let Parts { wiring, orders, unwritten, outbox, watched, closed } = Parts::new(config);
     let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
     end_orphans(&config.state_dir).await;
 
     let mut side = JoinSet::new();
-    side.spawn(tasks::carry_out(
-        parts.orders,
-        executor.clone(),
-        lease.clone(),
-        handle.clone(),
-        hold.clone(),
-    ));
-    side.spawn(hold.watch(handle.clone()));
     let mut followers =
-        Followers::new(handle.clone(), client.clone(), executor, parts.outbox, parts.watched);
+        Followers::new(handle.clone(), client.clone(), executor.clone(), outbox, watched);
     let channels = followers.channels.subscribe();
-    side.spawn(delivery::deliver_unwritten(channels, client.clone(), parts.unwritten));
-    side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), parts.closed));
+    side.spawn(delivery::deliver_unwritten(channels, client.clone(), unwritten));
+    side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), closed));
     side.spawn(supervise::gauges(handle.clone(), metrics.clone()));
     side.spawn(supervise::housekeeping(handle.clone()));
     followers.follow(config).await?;
     let Served { stop: stop_serving, at, interface } =
         serving::start(&mut side, config, &handle, metrics).await?;
+    // Whatever can fail has been done: a daemon that cannot start neither begins a step nor breaks one off. What was
+    // asked meanwhile waits in the channel.
+    let (ending, ended) = watch::channel(false);
+    let thread = start_event_loop(fleet, store, clock, wiring, asks, ending)?;
+    let (to_lease, to_hold) = (lease.clone(), hold.clone());
+    side.spawn(tasks::carry_out(orders, executor, to_lease, handle.clone(), to_hold));
+    side.spawn(hold.watch(handle.clone()));
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
@@ -168,34 +170,6 @@ async fn open(config: &Config) -> anyhow::Result<Store> {
     // Opening waits for the lease and reads the whole file: not on an async thread.
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await?;
     Ok(opened?)
-}
-
-/// A daemon that cannot start protects nobody, and nobody may notice: that page is sent from memory.
-async fn page_before_giving_up(config: &Config, client: &reqwest::Client, fault: &anyhow::Error) {
-    // Whoever holds the lease protects them.
-    let held = matches!(
-        fault.downcast_ref::<crate::store::StoreError>(),
-        Some(crate::store::StoreError::LeaseHeld { .. })
-    );
-    if !held {
-        let at = super::clock::wall();
-        let notice = journaling::cannot_start_notice(&format!("{fault:#}"), at);
-        page_from_memory(config, client, &notice).await;
-    }
-}
-
-/// Tries every channel once, all at the same time.
-async fn page_from_memory(config: &Config, client: &reqwest::Client, notice: &Notice) {
-    let mut tries = JoinSet::new();
-    for channel in config.channels.iter().cloned() {
-        let (client, notice) = (client.clone(), notice.clone());
-        tries.spawn(async move {
-            if let Err(why) = channel.deliver(&client, &notice).await {
-                error!(channel = channel.name, "`{}` did not arrive: {why}", notice.subject);
-            }
-        });
-    }
-    while tries.join_next().await.is_some() {}
 }
 
 fn check_chain(store: &Store) -> anyhow::Result<()> {
@@ -242,17 +216,41 @@ async fn end_orphans(state_dir: &Path) {
     }
 }
 
+/// The signals that end the daemon. One and the same stream hears the first and the second: between two of them nothing
+/// is lost.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for a signal. A task that must run and has ended ends the daemon too: systemd starts it anew.
-async fn until_told_to_stop(running: &mut Running, client: &reqwest::Client) -> anyhow::Result<()> {
+async fn until_told_to_stop(
+    running: &mut Running,
+    client: &reqwest::Client,
+    stop: &mut StopSignals,
+) -> anyhow::Result<()> {
     let Running { side, followers, reload, handle, lease, ended, .. } = running;
     let mut lost = std::pin::pin!(supervise::lease_lost(lease));
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = stop.next() => return Ok(()),
             _ = hangup.recv() => {
                 supervise::notify_reloading();
                 reload.reload(handle, followers).await;
@@ -260,7 +258,7 @@ async fn until_told_to_stop(running: &mut Running, client: &reqwest::Client) -> 
             }
             why = &mut lost => {
                 let notice = journaling::lease_lost_notice(&why, super::clock::wall());
-                page_from_memory(&reload.config, client, &notice).await;
+                giving_up::page_from_memory(&reload.config, client, &notice).await;
                 anyhow::bail!("the lease is lost: {why}");
             }
             _ = ended.changed() => anyhow::bail!("the event loop has ended"),
@@ -277,25 +275,16 @@ fn ended_early(task: Result<(), tokio::task::JoinError>) -> anyhow::Result<()> {
     }
 }
 
-/// A person who asks a second time does not want to wait.
-async fn told_again() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
 /// Whether the event loop has ended. A step that takes too long, or whose task has died, is not waited for, nor is
-/// any once somebody asks again.
-async fn wait_for_the_end(handle: &Handle, mut ended: watch::Receiver<bool>) -> bool {
+/// any once somebody asks again: a person who asks a second time does not want to wait.
+async fn wait_for_the_end(
+    handle: &Handle,
+    mut ended: watch::Receiver<bool>,
+    stop: &mut StopSignals,
+) -> bool {
     let safe = tokio::select! {
         safe = tokio::time::timeout(STOP_WITHIN, ended.wait_for(|ended| *ended)) => safe.is_ok(),
-        () = told_again() => false,
+        () = stop.next() => false,
     };
     if safe {
         return true;

@@ -19,7 +19,6 @@ use crate::{
     notifiers::heartbeat::Heartbeat,
     store::{Lease, Withheld},
     telemetry,
-    units::UnixMs,
 };
 
 /// Whether the event loop answers: what the watchdog stands on.
@@ -99,8 +98,9 @@ pub(super) async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, han
     }
 }
 
-/// Keeps gauges that nobody else sets, and the recorder's memory bounded.
+/// Keeps the gauges, from the start on, and the recorder's memory bounded.
 pub(super) async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus::PrometheusHandle) {
+    let mut gauges = telemetry::Gauges::default();
     let mut tick = interval(Duration::from_secs(5));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -110,18 +110,10 @@ pub(super) async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus:
         if let Ok(Ok(depth)) = depth {
             telemetry::outbox(&depth);
         }
-        let ages = handle.look(|fleet, now| {
-            let mut ages: Vec<(ServiceId, String, UnixMs)> = vec![];
-            for (id, watch) in &fleet.watches {
-                let told = watch.signals().filter_map(|(name, newest, _)| Some((name, newest?)));
-                ages.extend(told.map(|(name, at)| (id.clone(), name.to_owned(), at)));
-            }
-            (ages, now.wall, telemetry::drops(fleet))
-        });
-        if let Ok((ages, now, drops)) = ages.await {
-            for (id, signal, at) in ages {
-                telemetry::poll_age(&id, &signal, now.since(at));
-            }
+        let seen =
+            handle.look(|fleet, now| (telemetry::Seen::of(fleet, now), telemetry::drops(fleet)));
+        if let Ok((seen, drops)) = seen.await {
+            gauges.set(seen);
             telemetry::dropped(&drops);
         }
     }

@@ -91,6 +91,9 @@ impl Fleet {
         }
         self.watches.retain(|id, _| policy.services.contains_key(id));
         self.alarmed.retain(|id, _| policy.services.contains_key(id));
+        // What is due of a service that nobody decides about would stay due.
+        self.due.retain(|(_, id)| policy.services.contains_key(id));
+        self.due_of.retain(|id, _| policy.services.contains_key(id));
         self.policy = policy;
     }
 
@@ -221,15 +224,17 @@ impl Fleet {
             | What::Spoke { .. }
             | What::Tick => None,
         };
-        let rolling_back = |id: &&ServiceId| {
-            let incident = self.states.get(*id).and_then(|s| s.incident.as_ref());
-            incident.is_some_and(|i| matches!(i.phase, Phase::RollingBack))
+        let concerned: Vec<String> = match fact {
+            Some(Fact::Fleet(FleetFact::Started { .. })) => {
+                let dropped = self.open().filter(|(id, _)| !self.policy.services.contains_key(*id));
+                dropped.map(|(id, incident)| wording::dropped(id, incident)).collect()
+            }
+            Some(_) | None => {
+                let acts = self.open().filter(|(_, i)| matches!(i.phase, Phase::RollingBack));
+                acts.map(|(id, _)| id.to_string()).collect()
+            }
         };
-        let stopped: Vec<String> =
-            self.active.iter().filter(rolling_back).map(ToString::to_string).collect();
-        let told = fact
-            .as_ref()
-            .and_then(|fact| wording::fleet_notice(fact, &stopped.join(", "), &event.id, now));
+        let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
         fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
     }
 
@@ -339,7 +344,9 @@ impl Fleet {
     /// What the open incidents of other services hold, and whether one of them told of a storm.
     fn note_active(&self, id: &ServiceId, now: Now, view: &mut FleetView) {
         let window = self.policy.fleet.storm_window;
-        for other in self.active.iter().filter(|other| *other != id) {
+        // What a service holds that was taken out of the configuration nobody could let go of any more.
+        let known = |other: &&ServiceId| self.policy.services.contains_key(*other);
+        for other in self.active.iter().filter(|other| *other != id).filter(known) {
             let Some(incident) = self.states.get(other).and_then(|s| s.incident.as_ref()) else {
                 continue;
             };
@@ -410,9 +417,16 @@ impl Fleet {
             let incident = self.states.get(id)?.incident.as_ref()?;
             let run =
                 incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
-            Some((id.clone(), run.wanted(self.epoch)?))
+            // What is under way ends; what an earlier daemon began, and a person has held since, is not begun anew.
+            let held = self.states.get(id).is_some_and(|state| state.hold.is_some());
+            Some((id.clone(), run.wanted(self.epoch).filter(|order| !(held && order.resumed))?))
         };
         self.active.iter().filter_map(order).collect()
+    }
+
+    /// The open incident of each service that has one.
+    pub fn open(&self) -> impl Iterator<Item = (&ServiceId, &incident::Incident)> {
+        self.active.iter().filter_map(|id| Some((id, self.states.get(id)?.incident.as_ref()?)))
     }
 
     /// Services with an open incident that stands on an alert, with the fingerprints to ask Alertmanager about.

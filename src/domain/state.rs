@@ -72,6 +72,9 @@ pub struct ServiceState {
     pub past: Recent<Incident>,
     /// Its rollbacks, oldest first.
     pub rollbacks: Vec<Rollback>,
+    /// How many there ever were; numbers their runs.
+    #[serde(default)]
+    runs: u64,
     /// A person's no.
     pub hold: Option<Hold>,
     /// A page that belongs to no incident.
@@ -119,6 +122,7 @@ impl ServiceState {
             incident: None,
             past: Recent(VecDeque::new()),
             rollbacks: vec![],
+            runs: 0,
             hold: None,
             page: Escalation::default(),
             followups: vec![],
@@ -243,6 +247,7 @@ impl ServiceState {
         if let incident::Fact::Planned { by, .. } = fact {
             let onset = self.incident.as_ref().map(Incident::acute_onset);
             let change = onset.and_then(|at| self.change_behind(at, None)).map(|c| c.id.clone());
+            self.runs = self.runs() + 1;
             self.rollbacks.push(Rollback { at: now.steady, change, automatic: by.is_none() });
             if self.rollbacks.len() > ROLLBACKS_MAX {
                 self.rollbacks.remove(0);
@@ -282,6 +287,11 @@ impl ServiceState {
             self.followups.push((now.wall, incident.id.clone()));
         }
         self.past.push(incident, PAST_MAX);
+    }
+
+    /// How many rollbacks there ever were. What was kept before they were counted knows those it remembers.
+    pub fn runs(&self) -> u64 {
+        self.runs.max(self.rollbacks.len() as u64)
     }
 
     /// What fires and was not dismissed, or is worse than what was.
@@ -353,5 +363,37 @@ impl ServiceState {
             (now.steady + due.since(now.wall), "the root cause analysis is due")
         });
         [incident, page, followup].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::Plan;
+
+    #[test]
+    fn no_two_runs_of_a_service_have_one_number() {
+        let id: ServiceId = "shop/production".parse().unwrap();
+        let plan = Plan {
+            service: id.clone(),
+            targets: vec![],
+            steps: vec![],
+            resources: [].into(),
+            estimate: Span::ZERO,
+            made_at: UnixMs(0),
+        };
+        let mut state = ServiceState::new(id);
+        let plan = Box::new(plan);
+        let planned = incident::Fact::Planned { run: "r".into(), plan, by: None };
+        let planned = Fact::Incident(planned);
+        for run in 1..=ROLLBACKS_MAX as u64 + 5 {
+            state.evolve(&planned, Now { wall: UnixMs(0), steady: UnixMs(0) });
+            assert_eq!(state.runs(), run);
+        }
+        // A checkpoint of before they were counted knows only those that it remembers.
+        let mut kept = serde_json::to_value(&state).unwrap();
+        kept.as_object_mut().unwrap().remove("runs");
+        let kept: ServiceState = serde_json::from_value(kept).unwrap();
+        assert_eq!(kept.runs(), ROLLBACKS_MAX as u64);
     }
 }

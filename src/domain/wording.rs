@@ -3,7 +3,7 @@
 mod health;
 mod trouble;
 
-pub use health::fleet_notice;
+pub use health::{dropped, fleet_notice};
 
 use super::{
     event::Said,

@@ -9,7 +9,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Options, digest,
+    Options,
+    digest::{self, NoDigest},
     layout::{self, Link},
     release::in_full,
     running,
@@ -27,15 +28,17 @@ use crate::{
 const AVAILABLE_MAX: usize = 50;
 /// For one look at what serves.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
+/// For so long a release that was too much to hash is not tried again: a disk that was slow may have been the reason.
+const TOO_MUCH_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Looks at the link, at what serves and at what is kept. Faults are part of the answer, not errors.
 ///
-/// `last` is the previous answer for the same runbook: the linked release is hashed again only when the link has
+/// `hashed` is kept from look to look at the same runbook: the linked release is hashed again only when the link has
 /// changed since. What a plan switches to is hashed anew in any case.
 pub async fn release_inventory(
     runbook: &ReleaseRunbook,
     options: &Options,
-    last: Option<&Inventory>,
+    hashed: &mut Hashed,
 ) -> Inventory {
     let root = PathBuf::from(&runbook.root);
     let at = root.clone();
@@ -52,13 +55,8 @@ pub async fn release_inventory(
     let linked = match &link {
         Link::Version { version, dangling: false, .. } => {
             let mut linked = Revision::named(version);
-            linked.digest = match known_digest(last, version, switched_at) {
-                Some(digest) => Some(digest),
-                None => digest::digest_of(&root, version, options.digest)
-                    .await
-                    .map_err(|error| faults.push(in_full(&error)))
-                    .ok(),
-            };
+            let digest = hashed.digest(&root, version, switched_at, options.digest).await;
+            linked.digest = digest.map_err(|fault| faults.push(fault)).ok();
             Some(linked)
         }
         Link::Version { version, dangling: true, .. } => {
@@ -74,13 +72,46 @@ pub async fn release_inventory(
     Inventory { component, linked, running: serving, switched_at, available, faults }
 }
 
-fn known_digest(
-    last: Option<&Inventory>,
-    version: &str,
-    switched_at: Option<UnixMs>,
-) -> Option<String> {
-    let last = last.filter(|last| switched_at.is_some() && last.switched_at == switched_at)?;
-    last.linked.as_ref().filter(|linked| linked.version == version)?.digest.clone()
+/// The hash of the release that was linked at the last look, or why it has none.
+#[derive(Debug, Default)]
+pub struct Hashed(Option<Known>);
+
+#[derive(Debug)]
+struct Known {
+    version: String,
+    switched_at: UnixMs,
+    digest: Result<String, String>,
+    at: Instant,
+}
+
+impl Hashed {
+    async fn digest(
+        &mut self,
+        root: &Path,
+        version: &str,
+        switched_at: Option<UnixMs>,
+        bounds: digest::Bounds,
+    ) -> Result<String, String> {
+        let same = |known: &&Known| {
+            known.version == version
+                && Some(known.switched_at) == switched_at
+                && (known.digest.is_ok() || known.at.elapsed() < TOO_MUCH_FOR)
+        };
+        if let Some(known) = self.0.as_ref().filter(same) {
+            return known.digest.clone();
+        }
+        let found = digest::digest_of(root, version, bounds).await;
+        // What could not be read may be mended by the next look; what is too much stays so, and costs most to find out.
+        let lasts = matches!(found, Ok(_) | Err(NoDigest::TooMuch { .. }));
+        let digest = found.map_err(|error| in_full(&error));
+        self.0 = switched_at.filter(|_| lasts).map(|switched_at| Known {
+            version: version.to_owned(),
+            switched_at,
+            digest: digest.clone(),
+            at: Instant::now(),
+        });
+        digest
+    }
 }
 
 /// What one pass over the file system showed.

@@ -48,21 +48,33 @@ pub struct Record {
     process: Option<Process>,
 }
 
+/// Whether what a step starts could be recorded under the state directory `dir`. Without a record nothing is started,
+/// so that a daemon that cannot do this could roll nothing back.
+pub fn can_record(dir: &Path) -> io::Result<()> {
+    whose(dir).map(drop)
+}
+
+/// What tells this daemon's children from those of another one, or of another boot: the directory, the boot, and the
+/// session, which is 0 where it was begun outside our own view of the processes, as in a container.
+fn whose(dir: &Path) -> io::Result<(PathBuf, String, i32)> {
+    let stat = Stat::of(rustix::process::getpid().as_raw_nonzero().get())
+        .ok_or_else(|| io::Error::other("/proc does not show this process"))?;
+    Ok((fs::canonicalize(dir)?, boot_id()?, stat.session))
+}
+
 impl Record {
     /// The record of what this order starts, for the state directory `dir`.
     pub(super) fn of(dir: &Path, order: &Order, argv: &[String]) -> io::Result<Self> {
+        let (owner, boot, session) = whose(dir)?;
         Ok(Self {
             run: order.run.clone(),
             step: order.step,
             attempt: order.attempt,
             fallback: order.fallback,
             argv: argv.to_owned(),
-            owner: fs::canonicalize(dir)?,
-            boot: boot_id()?,
-            // 0 where the session was begun outside our own view of the processes, as in a container.
-            session: Stat::of(rustix::process::getpid().as_raw_nonzero().get())
-                .ok_or_else(|| io::Error::other("/proc does not show this process"))?
-                .session,
+            owner,
+            boot,
+            session,
             process: None,
         })
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Options,
-    inventory::{LOOK, release_inventory},
+    inventory::{Hashed, LOOK, release_inventory},
     layout,
     program::Program,
     running,
@@ -21,7 +21,7 @@ use crate::domain::{
 
 /// Everything a rollback of a release needs, each with what was seen.
 pub async fn release_preflight(runbook: &ReleaseRunbook, options: &Options) -> Vec<Check> {
-    let inventory = release_inventory(runbook, options, None).await;
+    let inventory = release_inventory(runbook, options, &mut Hashed::default()).await;
     let mut checks = vec![
         layout_is_sound(&inventory),
         previous_is_kept(&inventory),

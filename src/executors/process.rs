@@ -1,6 +1,6 @@
 //! Processes as `/proc` shows them: identified beyond doubt, and waited for without being their parent.
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -96,5 +96,30 @@ pub(super) fn group_runs(group: Pid) -> bool {
 
 /// Different after every start of the machine.
 pub(super) fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    boot_id_in(Path::new("/proc"))
+}
+
+fn boot_id_in(proc: &Path) -> io::Result<String> {
+    let path = proc.join("sys/kernel/random/boot_id");
+    let text = fs::read_to_string(&path).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("{}: {error}; a sandbox must not hide it (ProcSubset=pid)", path.display()),
+        )
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_that_a_sandbox_hides_is_an_error_that_names_it() {
+        let whole = boot_id().unwrap();
+        assert_eq!(whole.len(), 36, "{whole}");
+        let hidden = tempfile::tempdir().unwrap();
+        let error = boot_id_in(hidden.path()).unwrap_err().to_string();
+        assert!(error.contains("boot_id") && error.contains("ProcSubset=pid"), "{error}");
+    }
 }

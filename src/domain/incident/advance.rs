@@ -211,7 +211,7 @@ pub fn begin(
         })
     });
     let mut facts: Vec<Fact> = quarantines.collect();
-    let run = format!("{}-r{}", incident.id, s.state.rollbacks.len() + 1);
+    let run = format!("{}-r{}", incident.id, s.state.runs() + 1);
     facts.push(Fact::Incident(Incidental::Planned { run, plan: Box::new(plan), by }));
     facts
 }

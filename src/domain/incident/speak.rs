@@ -7,6 +7,7 @@ use crate::domain::{
     ledger,
     plan::Plan,
     run,
+    service::Mode,
     severity::Severity,
     situation::Situation,
 };
@@ -32,9 +33,9 @@ pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
         )),
         (Said::Approve { plan }, Some(incident)) => approve(s, incident, by, plan)
             .map(|facts| ([vec![told(incident).1], facts].concat(), format!("plan {plan} begins"))),
-        (Said::Reject { reason }, Some(incident)) => reject(incident, by, reason)
+        (Said::Reject { reason }, Some(incident)) => reject(s, incident, by, reason)
             .map(|fact| (vec![told(incident).1, fact], format!("{} stays with you", incident.id))),
-        (Said::Dismiss { reason }, Some(incident)) => dismiss(incident, by, reason)
+        (Said::Dismiss { reason }, Some(incident)) => dismiss(s, incident, by, reason)
             .map(|fact| (vec![told(incident).1, fact], format!("{} is dismissed", incident.id))),
         (Said::RollBack { to, reason }, _) => roll_back(s, by, to.as_deref(), reason),
         (Said::Hold { reason }, _) => Ok((
@@ -98,14 +99,21 @@ fn may_begin(s: &Situation<'_>, plan: &Plan) -> Result<(), String> {
     }
 }
 
-/// Between two steps, because something forbids the next one: then a person may end it there.
-fn is_paused(incident: &Incident) -> bool {
-    let ready = |run: &run::Run| matches!(run.phase, run::Phase::Ready);
-    matches!(incident.phase, Phase::RollingBack) && incident.run.as_ref().is_some_and(ready)
+/// Between two steps, because something forbids the next one, or in one that an earlier daemon began and this one may
+/// not go on with: then a person may end it there.
+fn is_paused(s: &Situation<'_>, incident: &Incident) -> bool {
+    let stands = |run: &run::Run| match run.phase {
+        run::Phase::Ready => true,
+        run::Phase::Begun { epoch, .. } => {
+            epoch != s.epoch && (s.policy.mode == Mode::Observe || s.state.hold.is_some())
+        }
+        run::Phase::Halted { .. } | run::Phase::Finished { .. } => false,
+    };
+    matches!(incident.phase, Phase::RollingBack) && incident.run.as_ref().is_some_and(stands)
 }
 
-fn reject(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
-    if !incident.is_before_action() && !is_paused(incident) {
+fn reject(s: &Situation<'_>, incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
+    if !incident.is_before_action() && !is_paused(s, incident) {
         return Err(format!(
             "{} is {}; there is nothing to reject",
             incident.id,
@@ -116,8 +124,8 @@ fn reject(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
     Ok(Fact::Incident(Incidental::Entered(Phase::Escalated { why, by: Some(by.to_owned()) })))
 }
 
-fn dismiss(incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
-    if matches!(incident.phase, Phase::RollingBack) && !is_paused(incident) {
+fn dismiss(s: &Situation<'_>, incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
+    if matches!(incident.phase, Phase::RollingBack) && !is_paused(s, incident) {
         return Err(format!(
             "{} is rolling back; put a HOLD file into the state directory to stop it before its next step",
             incident.id

@@ -5,22 +5,37 @@ use crate::domain::{
     event::Now,
     fact::{Fact, Fleet},
     firing,
+    incident::Incident,
     inventory::PLATFORM,
     notice::{self, Audience, Kind, Notice, Urgency},
+    service::ServiceId,
     severity::Severity,
     situation::Situation,
     timeline,
 };
 
-/// What people are told of a fact that belongs to no service.
-pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> Option<Notice> {
+/// What is said of a service that was taken out of the configuration with an open incident. Nobody goes on with it, and
+/// nobody can be asked about it, until it is put back.
+pub fn dropped(id: &ServiceId, incident: &Incident) -> String {
+    format!(
+        "{id}: {} is {}. Put {id} back and end it (`rollbackd dismiss {id} --reason '…'`, or wait until it is over); \
+         then take {id} out. What its rollback held is free meanwhile",
+        incident.id,
+        incident.phase.name()
+    )
+}
+
+/// What people are told of a fact that belongs to no service; `concerned` are the services that it stops, or that are
+/// gone.
+pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) -> Option<Notice> {
     let Fact::Fleet(fact) = fact else { return None };
     let mut lines = vec![];
-    let stopped = rolling_back.to_owned();
+    let mut id = format!("fleet#{cause}");
+    let stopped = concerned.join(", ");
     let clock = "every window begins anew: what was about to fire must hold from now on; deadlines are not moved"
         .to_owned();
     let (urgency, subject, fields) = match fact {
-        Fleet::KillSwitch { reason: Some(reason) } if rolling_back.is_empty() => (
+        Fleet::KillSwitch { reason: Some(reason) } if concerned.is_empty() => (
             Urgency::Info,
             "rollbackd is on hold: the HOLD file is set".to_owned(),
             vec![("Why", reason)],
@@ -57,11 +72,18 @@ pub fn fleet_notice(fact: &Fact, rolling_back: &str, cause: &str, now: Now) -> O
             let subject = "rollbackd refused a configuration; the one before goes on";
             (Urgency::Page, subject.to_owned(), vec![])
         }
-        Fleet::Started { .. } => return None,
+        Fleet::Started { .. } if concerned.is_empty() => return None,
+        Fleet::Started { .. } => {
+            // Every start is called the same.
+            id = format!("{id}@{}", now.wall.0);
+            lines.extend_from_slice(concerned);
+            let subject = "services with an open incident were taken out of the configuration";
+            (Urgency::Page, subject.to_owned(), vec![])
+        }
     };
     let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
     Some(Notice {
-        id: format!("fleet#{cause}"),
+        id,
         service: None,
         incident: None,
         audience: Audience::OnCall,

@@ -15,7 +15,7 @@ use crate::{
     },
     executors::{
         digest::{Bounds, digest_of},
-        inventory::release_inventory,
+        inventory::{Hashed, release_inventory},
         preflight::release_preflight,
     },
 };
@@ -208,15 +208,18 @@ async fn what_serves_is_asked_over_http() {
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     server.abort();
     let _ = server.await;
-    let inventory = release_inventory(&shop.runbook, &shop.bench.options, None).await;
+    let inventory =
+        release_inventory(&shop.runbook, &shop.bench.options, &mut Hashed::default()).await;
     assert!(matches!(inventory.running, Serving::NotRunning(_)), "{:?}", inventory.running);
 }
 
 #[tokio::test]
 async fn the_inventory_tells_what_is_deployed_and_what_is_wrong() {
     let shop = Shop::new();
-    let look = async |last| release_inventory(&shop.runbook, &shop.bench.options, last).await;
-    let first = look(None).await;
+    let mut hashed = Hashed::default();
+    let mut look =
+        async || release_inventory(&shop.runbook, &shop.bench.options, &mut hashed).await;
+    let first = look().await;
     let digest = shop.digest("v2").await;
     assert_eq!(first.linked, Some(Revision { version: "v2".into(), digest: digest.clone() }));
     assert!(first.is_settled() && first.switched_at.is_some() && first.faults.is_empty());
@@ -224,24 +227,45 @@ async fn the_inventory_tells_what_is_deployed_and_what_is_wrong() {
         first.available.iter().map(|a| a.revision.version.as_str()).collect();
     versions.sort_unstable();
     assert_eq!(versions, ["v1", "v2"]);
-    assert_eq!(look(Some(&first)).await, first, "hashed once");
+    fs::write(shop.bench.path("releases/v2/extra"), "more").unwrap();
+    assert_eq!(look().await.linked, first.linked, "hashed once");
 
     shop.link("releases/v1");
-    let second = look(Some(&first)).await;
+    let second = look().await;
     assert_eq!(second.linked.as_ref().unwrap().version, "v1");
     assert_ne!(second.linked.as_ref().unwrap().digest, digest);
     assert!(!second.is_settled(), "v2 still serves");
 
     shop.link("releases/v0");
-    let dangling = look(None).await;
+    let dangling = look().await;
     assert!(dangling.faults[0].contains("dangles"), "{:?}", dangling.faults);
     fs::remove_file(shop.bench.path("current")).unwrap();
     fs::create_dir(shop.bench.path("current")).unwrap();
-    let in_the_way = look(None).await;
+    let in_the_way = look().await;
     assert!(in_the_way.faults[0].contains("not a symlink"), "{:?}", in_the_way.faults);
     let runbook = ReleaseRunbook { root: "/no/such/root".into(), ..shop.runbook.clone() };
-    let missing = release_inventory(&runbook, &shop.bench.options, None).await;
+    let missing = release_inventory(&runbook, &shop.bench.options, &mut Hashed::default()).await;
     assert_eq!((missing.faults.len(), missing.linked), (2, None));
+}
+
+#[tokio::test]
+async fn a_release_that_is_too_much_to_hash_is_walked_once() {
+    let mut shop = Shop::new();
+    shop.bench.options.digest.files = 2;
+    let extra = |n: u8| shop.bench.path(&format!("releases/v2/extra-{n}"));
+    (0..3).for_each(|n| fs::write(extra(n), "more").unwrap());
+    let mut hashed = Hashed::default();
+    let mut look = async || {
+        let seen = release_inventory(&shop.runbook, &shop.bench.options, &mut hashed).await;
+        (seen.linked.and_then(|linked| linked.digest), seen.faults)
+    };
+    let first = look().await;
+    assert!(first.0.is_none() && first.1[0].contains("holds more than"), "{first:?}");
+    (0..3).for_each(|n| fs::remove_file(extra(n)).unwrap());
+    assert_eq!(look().await, first, "it is not walked again");
+    shop.link("releases/v2");
+    let (digest, faults) = look().await;
+    assert!(digest.is_some() && faults.is_empty(), "the link was switched: {faults:?}");
 }
 
 #[tokio::test]

@@ -22,16 +22,25 @@ use super::{
 };
 use crate::rig::{client, patiently};
 
-/// A first step that takes a second.
+/// A first step that takes until it is told to go on, or half a minute.
 const DRAIN: &str = r#"
 [service.shop.rollback.before.drain]
-argv = ["/bin/sh", "-c", "echo drain >>{dir}/drains.log; exec sleep 1"]
+argv = ["/bin/sh", "-c", """
+    echo drain >>{dir}/drains.log
+    n=0
+    while [ ! -e {dir}/go-on ] && [ $n -lt 300 ]; do sleep 0.1; n=$((n + 1)); done
+"""]
 observe = ["/bin/sh", "-c", "test -f {dir}/drains.log"]
-timeout = "10s"
+timeout = "40s"
 "#;
 
-async fn rolling_back(config: &str) -> World {
-    let mut world = World::open(&Setup::with(Behaviour::Errors, config)).await;
+/// The step under way may end.
+fn go_on(world: &World) {
+    fs::write(world.dir().join("go-on"), "").expect("a file");
+}
+
+async fn rolling_back() -> World {
+    let mut world = World::open(&Setup::with(Behaviour::Errors, DRAIN)).await;
     world.start().await;
     world.settled().await;
     world.stage.deploy("v2").expect("v2 is deployed");
@@ -64,8 +73,12 @@ async fn goes_on(world: World) -> Vec<(Record, Fact)> {
 }
 
 async fn an_orderly_end() {
-    let mut world = rolling_back(DRAIN).await;
-    let ended = world.stage.stop_daemon().expect("it ends");
+    let mut world = rolling_back().await;
+    terminate(&mut world);
+    log_says(&world, STOPPING).await;
+    go_on(&world);
+    has_ended(&mut world).await;
+    let ended = world.stage.daemon().and_then(|daemon| daemon.wait().ok()).expect("it has ended");
     assert!(ended.success(), "{ended}\n{}", world.log());
     let kept = journal::checked(&world.state_dir());
     assert_eq!(journal::outcomes(&kept, 0), [Outcome::Done], "the step under way was waited for");
@@ -114,12 +127,13 @@ async fn a_wrong_configuration() {
 }
 
 async fn the_kill_switch() {
-    let world = rolling_back(DRAIN).await;
+    let world = rolling_back().await;
     let hold = world.state_dir().join("HOLD");
     fs::write(&hold, "the database is being moved\n").expect("a file");
     let held =
         world.explained("the kill switch is seen", |e| e.service.kill_switch.is_some()).await;
     assert_eq!(held.service.kill_switch.as_deref(), Some("the database is being moved"));
+    go_on(&world);
     world.incident("the first step ended", |i| i.attempts[0].ended.is_some()).await;
     // It stands: the windows hear of it again and again, and nothing follows.
     let seen = world.explained("another look", |e| e.now.0 > held.now.0 + 1500).await;
@@ -175,6 +189,9 @@ async fn a_full_disk() {
     goes_on(world).await;
 }
 
+/// What the daemon says when it is told to end.
+const STOPPING: &str = "stopping after the steps under way";
+
 fn terminate(world: &mut World) {
     let pid = world.stage.daemon().expect("it runs").id();
     let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
@@ -192,17 +209,42 @@ async fn log_says(world: &World, words: &str) {
 
 /// The first request waits for the step under way, the second does not.
 async fn told_twice() {
-    let mut world = rolling_back(&DRAIN.replace("sleep 1", "sleep 20")).await;
+    let mut world = rolling_back().await;
     terminate(&mut world);
-    log_says(&world, "stopping after the steps under way").await;
-    let asked = std::time::Instant::now();
+    log_says(&world, STOPPING).await;
     terminate(&mut world);
     has_ended(&mut world).await;
-    assert!(asked.elapsed() < std::time::Duration::from_secs(15), "it waited for the step");
     let kept = journal::checked(&world.state_dir());
     assert_eq!((begun(&kept, 0), begun(&kept, 1)), (1, 0));
+    assert_eq!(journal::outcomes(&kept, 0), [], "it did not wait for the step");
+    go_on(&world);
     world.start().await;
     goes_on(world).await;
+}
+
+/// A daemon that cannot start begins nothing and breaks nothing off, however often it is started; and it pages once.
+async fn a_port_that_is_taken() {
+    let mut world = rolling_back().await;
+    let before = journal::read(&world.state_dir()).len();
+    world.stage.kill_daemon().expect("the daemon is killed");
+    let taken = tokio::net::TcpListener::bind(("127.0.0.1", world.ports.http)).await;
+    let taken = taken.expect("the port was the daemon's");
+    for _ in 0..2 {
+        let config = world.stage.config();
+        let ran = tokio::task::spawn_blocking(move || run(&config)).await.expect("it runs");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(!ran.status.success() && said.contains("cannot listen"), "{said}");
+        let kept = journal::checked(&world.state_dir());
+        assert_eq!(kept.len(), before, "nothing was decided");
+    }
+    assert_eq!(world.told.pages_that_say("cannot start").len(), 1, "not with every start");
+    drop(taken);
+    world.start().await;
+    log_says(&world, "a program of an earlier daemon still runs").await;
+    go_on(&world);
+    let world_drains = drains(&world);
+    goes_on(world).await;
+    assert_eq!(world_drains, 1);
 }
 
 /// Whoever removes the lock lets another daemon in: this one must not go on acting.
@@ -226,6 +268,7 @@ fn what_stops_it_stops_it_safely() {
         ("the kill switch", || Box::pin(the_kill_switch())),
         ("a full disk", || Box::pin(a_full_disk())),
         ("told twice", || Box::pin(told_twice())),
+        ("a port that is taken", || Box::pin(a_port_that_is_taken())),
         ("a lock that was removed", || Box::pin(a_lock_that_was_removed())),
     ]);
 }

@@ -6,8 +6,8 @@ use rollbackd::{domain::policy::Policy, units::Span};
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::fleet,
-    town::Town,
+    policy::{fleet, id},
+    town::{Town, Windows, failed},
 };
 
 const FIVE: [&str; 5] = ["cart", "mail", "pay", "search", "shop"];
@@ -57,11 +57,7 @@ fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
         town.deploy("v2", OUTAGE);
         town.run("15s");
         everywhere(town, OUTAGE);
-        town.places
-            .get_mut(&super::policy::id("shop"))
-            .unwrap()
-            .versions
-            .insert("v1".into(), HEALTHY);
+        town.places.get_mut(&id("shop")).unwrap().versions.insert("v1".into(), HEALTHY);
         town.run("3m");
         assert_eq!(town.serving(), "v1");
     });
@@ -244,4 +240,32 @@ fn a_freeze_turns_rollbacks_into_questions() {
     12:01:45 decided: ask a person; guards that refuse: hold: a freeze: the quarter closes until 2026-03-02T13:00:00.000Z
     12:01:45   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
     ");
+}
+
+#[test]
+fn a_service_that_was_taken_out_holds_nothing_and_is_not_silent() {
+    let mut policy = fleet(&["cart", "mail", "pay", "search", "shop"]);
+    for service in policy.services.values_mut() {
+        service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
+    }
+    let told = brief(policy, |town| {
+        town.deploy_to("cart", "v2", OUTAGE);
+        let cart = id("cart");
+        town.places.get_mut(&cart).unwrap().outcomes.push_back(failed("no", false));
+        town.run("3m");
+        town.adopts(|policy| {
+            policy.services.remove(&cart);
+        });
+        assert!(town.fleet.open().any(|(of, _)| *of == cart), "what is true of it stays");
+        town.crash(Windows::Kept, false);
+        let page = town.notices("taken out of the configuration").remove(0);
+        assert!(page.lines[0].starts_with("cart/production: cart-20260302120145 is escalated"));
+        assert!(page.lines[0].contains("rollbackd dismiss cart/production"), "{page:?}");
+        // A deadline of what nobody decides about would never pass.
+        town.run("20m");
+        town.deploy_to("shop", "v2", OUTAGE);
+        town.run("3m");
+        assert_eq!(town.serving(), "v1", "the directory is free");
+    });
+    assert_eq!(told.matches("PAGE: services with an open incident").count(), 1, "{told}");
 }

@@ -5,6 +5,7 @@ use rollbackd::domain::{
     event::{Said, What},
     incident::Phase,
     run::Outcome,
+    service::Mode,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     place::{OUTAGE, errors},
     policy::shop,
     story,
-    town::{Town, failed},
+    town::{Town, Windows, failed},
 };
 
 fn outage(town: &mut Town, outcomes: impl IntoIterator<Item = Outcome>) {
@@ -331,4 +332,46 @@ fn a_relapse_while_watching_is_a_person_s() {
     12:44:45 escalated to people: after the rollback critical-errors fires: 600 of 2000 requests, 30% (at least 27.67%) since 12:39:45, limit 5%
     12:44:45   -> PAGE: P0 shop/production: critical-errors - yours now
     ");
+}
+
+/// A step is under way.
+fn in_a_step(town: &mut Town) {
+    town.deploy("v2", OUTAGE);
+    town.run("1m 47s");
+    assert_eq!(town.fleet.wanted().len(), 1);
+}
+
+#[test]
+fn a_step_of_an_earlier_daemon_waits_while_a_person_holds() {
+    story(shop(), |town| {
+        in_a_step(town);
+        town.says("ada", Said::Hold { reason: "wait".into() }).unwrap();
+        assert_eq!(town.fleet.wanted().len(), 1, "what is under way ends");
+        town.crash(Windows::Kept, false);
+        town.run("4m");
+        assert!(town.place_of("shop").done.is_empty(), "nothing is done until unhold");
+        town.says("ada", Said::Unhold).unwrap();
+        town.run("1m");
+        assert_eq!(town.place_of("shop").done, ["switch to v1", "restart on v1"]);
+    });
+}
+
+#[test]
+fn a_step_that_nobody_may_go_on_with_is_a_person_s_to_end() {
+    let reason = || "by hand".to_owned();
+    for said in [Said::Dismiss { reason: reason() }, Said::Reject { reason: reason() }] {
+        story(shop(), |town| {
+            in_a_step(town);
+            town.says("ada", said.clone()).unwrap_err();
+            town.adopts(|policy| {
+                policy.services.values_mut().for_each(|service| service.mode = Mode::Observe);
+            });
+            town.says("ada", said.clone()).unwrap_err();
+            town.crash(Windows::Kept, false);
+            town.run("1m");
+            assert!(town.place_of("shop").done.is_empty());
+            assert!(matches!(town.incident().phase, Phase::RollingBack));
+            town.says("ada", said).unwrap();
+        });
+    }
 }

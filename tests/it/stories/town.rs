@@ -123,6 +123,14 @@ impl Town {
         place.versions.values_mut().for_each(|b| *b = behaviour);
     }
 
+    /// The operator decides something else.
+    pub(super) fn adopts(&mut self, change: impl FnOnce(&mut Policy)) {
+        change(&mut self.policy);
+        self.fleet.adopt(self.policy.clone());
+        self.shadow.adopt(self.policy.clone());
+        self.turn(What::Configured { changes: vec!["something".into()] });
+    }
+
     /// Somebody says something about the shop; the answer is kept.
     pub(super) fn says(&mut self, by: &str, said: Said) -> Reply {
         let service = id("shop");
@@ -262,6 +270,7 @@ impl Town {
             assert_eq!(self.fleet.kill_switch, self.shadow.kill_switch, "I10");
         }
         self.check_orders();
+        self.check_nobody_is_forgotten();
         self.start_wanted();
         if let Some((every, windows, applied)) = self.crashes
             && self.turns.is_multiple_of(every)
@@ -318,6 +327,17 @@ impl Town {
                 assert!(held.insert(resource.clone()), "I1: two plans hold {resource}");
             }
             assert_ne!(self.policy.services[service].mode, Mode::Observe, "I7: {order:?}");
+        }
+    }
+
+    /// An open incident has a person, or something is still to come of it: a deadline, a page again, a step's end.
+    fn check_nobody_is_forgotten(&self) {
+        for (id, incident) in self.fleet.open() {
+            let Some(policy) = self.policy.services.get(id) else { continue };
+            let goes_on = incident.next_deadline(policy, self.now.steady).is_some()
+                || self.fleet.wanted().iter().any(|(of, _)| of == id);
+            let scheduled = matches!(incident.phase, Phase::Scheduled);
+            assert!(goes_on || scheduled || incident.acknowledged, "I5: {incident:#?}");
         }
     }
 

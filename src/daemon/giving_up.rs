@@ -1,0 +1,99 @@
+//! What a daemon still does that cannot start, or must end: it pages from memory, for nothing else may work.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use super::{clock, journaling};
+use crate::{config::Config, domain::notice::Notice, store::StoreError};
+
+/// It is started again and again by systemd, and people are not paged each time.
+const PAGE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// An empty file whose time is that of the last page. It can be touched while the disk is full.
+const PAGED: &str = "cannot-start";
+
+/// A daemon that cannot start protects nobody, and nobody may notice.
+pub(super) async fn page(config: &Config, client: &reqwest::Client, fault: &anyhow::Error) {
+    // Whoever holds the lease protects them.
+    let held = fault.downcast_ref::<StoreError>();
+    if matches!(held, Some(StoreError::LeaseHeld { .. })) {
+        return;
+    }
+    if places(&config.state_dir).iter().any(|place| paged_lately(place, SystemTime::now())) {
+        error!("it was paged a moment ago that the daemon cannot start; not again yet");
+        return;
+    }
+    let notice = journaling::cannot_start_notice(&format!("{fault:#}"), clock::wall());
+    page_from_memory(config, client, &notice).await;
+    let noted = places(&config.state_dir).iter().any(|place| note(place).is_ok());
+    if !noted {
+        warn!("that it was paged could not be noted: the next start pages again");
+    }
+}
+
+/// It has started: the next time that it cannot is news.
+pub(super) fn forget(state_dir: &Path) {
+    for place in places(state_dir) {
+        if let Err(fault) = fs::remove_file(&place)
+            && fault.kind() != io::ErrorKind::NotFound
+        {
+            warn!("{} could not be removed: {fault}", place.display());
+        }
+    }
+}
+
+/// The state directory may be what cannot be written; systemd's runtime directory is in memory.
+fn places(state_dir: &Path) -> Vec<PathBuf> {
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    [Some(state_dir.to_owned()), runtime].into_iter().flatten().map(|dir| dir.join(PAGED)).collect()
+}
+
+/// A time in the future is a clock that was set: better a page too many.
+fn paged_lately(place: &Path, now: SystemTime) -> bool {
+    let at = fs::metadata(place).and_then(|meta| meta.modified());
+    at.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age < PAGE_EVERY))
+}
+
+fn note(place: &Path) -> io::Result<()> {
+    let file = fs::File::options().create(true).append(true).open(place)?;
+    file.set_modified(SystemTime::now())
+}
+
+/// Tries every channel once, all at the same time.
+pub(super) async fn page_from_memory(config: &Config, client: &reqwest::Client, notice: &Notice) {
+    let mut tries = JoinSet::new();
+    for channel in config.channels.iter().cloned() {
+        let (client, notice) = (client.clone(), notice.clone());
+        tries.spawn(async move {
+            if let Err(why) = channel.deliver(&client, &notice).await {
+                error!(channel = channel.name, "`{}` did not arrive: {why}", notice.subject);
+            }
+        });
+    }
+    while tries.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_fails_again_within_five_minutes_does_not_page_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join(PAGED);
+        let now = SystemTime::now();
+        assert!(!paged_lately(&place, now), "never paged");
+        note(&place).unwrap();
+        let noted = fs::metadata(&place).unwrap().modified().unwrap();
+        assert!(paged_lately(&place, noted + Duration::from_secs(299)));
+        assert!(!paged_lately(&place, noted + Duration::from_secs(300)));
+        assert!(!paged_lately(&place, noted - Duration::from_secs(1)), "the clock was set back");
+        forget(dir.path());
+        assert!(!paged_lately(&place, noted), "it has started in between");
+    }
+}
