@@ -5,6 +5,7 @@
 
 mod before;
 mod continuity;
+mod latency;
 mod reading;
 pub mod says;
 mod snapshot;
