@@ -42,7 +42,7 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     (
         "rollbackd_polls_total",
         Kind::Counter,
-        "Polls by service, signal and result (ok, partial, failed)",
+        "Polls by service, signal and result (ok, degraded, partial, failed)",
     ),
     (
         "rollbackd_poll_age_seconds",
@@ -50,7 +50,11 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         "Age of the newest usable sample by service and signal",
     ),
     ("rollbackd_poll_seconds", Kind::Histogram, "How long a poll took, by kind of source"),
-    ("rollbackd_samples_dropped_total", Kind::Counter, "Readings dropped or mended, by reason"),
+    (
+        "rollbackd_samples_dropped_total",
+        Kind::Counter,
+        "Readings dropped or mended, by reason and by who noticed (source, counter)",
+    ),
     ("rollbackd_trigger_firing", Kind::Gauge, "1 while a trigger fires, by service and trigger"),
     (
         "rollbackd_trigger_fired_total",
@@ -359,6 +363,15 @@ pub fn drops(fleet: &Fleet) -> BTreeMap<&'static str, u64> {
 /// Sets the counters of what was dropped.
 pub fn dropped(sums: &BTreeMap<&'static str, u64>) {
     for (reason, count) in sums {
-        counter!("rollbackd_samples_dropped_total", "reason" => *reason).absolute(*count);
+        counter!("rollbackd_samples_dropped_total", "by" => "counter", "reason" => *reason)
+            .absolute(*count);
+    }
+}
+
+/// What a source found wrong with one poll, by reason.
+pub fn faults(reasons: impl Iterator<Item = &'static str>) {
+    for reason in reasons {
+        counter!("rollbackd_samples_dropped_total", "by" => "source", "reason" => reason)
+            .increment(1);
     }
 }

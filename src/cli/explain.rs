@@ -67,6 +67,12 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
         let (signal, why) = (&blind.signal, &blind.why);
         text.push_str(&format!("  {} {signal} ({}): {why}\n", paint.warn("blind"), blind.source));
     }
+    for (signal, note) in &view.notes {
+        // One that is blind says so above.
+        if service.blind.iter().all(|blind| blind.signal != *signal) {
+            text.push_str(&format!("  {} {signal}: {note}\n", paint.warn("note")));
+        }
+    }
     text.push_str(&format!("\n{}\n", paint.bold(&asked(view))));
     if !view.response.is_empty() {
         text.push_str(&format!("  {}\n", view.response));

@@ -195,6 +195,7 @@ fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
         service: burning(),
         now: NOW,
         triggers: vec![trigger(), waiting],
+        notes: [("errors".to_owned(), "2 rows have no label `service`".to_owned())].into(),
         ground: Ground::Incident { id: incident().id },
         response: "P1: monitor for 10m, then roll back if it still holds; within 15m".into(),
         guards: vec![

@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     domain::{policy::Policy, runbook::ReleaseRunbook, service::ServiceId},
     notifiers::{Channel, heartbeat::Heartbeat},
-    sources::{health, http, prometheus, scrape},
+    sources::{health, http, prometheus, reading::Fold, scrape},
     store,
     units::Span,
 };
@@ -94,8 +94,6 @@ pub enum Read {
         ask: Ask,
         /// Which rows are this service's; all of them when absent. Equal questions of several services can be asked once.
         rows: Option<Rows>,
-        /// The label that tells the version that a row is about.
-        revision_label: Option<String>,
     },
     /// By a probe.
     Health(Box<health::Options>),
@@ -110,6 +108,8 @@ pub enum Ask {
         bad: String,
         /// What it is a part of.
         total: String,
+        /// The label that tells the version that a row is about.
+        version_label: Option<String>,
     },
     /// The cumulative buckets of a histogram, with their `le`.
     Histogram {
@@ -122,6 +122,8 @@ pub enum Ask {
         value: String,
         /// How many requests it stands on.
         requests: Option<String>,
+        /// How several rows become one.
+        fold: Fold,
     },
 }
 
@@ -129,9 +131,9 @@ impl Ask {
     /// The queries, each with its key in the file.
     pub fn queries(&self) -> Vec<(&'static str, &str)> {
         match self {
-            Self::Ratio { bad, total } => vec![("bad", bad), ("total", total)],
+            Self::Ratio { bad, total, .. } => vec![("bad", bad), ("total", total)],
             Self::Histogram { buckets } => vec![("histogram", buckets)],
-            Self::Gauge { value, requests } => {
+            Self::Gauge { value, requests, .. } => {
                 let requests = requests.as_deref().map(|query| ("requests", query));
                 std::iter::once(("value", value.as_str())).chain(requests).collect()
             }

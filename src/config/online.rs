@@ -1,6 +1,6 @@
 //! Asks the Prometheus servers themselves whether they understand their queries: `check --online`.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use toml::{
     Spanned,
@@ -8,8 +8,8 @@ use toml::{
 };
 
 use crate::{
-    config::{Config, Level, Problem, Read},
-    sources::prometheus::{Prometheus, QueryError, Rows},
+    config::{self, Ask, Config, Level, Problem, Read},
+    sources::prometheus::{Prometheus, QueryError, Row, Rows},
     units::UnixMs,
 };
 
@@ -18,8 +18,8 @@ type Verdict = (Level, String, &'static str);
 
 /// Runs each query once. `name` and `text` are what the configuration was loaded from.
 ///
-/// A server that refuses a query is an error; one that cannot be reached, or that knows no such series, is a warning:
-/// both may be different when the daemon runs.
+/// A server that refuses a query is an error, and so are errors that are a part of no total; a server that cannot be
+/// reached, or that knows no such series, is a warning: both may be different when the daemon runs.
 pub async fn check_online(config: &Config, name: &str, text: &str) -> Vec<Problem> {
     let now = UnixMs(jiff::Timestamp::now().as_millisecond());
     let mut problems: Vec<Problem> = vec![];
@@ -28,34 +28,94 @@ pub async fn check_online(config: &Config, name: &str, text: &str) -> Vec<Proble
         .iter()
         .filter_map(|(name, options)| Some((name.as_str(), Prometheus::new(options.clone()).ok()?)))
         .collect();
-    let mut asked: BTreeMap<(&str, &str), Option<Verdict>> = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, &str), Result<Rows, QueryError>> = BTreeMap::new();
     for poll in &config.polls {
-        let Read::Prometheus { server, ask, .. } = &poll.read else { continue };
+        let Read::Prometheus { server, ask, rows: whose } = &poll.read else { continue };
         let Some(prometheus) = servers.get(server.as_str()) else { continue };
-        for (key, query) in ask.queries() {
-            let question = (server.as_str(), query);
-            let found = match asked.entry(question) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    new.insert(verdict(key, &prometheus.check_online(query, now).await))
-                }
-            };
-            let Some((level, what, instead)) = found else { continue };
-            let at = place(text, query);
-            let mut problem = match at {
-                Some(at) => Problem::error(name, text, at, what.as_str(), *instead),
+        for (_, query) in ask.queries() {
+            if let Entry::Vacant(new) = asked.entry((server.as_str(), query)) {
+                new.insert(prometheus.check_online(query, now).await);
+            }
+        }
+        let answers: BTreeMap<&str, &Result<Rows, QueryError>> = asked
+            .iter()
+            .filter(|((of, _), _)| *of == server)
+            .map(|((_, query), answer)| (*query, answer))
+            .collect();
+        let rows = |query: &str| answers.get(query).and_then(|answer| answer.as_ref().ok());
+        let mut add = |query: &str, (level, what, instead): Verdict| {
+            let mut problem = match place(text, query) {
+                Some(at) => Problem::error(name, text, at, what.as_str(), instead),
                 None => {
                     let what = format!("{} of {}: {what}", poll.signal, poll.service);
-                    Problem::of_file(name, what, *instead)
+                    Problem::of_file(name, what, instead)
                 }
             };
-            problem.level = *level;
+            problem.level = level;
             if !problems.contains(&problem) {
                 problems.push(problem);
             }
+        };
+        for (key, query) in ask.queries() {
+            if let Some(verdict) = answers.get(query).and_then(|answer| verdict(key, answer)) {
+                add(query, verdict);
+            }
+            if let (Some(whose), Some(rows)) = (whose, rows(query)) {
+                nobodys(key, whose, rows).into_iter().for_each(|verdict| add(query, verdict));
+            }
+        }
+        if let Ask::Ratio { bad, total, .. } = ask
+            && let (Some(errors), Some(all)) = (rows(bad), rows(total))
+            && let Some(verdict) = mismatch(errors, all)
+        {
+            add(bad, verdict);
         }
     }
     problems
+}
+
+/// Errors whose labels are not the total's: no key of theirs is ever found there.
+fn mismatch(bad: &Rows, total: &Rows) -> Option<Verdict> {
+    let of_total: BTreeSet<Vec<&str>> = total.rows.iter().map(|row| names(row)).collect();
+    let total = of_total.first()?;
+    let odd = bad.rows.iter().map(names).find(|names| !of_total.contains(names))?;
+    let list = |names: &[&str]| match names {
+        [] => "no labels".to_owned(),
+        names => format!("the labels {}", names.join(", ")),
+    };
+    let what = format!(
+        "errors have {}, and the total has {}: they are a part of no total",
+        list(&odd),
+        list(total)
+    );
+    Some((Level::Error, what, "sum `bad` and `total` by the same labels"))
+}
+
+fn names(row: &Row) -> Vec<&str> {
+    row.labels.keys().map(String::as_str).filter(|name| *name != "__name__").collect()
+}
+
+/// Rows that are no service's, and a service without rows.
+fn nobodys(key: &str, whose: &config::Rows, rows: &Rows) -> Vec<Verdict> {
+    let config::Rows { label, value } = whose;
+    let mut verdicts = vec![];
+    let without = rows.rows.iter().filter(|row| !row.labels.contains_key(label)).count();
+    if without > 0 {
+        verdicts.push((
+            Level::Warning,
+            format!("{without} of {} rows have no label `{label}`", rows.rows.len()),
+            "keep that label in the sum, or leave those series out",
+        ));
+    }
+    let known = rows.rows.iter().any(|row| row.labels.get(label) == Some(value));
+    if !known && without < rows.rows.len() && key != "bad" {
+        verdicts.push((
+            Level::Warning,
+            format!("no row has {label}=\"{value}\" now"),
+            "compare label_value, or the service's name, with what Prometheus shows",
+        ));
+    }
+    verdicts
 }
 
 fn verdict(key: &str, answer: &Result<Rows, QueryError>) -> Option<Verdict> {

@@ -23,7 +23,12 @@ use crate::{
         watch::Raw,
     },
     handle::Handle,
-    sources::{health::Probe, prometheus, reading::Poll, scrape},
+    sources::{
+        health::Probe,
+        prometheus,
+        reading::{Fault, Fold, Poll},
+        scrape,
+    },
     telemetry,
     units::Span,
 };
@@ -46,11 +51,13 @@ pub(super) enum Query {
         bad: String,
         /// All.
         total: String,
+        /// The label that tells the version of a row.
+        version: Option<String>,
     },
     /// Cumulative buckets, told apart by `le`.
     Buckets(String),
-    /// A value, and how many requests it stands on.
-    Gauge(String, Option<String>),
+    /// A value, how many requests it stands on, and how several of them become one.
+    Gauge(String, Option<String>, Fold),
 }
 
 /// One thing that is read at once.
@@ -125,6 +132,7 @@ pub(super) async fn poll(
     permits: Arc<Semaphore>,
 ) {
     let mut next = Instant::now() + jitter(paced.every, seed);
+    let mut warned = Warned::default();
     loop {
         let mut fast = is_watched(&paced.source, &watched);
         loop {
@@ -142,7 +150,7 @@ pub(super) async fn poll(
         }
         let begun = Instant::now();
         let Ok(permit) = permits.acquire().await else { return };
-        let events = read(&paced.source).await;
+        let events = read(&paced.source, &mut warned).await;
         drop(permit);
         for event in events {
             if handle.report(event).await.is_err() {
@@ -166,25 +174,33 @@ fn jitter(every: Span, seed: u64) -> Duration {
     every.duration().mul_f64(share)
 }
 
-async fn read(source: &Source) -> Vec<Event> {
+/// What was warned of last, so that it is said once and not at each poll.
+type Warned = BTreeMap<(ServiceId, String), BTreeSet<&'static str>>;
+
+async fn read(source: &Source, warned: &mut Warned) -> Vec<Event> {
     match source {
         Source::Scrape { targets, wants } => {
             let specs: Vec<scrape::Spec> = wants.iter().map(|(_, spec)| spec.clone()).collect();
             let together = scrape_all(targets, specs).await;
             let both = wants.iter().zip(together);
-            both.map(|((wanted, _), poll)| event(wanted, poll, source.kind())).collect()
+            both.map(|((wanted, spec), poll)| {
+                let fold = match spec {
+                    scrape::Spec::Gauge(gauge) => gauge.fold,
+                    scrape::Spec::Ratio(_) | scrape::Spec::Histogram(_) => Fold::default(),
+                };
+                event(wanted, poll, fold, source.kind(), warned)
+            })
+            .collect()
         }
         Source::Query { server, query, label, wants } => {
-            let mut polls = ask(server, query, label.as_deref()).await;
-            let mut events = vec![];
-            for (wanted, value) in wants {
-                let poll = match &mut polls {
-                    Ok(polls) => polls.remove(value).unwrap_or_else(|| reading::absent(value)),
-                    Err(fault) => Poll::failed(fault.clone()),
-                };
-                events.push(event(wanted, poll, source.kind()));
-            }
-            events
+            let polls = ask(server, query, label.as_deref()).await;
+            let fold = match query {
+                Query::Gauge(_, _, fold) => *fold,
+                Query::Counters { .. } | Query::Buckets(_) => Fold::default(),
+            };
+            let each = wants.iter().zip(shares(&polls, wants));
+            each.map(|((wanted, _), poll)| event(wanted, poll, fold, source.kind(), warned))
+                .collect()
         }
         Source::Health { probe, wanted } => {
             let (health, took) = probe.poll().await;
@@ -193,6 +209,15 @@ async fn read(source: &Source) -> Vec<Event> {
             vec![told(wanted, vec![raw], fault)]
         }
     }
+}
+
+/// Of one answer what each signal wants; two may want the same.
+fn shares(answer: &Result<BTreeMap<String, Poll>, Fault>, wants: &[(Wanted, String)]) -> Vec<Poll> {
+    let share = |(_, value): &(Wanted, String)| match answer {
+        Ok(polls) => polls.get(value).cloned().unwrap_or_else(|| reading::absent(value)),
+        Err(fault) => Poll::failed(fault.clone()),
+    };
+    wants.iter().map(share).collect()
 }
 
 /// All targets at the same time, joined in their order: one that hangs keeps no other waiting.
@@ -212,20 +237,20 @@ async fn ask(
     server: &prometheus::Prometheus,
     query: &Query,
     label: Option<&str>,
-) -> Result<BTreeMap<String, Poll>, crate::sources::reading::Fault> {
+) -> Result<BTreeMap<String, Poll>, Fault> {
     let at = clock::wall();
     let failed = |error: prometheus::QueryError| error.fault();
     match query {
-        Query::Counters { bad, total } => {
+        Query::Counters { bad, total, version } => {
             let (bad, total) = tokio::try_join!(server.instant(bad, at), server.instant(total, at))
                 .map_err(failed)?;
-            Ok(prometheus::counters(&bad, &total, label))
+            Ok(prometheus::counters(&bad, &total, label, version.as_deref()))
         }
         Query::Buckets(text) => {
             let rows = server.instant(text, at).await.map_err(failed)?;
             Ok(prometheus::histograms(&rows, label))
         }
-        Query::Gauge(text, requests) => {
+        Query::Gauge(text, requests, _) => {
             let rows = server.instant(text, at).await.map_err(failed)?;
             let n = match requests {
                 Some(requests) => Some(server.instant(requests, at).await.map_err(failed)?),
@@ -236,13 +261,29 @@ async fn ask(
     }
 }
 
-fn event(wanted: &Wanted, poll: Poll, kind: &'static str) -> Event {
+fn event(
+    wanted: &Wanted,
+    poll: Poll,
+    fold: Fold,
+    kind: &'static str,
+    warned: &mut Warned,
+) -> Event {
     let how = reading::result(&poll);
     telemetry::polled(&wanted.service, &wanted.signal, how, kind, poll.took);
-    for fault in &poll.faults {
-        tracing::debug!(service = %wanted.service, signal = wanted.signal, "{fault}");
+    telemetry::faults(poll.faults.iter().map(Fault::reason));
+    let reasons: BTreeSet<&'static str> = poll.faults.iter().map(Fault::reason).collect();
+    let (raw, fault) = reading::raw(poll, fold, clock::wall());
+    let before = warned.entry((wanted.service.clone(), wanted.signal.clone())).or_default();
+    if *before != reasons {
+        let (service, signal) = (&wanted.service, &wanted.signal);
+        match &fault {
+            Some(fault) if !reasons.is_empty() => {
+                tracing::warn!(%service, signal, "{signal} of {service}: {fault}");
+            }
+            _ => tracing::info!(%service, signal, "{signal} of {service} is read whole again"),
+        }
+        *before = reasons;
     }
-    let (raw, fault) = reading::raw(poll, clock::wall());
     told(wanted, raw, fault)
 }
 
@@ -260,6 +301,18 @@ fn told(wanted: &Wanted, readings: Vec<Raw>, fault: Option<String>) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The second of them was told that the service is absent.
+    #[test]
+    fn two_signals_may_want_the_same_rows() {
+        let wanted = |signal: &str| Wanted {
+            service: ServiceId::new("shop", "production").unwrap(),
+            signal: signal.to_owned(),
+        };
+        let wants = [(wanted("one"), "shop".to_owned()), (wanted("other"), "shop".to_owned())];
+        let answer = Ok([("shop".to_owned(), Poll::default())].into());
+        assert_eq!(shares(&answer, &wants), [Poll::default(), Poll::default()]);
+    }
 
     #[test]
     fn sources_are_spread_over_the_interval() {

@@ -4,7 +4,7 @@ use crate::{
     domain::{signal::Unknown, watch::Raw},
     sources::{
         health::Health,
-        reading::{Class, Fault, Poll, Reading},
+        reading::{Class, Fault, Fold, Poll, Reading},
     },
     units::UnixMs,
 };
@@ -30,7 +30,6 @@ pub(super) fn joined(before: Vec<Poll>, more: Vec<Poll>) -> Vec<Poll> {
         one.partial |= other.partial;
         one.readings.extend(other.readings);
         one.faults.extend(other.faults);
-        one.revision = one.revision.or(other.revision);
         one.took += other.took;
         one
     };
@@ -44,31 +43,47 @@ fn failed(fault: &Fault) -> bool {
 /// How a poll ended, for the metric.
 pub(super) fn result(poll: &Poll) -> &'static str {
     match (poll.readings.is_empty(), poll.partial) {
-        (false, false) => "ok",
+        (false, false) if poll.faults.is_empty() => "ok",
+        (false, false) => "degraded",
         (_, true) if !poll.faults.iter().any(failed) => "partial",
         (_, _) => "failed",
     }
 }
 
-/// The readings of a poll, or why there are none.
-pub(super) fn raw(poll: Poll, now: UnixMs) -> (Vec<Raw>, Option<String>) {
+/// The readings of a poll, or why there are none; and what was wrong, whether or not any reading is left.
+pub(super) fn raw(poll: Poll, fold: Fold, now: UnixMs) -> (Vec<Raw>, Option<String>) {
+    let told: Vec<String> = poll.faults.iter().take(3).map(ToString::to_string).collect();
+    let told = (!told.is_empty()).then(|| told.join("; "));
     if poll.partial || poll.readings.is_empty() {
         let why = poll.faults.first().map_or(Unknown::Absent, unknown);
-        let told: Vec<String> = poll.faults.iter().take(3).map(ToString::to_string).collect();
-        let told = if told.is_empty() { "the answer was empty".into() } else { told.join("; ") };
+        let told = told.unwrap_or_else(|| "the answer was empty".into());
         return (vec![Raw::Unknown { at: now, why }], Some(told));
     }
-    let revision = poll.revision.unwrap_or_default();
-    (poll.readings.into_iter().map(|reading| one(reading, &revision)).collect(), None)
+    let mut all: Vec<Raw> = vec![];
+    for reading in poll.readings.into_iter().map(one) {
+        match (reading, all.last_mut()) {
+            (Raw::Gauge { at, value, n }, Some(Raw::Gauge { at: a, value: v, n: m })) => {
+                // One for each instance, or each target: the trigger judges the service.
+                *a = at.max(*a);
+                *v = fold.of(*v, value);
+                *m = match (*m, n) {
+                    (Some(one), Some(other)) => Some(one.saturating_add(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            (reading, _) => all.push(reading),
+        }
+    }
+    (all, told)
 }
 
-fn one(reading: Reading, revision: &str) -> Raw {
+fn one(reading: Reading) -> Raw {
     match reading {
-        Reading::Counter { series, at, bad, total, born } => Raw::Counter {
+        Reading::Counter { series, revision, at, bad, total, born } => Raw::Counter {
             series,
-            revision: revision.to_owned(),
+            revision: revision.unwrap_or_default(),
             at,
-            bad: Some(bad),
+            bad,
             total: Some(total),
             started: born,
         },
@@ -115,6 +130,17 @@ pub(super) fn health(health: Health, at: UnixMs) -> (Raw, Option<String>, &'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::counter::{Chain, Cumulative, Delta, Drops, Field};
+    use crate::units::Span;
+
+    fn counter(at: i64, bad: Option<f64>, total: f64, revision: Option<&str>) -> Reading {
+        let revision = revision.map(str::to_owned);
+        Reading::Counter { series: "a".into(), revision, at: UnixMs(at), bad, total, born: None }
+    }
+
+    fn poll(readings: Vec<Reading>) -> Poll {
+        Poll { readings, ..Poll::default() }
+    }
 
     #[test]
     fn a_target_that_failed_does_not_hide_that_another_was_cut_off() {
@@ -123,18 +149,76 @@ mod tests {
             vec![Poll::failed(Fault::Failed { class, why })]
         };
         let cut = || vec![Poll { partial: true, faults: vec![Fault::Cut], ..Poll::default() }];
-        let ok = || {
-            let (series, at) = ("a".to_owned(), UnixMs(1));
-            let reading = Reading::Counter { series, at, bad: 0.0, total: 9.0, born: None };
-            vec![Poll { readings: vec![reading], ..Poll::default() }]
-        };
+        let ok = || vec![poll(vec![counter(1, None, 9.0, None)])];
         let all = |polls: Vec<Vec<Poll>>| polls.into_iter().fold(vec![], joined).remove(0);
         assert!(all(vec![failed(), cut(), ok()]).partial);
         assert!(all(vec![cut(), failed(), ok()]).partial);
         assert!(all(vec![ok(), failed(), cut()]).partial);
         let whole = all(vec![failed(), ok()]);
-        assert_eq!((whole.partial, result(&whole)), (false, "ok"));
+        assert_eq!((whole.partial, result(&whole)), (false, "degraded"));
+        let (readings, note) = raw(whole, Fold::Max, UnixMs(1));
+        assert_eq!((readings.len(), note.as_deref()), (1, Some("refused")), "and it is told");
         let nothing = all(vec![failed()]);
-        assert_eq!((result(&nothing), raw(nothing, UnixMs(1)).1.is_some()), ("failed", true));
+        assert_eq!(
+            (result(&nothing), raw(nothing, Fold::Max, UnixMs(1)).1.is_some()),
+            ("failed", true)
+        );
+    }
+
+    /// The first target's version stood on all: a second that restarts again and again was counted twice.
+    #[test]
+    fn each_target_keeps_its_own_version() {
+        let one = vec![poll(vec![counter(1, None, 9.0, Some("v1"))])];
+        let other = vec![poll(vec![counter(1, None, 9.0, Some("v2"))])];
+        let both = joined(joined(vec![], one), other).remove(0);
+        let told = |raw: &Raw| match raw {
+            Raw::Counter { revision, .. } => revision.clone(),
+            Raw::Histogram { .. }
+            | Raw::Gauge { .. }
+            | Raw::Up { .. }
+            | Raw::Down { .. }
+            | Raw::Unknown { .. } => panic!("{raw:?}"),
+        };
+        let (readings, _) = raw(both, Fold::Max, UnixMs(1));
+        assert_eq!(readings.iter().map(told).collect::<Vec<_>>(), ["v1", "v2"]);
+    }
+
+    /// Every error ever counted was new again.
+    #[test]
+    fn an_error_series_that_vanishes_for_a_poll_is_not_counted_again() {
+        let (mut chain, mut drops) = (Chain::default(), Drops::default());
+        let mut take = |at: i64, bad: Option<f64>, total: f64| {
+            let (readings, _) =
+                raw(poll(vec![counter(at, bad, total, None)]), Fold::Max, UnixMs(at));
+            let Raw::Counter { bad, total, .. } = &readings[0] else { panic!("{readings:?}") };
+            let field = |value: &Option<f64>| value.map_or(Field::Absent, Field::Value);
+            let reading = Cumulative { at: UnixMs(at), bad: field(bad), total: field(total) };
+            chain.take(&reading, None, Span::minutes(3), &mut drops)
+        };
+        assert_eq!(take(0, Some(700.0), 1000.0), None);
+        let width = Span::seconds(15);
+        assert_eq!(take(15_000, None, 1010.0), Some(Delta { bad: 0, total: 10, width }));
+        assert_eq!(take(30_000, Some(701.0), 1020.0), Some(Delta { bad: 1, total: 10, width }));
+    }
+
+    /// `histogram_quantile` by instance gives a row for each: the first by name was judged.
+    #[test]
+    fn of_several_gauges_the_worst_counts() {
+        let gauge = |series: &str, value: f64, n: Option<f64>| Reading::Gauge {
+            series: series.into(),
+            at: UnixMs(1),
+            value,
+            n,
+        };
+        let folded = |fold| {
+            let rows = vec![gauge("a", 0.1, Some(50.0)), gauge("b", 9.0, None)];
+            let target = vec![poll(vec![gauge("c", 0.4, Some(7.0))])];
+            let both = joined(joined(vec![], vec![poll(rows)]), target).remove(0);
+            raw(both, fold, UnixMs(1)).0
+        };
+        let one = |value| vec![Raw::Gauge { at: UnixMs(1), value, n: Some(57) }];
+        assert_eq!(folded(Fold::Max), one(9.0));
+        assert_eq!(folded(Fold::Min), one(0.1));
+        assert_eq!(folded(Fold::Sum), one(9.5));
     }
 }

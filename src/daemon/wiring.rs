@@ -38,7 +38,7 @@ pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
                 let key = (poll.service.clone(), targets.clone(), poll.every, poll.every_watched);
                 scrapes.entry(key).or_default().push((wanted, spec.clone()));
             }
-            Read::Prometheus { server, ask, rows, .. } => {
+            Read::Prometheus { server, ask, rows } => {
                 let label = rows.as_ref().map(|rows| rows.label.clone());
                 // Without a label the whole answer is one service's: it is not shared.
                 let alone = label.is_none().then(|| wanted.clone().into_key());
@@ -97,9 +97,15 @@ impl Wanted {
 
 fn query(ask: &Ask) -> Query {
     match ask {
-        Ask::Ratio { bad, total } => Query::Counters { bad: bad.clone(), total: total.clone() },
+        Ask::Ratio { bad, total, version_label } => Query::Counters {
+            bad: bad.clone(),
+            total: total.clone(),
+            version: version_label.clone(),
+        },
         Ask::Histogram { buckets } => Query::Buckets(buckets.clone()),
-        Ask::Gauge { value, requests } => Query::Gauge(value.clone(), requests.clone()),
+        Ask::Gauge { value, requests, fold } => {
+            Query::Gauge(value.clone(), requests.clone(), *fold)
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod before;
 mod continuity;
+mod latency;
 mod reading;
 pub mod says;
 mod snapshot;
@@ -60,6 +61,8 @@ pub(super) struct Signal {
     pub(super) unknown_since: Option<UnixMs>,
     /// What its source says, while it tells nothing.
     pub(super) fault: Option<String>,
+    /// What is wrong with the source, though it tells something.
+    note: Option<String>,
     /// Whether the source is fine and there are merely no requests.
     pub(super) idle: bool,
     /// When the service itself last answered a probe, and said that it is not well.
@@ -143,6 +146,7 @@ impl ServiceWatch {
                 newest: None,
                 unknown_since: None,
                 fault: None,
+                note: None,
                 idle: false,
                 refused_at: None,
                 unasked: 0,
@@ -330,9 +334,11 @@ impl ServiceWatch {
         })
     }
 
-    /// When each signal last told something, and what its source says otherwise.
+    /// When each signal last told something, and what is wrong with its source or with a part of it.
     pub fn signals(&self) -> impl Iterator<Item = (&str, Option<UnixMs>, Option<&str>)> {
-        self.signals.iter().map(|(name, s)| (name.as_str(), s.newest, s.fault.as_deref()))
+        self.signals.iter().map(|(name, s)| {
+            (name.as_str(), s.newest, s.fault.as_ref().or(s.note.as_ref()).map(String::as_str))
+        })
     }
 
     /// What was dropped of a signal's readings so far, by reason.
@@ -384,6 +390,7 @@ impl Signal {
             matches!(r, Reading::Counts { total: 0, .. } | Reading::Gauge { n: Some(0), .. })
         };
         self.idle = told.is_some() && samples.iter().filter(known).all(|(_, s)| empty(&s.reading));
+        self.note = fault.filter(|_| told.is_some()).map(str::to_owned);
         match told.filter(|_| !self.idle) {
             Some(at) => {
                 self.newest = self.newest.max(Some(at));

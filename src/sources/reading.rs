@@ -11,10 +11,12 @@ pub enum Reading {
     Counter {
         /// Which series: the pod or target, and what it is grouped by.
         series: String,
+        /// The version that runs there, where the source says so.
+        revision: Option<String>,
         /// The source's time of the reading.
         at: UnixMs,
-        /// How many were bad, ever.
-        bad: f64,
+        /// How many were bad, ever; nothing where no such series is there, which is no *new* error.
+        bad: Option<f64>,
         /// How many there were, ever.
         total: f64,
         /// When the process that counts was started, where it says so.
@@ -55,8 +57,6 @@ pub struct Poll {
     pub faults: Vec<Fault>,
     /// Something that was wanted may be missing: this poll neither confirms nor clears anything.
     pub partial: bool,
-    /// The version that runs there, where the target says so.
-    pub revision: Option<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -65,6 +65,41 @@ impl Poll {
     /// A poll that gave nothing.
     pub fn failed(fault: Fault) -> Self {
         Self { faults: vec![fault], partial: true, ..Self::default() }
+    }
+
+    /// Errors were found that are a part of nothing: their labels do not match the total's. Whatever was taken for
+    /// free of errors may be where they belong, so nothing of this poll is known.
+    pub fn without_mates(&mut self) {
+        let mateless = |fault: &Fault| matches!(fault, Fault::NoTotal { .. });
+        if self.faults.iter().any(mateless) {
+            self.partial = true;
+            self.readings.clear();
+            // What is told first is why.
+            self.faults.sort_by_key(|fault| !mateless(fault));
+        }
+    }
+}
+
+/// How several gauges become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fold {
+    /// The worst, where more is worse.
+    #[default]
+    Max,
+    /// The least.
+    Min,
+    /// All of them.
+    Sum,
+}
+
+impl Fold {
+    /// Two as one.
+    pub fn of(self, one: f64, other: f64) -> f64 {
+        match self {
+            Self::Max => one.max(other),
+            Self::Min => one.min(other),
+            Self::Sum => one + other,
+        }
     }
 }
 
@@ -142,7 +177,7 @@ pub enum Fault {
         wanted: String,
     },
     /// Errors without the requests they are a part of.
-    #[error("`{series}` has errors but no total")]
+    #[error("`{series}` has errors but no total: errors and total must have the same labels")]
     NoTotal {
         /// Which series.
         series: String,

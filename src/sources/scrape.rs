@@ -7,7 +7,7 @@ mod group;
 mod spec;
 
 pub use gather::extract;
-pub use spec::{Fold, GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec};
+pub use spec::{GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec};
 
 use reqwest::{Method, Url, header};
 

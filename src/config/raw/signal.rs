@@ -99,7 +99,8 @@ pub(in crate::config) struct Ask {
     pub(in crate::config) requests: Placed<String>,
     pub(in crate::config) label: Placed<String>,
     pub(in crate::config) label_value: Placed<String>,
-    pub(in crate::config) version_label: Option<String>,
+    pub(in crate::config) version_label: Placed<String>,
+    pub(in crate::config) fold: Placed<Fold>,
 }
 
 /// `[service.KEY.signal.NAME.scrape]`.
@@ -111,7 +112,7 @@ pub(in crate::config) struct Scrape {
     pub(in crate::config) histogram: Placed<Word<Selector>>,
     pub(in crate::config) value: Placed<Word<Selector>>,
     pub(in crate::config) requests: Placed<Word<Selector>>,
-    pub(in crate::config) fold: Option<Fold>,
+    pub(in crate::config) fold: Placed<Fold>,
     pub(in crate::config) by: Vec<String>,
 }
 

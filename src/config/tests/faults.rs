@@ -172,6 +172,15 @@ fn what_can_never_hold_is_refused() {
         ("[service.shop.signal.cpu.http]\nurl = \"http://x\"", "only tells whether"),
         ("[service.shop.signal.latency.prometheus]\nvalue = 'x'", "which Prometheus server"),
         ("[service.shop.signal.latency.scrape]\nbad = 'x'", "not what latency is read from"),
+        (
+            "[service.shop.signal.latency.scrape]\nhistogram = 'x'\nfold = \"min\"",
+            "here is no `value`",
+        ),
+        (
+            "[prometheus.main]\nurl = \"http://x\"\n[service.shop.signal.latency.prometheus]\n\
+             value = 'x'\nversion_label = \"version\"",
+            "only rows with `bad` and `total`",
+        ),
         ("[service.shop.signal.latency.scrape]\nvalue = '{x'", "does not begin with"),
         (
             "[service.x.rollback.application.release]\nroot = \"srv\"\nrestart = { unit = \"x\" }\nrunning = { unit = \"x\" }",

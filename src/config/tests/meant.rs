@@ -103,6 +103,22 @@ fn latency_is_judged_by_what_its_source_can_tell() {
     assert_eq!(gauge.above, Limit::Baseline(Multiple(4.0)));
 }
 
+/// Two processes behind one port shared a name, and each was the other's reset.
+#[test]
+fn targets_behind_one_port_are_series_of_their_own() {
+    let names = |urls: &str| {
+        let text = format!(
+            "[service.shop]\nwatch_only = true\n[service.shop.scrape]\nurl = {urls}\n\
+             [service.shop.signal.error_rate.scrape]\nbad = 'e'\ntotal = 'r'"
+        );
+        let (config, _) = loaded(&text);
+        config.targets.into_values().map(|target| target.series).collect::<Vec<_>>()
+    };
+    assert_eq!(names(r#"["http://a:1/m", "http://b:1/m"]"#), ["a:1", "b:1"]);
+    let shared = names(r#"["http://a:1/m", "http://a:1/n", "https://a:1/m", "http://b/m"]"#);
+    assert_eq!(shared, ["b:80", "http://a:1/m", "http://a:1/n", "https://a:1/m"]);
+}
+
 #[test]
 fn a_release_is_rolled_back_as_written() {
     let text = r#"

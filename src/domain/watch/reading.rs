@@ -1,9 +1,8 @@
-//! From what a source read to samples that a trigger can judge: differences, sums over series, quantiles.
-
-use std::collections::{BTreeMap, VecDeque};
+//! From what a source read to samples that a trigger can judge: differences, and sums over series.
 
 use serde::{Deserialize, Serialize};
 
+use super::latency::Latency;
 use crate::{
     domain::{
         counter::{Counters, Cumulative, Drops, Field, Options, Poll, Series},
@@ -103,7 +102,7 @@ impl Chain {
         Self {
             step: policy.poll_every,
             counters: Counters::new(options),
-            latency: Latency { window: policy.quantile_window, ..Latency::default() },
+            latency: Latency::over(policy.quantile_window),
             probed: None,
         }
     }
@@ -116,7 +115,7 @@ impl Chain {
     /// The wall clock was set: no reading from before can be compared with one from after.
     pub(super) fn forget(&mut self) {
         self.counters.forget();
-        self.latency = Latency { window: self.latency.window, ..Latency::default() };
+        self.latency.forget();
         self.probed = None;
     }
 
@@ -193,7 +192,13 @@ impl Chain {
         if !histograms {
             return vec![(Channel::P95, self.gauge(raw, now))];
         }
-        let p95 = self.latency.take(raw, self.step, now);
+        let options = Options::every(self.step);
+        let (at, p95) = self.latency.take(raw, options.gap.max(options.step * 3), now);
+        let width = self.since_last(at);
+        let p95 = match p95 {
+            Some(reading) => Sample { at, width, reading },
+            None => Sample::unknown(at, self.step, Unknown::NoDelta),
+        };
         let mut samples = vec![(Channel::P95, p95)];
         samples.extend(tau.map(|tau| (Channel::Slow, self.slow(raw, tau, now))));
         samples
@@ -277,82 +282,28 @@ impl Chain {
     }
 }
 
-/// Buckets of the trailing window, for a 95th percentile that Prometheus would show alike.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Latency {
-    window: Span,
-    /// The last cumulative buckets of each series.
-    last: BTreeMap<String, Vec<(Bound, f64)>>,
-    /// What was added by each poll within the window.
-    polls: VecDeque<(UnixMs, BTreeMap<Bound, f64>)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Series followed for a quantile; the counters of the same signal count what is beyond.
-const SERIES_MAX: usize = 1_000;
-
-/// A bucket's upper bound, ordered; infinity is written as the largest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Bound(u64);
-
-impl Bound {
-    fn new(bound: f64) -> Self {
-        // The bit patterns of non-negative floats are ordered like the floats.
-        Self(bound.max(0.0).to_bits())
-    }
-
-    fn value(self) -> f64 {
-        f64::from_bits(self.0)
-    }
-}
-
-impl Latency {
-    fn take(&mut self, raw: &[Raw], step: Span, now: UnixMs) -> Sample {
-        let mut added: BTreeMap<Bound, f64> = BTreeMap::new();
-        let mut newest: Option<UnixMs> = None;
-        let mut compared = false;
-        for reading in raw {
-            let Raw::Histogram { series, at, buckets, .. } = reading else { continue };
-            newest = newest.max(Some(*at));
-            let current: Vec<(Bound, f64)> =
-                buckets.iter().map(|(bound, count)| (Bound::new(*bound), *count)).collect();
-            if self.last.len() >= SERIES_MAX && !self.last.contains_key(series) {
-                continue;
-            }
-            if let Some(before) = self.last.insert(series.clone(), current.clone()) {
-                compared = true;
-                let total = |b: &[(Bound, f64)]| b.last().map_or(0.0, |(_, count)| *count);
-                let reset = total(&current) < total(&before);
-                for (index, (bound, count)) in current.iter().enumerate() {
-                    let earlier = before.get(index).filter(|(b, _)| b == bound && !reset);
-                    let delta = count - earlier.map_or(0.0, |(_, count)| *count);
-                    *added.entry(*bound).or_default() += delta.max(0.0);
-                }
-            }
-        }
-        let at = newest.unwrap_or(now);
-        self.polls.push_back((at, added));
-        while self.polls.front().is_some_and(|(old, _)| *old + self.window <= at && *old != at) {
-            self.polls.pop_front();
-        }
-        let mut sum: BTreeMap<Bound, f64> = BTreeMap::new();
-        for (bound, count) in self.polls.iter().flat_map(|(_, added)| added) {
-            *sum.entry(*bound).or_default() += count;
-        }
-        let buckets: Vec<Bucket> = sum
-            .iter()
-            .map(|(bound, count)| Bucket { bound: bound.value(), count: *count })
-            .collect();
-        let requests = buckets.last().map_or(0.0, |b| b.count);
-        match histogram::quantile(&buckets, 0.95) {
-            Some(value) => {
-                let reading = Reading::Gauge { value, n: Some(requests.round() as u64) };
-                Sample { at, width: step, reading }
-            }
-            // Nobody came: that is known, and no fault of the source.
-            None if compared && requests == 0.0 => {
-                Sample { at, width: step, reading: Reading::Gauge { value: 0.0, n: Some(0) } }
-            }
-            None => Sample::unknown(at, step, Unknown::NoDelta),
-        }
+    /// Watched, it is read three times in its usual pace: clean time counted three times.
+    #[test]
+    fn a_percentile_speaks_for_the_time_since_the_one_before() {
+        let mut chain = Chain::new(&SignalPolicy {
+            kind: SignalKind::Latency,
+            source: String::new(),
+            poll_every: Span::seconds(15),
+            lag: Span::ZERO,
+            quantile_window: Span::minutes(1),
+        });
+        let mut width = |at: i64| {
+            let at = UnixMs(at * 1000);
+            let count = at.0 as f64;
+            let buckets = vec![(0.1, count), (f64::INFINITY, count)];
+            let raw = [Raw::Histogram { series: "a".into(), at, buckets, started: None }];
+            chain.take(SignalKind::Latency, &raw, None, at)[0].1.width
+        };
+        let widths = [0, 15, 20, 25, 100].map(|at| width(at).ms() / 1000);
+        assert_eq!(widths, [15, 15, 5, 5, 15]);
     }
 }

@@ -1,5 +1,7 @@
 //! Why a service is where it is: every trigger's window, what it waits for, which guard would refuse now, what would run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{PlanView, ServiceView};
@@ -26,6 +28,9 @@ pub struct Explain {
     pub now: UnixMs,
     /// Every trigger.
     pub triggers: Vec<TriggerView>,
+    /// What is wrong with a signal's source or with a part of it, by signal.
+    #[serde(default)]
+    pub notes: BTreeMap<String, String>,
     /// What the guards were asked about.
     #[serde(flatten)]
     pub ground: Ground,
@@ -82,6 +87,11 @@ impl Explain {
             now: s.now.wall,
             triggers: triggers
                 .map(|(key, signal, trigger)| TriggerView::of(s, key, signal, trigger))
+                .collect(),
+            notes: s
+                .watch
+                .signals()
+                .filter_map(|(name, _, note)| Some((name.to_owned(), note?.to_owned())))
                 .collect(),
             ground,
             response: severity.map_or_else(String::new, |severity| response(s, severity)),

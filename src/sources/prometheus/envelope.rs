@@ -29,8 +29,10 @@ pub struct Row {
 pub struct Rows {
     /// The usable rows, in Prometheus's order, which means nothing.
     pub rows: Vec<Row>,
-    /// What became of the others.
+    /// What became of the others; the first of them.
     pub faults: Vec<Fault>,
+    /// The labels of all the others.
+    pub unusable: Vec<BTreeMap<String, String>>,
     /// Prometheus warned: rows may be missing.
     pub partial: bool,
     /// Its remarks on the query.
@@ -124,9 +126,9 @@ pub(super) fn rows(status: u16, body: &[u8]) -> Result<Rows, QueryError> {
         match (value, histogram) {
             (Some(point), _) => match number(&point) {
                 Ok((at, value)) => answer.rows.push(Row { labels: metric, value, at }),
-                Err(value) => answer.fault(Fault::NotANumber { series: key(&metric, ""), value }),
+                Err(value) => answer.lose(metric, |series| Fault::NotANumber { series, value }),
             },
-            (None, _) => answer.fault(Fault::NativeHistogram { series: key(&metric, "") }),
+            (None, _) => answer.lose(metric, |series| Fault::NativeHistogram { series }),
         }
     }
     Ok(answer)
@@ -187,23 +189,19 @@ pub(super) fn key(labels: &BTreeMap<String, String>, without: &str) -> String {
 impl Rows {
     const TOLD: usize = 20;
 
-    pub(super) fn fault(&mut self, fault: Fault) {
+    fn lose(&mut self, labels: BTreeMap<String, String>, fault: impl FnOnce(String) -> Fault) {
         if self.faults.len() < Self::TOLD {
-            self.faults.push(fault);
+            self.faults.push(fault(key(&labels, "")));
         }
+        self.unusable.push(labels);
     }
 
     /// Takes out the rows whose time is too far from the time that was asked for.
     pub(super) fn drop_untimely(&mut self, freshness: Freshness, asked: UnixMs) {
         for row in std::mem::take(&mut self.rows) {
-            match freshness.fault("", row.at, asked) {
+            match freshness.fault(&key(&row.labels, ""), row.at, asked) {
                 None => self.rows.push(row),
-                Some(_) => {
-                    let series = key(&row.labels, "");
-                    if let Some(fault) = freshness.fault(&series, row.at, asked) {
-                        self.fault(fault);
-                    }
-                }
+                Some(fault) => self.lose(row.labels, |_| fault),
             }
         }
     }

@@ -151,7 +151,7 @@ fn row(service: &str, pod: &str, value: &str) -> String {
     )
 }
 
-fn counts(poll: &Poll) -> Vec<(&str, f64, f64)> {
+fn counts(poll: &Poll) -> Vec<(&str, Option<f64>, f64)> {
     let one = |reading| match reading {
         &Reading::Counter { ref series, bad, total, .. } => (series.as_str(), bad, total),
         Reading::Histogram { .. } | Reading::Gauge { .. } => panic!("{reading:?}"),
@@ -164,24 +164,71 @@ fn one_query_serves_many_services() {
     let total = [("shop", "b", "10"), ("shop", "a", "20"), ("blog", "c", "5")];
     let total = vector(&total.map(|(s, p, v)| row(s, p, v)).join(","));
     let bad = [row("shop", "a", "2"), row("gone", "d", "1")].join(",");
-    let bad = vector(&format!(r#"{bad},{{"metric":{{"pod":"x"}},"value":[1,"1"]}}"#));
-    let polls = counters(&bad, &total, Some("service"));
-    assert_eq!(counts(&polls["shop"]), [("{pod=\"a\"}", 2.0, 20.0), ("{pod=\"b\"}", 0.0, 10.0)]);
-    assert_eq!(counts(&polls["blog"]), [("{pod=\"c\"}", 0.0, 5.0)]);
+    let nobodys = r#"{"metric":{"pod":"x"},"value":[1,"1"]}"#;
+    let bad = vector(&format!("{bad},{nobodys}"));
+    let polls = counters(&bad, &total, Some("service"), None);
+    assert!(polls["shop"].partial, "nobody knows whose errors those of pod x are");
+    let total = Rows { rows: [total.rows, vector(nobodys).rows].concat(), ..Rows::default() };
+    let polls = counters(&bad, &total, Some("service"), Some("pod"));
+    let shop = [("{pod=\"a\"}", Some(2.0), 20.0), ("{pod=\"b\"}", None, 10.0)];
+    assert_eq!(counts(&polls["shop"]), shop);
+    assert_eq!(counts(&polls["blog"]), [("{pod=\"c\"}", None, 5.0)]);
+    let told = |poll: &Poll| match &poll.readings[0] {
+        Reading::Counter { revision, .. } => revision.clone(),
+        Reading::Histogram { .. } | Reading::Gauge { .. } => None,
+    };
+    assert_eq!(told(&polls["blog"]).as_deref(), Some("c"), "the label that tells the version");
     assert!(polls["gone"].faults.iter().any(|fault| fault.reason() == "no_total"));
     assert!(polls["shop"].faults.iter().any(|fault| fault.reason() == "no_label"));
+}
+
+/// `bad = sum by (pod, code)`, `total = sum by (pod)`: this was 0 % for ever.
+#[test]
+fn errors_that_are_a_part_of_no_total_leave_nothing_known() {
+    let total = vector(&[row("shop", "a", "20"), row("blog", "c", "5")].join(","));
+    let bad = vector(
+        r#"{"metric":{"service":"shop","pod":"a","code":"500"},"value":[1795376433.6,"9"]}"#,
+    );
+    let polls = counters(&bad, &total, Some("service"), None);
+    assert!(polls["shop"].partial && polls["shop"].readings.is_empty());
+    assert!(matches!(polls["shop"].faults[0], Fault::NoTotal { .. }), "{polls:?}");
+    assert_eq!(counts(&polls["blog"]), [("{pod=\"c\"}", None, 5.0)]);
+    let unusable = vector(
+        r#"{"metric":{"service":"shop","pod":"a","code":"500"},"value":[1795376433.6,"NaN"]}"#,
+    );
+    let polls = counters(&unusable, &total, Some("service"), None);
+    assert!(polls["shop"].partial && !polls["blog"].partial);
+}
+
+#[test]
+fn two_rows_of_one_series_that_differ_are_as_if_it_were_missing() {
+    let named = |name: &str, value: &str| {
+        format!(
+            r#"{{"metric":{{"__name__":"{name}","pod":"a"}},"value":[1795376433.6,"{value}"]}}"#
+        )
+    };
+    let total = |second: &str| vector(&[named("a", "7"), named("b", second)].join(","));
+    assert!(counters(&vector(""), &total("8"), None, None)[""].partial);
+    assert!(gauges(&total("8"), None, None)[""].partial);
+    assert_eq!(counters(&vector(""), &total("7"), None, None)[""].readings.len(), 1);
 }
 
 #[test]
 fn errors_that_could_not_be_used_are_not_taken_for_none() {
     let total = vector(&[row("shop", "a", "20"), row("shop", "b", "10")].join(","));
     let bad = vector(&row("shop", "a", "NaN"));
-    let polls = counters(&bad, &total, Some("service"));
-    assert_eq!(counts(&polls["shop"]), [("{pod=\"b\"}", 0.0, 10.0)]);
+    let polls = counters(&bad, &total, Some("service"), None);
+    assert_eq!(counts(&polls["shop"]), [("{pod=\"b\"}", None, 10.0)]);
+    let pods: Vec<String> = (0..50).map(|pod| format!("pod-{pod}")).collect();
+    let of = |value: &str| {
+        vector(&pods.iter().map(|pod| row("shop", pod, value)).collect::<Vec<_>>().join(","))
+    };
+    let polls = counters(&of("NaN"), &of("5"), Some("service"), None);
+    assert_eq!(counts(&polls["shop"]), [], "though not all of them are told one by one");
     let partial = Rows { partial: true, ..vector("") };
-    let polls = counters(&partial, &total, Some("service"));
+    let polls = counters(&partial, &total, Some("service"), None);
     assert!(polls["shop"].partial && polls["shop"].readings.is_empty());
-    let nothing = counters(&vector(""), &vector(""), None);
+    let nothing = counters(&vector(""), &vector(""), None, None);
     assert_eq!(nothing[""], Poll::default());
 }
 

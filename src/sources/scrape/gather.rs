@@ -57,6 +57,11 @@ struct About {
 }
 
 impl About {
+    /// The one version that is told.
+    fn revision(&self) -> Option<&str> {
+        self.revisions.first().filter(|_| self.revisions.len() == 1).map(String::as_str)
+    }
+
     fn see(&mut self, series: &Series<'_, '_>, revision: Option<&Revision>) {
         if series.name == BORN {
             self.born = UnixMs::from_seconds(series.value);
@@ -137,13 +142,9 @@ impl<'spec> Gather<'spec> {
         let lost = |name: &String| wanted.index(name).is_some_and(|at| seen.partial_of(at));
         let mut poll = Poll { partial: mine.iter().any(lost), ..Poll::default() };
         tell(seen, &mut poll.faults);
-        match about.revisions.len() {
-            0 => {}
-            1 => poll.revision = about.revisions.first().cloned(),
-            _ => {
-                let all: Vec<_> = about.revisions.iter().map(String::as_str).collect();
-                poll.faults.push(Fault::Revisions(all.join(", ")));
-            }
+        if about.revisions.len() > 1 {
+            let all: Vec<_> = about.revisions.iter().map(String::as_str).collect();
+            poll.faults.push(Fault::Revisions(all.join(", ")));
         }
         if poll.partial {
             return poll;
@@ -151,19 +152,26 @@ impl<'spec> Gather<'spec> {
         if !self.groups.values().any(|group| group.has_main()) {
             poll.faults.push(Fault::Absent { wanted: self.spec.needs() });
         }
+        let mut mateless = 0;
         for (key, group) in self.groups {
             let series = format!("{}{key}", target.series);
             let at = group.at.unwrap_or(now);
             let read = match target.freshness.fault(&series, at, now) {
                 Some(fault) => Err(fault),
-                None => group.reading(self.spec, series, at, about.born),
+                None => group.reading(self.spec, series, at, about.born, about.revision()),
             };
             match read {
                 Ok(reading) => poll.readings.push(reading),
+                // Of all faults this one is never left out: it makes the poll partial.
+                Err(fault @ Fault::NoTotal { .. }) if mateless < TOLD => {
+                    mateless += 1;
+                    poll.faults.push(fault);
+                }
                 Err(fault) if poll.faults.len() < 4 * TOLD => poll.faults.push(fault),
                 Err(_) => {}
             }
         }
+        poll.without_mates();
         poll
     }
 }

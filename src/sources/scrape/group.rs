@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fold, Spec};
+use super::Spec;
 use crate::{
     sources::{
         exposition::Series,
-        reading::{Fault, Reading},
+        reading::{Fault, Fold, Reading},
     },
     units::UnixMs,
 };
@@ -14,7 +14,8 @@ use crate::{
 /// What one spec has of one group.
 #[derive(Default)]
 pub(super) struct Group {
-    bad: f64,
+    /// The errors; nothing where none of their series is there.
+    bad: Option<f64>,
     /// The total, or the gauge.
     main: Option<f64>,
     pub(super) n: Option<f64>,
@@ -30,7 +31,7 @@ impl Group {
     pub(super) fn count(&mut self, series: &Series<'_, '_>, bad: bool, total: bool) {
         self.usable_count(series.value);
         if bad {
-            self.bad += series.value;
+            self.bad = Some(self.bad.unwrap_or(0.0) + series.value);
         }
         if total {
             self.main = Some(self.main.unwrap_or(0.0) + series.value);
@@ -79,13 +80,18 @@ impl Group {
         series: String,
         at: UnixMs,
         born: Option<UnixMs>,
+        revision: Option<&str>,
     ) -> Result<Reading, Fault> {
+        if matches!(spec, Spec::Ratio(_)) && self.main.is_none() {
+            return Err(Fault::NoTotal { series });
+        }
         if let Some(value) = self.unusable {
             return Err(Fault::NotANumber { series, value });
         }
         match (spec, self.main) {
             (Spec::Ratio(_), Some(total)) => {
-                Ok(Reading::Counter { series, at, bad: self.bad, total, born })
+                let revision = revision.map(str::to_owned);
+                Ok(Reading::Counter { series, revision, at, bad: self.bad, total, born })
             }
             (Spec::Ratio(_), None) => Err(Fault::NoTotal { series }),
             (Spec::Gauge(_), Some(value)) => Ok(Reading::Gauge { series, at, value, n: self.n }),

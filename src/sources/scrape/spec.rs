@@ -1,6 +1,6 @@
 //! What is wanted of a body.
 
-use crate::sources::{exposition::Series, selector::Selector};
+use crate::sources::{exposition::Series, reading::Fold, selector::Selector};
 
 /// A signal, as a target exposes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,28 +44,6 @@ pub struct GaugeSpec {
     pub n: Option<Selector>,
     /// As in a ratio.
     pub by: Vec<String>,
-}
-
-/// How several gauges become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fold {
-    /// The worst, where more is worse.
-    #[default]
-    Max,
-    /// The least.
-    Min,
-    /// All of them.
-    Sum,
-}
-
-impl Fold {
-    pub(super) fn of(self, one: f64, other: f64) -> f64 {
-        match self {
-            Self::Max => one.max(other),
-            Self::Min => one.min(other),
-            Self::Sum => one + other,
-        }
-    }
 }
 
 /// Which label of which series tells the version that runs: `version` of `app_build_info`.

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     sources::{
         http::fake::Fake,
-        reading::{Class, Reading},
+        reading::{Class, Fold, Reading},
         selector::Selector,
     },
     units::Span,
@@ -42,8 +42,9 @@ fn poll(body: &str, spec: Spec) -> Poll {
     extract(body.as_bytes(), Format::Text, &options, &[spec], NOW).remove(0)
 }
 
-fn counter(series: &str, bad: f64, total: f64) -> Reading {
-    Reading::Counter { series: series.into(), at: NOW, bad, total, born: None }
+fn counter(series: &str, bad: impl Into<Option<f64>>, total: f64) -> Reading {
+    let (series, bad) = (series.into(), bad.into());
+    Reading::Counter { series, revision: None, at: NOW, bad, total, born: None }
 }
 
 fn reasons(poll: &Poll) -> Vec<&'static str> {
@@ -69,7 +70,7 @@ fn a_recorded_app_gives_its_ratio_and_its_histogram() {
 #[test]
 fn errors_that_are_absent_are_none_and_a_total_that_is_absent_is_unknown() {
     let poll_of = |body: &str| poll(body, ratio("errors_total", "requests_total", &[]));
-    assert_eq!(poll_of("requests_total 7\n").readings, [counter("pod-1", 0.0, 7.0)]);
+    assert_eq!(poll_of("requests_total 7\n").readings, [counter("pod-1", None, 7.0)]);
     for body in ["errors_total 3\n", "other 1\n", "", "requests_total NaN\n", "requests_total -1\n"]
     {
         let poll = poll_of(body);
@@ -81,8 +82,17 @@ fn errors_that_are_absent_are_none_and_a_total_that_is_absent_is_unknown() {
 fn one_unusable_series_spoils_its_group_only() {
     let body = "r{s=\"a\"} 1\nr{s=\"a\",c=\"2\"} NaN\nr{s=\"b\"} 5\n";
     let poll = poll(body, ratio("e", "r", &["s"]));
-    assert_eq!(poll.readings, [counter("pod-1{s=\"b\"}", 0.0, 5.0)]);
+    assert_eq!(poll.readings, [counter("pod-1{s=\"b\"}", None, 5.0)]);
     assert_eq!(reasons(&poll), ["not_a_number"]);
+}
+
+/// Labels that do not match were 0 % for ever.
+#[test]
+fn errors_that_are_a_part_of_no_total_leave_nothing_known() {
+    let body = "r{s=\"a\"} 9\nr{s=\"b\"} 5\nerrors{zone=\"x\"} 4\n";
+    let poll = poll(body, ratio("errors", "r", &["s"]));
+    assert!(poll.partial && poll.readings.is_empty(), "{poll:?}");
+    assert_eq!(reasons(&poll), ["no_total"]);
 }
 
 #[test]
@@ -98,7 +108,7 @@ fn a_partial_body_gives_no_half_sums() {
     }
     let body = "r 7\nother-metric 1\nother{ 1\n";
     let poll = poll(body, ratio("e", "r", &[]));
-    assert_eq!(poll.readings, [counter("pod-1", 0.0, 7.0)]);
+    assert_eq!(poll.readings, [counter("pod-1", None, 7.0)]);
     assert_eq!(reasons(&poll), ["bad_line", "bad_line"]);
 }
 
@@ -107,11 +117,13 @@ fn what_the_process_says_of_itself_is_read() {
     let body = "r 7\nprocess_start_time_seconds 1.7953764e+09\n\
                 app_build_info{version=\"2.4.1\",go=\"1.26\"} 1\n";
     let one = poll(body, ratio("e", "r", &[]));
-    assert_eq!(one.revision.as_deref(), Some("2.4.1"));
-    let Reading::Counter { born, .. } = &one.readings[0] else { panic!("{one:?}") };
+    let Reading::Counter { born, revision, .. } = &one.readings[0] else { panic!("{one:?}") };
     assert_eq!(*born, Some(UnixMs(1_795_376_400_000)));
+    assert_eq!(revision.as_deref(), Some("2.4.1"));
     let two = poll(&format!("{body}app_build_info{{version=\"3\"}} 1\n"), ratio("e", "r", &[]));
-    assert_eq!((two.revision, two.readings.len()), (None, 1));
+    assert_eq!(two.faults[0].reason(), "revisions");
+    let Reading::Counter { revision, .. } = &two.readings[0] else { panic!("{two:?}") };
+    assert_eq!(*revision, None);
 }
 
 #[test]

@@ -45,8 +45,8 @@ fn monitoring_that_fails_in_the_middle_rolls_nothing_back_and_the_incident_goes_
     12:12:00   -> PAGE: P2 shop/production: blind, health tells nothing
     12:12:00 latency tells nothing (scrape): connection refused
     12:14:00 health tells again
-    12:14:00 latency tells again
     12:14:15 errors tells again
+    12:14:15 latency tells again
     12:14:15   -> on-call: shop/production: every signal tells again
     12:15:15 decided: roll back now
     12:15:15 application v2 is quarantined
@@ -100,8 +100,8 @@ fn a_source_that_fails_without_a_change_pages_late_and_mildly() {
     12:30:00   -> PAGE: P3 shop/production: blind, health tells nothing
     12:30:00 latency tells nothing (scrape): connection refused
     12:31:00 health tells again
-    12:31:00 latency tells again
     12:31:15 errors tells again
+    12:31:15 latency tells again
     12:31:15   -> on-call: shop/production: every signal tells again
     ");
 }

@@ -12,7 +12,7 @@ use crate::{
             service::Common,
             signal::{
                 Of,
-                wanted::{Wanted, wanted},
+                wanted::{Wanted, fold, wanted},
             },
         },
         nearest::nearest,
@@ -58,12 +58,21 @@ pub(super) fn asked(
             .as_ref()
             .map_or_else(|| of.id.name().to_owned(), |value| value.get_ref().clone()),
     });
-    let ask = match ask? {
-        Wanted::Ratio { bad, total } => Ask::Ratio { bad, total },
+    let ask = ask?;
+    if let (Some(label), Wanted::Histogram(_) | Wanted::Gauge { .. }) = (&raw.version_label, &ask) {
+        let what = "only rows with `bad` and `total` are told apart by version";
+        found.error(label.span(), what, "take the line out");
+    }
+    let fold = fold(found, &ask, &raw.fold);
+    let ask = match ask {
+        Wanted::Ratio { bad, total } => {
+            let version_label = raw.version_label.as_ref().map(|label| label.get_ref().clone());
+            Ask::Ratio { bad, total, version_label }
+        }
         Wanted::Histogram(buckets) => Ask::Histogram { buckets },
-        Wanted::Gauge { value, requests } => Ask::Gauge { value, requests },
+        Wanted::Gauge { value, requests } => Ask::Gauge { value, requests, fold },
     };
-    Some(Read::Prometheus { server: server?, ask, rows, revision_label: raw.version_label.clone() })
+    Some(Read::Prometheus { server: server?, ask, rows })
 }
 
 fn server(

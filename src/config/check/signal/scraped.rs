@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reqwest::Url;
 use toml::Spanned;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
             service::Common,
             signal::{
                 Of,
-                wanted::{Wanted, wanted},
+                wanted::{Wanted, fold, wanted},
             },
         },
         raw,
@@ -22,7 +23,7 @@ use crate::{
     sources::{
         http,
         reading::Freshness,
-        scrape::{self, Fold, GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec},
+        scrape::{self, GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec},
         selector::Selector,
     },
     units::Span,
@@ -50,17 +51,14 @@ pub(super) fn scraped(
     let said =
         [all(&raw.bad), all(&raw.total), one(&raw.histogram), one(&raw.value), one(&raw.requests)];
     let by = raw.by.clone();
-    let spec = match wanted(found, kind, at, said)? {
+    let wanted = wanted(found, kind, at, said)?;
+    let fold = fold(found, &wanted, &raw.fold);
+    let spec = match wanted {
         Wanted::Ratio { bad, total } => Spec::Ratio(RatioSpec { bad, total, by }),
         Wanted::Histogram(mut family) => {
             Spec::Histogram(HistogramSpec { family: family.pop()?, by })
         }
         Wanted::Gauge { mut value, requests } => {
-            let fold = match raw.fold {
-                None | Some(raw::Fold::Max) => Fold::Max,
-                Some(raw::Fold::Min) => Fold::Min,
-                Some(raw::Fold::Sum) => Fold::Sum,
-            };
             let n = requests.and_then(|mut requests| requests.pop());
             Spec::Gauge(GaugeSpec { value: value.pop()?, fold, n, by })
         }
@@ -91,21 +89,31 @@ pub(in crate::config::check) fn targets(
     if raw.url.get_ref().0.is_empty() {
         found.error(raw.url.span(), "this names no target", "write at least one address");
     }
-    for url in &raw.url.get_ref().0 {
-        let Some(url) = found.url(&Spanned::new(raw.url.span(), url.clone())) else { continue };
-        let port = url.port_or_known_default().unwrap_or_default();
-        let series = format!("{}:{port}", url.host_str().unwrap_or_default());
+    let urls = raw.url.get_ref().0.iter();
+    let urls: Vec<Url> =
+        urls.filter_map(|url| found.url(&Spanned::new(raw.url.span(), url.clone()))).collect();
+    for url in &urls {
+        let short = place(url);
+        // Two processes behind one port must not be one series: their counts would be each other's resets.
+        let shared = urls.iter().filter(|other| place(other) == short).count() > 1;
+        let series = if shared { http::shown(url) } else { short };
+        let key = if shared { series.clone() } else { format!("{series}{}", url.path()) };
         let options = scrape::Options {
-            series: series.clone(),
+            series,
             http: http.clone(),
             limits: common.scrape_limits.clone(),
             freshness,
             revision: revision.clone(),
-            url,
+            url: url.clone(),
         };
-        if targets.insert(format!("{id} {series}{}", options.url.path()), options).is_some() {
+        if targets.insert(format!("{id} {key}"), options).is_some() {
             found.error(raw.url.span(), "the same target is named twice", "name it once");
         }
     }
     targets
+}
+
+fn place(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
 }

@@ -3,8 +3,12 @@
 use std::ops::Range;
 
 use crate::{
-    config::check::{found::Found, signal::KINDS},
+    config::{
+        check::{found::Found, signal::KINDS},
+        raw,
+    },
     domain::policy::SignalKind,
+    sources::reading::Fold,
 };
 
 /// What has to be asked, by what is measured; the keys that are said and those that are meant.
@@ -41,6 +45,24 @@ pub(super) fn wanted<T>(
     };
     found.error(at, format!("this is not what {} is read from", word(kind)), instead);
     None
+}
+
+/// How several values become one.
+pub(super) fn fold<T>(
+    found: &mut Found<'_>,
+    wanted: &Wanted<T>,
+    said: &raw::Placed<raw::Fold>,
+) -> Fold {
+    let Some(said) = said else { return Fold::default() };
+    if !matches!(wanted, Wanted::Gauge { .. }) {
+        let what = "`fold` says how several values become one, and here is no `value`";
+        found.error(said.span(), what, "take the line out");
+    }
+    match said.get_ref() {
+        raw::Fold::Max => Fold::Max,
+        raw::Fold::Min => Fold::Min,
+        raw::Fold::Sum => Fold::Sum,
+    }
 }
 
 fn word(kind: SignalKind) -> &'static str {
