@@ -30,6 +30,7 @@ bench: ## The measurements (criterion); the numbers land in target/criterion
 rig:
 	tests/rig/prometheus install
 	tests/rig/alertmanager install
+	tests/rig/machine install
 
 fmt:
 	cargo fmt --check

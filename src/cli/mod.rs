@@ -5,6 +5,7 @@ mod client;
 mod demo;
 mod explain;
 mod incidents;
+mod logging;
 mod out;
 mod paint;
 mod plan;

@@ -259,24 +259,8 @@ impl EventLoop {
             for fact in facts {
                 telemetry::fact(service.as_ref(), fact, &self.fleet);
                 if let Some(line) = timeline::line(fact) {
-                    match fact {
-                        Fact::Told(_) => tracing::debug!(service = who, cause = event.id, "{line}"),
-                        Fact::Service(_)
-                        | Fact::Ledger(_)
-                        | Fact::Trigger(_)
-                        | Fact::Incident(_)
-                        | Fact::Run(_)
-                        | Fact::Fleet(
-                            fact::Fleet::KillSwitch { .. }
-                            | fact::Fleet::Configured { .. }
-                            | fact::Fleet::Started { .. },
-                        ) => info!(service = who, cause = event.id, "{line}"),
-                        Fact::Fleet(
-                            fact::Fleet::Undelivered { .. }
-                            | fact::Fleet::ClockSet { .. }
-                            | fact::Fleet::ConfigRefused { .. },
-                        ) => warn!(service = who, cause = event.id, "{line}"),
-                    }
+                    let incident = state.and_then(|s| s.incident.as_ref());
+                    Self::say(fact, &who, incident.map(|i| i.id.as_str()), &event.id, &line);
                 }
                 if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =
                     (service, fact)
@@ -287,6 +271,28 @@ impl EventLoop {
                     }
                 }
             }
+        }
+    }
+
+    /// One line of the log; who is concerned is in the text, too, for not everybody looks at fields.
+    fn say(fact: &Fact, service: &str, incident: Option<&str>, cause: &str, line: &str) {
+        match fact {
+            Fact::Told(_) => tracing::debug!(service, incident, cause, "{service}: {line}"),
+            Fact::Service(_)
+            | Fact::Ledger(_)
+            | Fact::Trigger(_)
+            | Fact::Incident(_)
+            | Fact::Run(_)
+            | Fact::Fleet(
+                fact::Fleet::KillSwitch { .. }
+                | fact::Fleet::Configured { .. }
+                | fact::Fleet::Started { .. },
+            ) => info!(service, incident, cause, "{service}: {line}"),
+            Fact::Fleet(
+                fact::Fleet::Undelivered { .. }
+                | fact::Fleet::ClockSet { .. }
+                | fact::Fleet::ConfigRefused { .. },
+            ) => warn!(service, incident, cause, "{service}: {line}"),
         }
     }
 

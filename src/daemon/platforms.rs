@@ -62,9 +62,9 @@ pub(super) async fn look(
 fn tell_faults(service: &ServiceId, last: Option<&Inventory>, seen: &Inventory) {
     let before = last.map(|last| last.faults.as_slice()).unwrap_or_default();
     for fault in seen.faults.iter().filter(|fault| !before.contains(fault)) {
-        warn!(%service, "its platform is not as it should be: {fault}");
+        warn!(%service, "the platform of {service} is not as it should be: {fault}");
     }
     if seen.faults.is_empty() && !before.is_empty() {
-        info!(%service, "its platform is as it should be again");
+        info!(%service, "the platform of {service} is as it should be again");
     }
 }

@@ -112,7 +112,7 @@ fn restore_windows(store: &Store, fleet: &mut Fleet) {
         };
         match serde_json::from_slice(&snapshot.body) {
             Ok(kept) => watch.restore(kept, policy),
-            Err(fault) => tracing::warn!(service = %id, "its windows begin empty: {fault}"),
+            Err(fault) => tracing::warn!(service = %id, "the windows of {id} begin empty: {fault}"),
         }
     }
 }

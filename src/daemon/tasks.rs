@@ -28,7 +28,7 @@ pub(super) async fn carry_out(
         tokio::select! {
             order = orders.recv() => {
                 let Some((service, order)) = order else { break };
-                let span = info_span!("step", %service, run = order.run, step = order.step);
+                let span = info_span!("step", %service, run = order.run);
                 let (options, lease) = (options.clone(), lease.clone());
                 let (handle, hold) = (handle.clone(), hold.clone());
                 let attempt = one(service, order, options, lease, handle, hold);
@@ -55,7 +55,8 @@ async fn one(
     // A panic in an executor must not leave the run waiting for ever: it becomes an unknown outcome.
     let work = {
         let (order, options, lease) = (order.clone(), options.clone(), lease.clone());
-        tokio::spawn(async move { executors::carry_out(&order, &options, &lease).await })
+        let attempt = async move { executors::carry_out(&order, &options, &lease).await };
+        tokio::spawn(attempt.in_current_span())
     };
     let report = work.await.unwrap_or_else(|fault| Report {
         outcome: Outcome::Unknown { why: format!("its task ended badly: {fault}") },

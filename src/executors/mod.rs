@@ -125,9 +125,9 @@ impl Attempt<'_> {
 /// Dropping the future ends the process group of a command under way.
 pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Report {
     let begun = Instant::now();
-    let Order { run, step, attempt, .. } = order;
+    let Order { step, attempt, .. } = order;
     let title = &order.what.title;
-    info!(run, step, attempt, resumed = order.resumed, "beginning: {title}");
+    info!(step, attempt, resumed = order.resumed, "beginning: {title}");
     let mut on_its_way = Attempt {
         order,
         options,
@@ -141,13 +141,13 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
     let outcome = perform(&mut on_its_way).await.unwrap_or_else(Outcome::from);
     let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
     match &outcome {
-        Outcome::AlreadyDone => info!(run, step, attempt, took_ms, "already in effect: {title}"),
-        Outcome::Done => info!(run, step, attempt, took_ms, "done: {title}"),
+        Outcome::AlreadyDone => info!(step, attempt, took_ms, "already in effect: {title}"),
+        Outcome::Done => info!(step, attempt, took_ms, "done: {title}"),
         Outcome::Failed { why, retry } => {
-            warn!(run, step, attempt, took_ms, retry, "failed: {title}: {why}");
+            warn!(step, attempt, took_ms, retry, "failed: {title}: {why}");
         }
-        Outcome::Unknown { why } => warn!(run, step, attempt, took_ms, "unknown: {title}: {why}"),
-        Outcome::Withheld { why } => warn!(run, step, attempt, took_ms, "withheld: {title}: {why}"),
+        Outcome::Unknown { why } => warn!(step, attempt, took_ms, "unknown: {title}: {why}"),
+        Outcome::Withheld { why } => warn!(step, attempt, took_ms, "withheld: {title}: {why}"),
     }
     let Attempt { before, after, output, .. } = on_its_way;
     Report { outcome, before, after, output, took_ms }

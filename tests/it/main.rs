@@ -12,5 +12,6 @@ mod rig;
 mod rig_works;
 mod shop;
 mod stories;
+mod systemd;
 mod vectors;
 mod windows;
