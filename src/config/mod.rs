@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     domain::{policy::Policy, runbook::ReleaseRunbook, service::ServiceId},
     notifiers::{Channel, heartbeat::Heartbeat},
-    sources::{health, http, prometheus, scrape},
+    sources::{health, http, prometheus, reading::TimeUnit, scrape},
     store,
     units::Span,
 };
@@ -72,6 +72,8 @@ pub struct Poll {
     pub every: Span,
     /// How often while a change or an incident is watched; at most as long.
     pub every_watched: Span,
+    /// What the source measures response times in.
+    pub unit: TimeUnit,
     /// From where.
     pub read: Read,
 }

@@ -23,7 +23,12 @@ use crate::{
         watch::Raw,
     },
     handle::Handle,
-    sources::{health::Probe, prometheus, reading::Poll, scrape},
+    sources::{
+        health::Probe,
+        prometheus,
+        reading::{Poll, TimeUnit},
+        scrape,
+    },
     telemetry,
     units::Span,
 };
@@ -35,6 +40,8 @@ pub(super) struct Wanted {
     pub service: ServiceId,
     /// Which signal.
     pub signal: String,
+    /// What its source measures time in.
+    pub unit: TimeUnit,
 }
 
 /// What is asked of a Prometheus.
@@ -242,7 +249,7 @@ fn event(wanted: &Wanted, poll: Poll, kind: &'static str) -> Event {
     for fault in &poll.faults {
         tracing::debug!(service = %wanted.service, signal = wanted.signal, "{fault}");
     }
-    let (raw, fault) = reading::raw(poll, clock::wall());
+    let (raw, fault) = reading::raw(poll.in_seconds(wanted.unit), clock::wall());
     told(wanted, raw, fault)
 }
 
@@ -260,6 +267,7 @@ fn told(wanted: &Wanted, readings: Vec<Raw>, fault: Option<String>) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::http::fake::Fake;
 
     #[test]
     fn sources_are_spread_over_the_interval() {
@@ -268,5 +276,26 @@ mod tests {
         starts.sort_unstable();
         let widest = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(widest < 500, "{widest} ms without a start");
+    }
+
+    #[tokio::test]
+    async fn what_is_measured_in_milliseconds_reaches_the_domain_in_seconds() {
+        let at = clock::wall().as_seconds();
+        let row = format!(r#"{{"metric":{{}},"value":[{at},"1500"]}}"#);
+        let data = format!(r#"{{"resultType":"vector","result":[{row}]}}"#);
+        let answer = format!(r#"{{"status":"success","data":{data}}}"#);
+        let fake = Fake::answers(200, "", answer).await;
+        let options = prometheus::Options::at(fake.url.clone());
+        let server = Arc::new(prometheus::Prometheus::new(options).unwrap());
+        let service = ServiceId::new("shop", "production").unwrap();
+        let wanted = Wanted { service, signal: "latency".into(), unit: TimeUnit::Milliseconds };
+        let query = Query::Gauge("p95".into(), None);
+        let source =
+            Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };
+        let What::Polled { readings, .. } = read(&source).await.remove(0).what else {
+            panic!("a poll was read");
+        };
+        let [Raw::Gauge { value, .. }] = readings[..] else { panic!("{readings:?}") };
+        assert!((value - 1.5).abs() < f64::EPSILON, "{value}");
     }
 }
