@@ -6,6 +6,7 @@
 mod check;
 mod difference;
 mod document;
+mod init;
 mod nearest;
 mod online;
 mod problem;
@@ -18,6 +19,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 pub use self::{
     difference::Difference,
+    init::{First, Refused, Wish, first},
     online::check_online,
     problem::{Level, Problem},
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
