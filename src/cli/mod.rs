@@ -5,6 +5,7 @@ mod client;
 mod demo;
 mod explain;
 mod incidents;
+mod init;
 mod logging;
 mod out;
 mod paint;
@@ -68,6 +69,8 @@ pub(crate) struct Reach {
 enum Command {
     /// Watch, decide, roll back: the daemon.
     Run(run::Run),
+    /// Write a first configuration, from flags or by looking at a Prometheus.
+    Init(init::Init),
     /// Check a configuration; every problem at once.
     Check(check::Check),
     /// The whole story with real processes: a bad release, and what is made of it.
@@ -122,6 +125,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
     runtime.block_on(async {
         match command {
             Command::Run(_) => Ok(()),
+            Command::Init(what) => what.run(out).await,
             Command::Check(what) => what.run(out).await,
             Command::Demo(what) => what.run(out).await,
             Command::DemoShop(what) => what.run().await,

@@ -38,6 +38,12 @@ impl Out {
         self.text(&text)
     }
 
+    /// Says something beside the answer, on standard error.
+    pub(super) fn aside(self, text: &str) {
+        // Where that cannot be read, the answer is there all the same.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
     /// Says what went wrong, on standard error.
     pub(super) fn fault(self, text: &str) {
         // Where even that cannot be written, the exit code says it.

@@ -6,6 +6,7 @@
 mod check;
 mod difference;
 mod document;
+mod init;
 mod nearest;
 mod online;
 mod problem;
@@ -18,6 +19,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 pub use self::{
     difference::Difference,
+    init::{First, Refused, Wish, first},
     online::check_online,
     problem::{Level, Problem},
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
@@ -25,7 +27,11 @@ pub use self::{
 use crate::{
     domain::{policy::Policy, runbook::ReleaseRunbook, service::ServiceId},
     notifiers::{Channel, heartbeat::Heartbeat},
-    sources::{health, http, prometheus, reading::Fold, scrape},
+    sources::{
+        health, http, prometheus,
+        reading::{Fold, TimeUnit},
+        scrape,
+    },
     store,
     units::Span,
 };
@@ -72,6 +78,8 @@ pub struct Poll {
     pub every: Span,
     /// How often while a change or an incident is watched; at most as long.
     pub every_watched: Span,
+    /// What the source measures response times in.
+    pub unit: TimeUnit,
     /// From where.
     pub read: Read,
 }

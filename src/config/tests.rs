@@ -5,7 +5,7 @@ mod meant;
 use crate::config::{Config, Problem, load_text};
 
 /// What people read.
-fn told(problems: &[Problem]) -> String {
+pub(super) fn told(problems: &[Problem]) -> String {
     let each: Vec<String> = problems.iter().map(Problem::to_string).collect();
     each.join("\n\n")
 }

@@ -26,7 +26,7 @@ use crate::{
     sources::{
         health::Probe,
         prometheus,
-        reading::{Fault, Fold, Poll},
+        reading::{Fault, Fold, Poll, TimeUnit},
         scrape,
     },
     telemetry,
@@ -40,6 +40,8 @@ pub(super) struct Wanted {
     pub service: ServiceId,
     /// Which signal.
     pub signal: String,
+    /// What its source measures time in.
+    pub unit: TimeUnit,
 }
 
 /// What is asked of a Prometheus.
@@ -272,7 +274,7 @@ fn event(
     telemetry::polled(&wanted.service, &wanted.signal, how, kind, poll.took);
     telemetry::faults(poll.faults.iter().map(Fault::reason));
     let reasons: BTreeSet<&'static str> = poll.faults.iter().map(Fault::reason).collect();
-    let (raw, fault) = reading::raw(poll, fold, clock::wall());
+    let (raw, fault) = reading::raw(poll.in_seconds(wanted.unit), fold, clock::wall());
     let before = warned.entry((wanted.service.clone(), wanted.signal.clone())).or_default();
     if *before != reasons {
         let (service, signal) = (&wanted.service, &wanted.signal);
@@ -301,6 +303,7 @@ fn told(wanted: &Wanted, readings: Vec<Raw>, fault: Option<String>) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::http::fake::Fake;
 
     /// The second of them was told that the service is absent.
     #[test]
@@ -308,6 +311,7 @@ mod tests {
         let wanted = |signal: &str| Wanted {
             service: ServiceId::new("shop", "production").unwrap(),
             signal: signal.to_owned(),
+            unit: TimeUnit::default(),
         };
         let wants = [(wanted("one"), "shop".to_owned()), (wanted("other"), "shop".to_owned())];
         let answer = Ok([("shop".to_owned(), Poll::default())].into());
@@ -321,5 +325,26 @@ mod tests {
         starts.sort_unstable();
         let widest = starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!(widest < 500, "{widest} ms without a start");
+    }
+
+    #[tokio::test]
+    async fn what_is_measured_in_milliseconds_reaches_the_domain_in_seconds() {
+        let at = clock::wall().as_seconds();
+        let row = format!(r#"{{"metric":{{}},"value":[{at},"1500"]}}"#);
+        let data = format!(r#"{{"resultType":"vector","result":[{row}]}}"#);
+        let answer = format!(r#"{{"status":"success","data":{data}}}"#);
+        let fake = Fake::answers(200, "", answer).await;
+        let options = prometheus::Options::at(fake.url.clone());
+        let server = Arc::new(prometheus::Prometheus::new(options).unwrap());
+        let service = ServiceId::new("shop", "production").unwrap();
+        let wanted = Wanted { service, signal: "latency".into(), unit: TimeUnit::Milliseconds };
+        let query = Query::Gauge("p95".into(), None);
+        let source =
+            Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };
+        let What::Polled { readings, .. } = read(&source).await.remove(0).what else {
+            panic!("a poll was read");
+        };
+        let [Raw::Gauge { value, .. }] = readings[..] else { panic!("{readings:?}") };
+        assert!((value - 1.5).abs() < f64::EPSILON, "{value}");
     }
 }

@@ -32,7 +32,8 @@ pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
     let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
     let mut all = vec![];
     for poll in &config.polls {
-        let wanted = Wanted { service: poll.service.clone(), signal: poll.signal.clone() };
+        let wanted =
+            Wanted { service: poll.service.clone(), signal: poll.signal.clone(), unit: poll.unit };
         match &poll.read {
             Read::Scrape { targets, spec } => {
                 let key = (poll.service.clone(), targets.clone(), poll.every, poll.every_watched);

@@ -2,7 +2,21 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::{Span, UnixMs};
+
+/// What a source measures response times in. The domain knows seconds only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TimeUnit {
+    /// As Prometheus recommends.
+    #[default]
+    #[serde(rename = "s")]
+    Seconds,
+    /// As Envoy and Istio do.
+    #[serde(rename = "ms")]
+    Milliseconds,
+}
 
 /// One reading of one series of a signal.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +76,23 @@ pub struct Poll {
 }
 
 impl Poll {
+    /// The same readings of response times in seconds: the bounds of buckets, and values.
+    #[must_use]
+    pub fn in_seconds(mut self, unit: TimeUnit) -> Self {
+        if unit == TimeUnit::Milliseconds {
+            for reading in &mut self.readings {
+                match reading {
+                    Reading::Histogram { buckets, .. } => {
+                        buckets.iter_mut().for_each(|(bound, _)| *bound /= 1000.0);
+                    }
+                    Reading::Gauge { value, .. } => *value /= 1000.0,
+                    Reading::Counter { .. } => {}
+                }
+            }
+        }
+        self
+    }
+
     /// A poll that gave nothing.
     pub fn failed(fault: Fault) -> Self {
         Self { faults: vec![fault], partial: true, ..Self::default() }
@@ -264,5 +295,42 @@ impl Freshness {
         } else {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_become_seconds_and_counts_stay() {
+        let (series, at) = (String::new(), UnixMs(1));
+        let histogram = |buckets: [(f64, f64); 3]| Reading::Histogram {
+            series: series.clone(),
+            at,
+            buckets: buckets.to_vec(),
+            born: None,
+        };
+        let gauge = |value| Reading::Gauge { series: series.clone(), at, value, n: Some(7.0) };
+        let counter = || Reading::Counter {
+            series: series.clone(),
+            at,
+            bad: 1000.0,
+            total: 2000.0,
+            born: None,
+        };
+        let poll = |readings| Poll { readings, ..Poll::default() };
+        let in_ms = vec![
+            histogram([(5.0, 1.0), (2500.0, 3.0), (f64::INFINITY, 4.0)]),
+            gauge(1500.0),
+            counter(),
+        ];
+        let in_s = vec![
+            histogram([(0.005, 1.0), (2.5, 3.0), (f64::INFINITY, 4.0)]),
+            gauge(1.5),
+            counter(),
+        ];
+        assert_eq!(poll(in_ms).in_seconds(TimeUnit::Milliseconds), poll(in_s.clone()));
+        assert_eq!(poll(in_s.clone()).in_seconds(TimeUnit::Seconds), poll(in_s));
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     },
     sources::{
         http,
+        reading::TimeUnit,
         scrape::{self, Spec},
     },
     units::Span,
@@ -114,8 +115,18 @@ pub(super) fn signal(
         lag: raw.lag.unwrap_or(lag),
         quantile_window: of.quantile_window,
     };
-    let poll =
-        Poll { service: of.id.clone(), signal: name.get_ref().clone(), every, every_watched, read };
+    if let (Some(unit), true) = (&raw.unit, kind != SignalKind::Latency) {
+        let what = format!("`{name}` does not measure time");
+        found.error(unit.span(), what, "leave the unit out: only latency has one");
+    }
+    let poll = Poll {
+        service: of.id.clone(),
+        signal: name.get_ref().clone(),
+        every,
+        every_watched,
+        unit: raw.unit.as_ref().map_or_else(TimeUnit::default, |unit| *unit.get_ref()),
+        read,
+    };
     let at = raw.every.as_ref().map_or_else(|| name.span(), Spanned::span);
     Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram })
 }

@@ -6,7 +6,7 @@ use toml::Spanned;
 use crate::{
     config::raw::{Basic, One, Placed, SecretRef, Word},
     domain::policy::SignalKind,
-    sources::{health::Statuses, selector::Selector},
+    sources::{health::Statuses, reading::TimeUnit, selector::Selector},
     units::Span,
 };
 
@@ -82,6 +82,7 @@ pub(in crate::config) struct Signal {
     pub(in crate::config) every: Placed<Span>,
     pub(in crate::config) every_watched: Placed<Span>,
     pub(in crate::config) lag: Option<Span>,
+    pub(in crate::config) unit: Placed<TimeUnit>,
     pub(in crate::config) prometheus: Placed<Ask>,
     pub(in crate::config) scrape: Placed<Scrape>,
     pub(in crate::config) http: Placed<Probe>,

@@ -169,6 +169,7 @@ fn what_can_never_hold_is_refused() {
         ("[service.other]\nname = \"shop\"\nwatch_only = true", "are both shop/production"),
         ("[service.shop.signal.error_rate]\nevery = \"10m\"", "can never hold"),
         ("[service.shop.signal.speed.scrape]\nvalue = 'x'", "nobody knows what `speed` measures"),
+        ("[service.shop.signal.error_rate]\nunit = \"ms\"", "does not measure time"),
         ("[service.shop.signal.cpu.http]\nurl = \"http://x\"", "only tells whether"),
         ("[service.shop.signal.latency.prometheus]\nvalue = 'x'", "which Prometheus server"),
         ("[service.shop.signal.latency.scrape]\nbad = 'x'", "not what latency is read from"),

@@ -10,6 +10,7 @@ use crate::{
         severity::Severity,
         trigger::{Kind, Limit},
     },
+    sources::reading::TimeUnit,
     units::{Multiple, Percent, Span},
 };
 
@@ -94,6 +95,15 @@ fn latency_is_judged_by_what_its_source_can_tell() {
         let (config, _) = loaded(&text);
         config.policy.services.into_values().next().unwrap().triggers
     };
+    let unit = |unit: &str| {
+        let text = format!(
+            "[prometheus.main]\nurl = \"http://127.0.0.1:1\"\n[service.shop]\nwatch_only = true\n\
+             [service.shop.signal.latency]\n{unit}prometheus.value = 'p95'"
+        );
+        loaded(&text).0.polls.remove(0).unit
+    };
+    assert_eq!(unit("unit = \"ms\"\n"), TimeUnit::Milliseconds);
+    assert_eq!(unit(""), TimeUnit::Seconds);
     let slow = service("histogram = 'seconds'").remove("performance-degradation").unwrap();
     assert_eq!(slow.looks_at, LooksAt::SlowShare(Multiple(4.0)));
     assert!(matches!(&slow.rule.kind, Kind::Ratio(ratio) if ratio.above == Percent(0.06)));

@@ -37,9 +37,7 @@ pub(super) fn wanted<T>(
             return Some(Wanted::Gauge { value, requests });
         }
         (ErrorRate, _) => "write `bad` and `total`, and nothing else",
-        (Latency, _) => {
-            "write `histogram`, or `value` for a percentile in seconds, and nothing else"
-        }
+        (Latency, _) => "write `histogram`, or `value` for a percentile, and nothing else",
         (Cpu | Memory, _) => "write `value`, a share from 0 to 1, and nothing else",
         (Health, _) => "write [service.NAME.signal.health.http] with a url",
     };
