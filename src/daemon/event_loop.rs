@@ -365,16 +365,8 @@ impl EventLoop {
         }
     }
 
-    fn publish_watched(&self) {
-        let now = self.clock.now();
-        let watched: BTreeSet<ServiceId> = self
-            .fleet
-            .policy
-            .services
-            .keys()
-            .filter(|id| self.fleet.is_watched(id, now))
-            .cloned()
-            .collect();
+    fn publish_watched(&mut self) {
+        let watched = self.fleet.watched(self.clock.now());
         self.wiring.watched.send_if_modified(|known| {
             let changed = *known != watched;
             *known = watched;

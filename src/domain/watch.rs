@@ -274,6 +274,12 @@ impl ServiceWatch {
         })
     }
 
+    /// Whether a trigger is neither clean nor without data.
+    pub fn is_unsettled(&self) -> bool {
+        let settled = |i: &Instance| matches!(i.trigger.state(), State::NoData | State::Ok);
+        !self.triggers.values().all(settled)
+    }
+
     /// Every trigger over every signal it looks at: its key, its signal and itself.
     pub fn triggers(&self) -> impl Iterator<Item = (&str, &str, &Trigger)> {
         self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))
