@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use self::{
     before::{Before, acknowledged},
     reading::Raw,
-    snapshot::Snapshot,
+    snapshot::{Past, Snapshot},
     tally::Tally,
 };
 use self::{
