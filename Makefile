@@ -3,16 +3,19 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench rig fmt clippy docs deny units
+.PHONY: help demo test check bench bench-fleet rig fmt clippy docs deny units
 
 SCENARIO ?= errors
+# Of bench-fleet: how many services, and how many seconds of each phase are measured.
+SERVICES ?= 1000
+PHASE ?= 90
 
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|outage|blips|monitoring-down|bad-before-deploy
 	cargo build --locked --profile demo
@@ -25,6 +28,12 @@ check: fmt clippy docs deny units ## What must hold before a commit: format, lin
 
 bench: ## The measurements (criterion); the numbers land in target/criterion
 	cargo bench --locked
+
+bench-fleet: ## The daemon beside Prometheus's rules and vmalert, judging one fleet on one Prometheus: SERVICES=1000 PHASE=90
+	tests/rig/prometheus install
+	tests/rig/victoria-metrics install
+	cargo build --locked --release
+	benches/fleet/run.py --services $(SERVICES) --phase $(PHASE) --json target/bench-fleet-$(SERVICES).json
 
 # The servers' programs; the tests start private ones of their own.
 rig:

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{clock::Clock, journaling, recovery::CHECKPOINT_KIND};
+use super::{clock::Clock, journaling, recovery::CHECKPOINT_KIND, rounds::Rounds};
 use crate::{
     domain::{
         event::{Event, What},
@@ -23,7 +23,7 @@ use crate::{
         timeline,
     },
     handle::{Ask, Routing},
-    store::{Checkpoint, Snapshot, Store, StoreError},
+    store::{Checkpoint, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
 };
@@ -65,7 +65,9 @@ pub(super) struct EventLoop {
     stopping: bool,
     /// Told to stop a second time: what is in flight is not waited for any more.
     stop_now: bool,
-    dirty: BTreeSet<ServiceId>,
+    rounds: Rounds,
+    /// Something was seen since the last round.
+    dirty: bool,
     snapshot_due: Instant,
     since_checkpoint: u64,
     watched_due: Instant,
@@ -80,6 +82,7 @@ impl EventLoop {
     /// An event loop over what the journal says is true.
     pub(super) fn new(fleet: Fleet, store: Store, clock: Clock, wiring: Wiring) -> Self {
         let snapshot_due = Instant::now() + wiring.snapshot_every.duration();
+        let rounds = Rounds::new(&store);
         Self {
             fleet,
             store,
@@ -91,7 +94,8 @@ impl EventLoop {
             probe_at: Instant::now(),
             stopping: false,
             stop_now: false,
-            dirty: BTreeSet::new(),
+            rounds,
+            dirty: false,
             snapshot_due,
             since_checkpoint: 0,
             watched_due: Instant::now(),
@@ -132,7 +136,7 @@ impl EventLoop {
         // Nothing is decided any more while it stops: what is due stays due.
         let due = self.fleet.next_deadline().filter(|_| !self.stopping);
         let due = due.map(|at| Instant::from_std(self.clock.instant(at)));
-        let snapshot = (!self.dirty.is_empty()).then_some(self.snapshot_due);
+        let snapshot = self.dirty.then_some(self.snapshot_due);
         let idle = Instant::now() + Duration::from_secs(60);
         [due, snapshot].into_iter().flatten().min().unwrap_or(idle)
     }
@@ -220,9 +224,7 @@ impl EventLoop {
             Ok::<(), StoreError>(())
         });
         telemetry::turn_took(begun.elapsed());
-        if let Some(id) = event.what.service() {
-            self.dirty.insert(id.clone());
-        }
+        self.dirty |= event.what.service().is_some();
         let whole = result.is_ok();
         match result {
             Ok(turned) => {
@@ -259,6 +261,7 @@ impl EventLoop {
             for fact in facts {
                 telemetry::fact(service.as_ref(), fact, &self.fleet);
                 if let Some(line) = timeline::line(fact) {
+                    let state = service.as_ref().and_then(|id| self.fleet.states.get(id));
                     let incident = state.and_then(|s| s.incident.as_ref());
                     Self::say(fact, &who, incident.map(|i| i.id.as_str()), &event.id, &line);
                 }
@@ -373,16 +376,8 @@ impl EventLoop {
         }
     }
 
-    fn publish_watched(&self) {
-        let now = self.clock.now();
-        let watched: BTreeSet<ServiceId> = self
-            .fleet
-            .policy
-            .services
-            .keys()
-            .filter(|id| self.fleet.is_watched(id, now))
-            .cloned()
-            .collect();
+    fn publish_watched(&mut self) {
+        let watched = self.fleet.watched(self.clock.now());
         self.wiring.watched.send_if_modified(|known| {
             let changed = *known != watched;
             *known = watched;
@@ -392,22 +387,10 @@ impl EventLoop {
 
     fn save_windows(&mut self, all: bool) {
         let now = self.clock.now();
-        let ids: Vec<ServiceId> = if all {
-            self.fleet.watches.keys().cloned().collect()
-        } else {
-            std::mem::take(&mut self.dirty).into_iter().collect()
-        };
-        let keep = |id: &ServiceId| {
-            let body = serde_json::to_vec(&self.fleet.watches.get(id)?.snapshot()).ok()?;
-            Some(Snapshot { key: id.to_string(), at: now.wall, body })
-        };
-        let snapshots: Vec<Snapshot> = ids.iter().filter_map(keep).collect();
-        for some in snapshots.chunks(200) {
-            if let Err(fault) = self.store.save_snapshots(some) {
-                // Known before the first decision that could not be written down.
-                self.stand_still("snapshot", &fault);
-                break;
-            }
+        self.dirty = false;
+        if let Err(fault) = self.rounds.write(&mut self.fleet, &mut self.store, now, all) {
+            // Known before the first decision that could not be written down.
+            self.stand_still("snapshot", &fault);
         }
         if self.unwritable.is_none()
             && let Err(fault) = self.store.mark()

@@ -11,6 +11,7 @@ mod poller;
 mod reading;
 pub mod recovery;
 mod reload;
+mod rounds;
 mod run;
 mod serving;
 mod supervise;

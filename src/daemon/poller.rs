@@ -338,10 +338,10 @@ mod tests {
         let server = Arc::new(prometheus::Prometheus::new(options).unwrap());
         let service = ServiceId::new("shop", "production").unwrap();
         let wanted = Wanted { service, signal: "latency".into(), unit: TimeUnit::Milliseconds };
-        let query = Query::Gauge("p95".into(), None);
+        let query = Query::Gauge("p95".into(), None, Fold::default());
         let source =
             Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };
-        let What::Polled { readings, .. } = read(&source).await.remove(0).what else {
+        let What::Polled { readings, .. } = read(&source, &mut Warned::new()).await.remove(0).what else {
             panic!("a poll was read");
         };
         let [Raw::Gauge { value, .. }] = readings[..] else { panic!("{readings:?}") };

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
+use super::rounds;
 use crate::{
     domain::{event::Now, fact, fact::Fact, fleet::Fleet, policy::Policy, service::ServiceId},
     store::{Checkpoint, Record, Store, StoreError},
@@ -103,16 +104,24 @@ fn restore_windows(store: &Store, fleet: &mut Fleet) {
             return;
         }
     };
-    for snapshot in snapshots {
-        let Ok(id) = snapshot.key.parse::<ServiceId>() else { continue };
+    let (pasts, windows): (Vec<_>, Vec<_>) =
+        snapshots.into_iter().partition(|s| rounds::of_past(&s.key).is_some());
+    // What is older first: a snapshot holds what came since.
+    for snapshot in pasts.into_iter().chain(windows) {
+        let past = rounds::of_past(&snapshot.key);
+        let Some(id) = past.clone().or_else(|| snapshot.key.parse().ok()) else { continue };
         let (Some(watch), Some(policy)) =
             (fleet.watches.get_mut(&id), fleet.policy.services.get(&id))
         else {
             continue;
         };
-        match serde_json::from_slice(&snapshot.body) {
-            Ok(kept) => watch.restore(kept, policy),
-            Err(fault) => tracing::warn!(service = %id, "the windows of {id} begin empty: {fault}"),
+        let body = &snapshot.body;
+        let restored = match past {
+            Some(_) => serde_json::from_slice(body).map(|past| watch.restore_past(&past)),
+            None => serde_json::from_slice(body).map(|kept| watch.restore(kept, policy)),
+        };
+        if let Err(fault) = restored {
+            tracing::warn!(service = %id, "the windows of {id} begin empty: {fault}");
         }
     }
 }

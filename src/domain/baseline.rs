@@ -109,7 +109,7 @@ mod tests {
         quiet.record_p95(at(1200), 0.9, 100);
         let found = learn(&quiet, at(1200), &[], &Options::default()).unwrap();
         assert_eq!((found.over, found.samples), (Period::Week, 600));
-        assert!((found.p95 - 0.3).abs() < 1e-6);
+        assert!((found.p95 - 0.3).abs() < 0.3 / 4096.0);
         let incident = at(0)..at(600);
         assert_eq!(learn(&quiet, at(1200), &[incident], &Options::default()), None);
     }

@@ -3,15 +3,17 @@
 //! A turn: the windows see the event; facts follow; they are made durable; only then are they true here; what is
 //! wanted from outside is derived from what is true. Nothing here reads a clock or touches anything.
 
+mod standing;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use self::standing::Standing;
 use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
     firing::Basis,
-    guard::Guard,
     incident::{self, Phase, speak::Reply},
     policy::{Policy, ServicePolicy},
     run::Order,
@@ -55,10 +57,7 @@ pub struct Fleet {
     /// Why the journal cannot be written, and since when, while it cannot.
     pub unwritable: Option<(UnixMs, String)>,
     started: Option<UnixMs>,
-    due: BTreeSet<(UnixMs, ServiceId)>,
-    due_of: BTreeMap<ServiceId, UnixMs>,
-    active: BTreeSet<ServiceId>,
-    alarmed: BTreeMap<ServiceId, UnixMs>,
+    standing: Standing,
     rollbacks: VecDeque<UnixMs>,
 }
 
@@ -90,11 +89,9 @@ impl Fleet {
             }
         }
         self.watches.retain(|id, _| policy.services.contains_key(id));
-        self.alarmed.retain(|id, _| policy.services.contains_key(id));
-        // What is due of a service that nobody decides about would stay due.
-        self.due.retain(|(_, id)| policy.services.contains_key(id));
-        self.due_of.retain(|id, _| policy.services.contains_key(id));
+        self.standing.retain(|id| policy.services.contains_key(id));
         self.policy = policy;
+        self.stand_out_again();
     }
 
     /// Folds a fact of the journal, at start-up.
@@ -155,6 +152,7 @@ impl Fleet {
         mut append: impl FnMut(&Batch) -> Result<(), E>,
     ) -> Result<Turned, E> {
         let mut turned = Turned::default();
+        self.standing.pass(now.steady, self.policy.fleet.storm_window);
         if event.what == What::Started {
             self.started.get_or_insert(now.steady);
         }
@@ -179,7 +177,7 @@ impl Fleet {
                 self.states.insert(id.clone(), state);
                 self.index(&id, now);
             } else if matches!(event.what, What::Configured { .. })
-                || self.due_of.get(&id).is_some_and(|at| *at <= now.steady)
+                || self.standing.is_due(&id, now.steady)
             {
                 self.index(&id, now);
             }
@@ -242,7 +240,11 @@ impl Fleet {
     fn see(&mut self, event: &Event, now: Now) {
         if let What::ClockSet { from, to } = event.what {
             self.watches.values_mut().for_each(|watch| watch.clock_set(to.0 - from.0, now));
+            self.stand_out_again();
             return;
+        }
+        if event.what == What::Started {
+            self.stand_out_again();
         }
         let Some(id) = event.what.service() else { return };
         let (Some(watch), Some(policy), Some(state)) =
@@ -252,8 +254,9 @@ impl Fleet {
         };
         watch.see(&event.what, policy, state, now);
         if watch.is_alarmed() {
-            self.alarmed.insert(id.clone(), now.steady);
+            self.standing.alarm(id, now.steady);
         }
+        standing::belongs(&mut self.standing.unsettled, id, watch.is_unsettled());
         let verifying = |i: &incident::Incident| matches!(i.phase, Phase::Verifying { .. });
         if state.incident.as_ref().is_some_and(verifying) {
             let passes = self.look(id, now, |s, _| {
@@ -266,6 +269,16 @@ impl Fleet {
         }
     }
 
+    /// The windows changed without a poll: those of an earlier daemon, of another policy, or since the clock was set.
+    fn stand_out_again(&mut self) {
+        for (id, watch) in &self.watches {
+            standing::belongs(&mut self.standing.unsettled, id, watch.is_unsettled());
+            if watch.is_alarmed() {
+                self.standing.close.insert(id.clone());
+            }
+        }
+    }
+
     /// The services for which something may follow.
     fn concerned(&self, event: &Event, now: Now) -> Vec<ServiceId> {
         match &event.what {
@@ -274,10 +287,7 @@ impl Fleet {
             | What::ClockSet { .. }
             | What::Configured { .. } => self.policy.services.keys().cloned().collect(),
             What::ConfigRefused { .. } => vec![],
-            What::Tick => {
-                let due = self.due.iter().take_while(|(at, _)| *at <= now.steady);
-                due.map(|(_, id)| id.clone()).collect()
-            }
+            What::Tick => self.standing.due(now.steady),
             What::Polled { .. }
             | What::Seen { .. }
             | What::ChangePosted { .. }
@@ -325,13 +335,14 @@ impl Fleet {
             ..FleetView::default()
         };
         let window = self.policy.fleet.storm_window;
-        self.note_active(id, now, &mut view);
+        view.locked = self.standing.locked(id);
+        view.storm_paged = self.standing.storm_paged(id, now.steady, window);
         let idle =
             state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
         if idle && state.firing.is_empty() {
             return view;
         }
-        let alarmed = self.alarmed.values().filter(|at| now.steady.since(**at) <= window).count();
+        let alarmed = self.standing.alarmed(now.steady, window);
         view.alarmed = u32::try_from(alarmed).unwrap_or(u32::MAX);
         let in_the_hour =
             self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
@@ -341,46 +352,9 @@ impl Fleet {
         view
     }
 
-    /// What the open incidents of other services hold, and whether one of them told of a storm.
-    fn note_active(&self, id: &ServiceId, now: Now, view: &mut FleetView) {
-        let window = self.policy.fleet.storm_window;
-        // What a service holds that was taken out of the configuration nobody could let go of any more.
-        let known = |other: &&ServiceId| self.policy.services.contains_key(*other);
-        for other in self.active.iter().filter(|other| *other != id).filter(known) {
-            let Some(incident) = self.states.get(other).and_then(|s| s.incident.as_ref()) else {
-                continue;
-            };
-            let run = incident.run.as_ref().filter(|_| holds(incident));
-            for resource in run.iter().flat_map(|r| &r.plan.resources) {
-                view.locked.insert(resource.clone(), other.clone());
-            }
-            let recent = |at: UnixMs| now.steady.since(at) <= window;
-            let storm = |d: &incident::Decision| d.refusing().any(|v| v.guard == Guard::Storm);
-            if incident.escalation.told_at.is_some_and(recent)
-                && incident.decision.as_ref().is_some_and(storm)
-            {
-                view.storm_paged = Some(other.clone());
-            }
-        }
-    }
-
     fn index(&mut self, id: &ServiceId, now: Now) {
-        let state = self.states.get(id);
-        let policy = self.policy.services.get(id);
-        if let Some(old) = self.due_of.remove(id) {
-            self.due.remove(&(old, id.clone()));
-        }
-        if let (Some(state), Some(policy)) = (state, policy)
-            && let Some((at, _)) = state.next_deadline(policy, now)
-        {
-            self.due.insert((at, id.clone()));
-            self.due_of.insert(id.clone(), at);
-        }
-        if state.is_some_and(|s| s.incident.is_some()) {
-            self.active.insert(id.clone());
-        } else {
-            self.active.remove(id);
-        }
+        let (state, policy) = (self.states.get(id), self.policy.services.get(id));
+        self.standing.note(id, state, policy, now);
     }
 
     /// What is true, to be written down so that not all of the journal need be folded again.
@@ -406,7 +380,7 @@ impl Fleet {
 
     /// When to take a turn again even if nothing happens.
     pub fn next_deadline(&self) -> Option<UnixMs> {
-        self.due.first().map(|(at, _)| *at)
+        self.standing.next()
     }
 
     /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary
@@ -421,18 +395,19 @@ impl Fleet {
             let held = self.states.get(id).is_some_and(|state| state.hold.is_some());
             Some((id.clone(), run.wanted(self.epoch).filter(|order| !(held && order.resumed))?))
         };
-        self.active.iter().filter_map(order).collect()
+        self.standing.rolling_back.iter().filter_map(order).collect()
     }
 
     /// The open incident of each service that has one.
     pub fn open(&self) -> impl Iterator<Item = (&ServiceId, &incident::Incident)> {
-        self.active.iter().filter_map(|id| Some((id, self.states.get(id)?.incident.as_ref()?)))
+        let active = self.standing.active.iter();
+        active.filter_map(|id| Some((id, self.states.get(id)?.incident.as_ref()?)))
     }
 
     /// Services with an open incident that stands on an alert, with the fingerprints to ask Alertmanager about.
     pub fn alerts_to_confirm(&self) -> BTreeMap<ServiceId, BTreeSet<String>> {
         let mut wanted: BTreeMap<ServiceId, BTreeSet<String>> = BTreeMap::new();
-        for id in &self.active {
+        for id in &self.standing.active {
             for firing in self.states.get(id).iter().flat_map(|s| s.firing.values()) {
                 if let Basis::Alert { fingerprint, .. } = &firing.basis {
                     wanted.entry(id.clone()).or_default().insert(fingerprint.clone());
@@ -451,6 +426,19 @@ impl Fleet {
             }
             (None, _) | (_, None) => false,
         }
+    }
+
+    /// All services that are. Only those are looked at that were when last asked, or came to be since.
+    pub fn watched(&mut self, now: Now) -> BTreeSet<ServiceId> {
+        let mut close = std::mem::take(&mut self.standing.close);
+        close.retain(|id| self.is_watched(id, now));
+        self.standing.close.clone_from(&close);
+        close
+    }
+
+    /// Services with a trigger that is neither clean nor without data: what their windows hold is about to matter.
+    pub fn unsettled(&self) -> &BTreeSet<ServiceId> {
+        &self.standing.unsettled
     }
 
     /// What `explain` and `plan` look at.
@@ -473,19 +461,5 @@ impl Fleet {
             epoch: self.epoch,
         };
         Some(at(&situation, policy))
-    }
-}
-
-/// Whether an incident's plan still holds its resources: until it is verified or a person has closed it.
-fn holds(incident: &incident::Incident) -> bool {
-    match incident.phase {
-        Phase::RollingBack | Phase::Verifying { .. } | Phase::Escalated { .. } => true,
-        Phase::Assessing
-        | Phase::Gathering { .. }
-        | Phase::Monitoring { .. }
-        | Phase::Deciding
-        | Phase::Scheduled
-        | Phase::Watching { .. }
-        | Phase::Closed { .. } => false,
     }
 }

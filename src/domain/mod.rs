@@ -21,6 +21,7 @@ pub mod incident;
 pub mod inventory;
 pub mod ledger;
 pub mod notice;
+pub mod packed;
 pub mod plan;
 pub mod planning;
 pub mod policy;

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use self::{
     before::{Before, acknowledged},
     reading::Raw,
-    snapshot::Snapshot,
+    snapshot::{Past, Snapshot},
     tally::Tally,
 };
 use self::{
@@ -276,6 +276,12 @@ impl ServiceWatch {
             matches!(i.trigger.state(), State::Firing | State::Pending)
                 && i.trigger.severity().is_worse_than(Severity::P2)
         })
+    }
+
+    /// Whether a trigger is neither clean nor without data.
+    pub fn is_unsettled(&self) -> bool {
+        let settled = |i: &Instance| matches!(i.trigger.state(), State::NoData | State::Ok);
+        !self.triggers.values().all(settled)
     }
 
     /// Every trigger over every signal it looks at: its key, its signal and itself.

@@ -3,6 +3,8 @@
 //! A push costs a few additions, whatever the widths; nothing is allocated after construction, and nothing
 //! is ever rescanned. Sums are integers, so that no rounding can collect over days.
 
+pub mod as_text;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Span, UnixMs};

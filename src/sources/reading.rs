@@ -314,8 +314,9 @@ mod tests {
         let gauge = |value| Reading::Gauge { series: series.clone(), at, value, n: Some(7.0) };
         let counter = || Reading::Counter {
             series: series.clone(),
+            revision: None,
             at,
-            bad: 1000.0,
+            bad: Some(1000.0),
             total: 2000.0,
             born: None,
         };

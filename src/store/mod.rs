@@ -66,7 +66,7 @@ pub struct Options {
     pub answer_keep: Span,
     /// Answers kept for one sender.
     pub answers_max: usize,
-    /// How often the windows are written down: a crash loses at most this much of them.
+    /// How often windows are written down: a crash loses at most this much of those that are about to matter.
     pub snapshot_every: Span,
     /// How long the windows of a service that is not saved any more are kept.
     pub snapshot_keep: Span,

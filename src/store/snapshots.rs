@@ -31,6 +31,13 @@ impl Store {
 }
 
 impl View<'_> {
+    /// What is saved, and as of when.
+    pub fn snapshot_times(&self) -> Result<Vec<(String, UnixMs)>, StoreError> {
+        self.collect("SELECT key, at_ms FROM snapshot ORDER BY key", [], |row| {
+            Ok((row.get(0)?, UnixMs(row.get(1)?)))
+        })
+    }
+
     /// Everything saved, by key.
     pub fn load_snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
         self.collect("SELECT key, at_ms, body FROM snapshot ORDER BY key", [], |row| {

@@ -64,7 +64,7 @@ fn what_is_written_for_any_convention_passes_the_check() {
                     for poll in &config.polls {
                         let Read::Prometheus { ask, .. } = &poll.read else { panic!("{poll:?}") };
                         match ask {
-                            Ask::Ratio { bad, total } => {
+                            Ask::Ratio { bad, total, .. } => {
                                 assert!(bad.contains(&format!("{failed}{means}")), "{bad}");
                                 assert!(total.contains(it.requests), "{total}");
                             }

@@ -70,6 +70,10 @@ impl Seen {
         }
     }
 
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }

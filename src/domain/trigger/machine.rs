@@ -27,20 +27,30 @@ pub(super) struct Memory {
     pub(super) state: State,
     /// When the state was entered.
     pub(super) since: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) newest: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) known_at: Option<i64>,
     /// Consecutive clean time, for recovery.
     pub(super) clean_run: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) resolved_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fired_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fired_by: Option<FiredBy>,
     pub(super) escalated: bool,
     /// The onset as it was when it fired.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) began: Option<i64>,
+    #[serde(skip_serializing_if = "Seen::is_none")]
     pub(super) seen: Seen,
+    #[serde(skip_serializing_if = "Seen::is_none")]
     pub(super) majority: Seen,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<f64>,
     pub(super) idle: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) baseline: Option<f64>,
 }
 
@@ -48,6 +58,7 @@ pub(super) struct Memory {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     memory: Memory,
+    #[serde(with = "crate::domain::window::as_text")]
     window: Vec<Kept>,
 }
 

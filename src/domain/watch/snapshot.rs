@@ -1,4 +1,7 @@
 //! The windows written down, so that a restart does not forget four minutes of breach.
+//!
+//! What a service was like before is long and changes by a slot a minute: it is written whole now and then ([`Past`]), and
+//! a snapshot holds what came since.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ServiceWatch, reading::Chain, tally::Tallies};
 use crate::{
     domain::{
-        history::History,
+        history,
         inventory::Inventory,
         policy::ServicePolicy,
         trigger::{self, Trigger},
@@ -33,22 +36,42 @@ pub struct Snapshot {
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     chain: Chain,
-    history: History,
+    #[serde(default)]
+    history: history::Kept,
     newest: Option<UnixMs>,
     unknown_since: Option<UnixMs>,
     fault: Option<String>,
     idle: bool,
 }
 
+/// The whole history of one service's signals.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Past(BTreeMap<String, history::Kept>);
+
 /// The first answer after a long time down begins counters anew, and only the second is compared with it.
 const UNASKED: u8 = 2;
 
 impl ServiceWatch {
-    /// What to write down.
+    /// What to write down, where no past is.
     pub fn snapshot(&self) -> Snapshot {
+        self.written(history::History::keep)
+    }
+
+    /// What to write down, where the past of this moment is written down.
+    pub fn snapshot_since(&self, past: UnixMs) -> Snapshot {
+        self.written(|history| history.keep_since(past))
+    }
+
+    /// The past to write down.
+    pub fn past(&self) -> Past {
+        Past(self.signals.iter().map(|(name, s)| (name.clone(), s.history.keep())).collect())
+    }
+
+    fn written(&self, history: impl Fn(&history::History) -> history::Kept) -> Snapshot {
         let kept = |s: &super::Signal| Kept {
             chain: s.chain.clone(),
-            history: s.history.clone(),
+            history: history(&s.history),
             newest: s.newest,
             unknown_since: s.unknown_since,
             fault: s.fault.clone(),
@@ -71,12 +94,21 @@ impl ServiceWatch {
         }
     }
 
+    /// Continues from a past that was written down, before the snapshot that came after it.
+    pub fn restore_past(&mut self, past: &Past) {
+        for (name, kept) in &past.0 {
+            if let Some(signal) = self.signals.get_mut(name) {
+                signal.history.refill(kept);
+            }
+        }
+    }
+
     /// Continues from what was written down, as far as the policy still asks for it.
     pub fn restore(&mut self, snapshot: Snapshot, policy: &ServicePolicy) {
         for (name, kept) in snapshot.signals {
             if let Some(signal) = self.signals.get_mut(&name) {
                 signal.chain = kept.chain;
-                signal.history = kept.history;
+                signal.history.refill(&kept.history);
                 signal.newest = kept.newest;
                 signal.unknown_since = kept.unknown_since;
                 signal.fault = kept.fault;

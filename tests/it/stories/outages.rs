@@ -117,7 +117,7 @@ fn responses_three_times_as_slow_as_before_the_change() {
     12:00:00 application is set to v2
     12:10:00 minor-than-before fires (P3): 875 ms since 12:00:00, limit 114 ms
     12:10:00 performance-degradation fires (P1): 800 of 4000 requests, 20% (at least 18.57%) since 12:00:00, limit 5%
-    12:10:00 slow-responses-than-before fires (P2): 875 ms since 12:00:00, limit 142 ms
+    12:10:00 slow-responses-than-before fires (P2): 875 ms since 12:00:00, limit 143 ms
     12:10:00 incident shop-20260302121000 opened as P1 by performance-degradation
     12:10:00 minor-than-before joins as P3
     12:10:00 slow-responses-than-before joins as P2

@@ -271,6 +271,7 @@ impl Town {
         }
         self.check_orders();
         self.check_nobody_is_forgotten();
+        self.check_standing();
         self.start_wanted();
         if let Some((every, windows, applied)) = self.crashes
             && self.turns.is_multiple_of(every)
@@ -352,6 +353,17 @@ impl Town {
     }
 
     /// The journal, folded afresh from its first record, is what is true.
+    /// Who stands out is kept up turn by turn, and is whom a look at every service finds.
+    fn check_standing(&mut self) {
+        let watched = self.fleet.watched(self.now);
+        let all = self.fleet.policy.services.keys();
+        let scanned = all.filter(|id| self.fleet.is_watched(id, self.now)).cloned().collect();
+        assert_eq!(watched, scanned, "watched closely");
+        let unsettled = self.fleet.watches.iter().filter(|(_, watch)| watch.is_unsettled());
+        let unsettled: BTreeSet<ServiceId> = unsettled.map(|(id, _)| id.clone()).collect();
+        assert_eq!(*self.fleet.unsettled(), unsettled, "neither clean nor without data");
+    }
+
     pub(super) fn check_everything(&self) {
         self.check_same(&self.folded(), "I10: the whole journal");
     }
