@@ -418,3 +418,51 @@ impl EventLoop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        daemon::clock,
+        domain::{event::Now, examples, service::Mode},
+    };
+
+    #[test]
+    fn what_is_due_does_not_wake_a_loop_that_is_stopping() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(crate::store::Options::new(dir.path())).unwrap();
+        let service = examples::service("shop/production", Mode::Auto);
+        let id = service.id.clone();
+        let fleet = Fleet::new(examples::policy([service]), 1);
+        let mut event_loop = EventLoop::new(fleet, store, Clock::starting(None), wiring());
+        let evidence = What::EvidencePosted {
+            service: id,
+            trigger: "data-corruption".into(),
+            by: "check".into(),
+            note: "rows are missing".into(),
+            partial: false,
+        };
+        event_loop.turn(&Event { id: "e".into(), what: evidence }, None);
+        event_loop.dirty.clear();
+        let idle = Instant::now() + Duration::from_secs(59);
+        let due = event_loop.fleet.next_deadline().expect("an incident is open");
+        // It has passed.
+        event_loop.clock = Clock::starting(Some(Now { wall: clock::wall(), steady: due }));
+        assert!(event_loop.wake_at() <= Instant::now());
+        event_loop.serve(Ask::Stop);
+        assert!(event_loop.wake_at() > idle, "it would spin until the step under way ends");
+    }
+
+    /// Nobody listens.
+    fn wiring() -> Wiring {
+        Wiring {
+            orders: mpsc::unbounded_channel().0,
+            unwritten: mpsc::channel(1).0,
+            outbox: watch::Sender::new(0),
+            watched: watch::Sender::new(BTreeSet::new()),
+            closed: mpsc::unbounded_channel().0,
+            routing: vec![],
+            snapshot_every: Span::minutes(10),
+        }
+    }
+}

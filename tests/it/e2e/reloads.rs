@@ -97,10 +97,27 @@ async fn another_threshold() {
     assert_eq!(count(&journal, |fact| matches!(fact, Fleet::Configured { .. })), 1);
 }
 
+/// The file renames the service in the middle of its incident.
+async fn a_service_with_an_open_incident() {
+    let mut world = with_v1(PATIENT).await;
+    world.stage.deploy("v2").expect("v2 is deployed");
+    let incident = world.phase("monitoring").await;
+    let before = fs::read_to_string(world.stage.config()).expect("the configuration");
+    assert!(before.contains("[service.shop"), "{before}");
+    fs::write(world.stage.config(), before.replace("[service.shop", "[service.store"))
+        .expect("a file");
+    hang_up(&mut world);
+    let refused = told(&world, "rollbackd refused a configuration").await;
+    let named = format!("shop/demo has the open incident {}", incident.line.id);
+    assert!(refused.contains(&named) && refused.contains("rollbackd dismiss"), "{refused}");
+    over_and_rolled_back(world).await;
+}
+
 #[test]
 fn a_configuration_is_taken_whole_or_refused_with_its_faults() {
     together(&[
         ("a broken file in mid-incident", || Box::pin(a_broken_file_in_mid_incident())),
+        ("a service with an open incident", || Box::pin(a_service_with_an_open_incident())),
         ("another threshold", || Box::pin(another_threshold())),
     ]);
 }

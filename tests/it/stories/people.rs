@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use rollbackd::domain::{
     event::{Said, What},
+    notice::{Audience, Urgency},
     service::Mode,
 };
 
@@ -437,5 +438,24 @@ fn a_person_s_word_about_nothing_is_answered() {
         let to_itself = town.says("ada", Said::RollBack { to: None, reason: reason() });
         assert_snapshot!(to_itself.unwrap_err(), @"no earlier revision has served healthily for the bake time");
         town.turn(What::Tick);
+    });
+}
+
+#[test]
+fn a_page_that_a_channel_did_not_take_is_paged_on_every_channel() {
+    story(shop(), |town| {
+        for again in [true, false] {
+            town.turn(What::Undelivered {
+                service: Some(super::policy::id("shop")),
+                subject: "P1 shop/production: critical-errors".into(),
+                channel: "slack".into(),
+                why: "status 403".into(),
+                again,
+            });
+            let told = town.notices("slack does not deliver").pop().unwrap();
+            assert_eq!((told.urgency, told.audience), (Urgency::Page, Audience::OnCall));
+            let fields: Vec<&str> = told.fields.iter().map(|(_, value)| value.as_str()).collect();
+            assert_eq!(fields, ["slack", "P1 shop/production: critical-errors", "status 403"]);
+        }
     });
 }
