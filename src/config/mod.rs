@@ -16,6 +16,7 @@ mod tests;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+pub(crate) use self::nearest::nearest;
 pub use self::{
     difference::Difference,
     online::check_online,
