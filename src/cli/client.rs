@@ -164,7 +164,10 @@ impl Client {
             source = deeper.source();
         }
         if fault.is_timeout() && !fault.is_connect() {
-            return Fault::Other(format!("{} did not answer in time", self.url));
+            return Fault::Other(format!(
+                "{} did not answer in time. What was sent may still take effect: look with `rollbackd status` before sending it again",
+                self.url
+            ));
         }
         Fault::NotRunning { url: self.url.clone(), why }
     }

@@ -17,6 +17,7 @@ mod tests;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+pub(crate) use self::nearest::nearest;
 pub use self::{
     difference::Difference,
     init::{First, Refused, Wish, first},

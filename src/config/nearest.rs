@@ -1,7 +1,7 @@
 //! The word that was probably meant.
 
 /// The known word nearest to what was written, if it is near enough to be a slip.
-pub(super) fn nearest<'w>(
+pub(crate) fn nearest<'w>(
     written: &str,
     known: impl IntoIterator<Item = &'w str>,
 ) -> Option<&'w str> {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Shared, body, problem::Problem, views::Stray};
 use crate::{
-    config::{HttpLimits, Mapping},
+    config::{HttpLimits, Mapping, nearest},
     domain::{
         event::{Alert, What},
         plan::hex,
@@ -67,11 +67,21 @@ struct Sorted {
     beyond_limit: usize,
 }
 
-/// Why an alert went to no service.
+/// Why an alert went to no service, or to no trigger of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
     Unmatched,
     Refused,
+    /// It is taken, and stands for nothing.
+    Trigger,
+}
+
+/// What is wrong with the trigger that an alert names.
+fn mistyped(service: &ServiceId, alert: &Alert, triggers: &[String]) -> Option<String> {
+    let named = alert.trigger.as_ref().filter(|name| !triggers.contains(name))?;
+    let near = nearest(named, triggers.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Some(format!("{service} has no trigger of that name: {TRIGGER_LABEL}=\"{named}\"{near}"))
 }
 
 /// POST /v1/alertmanager
@@ -81,17 +91,18 @@ pub(super) async fn receive(
     body: Body,
 ) -> Result<Json<Receipt>, Problem> {
     let settings = shared.settings();
-    let bytes = body::read(&headers, body, &settings.limits).await?;
+    let bytes = body::read(&headers, body, &settings.limits).await.inspect_err(too_large)?;
     let webhook = webhook(&bytes)?;
     let wanted = webhook.alerts.len();
     let mut sorted = sort(webhook, &settings.mapping, &settings.limits);
     let (known, now) = {
         let ids: Vec<ServiceId> = sorted.alerts.iter().map(|(id, _)| id.clone()).collect();
-        let known = move |id: &ServiceId, fleet: &crate::domain::fleet::Fleet| {
-            fleet.policy.services.contains_key(id)
-        };
         let look = shared.handle.look(move |fleet, now| {
-            (ids.iter().map(|id| known(id, fleet)).collect::<Vec<bool>>(), now.wall)
+            let triggers = |id: &ServiceId| {
+                let service = fleet.policy.services.get(id)?;
+                Some(service.triggers.keys().cloned().collect())
+            };
+            (ids.iter().map(triggers).collect::<Vec<Option<Vec<String>>>>(), now.wall)
         });
         look.await?
     };
@@ -101,13 +112,16 @@ pub(super) async fn receive(
         ..Receipt::default()
     };
     for ((service, alert), known) in std::mem::take(&mut sorted.alerts).into_iter().zip(known) {
-        if known {
-            shared.tell(What::Alerted { service, alert }).await?;
-            receipt.accepted += 1;
-        } else {
+        let Some(triggers) = known else {
             let why = format!("no service {service} is configured");
             sorted.strays.push((Loss::Unmatched, stray_of(alert, why)));
+            continue;
+        };
+        if let Some(why) = mistyped(&service, &alert, &triggers) {
+            sorted.strays.push((Loss::Trigger, stray_of(alert.clone(), why)));
         }
+        shared.tell(What::Alerted { service, alert }).await?;
+        receipt.accepted += 1;
     }
     keep(&shared, sorted, &mut receipt, now);
     if receipt.refused == wanted && wanted > 0 {
@@ -117,6 +131,18 @@ pub(super) async fn receive(
         )));
     }
     Ok(Json(receipt))
+}
+
+/// Alertmanager does not send it again: until its next flush these alerts are lost.
+fn too_large(problem: &Problem) {
+    if problem.status == 413 {
+        tracing::warn!(
+            "a webhook of Alertmanager is lost: {}; raise [limits] body_max_bytes, or lower `max_alerts` of its receiver",
+            problem.detail
+        );
+        metrics::counter!("rollbackd_alerts_received_total", "result" => "webhook_too_large")
+            .increment(1);
+    }
 }
 
 fn webhook(bytes: &[u8]) -> Result<Webhook, Problem> {
@@ -145,15 +171,20 @@ fn webhook(bytes: &[u8]) -> Result<Webhook, Problem> {
 /// Gives each alert its service, as far as labels tell. What is resolved goes first: in one body an alert can end
 /// and begin anew, and the end belongs to the earlier one.
 fn sort(webhook: Webhook, mapping: &Mapping, limits: &HttpLimits) -> Sorted {
-    let beyond_limit = webhook.alerts.len().saturating_sub(limits.alerts_max);
-    let mut sorted = Sorted { truncated: webhook.truncated, beyond_limit, ..Sorted::default() };
-    for value in webhook.alerts.into_iter().take(limits.alerts_max) {
-        match take(&value, mapping, limits) {
+    let mut sorted = Sorted { truncated: webhook.truncated, ..Sorted::default() };
+    for value in &webhook.alerts {
+        match take(value, mapping, limits) {
             Ok(taken) => sorted.alerts.push(taken),
-            Err((loss, why)) => sorted.strays.push((loss, stray(&value, why))),
+            Err((loss, why)) => sorted.strays.push((loss, stray(value, why))),
         }
     }
     sorted.alerts.sort_by_key(|(_, alert)| (alert.firing, alert.starts_at));
+    // Only now: an end that is cut off leaves an alert firing for ever.
+    let most = limits.alerts_max;
+    sorted.beyond_limit =
+        sorted.alerts.len().saturating_sub(most) + sorted.strays.len().saturating_sub(most);
+    sorted.alerts.truncate(most);
+    sorted.strays.truncate(most);
     sorted
 }
 
@@ -265,10 +296,12 @@ fn keep(shared: &Shared, sorted: Sorted, receipt: &mut Receipt, now: UnixMs) {
         match loss {
             Loss::Unmatched => receipt.unmatched += 1,
             Loss::Refused => receipt.refused += 1,
+            Loss::Trigger => {}
         }
         let (name, why) = (stray.alert.clone(), stray.why.clone());
         if unmatched.keep(Stray { last_seen: now, ..stray }) {
-            tracing::warn!(alert.name = %name, "the alert {name} went to no service: {why}");
+            let to = if loss == Loss::Trigger { "trigger" } else { "service" };
+            tracing::warn!(alert.name = %name, "the alert {name} went to no {to}: {why}");
         }
     }
     unmatched.truncated += receipt.truncated;
@@ -278,6 +311,12 @@ fn keep(shared: &Shared, sorted: Sorted, receipt: &mut Receipt, now: UnixMs) {
         let left_out = receipt.truncated;
         tracing::warn!(
             "Alertmanager left {left_out} alerts out of a webhook; raise `max_alerts` of its receiver"
+        );
+    }
+    if receipt.beyond_limit > 0 {
+        let beyond = receipt.beyond_limit;
+        tracing::warn!(
+            "{beyond} alerts of one webhook were not taken; raise [limits] alerts_max, or lower `max_alerts` of its receiver"
         );
     }
     let counts = [
@@ -378,5 +417,17 @@ mod tests {
             (0..1005).map(|_| one("firing", "2026-11-22T19:50:00Z", labels.clone())).collect();
         let found = sorted(json!(all));
         assert_eq!((found.alerts.len(), found.beyond_limit), (1000, 5));
+    }
+
+    /// An end that was cut off left its alert firing.
+    #[test]
+    fn the_limit_cuts_no_end_while_it_takes_a_beginning() {
+        let labels = json!({"service": "checkout"});
+        let mut all: Vec<_> =
+            (0..1000).map(|_| one("firing", "2026-11-22T19:50:00Z", labels.clone())).collect();
+        all.push(one("resolved", "2026-11-22T19:40:00Z", labels));
+        let found = sorted(json!(all));
+        assert_eq!((found.alerts.len(), found.beyond_limit), (1000, 1));
+        assert!(!found.alerts[0].1.firing);
     }
 }

@@ -101,7 +101,8 @@ impl Interface {
         let within = self.settings().limits.answer_timeout.duration();
         match tokio::time::timeout(within, self.handle.tell(event)).await {
             Ok(answered) => Ok(answered?),
-            Err(_) => Err(Problem::unavailable("the event loop did not answer in time")),
+            // What is queued stays queued: its turn may come after nobody waits for the answer.
+            Err(_) => Err(Problem::in_doubt("the event loop did not answer in time")),
         }
     }
 }

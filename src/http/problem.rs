@@ -88,6 +88,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail)
     }
 
+    /// Nobody knows whether it happened, or still will.
+    pub(crate) fn in_doubt(detail: impl Into<String>) -> Self {
+        let title =
+            "It may still take effect; look with `rollbackd status` before sending it again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "in-doubt", title, detail)
+    }
+
     fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }

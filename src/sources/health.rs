@@ -22,6 +22,8 @@ pub struct Options {
     pub method: Method,
     /// The statuses that are well.
     pub status: Statuses,
+    /// The statuses by which a proxy says that the service is not there; it has not answered then.
+    pub proxy_status: Statuses,
     /// What the body must say, too.
     pub body: Option<BodyIs>,
     /// How to reach it. Its `total` is the probe's timeout.
@@ -36,6 +38,7 @@ impl Options {
             url,
             method: Method::GET,
             status: Statuses::default(),
+            proxy_status: Statuses::of_a_proxy(),
             body: None,
             http: http::Options {
                 attempt: five,
@@ -100,6 +103,7 @@ impl Probe {
 
     async fn ask(&self) -> Result<Health, http::Failure> {
         let Options { url, method, status: wanted, body, .. } = &self.options;
+        let proxy = &self.options.proxy_status;
         let request = self.client.request(method.clone(), url.clone());
         let Some(body) = body else {
             // Nothing of the body is needed, however long it is; of a bad answer its beginning is evidence.
@@ -109,10 +113,10 @@ impl Probe {
                 return Ok(Health::Up);
             }
             let seen = self.client.beginning(&mut response).await;
-            return Ok(verdict(wanted, status, &seen).unwrap_or(Health::Up));
+            return Ok(verdict(wanted, proxy, status, &seen).unwrap_or(Health::Up));
         };
         let answer = self.client.send(request).await?;
-        if let Some(other) = verdict(wanted, answer.status, &answer.body) {
+        if let Some(other) = verdict(wanted, proxy, answer.status, &answer.body) {
             return Ok(other);
         }
         Ok(match body.fault(&answer.body) {
@@ -123,7 +127,7 @@ impl Probe {
 }
 
 /// What a status says that is not wanted; `None` for one that is.
-fn verdict(wanted: &Statuses, status: u16, body: &[u8]) -> Option<Health> {
+fn verdict(wanted: &Statuses, proxy: &Statuses, status: u16, body: &[u8]) -> Option<Health> {
     if wanted.contains(status) {
         return None;
     }
@@ -132,11 +136,14 @@ fn verdict(wanted: &Statuses, status: u16, body: &[u8]) -> Option<Health> {
     let why = match status {
         300..=399 => format!("answered {status}, a redirect, which is not followed"),
         401 | 403 => format!("answered {status}: the probe's credential is missing or refused"),
+        _ if proxy.contains(status) => {
+            format!("a proxy answered {status} in its place, expected {wanted}{seen}")
+        }
         _ => format!("answered {status}, expected {wanted}{seen}"),
     };
     Some(match http::class_of(status) {
         Class::Unknown => Health::Unknown { why },
-        Class::Down => Health::Down { why, answered: true },
+        Class::Down => Health::Down { why, answered: !proxy.contains(status) },
     })
 }
 

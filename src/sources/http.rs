@@ -18,7 +18,10 @@ use reqwest::{
     Certificate, RequestBuilder, Response, Url,
     dns::{Addrs, Name, Resolve, Resolving},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     tls,
@@ -135,7 +138,7 @@ impl Client {
             .user_agent(concat!("rollbackd/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .dns_resolver(Resolver)
+            .dns_resolver(Resolver::of(&options))
             .connect_timeout(options.connect.duration())
             .timeout(options.total.duration())
             .pool_max_idle_per_host(2)
@@ -241,19 +244,62 @@ pub fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// Names are resolved here, so that a name that cannot be is told apart from a server that cannot be reached.
-struct Resolver;
+/// Names are resolved here, so that a name that cannot be is told apart from a server that cannot be reached. It has a
+/// deadline of its own, before that of the connection: a resolver that hangs is no outage of the service.
+struct Resolver {
+    within: Duration,
+}
+
+/// Look-ups at once, in the whole process. One that hangs keeps a thread long after nobody waits for it, and without
+/// a bound those threads would keep everything else that needs one.
+static LOOKUPS: Semaphore = Semaphore::const_new(32);
+
+impl Resolver {
+    fn of(options: &Options) -> Self {
+        let first = options.connect.min(options.attempt).min(options.total);
+        Self { within: first.duration() * 3 / 4 }
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let within = self.within;
         Box::pin(async move {
-            match tokio::net::lookup_host((name.as_str(), 0)).await {
+            let lookup = async move {
+                let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+                Ok(found.collect::<Vec<_>>())
+            };
+            match bounded(within, &LOOKUPS, lookup).await {
                 Ok(found) => {
-                    let found: Addrs = Box::new(found.collect::<Vec<_>>().into_iter());
+                    let found: Addrs = Box::new(found.into_iter());
                     Ok(found)
                 }
                 Err(error) => Err(failure::NameNotFound(error).into()),
             }
         })
+    }
+}
+
+/// A look-up within its time. It keeps its permit until it has really ended.
+async fn bounded<T: Send + 'static>(
+    within: Duration,
+    permits: &'static Semaphore,
+    lookup: impl Future<Output = std::io::Result<T>> + Send + 'static,
+) -> std::io::Result<T> {
+    let late = |what: &str| {
+        let what = format!("{what} within {} ms", within.as_millis());
+        std::io::Error::new(std::io::ErrorKind::TimedOut, what)
+    };
+    let deadline = Instant::now() + within;
+    let permit = timeout_at(deadline, permits.acquire()).await;
+    let Ok(Ok(permit)) = permit else { return Err(late("other look-ups do not end")) };
+    let task = tokio::spawn(async move {
+        let found = lookup.await;
+        drop(permit);
+        found
+    });
+    match timeout_at(deadline, task).await {
+        Ok(ended) => ended.map_err(std::io::Error::other)?,
+        Err(_) => Err(late("the resolver does not answer")),
     }
 }

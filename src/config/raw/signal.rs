@@ -132,7 +132,8 @@ pub(in crate::config) enum Fold {
 pub(in crate::config) struct Probe {
     pub(in crate::config) url: Spanned<String>,
     pub(in crate::config) method: Placed<String>,
-    pub(in crate::config) status: Option<Word<Statuses>>,
+    pub(in crate::config) status: Placed<Word<Statuses>>,
+    pub(in crate::config) proxy_status: Option<Word<Statuses>>,
     pub(in crate::config) body: Option<BodyIs>,
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) bearer: Placed<SecretRef>,

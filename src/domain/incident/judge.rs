@@ -79,6 +79,12 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
                 guard,
                 "an alert without the label rollbackd_trigger pages, and is not a reason to act",
             ),
+            Some(Firing { basis: Basis::Alert { trigger: Some(name), .. }, .. })
+                if !s.policy.triggers.contains_key(name) =>
+            {
+                let why = format!("no trigger is called {name}, which the alert's label names");
+                Verdict::refuse(guard, why)
+            }
             Some(Firing { may_act: false, .. }) => {
                 Verdict::refuse(guard, "this trigger only pages")
             }

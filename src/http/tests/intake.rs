@@ -6,9 +6,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::world::{World, answer};
-use crate::domain::{
-    change::{Migrations, Origin},
-    event::What,
+use crate::{
+    config::Http,
+    domain::{
+        change::{Migrations, Origin},
+        event::What,
+    },
+    handle::Handle,
+    http::{Interface, auth::Tokens},
+    units::Span,
 };
 
 fn alert(service: &str, status: &str) -> Value {
@@ -63,6 +69,23 @@ async fn an_alert_reaches_its_service_and_an_unknown_one_is_kept() {
     assert!(!alert.firing);
 }
 
+/// It was taken without a word, and its guard said that "this trigger only pages".
+#[tokio::test]
+async fn an_alert_that_names_no_trigger_is_taken_and_shown() {
+    let world = World::new().await;
+    let mut sent = alert("cart", "firing");
+    sent["labels"]["rollbackd_trigger"] = json!("critical-erors");
+    let (status, receipt) = world.post("/v1/alertmanager", "alerts", webhook(&[sent])).await;
+    assert_eq!(status, 200);
+    assert_eq!((&receipt["accepted"], &receipt["unmatched"]), (&json!(1), &json!(0)));
+    let (_, strays) = world.get("/v1/unmatched", "view").await;
+    let why = strays["alerts"][0]["why"].as_str().unwrap();
+    assert!(why.contains("no trigger of that name: rollbackd_trigger=\"critical-erors\""), "{why}");
+    let (_, view) = world.get("/v1/services/cart/production/explain", "view").await;
+    let mode = view["guards"][0].to_string();
+    assert!(mode.contains("no trigger is called critical-erors"), "{mode}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_written_down_is_answered_with_503() {
     let world = World::new().await;
@@ -73,6 +96,23 @@ async fn what_cannot_be_written_down_is_answered_with_503() {
     assert_eq!(problem["detail"], "the journal cannot be written: disk full");
     world.unwritable.store(false, Ordering::Relaxed);
     assert_eq!(world.post("/v1/alertmanager", "alerts", body).await.0, 200);
+}
+
+/// "Nothing was done; send it again", and then it was done twice.
+#[tokio::test]
+async fn what_is_not_answered_in_time_may_still_take_effect_and_says_so() {
+    let (handle, _queue) = Handle::channel(1);
+    let mut options = Http::default();
+    options.limits.answer_timeout = Span(10);
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let interface =
+        Interface::new(handle, metrics.handle(), Tokens::default(), &options).expect("one");
+    let problem = interface.tell(What::Tick).await.expect_err("nobody answers");
+    assert_eq!((problem.status, problem.kind.as_str()), (503, "urn:rollbackd:problem:in-doubt"));
+    assert!(problem.title.contains("may still take effect"), "{problem:?}");
+    // The queue is full of what still waits: of this one nothing happens.
+    let problem = interface.tell(What::Tick).await.expect_err("the queue is full");
+    assert_eq!(problem.kind, "urn:rollbackd:problem:unavailable");
 }
 
 #[tokio::test]

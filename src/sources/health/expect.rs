@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::sources::exposition::excerpt;
 
-/// A set of HTTP statuses, written `200-299, 418`.
+/// A set of HTTP statuses, written `200-299, 418`, or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
@@ -17,6 +17,16 @@ impl Default for Statuses {
 }
 
 impl Statuses {
+    /// By which a proxy says that what is behind it is not there.
+    pub fn of_a_proxy() -> Self {
+        Self(vec![502..=502, 504..=504])
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether it holds a status.
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|range| range.contains(&status))
@@ -25,6 +35,9 @@ impl Statuses {
 
 impl fmt::Display for Statuses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
         for (at, range) in self.0.iter().enumerate() {
             let gap = if at == 0 { "" } else { ", " };
             let (start, end) = (range.start(), range.end());
@@ -42,6 +55,9 @@ impl FromStr for Statuses {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "none" {
+            return Ok(Self(vec![]));
+        }
         let status = |part: &str| part.trim().parse().ok().filter(|s| (100..=599).contains(s));
         let range = |part: &str| {
             let (start, end) = part.split_once('-').unwrap_or((part, part));
@@ -102,6 +118,8 @@ mod tests {
         let set: Statuses = "200-204, 418".parse().expect("a set");
         assert!(set.contains(204) && set.contains(418) && !set.contains(205));
         assert_eq!(set.to_string(), "200-204, 418");
+        let none: Statuses = "none".parse().expect("a set");
+        assert!(none.is_empty() && !none.contains(200) && none.to_string() == "none");
         for bad in ["", "2xx", "204-200", "99", "200-", "600"] {
             assert!(bad.parse::<Statuses>().is_err(), "{bad}");
         }

@@ -70,3 +70,20 @@ async fn a_long_body_costs_nothing_where_only_the_status_is_asked() {
         "{health:?}"
     );
 }
+
+/// nginx answers for a dead backend: that was "the service itself answered", and never an outage.
+#[tokio::test]
+async fn what_a_proxy_says_in_its_place_is_no_answer_of_the_service() {
+    let answered = |health: Health| match health {
+        Health::Down { answered, .. } => answered,
+        Health::Up | Health::Unknown { .. } => panic!("{health:?}"),
+    };
+    for (status, by_itself) in [(502, false), (504, false), (503, true), (500, true)] {
+        let fake = Fake::answers(status, "", "").await;
+        assert_eq!(answered(ask(&fake, |_| {}).await), by_itself, "{status}");
+        assert_eq!(answered(ask(&fake, spring).await), by_itself, "{status}");
+    }
+    let own = Fake::answers(502, "", "").await;
+    let none = |options: &mut Options| options.proxy_status = "none".parse().expect("a set");
+    assert!(answered(ask(&own, none).await));
+}

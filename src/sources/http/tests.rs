@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use super::{
     fake::{Fake, Send, closed_port},
@@ -89,11 +89,30 @@ async fn a_body_is_bounded_whatever_it_announces() {
     assert_eq!(failure.class(), Class::Unknown);
 }
 
+/// A resolver that hangs was told as "service down".
+#[tokio::test]
+async fn a_name_that_is_not_resolved_in_time_is_no_outage_and_starves_nobody() {
+    static TWO: Semaphore = Semaphore::const_new(2);
+    let options = quick();
+    let within = Resolver::of(&options).within;
+    assert!(within < options.connect.duration() && within < options.attempt.duration());
+    let hung =
+        || bounded(Duration::from_millis(20), &TWO, std::future::pending::<io::Result<()>>());
+    for _ in 0..2 {
+        let late = hung().await.expect_err("it hangs");
+        assert!(late.to_string().contains("does not answer"), "{late}");
+    }
+    let third = bounded(Duration::from_millis(20), &TWO, async { Ok(()) }).await;
+    assert!(third.expect_err("both threads hang").to_string().contains("do not end"));
+    assert_eq!(Failure::Name(io::ErrorKind::TimedOut.into()).class(), Class::Unknown);
+}
+
 #[tokio::test]
 async fn what_is_our_own_fault_is_unknown() {
     let nowhere = "http://rollbackd.invalid/".parse().expect("a URL");
     let failure = get(nowhere, quick()).await.expect_err("no such host");
-    assert!(matches!(failure, Failure::Name(_) | Failure::SlowHead { .. }), "{failure:?}");
+    assert!(matches!(failure, Failure::Name(_)), "{failure:?}");
+    assert_eq!(failure.class(), Class::Unknown);
     // Plain HTTP where TLS was expected.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();

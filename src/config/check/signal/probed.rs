@@ -38,6 +38,9 @@ pub(super) fn probed(
             }
         },
     };
+    if let Some(status) = raw.status.as_ref().filter(|status| status.get_ref().0.is_empty()) {
+        found.error(status.span(), "no answer would ever be well", "write \"200-299\"");
+    }
     let usual = health::Options::at(url?);
     let body = raw.body.as_ref().map(|body| match body {
         raw::BodyIs::Contains(text) => health::BodyIs::Contains(text.clone()),
@@ -47,7 +50,11 @@ pub(super) fn probed(
     });
     Some(Read::Health(Box::new(health::Options {
         method,
-        status: raw.status.as_ref().map_or(usual.status, |status| status.0.clone()),
+        status: raw.status.as_ref().map_or(usual.status, |status| status.get_ref().0.clone()),
+        proxy_status: raw
+            .proxy_status
+            .as_ref()
+            .map_or(usual.proxy_status, |status| status.0.clone()),
         body,
         http: reach::options(found, &raw.reach(), usual.http),
         url: usual.url,
