@@ -1,12 +1,15 @@
 //! Several services: storms, locks, budgets, and company.
 
 use insta::assert_snapshot;
-use rollbackd::{domain::policy::Policy, units::Span};
+use rollbackd::{
+    domain::{incident::judge::judge_hypothetical, policy::Policy},
+    units::Span,
+};
 
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::fleet,
+    policy::{fleet, id},
     town::Town,
 };
 
@@ -57,11 +60,7 @@ fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
         town.deploy("v2", OUTAGE);
         town.run("15s");
         everywhere(town, OUTAGE);
-        town.places
-            .get_mut(&super::policy::id("shop"))
-            .unwrap()
-            .versions
-            .insert("v1".into(), HEALTHY);
+        town.places.get_mut(&id("shop")).unwrap().versions.insert("v1".into(), HEALTHY);
         town.run("3m");
         assert_eq!(town.serving(), "v1");
     });
@@ -244,4 +243,27 @@ fn a_freeze_turns_rollbacks_into_questions() {
     12:01:45 decided: ask a person; guards that refuse: hold: a freeze: the quarter closes until 2026-03-02T13:00:00.000Z
     12:01:45   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
     ");
+}
+
+/// Whoever asks before anything fires is told of what would refuse then.
+#[test]
+fn what_a_calm_service_is_shown_counts_freezes_and_budgets_too() {
+    let mut policy = fleet(&["cart", "shop"]);
+    policy.fleet.budget_per_hour = 1;
+    policy.freezes.push(rollbackd::domain::policy::Freeze {
+        from: super::town::NOON + Span::minutes(10),
+        until: super::town::NOON + Span::hours(1),
+        reason: "the quarter closes".into(),
+    });
+    brief(policy, |town| {
+        town.deploy_to("cart", "v2", OUTAGE);
+        town.run("3m");
+        town.deploy("v2", HEALTHY);
+        town.run("10m");
+        let now = town.now();
+        let judged = town.fleet.look(&id("shop"), now, |s, _| judge_hypothetical(s).1.refused());
+        let refused = judged.unwrap().join("; ");
+        assert!(refused.contains("loop: 1 automatic rollback in the last hour"), "{refused}");
+        assert!(refused.contains("hold: a freeze: the quarter closes"), "{refused}");
+    });
 }
