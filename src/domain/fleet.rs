@@ -322,9 +322,31 @@ impl Fleet {
 
     /// What one service must know of the others. Counted only while it has something to decide.
     fn view(&self, id: &ServiceId, state: &ServiceState, now: Now) -> FleetView {
-        let services = u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX);
+        let calm =
+            state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
+        if calm && state.firing.is_empty() {
+            return self.view_of_calm(id, now);
+        }
+        self.whole_view(id, now)
+    }
+
+    /// All of it, whatever there is to decide.
+    fn whole_view(&self, id: &ServiceId, now: Now) -> FleetView {
+        let mut view = self.view_of_calm(id, now);
+        let window = self.policy.fleet.storm_window;
+        let alarmed = self.standing.alarmed(now.steady, window);
+        view.alarmed = u32::try_from(alarmed).unwrap_or(u32::MAX);
+        let in_the_hour =
+            self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
+        view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
+        let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
+        view.freeze = frozen.map(|f| format!("{} until {}", f.reason, f.until));
+        view
+    }
+
+    fn view_of_calm(&self, id: &ServiceId, now: Now) -> FleetView {
         let mut view = FleetView {
-            services,
+            services: u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX),
             kill_switch: self.kill_switch.clone(),
             stopping: self.stopping,
             started: self.started,
@@ -334,21 +356,9 @@ impl Fleet {
                 .map(|(since, why)| format!("{why} (since {} UTC)", since.clock())),
             ..FleetView::default()
         };
-        let window = self.policy.fleet.storm_window;
         view.locked = self.standing.locked(id);
+        let window = self.policy.fleet.storm_window;
         view.storm_paged = self.standing.storm_paged(id, now.steady, window);
-        let idle =
-            state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
-        if idle && state.firing.is_empty() {
-            return view;
-        }
-        let alarmed = self.standing.alarmed(now.steady, window);
-        view.alarmed = u32::try_from(alarmed).unwrap_or(u32::MAX);
-        let in_the_hour =
-            self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
-        view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
-        let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
-        view.freeze = frozen.map(|f| format!("{} until {}", f.reason, f.until));
         view
     }
 
@@ -450,7 +460,7 @@ impl Fleet {
     ) -> Option<T> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
-        let fleet = self.view(id, state, now);
+        let fleet = self.whole_view(id, now);
         let situation = Situation {
             policy,
             fleet_policy: &self.policy.fleet,

@@ -48,6 +48,12 @@ pub struct Blindness {
     pub source: String,
     /// What its source says.
     pub why: String,
+    /// Whether it was told as that of a service that is watched.
+    #[serde(default)]
+    pub watched: bool,
+    /// When it was last told, on the wall clock.
+    #[serde(default)]
+    pub told_at: Option<UnixMs>,
 }
 
 /// What is true of one service.
@@ -136,7 +142,7 @@ impl ServiceState {
         match fact {
             Fact::Service(fact) => self.evolve_service(fact, now),
             Fact::Ledger(fact) => self.ledger.evolve(fact, now.wall),
-            Fact::Trigger(fact) => self.evolve_trigger(fact),
+            Fact::Trigger(fact) => self.evolve_trigger(fact, now),
             Fact::Incident(fact) => self.evolve_incident(fact, now),
             Fact::Run(fact) => {
                 if let Some(incident) = &mut self.incident {
@@ -176,7 +182,10 @@ impl ServiceState {
             set(&mut firing.onset);
             set(&mut firing.fired_at);
         }
-        self.blind.values_mut().for_each(|blind| set(&mut blind.since));
+        for blind in self.blind.values_mut() {
+            set(&mut blind.since);
+            blind.told_at.iter_mut().for_each(set);
+        }
         self.followups.iter_mut().for_each(|(at, _)| set(at));
         for incident in self.past.0.iter_mut().chain(&mut self.incident) {
             set(&mut incident.onset);
@@ -211,7 +220,7 @@ impl ServiceState {
         }
     }
 
-    fn evolve_trigger(&mut self, fact: &firing::Fact) {
+    fn evolve_trigger(&mut self, fact: &firing::Fact, now: Now) {
         match fact {
             firing::Fact::Fired(firing) => {
                 // The same alert may fire anew after it was dismissed; a window that is still firing cannot.
@@ -224,9 +233,14 @@ impl ServiceState {
                 self.firing.remove(trigger);
                 self.dismissed.remove(trigger);
             }
-            firing::Fact::Blind { signal, source, since, why, .. } => {
-                let blindness =
-                    Blindness { since: *since, source: source.clone(), why: why.clone() };
+            firing::Fact::Blind { signal, source, since, why, watched } => {
+                let blindness = Blindness {
+                    since: *since,
+                    source: source.clone(),
+                    why: why.clone(),
+                    watched: *watched,
+                    told_at: Some(now.wall),
+                };
                 self.blind.insert(signal.clone(), blindness);
             }
             firing::Fact::Sighted { signal } => {
@@ -347,6 +361,16 @@ impl ServiceState {
     pub fn is_watched(&self, policy: &ServicePolicy, wall: UnixMs) -> bool {
         let age = policy.guards.max_change_age.unwrap_or(Span::hours(24));
         self.incident.is_some() || self.changes.last().is_some_and(|c| wall <= c.settled_at() + age)
+    }
+
+    /// Whether people know already that a signal tells nothing. What they were told mildly, or before the newest change,
+    /// is news once that change is to be watched.
+    pub(super) fn knows_blind(&self, signal: &str, watched: bool) -> bool {
+        let change = self.changes.last().filter(|c| !c.is_rollback);
+        self.blind.get(signal).is_some_and(|blind| {
+            let since = change.zip(blind.told_at).is_some_and(|(c, told)| c.started_at > told);
+            !watched || blind.watched && !since
+        })
     }
 
     /// When to look at this service again even if nothing happens, on the steady clock, and what for.

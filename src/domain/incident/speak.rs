@@ -25,12 +25,14 @@ pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
     let result = match (said, open) {
         (Said::Acknowledge, Some(incident)) => {
             let (id, fact) = told(incident);
-            Ok((vec![fact], format!("{id} is yours; its pages stop")))
+            // A page about a signal may be open beside it, and there is one word for both.
+            let page = s.state.page.is_open().then(|| acknowledged(by));
+            let facts = std::iter::once(fact).chain(page).collect();
+            Ok((facts, format!("{id} is yours; its pages stop")))
         }
-        (Said::Acknowledge, None) if s.state.page.is_open() => Ok((
-            vec![Fact::Service(fact::Service::Acknowledged { by: by.to_owned() })],
-            format!("the page about {} is yours", s.state.id),
-        )),
+        (Said::Acknowledge, None) if s.state.page.is_open() => {
+            Ok((vec![acknowledged(by)], format!("the page about {} is yours", s.state.id)))
+        }
         (Said::Approve { plan }, Some(incident)) => approve(s, incident, by, plan)
             .map(|facts| ([vec![told(incident).1], facts].concat(), format!("plan {plan} begins"))),
         (Said::Reject { reason }, Some(incident)) => reject(s, incident, by, reason)
@@ -57,6 +59,10 @@ pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
         Ok((facts, reply)) => (facts, Ok(reply)),
         Err(why) => (vec![], Err(why)),
     }
+}
+
+fn acknowledged(by: &str) -> Fact {
+    Fact::Service(fact::Service::Acknowledged { by: by.to_owned() })
 }
 
 fn approve(

@@ -41,14 +41,15 @@ impl ServiceWatch {
     /// A service whose platform cannot be read cannot be rolled back: to be known before it must be.
     fn platform_blindness(&self, s: &Situation<'_>) -> Option<Fact> {
         let runbook = s.policy.runbook.as_ref()?;
-        let known = s.state.blind.contains_key(PLATFORM);
         let Some(since) = self.undeployed_since else {
             let sighted = Fact::Sighted { signal: PLATFORM.to_owned() };
+            let known = s.state.blind.contains_key(PLATFORM);
             return (known && self.inventory.is_some()).then_some(sighted);
         };
         let watched = s.state.is_watched(s.policy, s.now.wall);
         let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
         let faults = self.inventory.as_ref().map(|i| i.faults.join("; ")).unwrap_or_default();
+        let known = s.state.knows_blind(PLATFORM, watched);
         (!known && s.now.wall.since(since) >= patience).then(|| Fact::Blind {
             signal: PLATFORM.to_owned(),
             source: runbook.application.root.clone(),
@@ -91,8 +92,8 @@ fn transition(
 }
 
 fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
-    let known = s.state.blind.contains_key(name);
     let Some(since) = signal.unknown_since else {
+        let known = s.state.blind.contains_key(name);
         return known.then(|| Fact::Sighted { signal: name.to_owned() });
     };
     let watched = s.state.is_watched(s.policy, s.now.wall);
@@ -102,7 +103,7 @@ fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
     // Nor is it one that has lasted all night when a change comes in the morning: that has to wait for its requests.
     let changed = s.state.changes.last().filter(|_| signal.idle).map(|c| c.started_at);
     let silent_since = changed.map_or(since, |at| at.max(since));
-    if known || quiet || s.now.wall.since(silent_since) < patience {
+    if s.state.knows_blind(name, watched) || quiet || s.now.wall.since(silent_since) < patience {
         return None;
     }
     let source = s.policy.signals.get(name).map_or_else(String::new, |p| p.source.clone());

@@ -11,6 +11,7 @@ use crate::domain::{
     service::ServiceId,
     severity::Severity,
     situation::Situation,
+    state::Blindness,
     timeline,
 };
 
@@ -103,9 +104,10 @@ const NO_PLAN: &str = "Until this is mended no rollback can be planned, by the d
 pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
     match fact {
         firing::Fact::Blind { signal, source, why, since, watched } => {
-            let others =
-                s.state.blind.iter().any(|(name, b)| name != signal && b.source == *source);
-            if others {
+            let others = |(name, blind): (&String, &Blindness)| {
+                name != signal && blind.source == *source && s.state.knows_blind(name, *watched)
+            };
+            if s.state.blind.iter().any(others) {
                 return None;
             }
             let severity = if *watched { Severity::P2 } else { Severity::P3 };

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use rollbackd::domain::{
     change::{Component, Revision},
+    event::Said,
     signal::Unknown,
 };
 
@@ -255,4 +256,43 @@ fn a_clock_set_forward_shortens_no_deadline() {
     12:45:15   -> PAGE: URGENT - Rollback in Progress - production
     12:45:15   -> stakeholders: URGENT - Rollback in Progress - production
     ");
+}
+
+/// A page of the night, for a service that nobody watched, is not what the morning's deployment needs.
+#[test]
+fn a_signal_that_is_blind_already_pages_again_when_a_change_is_to_be_watched() {
+    let told = brief(shop(), |town| {
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("40m");
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.run("2h");
+        town.deploy("v2", HEALTHY);
+        town.run("4m");
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.run("20m");
+        town.deploy("v3", HEALTHY);
+        town.run("4m");
+    });
+    assert_snapshot!(told, @r"
+    12:30:00   -> PAGE: P3 shop/production: blind, errors tells nothing
+    12:30:00   -> PAGE: P3 shop/production: blind, health tells nothing
+    14:40:00   -> PAGE: P2 shop/production: blind, errors tells nothing
+    14:40:00   -> PAGE: P2 shop/production: blind, health tells nothing
+    15:04:00   -> PAGE: P2 shop/production: blind, errors tells nothing
+    15:04:00   -> PAGE: P2 shop/production: blind, health tells nothing
+    ");
+}
+
+#[test]
+fn one_acknowledgement_answers_for_the_incident_and_for_what_is_blind_beside_it() {
+    let told = story(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("6m");
+        town.says("ada", Said::Acknowledge).unwrap();
+        assert!(!town.shop().page.is_open());
+        town.run("90s");
+    });
+    assert!(!told.contains("still blind"), "{told}");
 }

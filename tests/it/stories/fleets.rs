@@ -1,7 +1,10 @@
 //! Several services: storms, locks, budgets, and company.
 
 use insta::assert_snapshot;
-use rollbackd::{domain::policy::Policy, units::Span};
+use rollbackd::{
+    domain::{incident::judge::judge_hypothetical, policy::Policy},
+    units::Span,
+};
 
 use super::{
     brief,
@@ -268,4 +271,27 @@ fn a_service_that_was_taken_out_holds_nothing_and_is_not_silent() {
         assert_eq!(town.serving(), "v1", "the directory is free");
     });
     assert_eq!(told.matches("PAGE: services with an open incident").count(), 1, "{told}");
+}
+
+/// Whoever asks before anything fires is told of what would refuse then.
+#[test]
+fn what_a_calm_service_is_shown_counts_freezes_and_budgets_too() {
+    let mut policy = fleet(&["cart", "shop"]);
+    policy.fleet.budget_per_hour = 1;
+    policy.freezes.push(rollbackd::domain::policy::Freeze {
+        from: super::town::NOON + Span::minutes(10),
+        until: super::town::NOON + Span::hours(1),
+        reason: "the quarter closes".into(),
+    });
+    brief(policy, |town| {
+        town.deploy_to("cart", "v2", OUTAGE);
+        town.run("3m");
+        town.deploy("v2", HEALTHY);
+        town.run("10m");
+        let now = town.now();
+        let judged = town.fleet.look(&id("shop"), now, |s, _| judge_hypothetical(s).1.refused());
+        let refused = judged.unwrap().join("; ");
+        assert!(refused.contains("loop: 1 automatic rollback in the last hour"), "{refused}");
+        assert!(refused.contains("hold: a freeze: the quarter closes"), "{refused}");
+    });
 }

@@ -205,6 +205,10 @@ impl Town {
         self.now.wall
     }
 
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
     fn poll(&mut self) {
         let ids: Vec<ServiceId> = self.places.keys().cloned().collect();
         for id in ids {
