@@ -7,6 +7,7 @@ mod explain;
 mod incidents;
 mod init;
 mod out;
+mod outlook;
 mod paint;
 mod plan;
 mod report;
