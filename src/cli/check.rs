@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{client::Fault, out::Out};
-use crate::config::{self, Level, Problem};
+use super::{client::Fault, out::Out, outlook::Outlook};
+use crate::{
+    config::{self, Level, Problem},
+    units::UnixMs,
+};
 
 /// Checks a configuration; ends with 64 when it cannot be used.
 #[derive(Debug, Args)]
@@ -16,6 +19,9 @@ pub(super) struct Check {
     /// Ask each Prometheus whether it understands its queries.
     #[arg(long)]
     online: bool,
+    /// Say in words what will happen when.
+    #[arg(long)]
+    explain: bool,
     /// Print the problems as JSON.
     #[arg(long)]
     json: bool,
@@ -34,11 +40,22 @@ impl Check {
             problems.extend(config::check_online(config, &name, &text).await);
         }
         let errors = problems.iter().filter(|p| p.level == Level::Error).count();
+        let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+        let usable = config.as_ref().filter(|_| self.explain && errors == 0);
+        let outlook = usable.map(|config| Outlook::of(config, now));
         if self.json {
-            out.json(&json!({ "file": self.file, "usable": errors == 0, "problems": problems }))?;
+            let mut answer =
+                json!({ "file": self.file, "usable": errors == 0, "problems": problems });
+            if let Some(outlook) = outlook {
+                answer["outlook"] = json!(outlook);
+            }
+            out.json(&answer)?;
         } else {
             if !problems.is_empty() {
                 out.text(&listed(&problems))?;
+            }
+            if let Some(outlook) = outlook {
+                out.text(&format!("{}\n", outlook.text(out.paint)))?;
             }
             if let (0, Some(config)) = (errors, &config) {
                 out.text(&format!(

@@ -8,6 +8,7 @@ mod incidents;
 mod init;
 mod logging;
 mod out;
+mod outlook;
 mod paint;
 mod plan;
 mod report;

@@ -443,7 +443,7 @@ mod tests {
             partial: false,
         };
         event_loop.turn(&Event { id: "e".into(), what: evidence }, None);
-        event_loop.dirty.clear();
+        event_loop.dirty = false;
         let idle = Instant::now() + Duration::from_secs(59);
         let due = event_loop.fleet.next_deadline().expect("an incident is open");
         // It has passed.

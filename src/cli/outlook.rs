@@ -1,0 +1,315 @@
+//! What a configuration means, in words: what is read, what happens when, what could never happen as it stands.
+//!
+//! Pure: it looks at the configuration and at the time, and at no daemon. What a running daemon sees is told by
+//! [`super::explain`].
+
+mod when;
+mod with;
+
+use serde::Serialize;
+
+use super::paint::Paint;
+use crate::{
+    config::{Config, Poll, Read},
+    domain::{
+        guard::Guard,
+        notice::Audience,
+        policy::{LooksAt, ServicePolicy, SignalKind, TriggerPolicy},
+        service::{Mode, ServiceId},
+        severity::Severity,
+    },
+    notifiers::Notifier,
+    units::UnixMs,
+};
+
+/// Everything, in sentences.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Outlook {
+    services: Vec<Service>,
+    /// Who is told what, on which channel.
+    told: Vec<String>,
+    /// What counts over all services together.
+    together: Vec<String>,
+}
+
+/// One service.
+#[derive(Clone, Debug, Serialize)]
+struct Service {
+    service: ServiceId,
+    mode: Mode,
+    /// What the mode means.
+    acts: String,
+    reads: Vec<String>,
+    triggers: Vec<Trigger>,
+    /// How people are reminded.
+    reminders: Vec<String>,
+    rolls_back: Vec<String>,
+    verified: Vec<String>,
+    /// Guards that would object to every rollback, as the file stands.
+    always_refuses: Vec<Refusal>,
+}
+
+/// One trigger.
+#[derive(Clone, Debug, Serialize)]
+struct Trigger {
+    name: String,
+    severity: Severity,
+    /// Whether it can be a reason to act by itself.
+    may_act: bool,
+    /// Any of these fires it.
+    fires_if: Vec<String>,
+    /// What is done then, for each severity that it can have.
+    then: Vec<String>,
+}
+
+/// A guard that would always object, and why.
+#[derive(Clone, Debug, Serialize)]
+struct Refusal {
+    guard: Guard,
+    why: String,
+}
+
+impl Outlook {
+    /// What this configuration means now.
+    pub(super) fn of(config: &Config, now: UnixMs) -> Self {
+        let services = config.policy.services.values();
+        Self {
+            services: services.map(|policy| Service::of(config, policy, now)).collect(),
+            told: told(config),
+            together: together(config),
+        }
+    }
+
+    /// The same for a terminal.
+    pub(super) fn text(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        for service in &self.services {
+            text += &service.text(paint);
+        }
+        text += &part("Who is told", &self.told, paint);
+        text + &part("All services together", &self.together, paint)
+    }
+}
+
+impl Service {
+    fn of(config: &Config, policy: &ServicePolicy, now: UnixMs) -> Self {
+        let triggers = policy.triggers.iter();
+        let mut triggers: Vec<Trigger> =
+            triggers.map(|(name, trigger)| Trigger::of(policy, name, trigger)).collect();
+        triggers.sort_by_key(|trigger| (trigger.severity, !trigger.may_act));
+        Self {
+            service: policy.id.clone(),
+            mode: policy.mode,
+            acts: acts(policy),
+            reads: reads(config, policy),
+            triggers,
+            reminders: reminders(policy),
+            rolls_back: with::rolls_back(policy),
+            verified: with::verified(policy),
+            always_refuses: refusals(config, policy, now),
+        }
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let mut text = format!(
+            "{}  mode {}: {}\n",
+            paint.bold(&self.service.to_string()),
+            self.mode,
+            self.acts
+        );
+        text += &part("What is read", &self.reads, paint);
+        text += &format!("\n{}\n", paint.bold("What happens when"));
+        for trigger in &self.triggers {
+            let severity = paint.severity(trigger.severity);
+            text += &format!("  {} {severity}\n", paint.bold(&trigger.name));
+            for (at, fires_if) in trigger.fires_if.iter().enumerate() {
+                let word = if at == 0 { "if" } else { "or if" };
+                text += &format!("    {word} {fires_if}\n");
+            }
+            for then in &trigger.then {
+                text += &format!("    -> {then}\n");
+            }
+        }
+        text += &part("How people are reminded", &self.reminders, paint);
+        text += &part("How it is rolled back", &self.rolls_back, paint);
+        text += &part("When a rollback has worked", &self.verified, paint);
+        let refusals = self.always_refuses.iter();
+        let refusals: Vec<String> = refusals.map(|r| format!("{}: {}", r.guard, r.why)).collect();
+        let title = "What would refuse every rollback by the daemon itself, as it stands";
+        text += &part(title, &refusals, paint);
+        text.push('\n');
+        text
+    }
+}
+
+impl Trigger {
+    fn of(policy: &ServicePolicy, name: &str, trigger: &TriggerPolicy) -> Self {
+        Self {
+            name: name.to_owned(),
+            severity: trigger.rule.severity,
+            may_act: trigger.may_act,
+            fires_if: when::fires_if(policy, name, trigger),
+            then: when::then(policy, name, trigger),
+        }
+    }
+}
+
+fn part(title: &str, lines: &[String], paint: Paint) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    format!("\n{}\n{lines}", paint.bold(title))
+}
+
+fn acts(policy: &ServicePolicy) -> String {
+    match policy.mode {
+        Mode::Observe => "it decides and tells, and touches nothing",
+        Mode::Approve => "it asks, and rolls back what a person approved",
+        Mode::Auto => "it rolls back by itself where no guard refuses, and asks otherwise",
+    }
+    .to_owned()
+}
+
+fn reads(config: &Config, policy: &ServicePolicy) -> Vec<String> {
+    let of_it = |poll: &&Poll| poll.service == policy.id;
+    let mut reads: Vec<String> = config.polls.iter().filter(of_it).map(signal).collect();
+    if reads.is_empty() {
+        reads.push("nothing: only alerts, posts and people can tell of it".to_owned());
+    }
+    reads.push(match config.platforms.get(&policy.id) {
+        Some(platform) => format!(
+            "changes: {}/current, every {}, and every {} while it is watched; pipelines may post them too",
+            platform.runbook.root, platform.look_every, platform.look_every_watched
+        ),
+        None => "changes: only those that are posted to /v1/changes".to_owned(),
+    });
+    reads
+}
+
+fn signal(poll: &Poll) -> String {
+    let (signal, every, watched) = (&poll.signal, poll.every, poll.every_watched);
+    let source = match &poll.read {
+        Read::Scrape { targets, .. } => {
+            let named =
+                |name: &String| name.split_once(' ').map_or(name.clone(), |(_, at)| at.into());
+            let targets: Vec<String> = targets.iter().map(named).collect();
+            format!("scraped from {}", targets.join(", "))
+        }
+        Read::Prometheus { server, rows, .. } => {
+            let rows = rows.as_ref().map_or_else(String::new, |rows| {
+                format!(", the rows with {}={:?}", rows.label, rows.value)
+            });
+            format!("asked of prometheus {server}{rows}")
+        }
+        Read::Health(probe) => format!("probed at {}", crate::sources::http::shown(&probe.url)),
+    };
+    let faster = if watched < every {
+        format!(", and every {watched} while a change or an incident is watched")
+    } else {
+        String::new()
+    };
+    format!("{signal}: {source}, every {every}{faster}")
+}
+
+fn reminders(policy: &ServicePolicy) -> Vec<String> {
+    let people = &policy.people;
+    vec![
+        format!(
+            "a page is repeated every {} until somebody acknowledges",
+            people.repeat_page_every
+        ),
+        format!(
+            "a signal that tells nothing pages after {} while a change or an incident is watched, after {} otherwise",
+            policy.blind_watched, policy.blind_idle
+        ),
+        format!(
+            "the root cause analysis is due {} after a rollback's incident closed",
+            people.root_cause_within
+        ),
+    ]
+}
+
+/// What would object to whatever the daemon wanted to do by itself. What depends on what happens is not here.
+fn refusals(config: &Config, policy: &ServicePolicy, now: UnixMs) -> Vec<Refusal> {
+    let mut all = vec![];
+    let mut refuse = |guard, why: String| all.push(Refusal { guard, why });
+    match policy.mode {
+        Mode::Observe => refuse(Guard::Mode, "observe: decide and tell, never touch".to_owned()),
+        Mode::Approve => refuse(Guard::Mode, "approve: a person says yes".to_owned()),
+        Mode::Auto => {}
+    }
+    if policy.runbook.is_none() {
+        let why = "nothing can be rolled back: there is no [service.NAME.rollback.application]";
+        refuse(Guard::NowhereSafe, why.to_owned());
+    }
+    let probes_alone = policy.signals.values().all(|s| s.kind == SignalKind::Health);
+    let probed = |t: &TriggerPolicy| matches!(t.looks_at, LooksAt::Health | LooksAt::Availability);
+    if !policy.signals.is_empty() && probes_alone && policy.triggers.values().any(probed) {
+        let why = "only probes are read: what they alone see could be our own network";
+        refuse(Guard::OneWitness, why.to_owned());
+    }
+    let (service, fleet) =
+        (policy.guards.service_budget_per_hour, config.policy.fleet.budget_per_hour);
+    for (budget, whose) in [(service, "the service's"), (fleet, "the fleet's")] {
+        if budget == 0 {
+            refuse(Guard::Loop, format!("{whose} budget is 0 rollbacks an hour"));
+        }
+    }
+    for freeze in config.policy.freezes.iter().filter(|f| f.from <= now && now < f.until) {
+        refuse(Guard::Hold, format!("a freeze until {}: {}", freeze.until, freeze.reason));
+    }
+    all
+}
+
+fn told(config: &Config) -> Vec<String> {
+    let channels = config.channels.iter().map(|channel| {
+        let how = match channel.notifier {
+            Notifier::Log => "the daemon's log",
+            Notifier::Slack(_) => "Slack",
+            Notifier::Webhook(_) => "a webhook",
+        };
+        let audiences = channel.audiences.iter().map(|audience| match audience {
+            Audience::OnCall => "the people on call",
+            Audience::Stakeholders => "stakeholders",
+        });
+        let audiences: Vec<&str> = audiences.collect();
+        format!("{} ({how}): {}", channel.name, audiences.join(" and "))
+    });
+    let mut told: Vec<String> = channels.collect();
+    told.push(match &config.heartbeat {
+        Some(heartbeat) => {
+            format!("an outside monitor, every {}, that the daemon lives", heartbeat.every)
+        }
+        None => "nobody, if the daemon itself falls silent: there is no [heartbeat]".to_owned(),
+    });
+    told
+}
+
+fn together(config: &Config) -> Vec<String> {
+    let fleet = &config.policy.fleet;
+    let services = config.policy.services.len();
+    let mut together = vec![];
+    if services > 1 {
+        let storm = if services <= fleet.storm_services as usize {
+            "all of them".to_owned()
+        } else {
+            let share = crate::units::Percent(fleet.storm_share);
+            format!("more than {} of them and more than {share}", fleet.storm_services)
+        };
+        let window = fleet.storm_window;
+        together.push(format!(
+            "where {storm} suffer within {window}, people are asked: a shared cause"
+        ));
+    }
+    let budget = fleet.budget_per_hour;
+    together.push(format!("the daemon begins at most {budget} rollbacks an hour by itself"));
+    for freeze in &config.policy.freezes {
+        let (from, until, reason) = (freeze.from, freeze.until, &freeze.reason);
+        together.push(format!("from {from} until {until} it only asks: {reason}"));
+    }
+    together
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+use crate::config::load_text;
+
+const RELEASE_SCRAPE: &str = include_str!("../../../config/examples/release-scrape.toml");
+const MINIMAL: &str = include_str!("../../../config/examples/minimal.toml");
+
+/// In a freeze of every test here.
+const NOW: UnixMs = UnixMs(1_795_383_652_000);
+
+fn outlook(text: &str) -> Outlook {
+    let (config, _) = load_text("rollbackd.toml", text).expect("a configuration");
+    Outlook::of(&config, NOW)
+}
+
+fn text(config: &str) -> String {
+    outlook(config).text(Paint::new(false))
+}
+
+#[test]
+fn a_service_that_can_be_rolled_back_is_explained_to_its_end() {
+    insta::assert_snapshot!(text(RELEASE_SCRAPE));
+}
+
+#[test]
+fn a_service_that_is_only_watched_is_explained() {
+    insta::assert_snapshot!(text(MINIMAL));
+}
+
+/// Which guards would refuse, in this configuration.
+fn refuse(config: &str) -> Vec<&'static str> {
+    let service = outlook(config).services.remove(0);
+    service.always_refuses.iter().map(|refusal| refusal.guard.name()).collect()
+}
+
+#[test]
+fn what_would_always_refuse_is_told() {
+    let auto = RELEASE_SCRAPE.replace("\"approve\"", "\"auto\"");
+    assert_eq!(refuse(&auto), [] as [&str; 0]);
+    assert_eq!(refuse(RELEASE_SCRAPE), ["mode"]);
+    assert_eq!(refuse(MINIMAL), ["mode", "nowhere-safe"]);
+    let freeze = |from: &str, until: &str| {
+        format!("{auto}\n[freeze.x]\nfrom = \"{from}T00:00:00Z\"\nuntil = \"{until}T00:00:00Z\"\n")
+    };
+    assert_eq!(refuse(&freeze("2026-11-22", "2026-11-23")), ["hold"]);
+    assert_eq!(refuse(&freeze("2026-11-23", "2026-11-24")), [] as [&str; 0]);
+    assert_eq!(refuse(&format!("{auto}\n[fleet]\nrollbacks_per_hour = 0\n")), ["loop"]);
+    let probes =
+        "[service.x]\nwatch_only = true\n[service.x.signal.health.http]\nurl = \"http://x\"";
+    assert_eq!(refuse(probes), ["mode", "nowhere-safe", "one-witness"]);
+}
+
+#[test]
+fn what_is_configured_is_what_is_said() {
+    let changed = format!(
+        "{RELEASE_SCRAPE}\n[severity.P1]\nresponse = \"ask\"\nact_within = \"7m\"\n\
+         [trigger.critical-errors]\nabove = \"2%\"\nholds_for = \"4m\"\n\
+         [trigger.data-corruption]\nmay_act = false\n\
+         [trigger.far-too-slow]\nlooks_at = \"latency\"\nabove = \"2s 500ms\"\nseverity = \"P3\"\n"
+    );
+    let changed = text(&changed);
+    for says in [
+        "more than 2% of the requests fail for 4m",
+        "P1: people are paged and asked within 7m, with the evidence and the plan",
+        "P0: people are paged; it is never a reason to roll back",
+        "response time is above 2s 500ms for 10m",
+        "P3: people are told",
+        "people are asked to approve a rollback within 5m, verified within 25m",
+    ] {
+        assert!(changed.contains(says), "no `{says}` in:\n{changed}");
+    }
+}
+
+#[test]
+fn what_is_done_is_what_the_mode_allows() {
+    let of = |mode: &str| text(&RELEASE_SCRAPE.replace("\"approve\"", mode));
+    assert!(of("\"observe\"").contains("it would be rolled back, and people are told so"));
+    assert!(of("\"auto\"").contains("if it still holds, it is rolled back within 15m"));
+    let nothing = text(MINIMAL);
+    assert!(nothing.contains("nothing that could be rolled back"), "{nothing}");
+    assert!(!nothing.contains("is rolled back within"), "{nothing}");
+}
+
+#[test]
+fn the_outlook_is_the_same_in_json() {
+    let json = serde_json::to_value(outlook(MINIMAL)).unwrap();
+    let service = &json["services"][0];
+    assert_eq!(service["service"], "checkout/production");
+    assert_eq!(service["always_refuses"][0]["guard"], "mode");
+    assert!(service["triggers"][0]["fires_if"][0].is_string(), "{json}");
+}
