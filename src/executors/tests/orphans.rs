@@ -107,7 +107,7 @@ async fn a_child_that_was_never_started_leaves_nothing() {
 async fn a_resumed_step_waits_for_its_orphan_before_it_looks() {
     let bench = Bench::new();
     assert!(Command::new("mkfifo").arg(bench.path("go")).status().unwrap().success());
-    let script = bench.script("run.sh", "read go < go; touch in-effect");
+    let script = bench.script("run.sh", "read go < go; sleep 2; touch in-effect");
     let argv: Vec<&str> = script.argv.iter().map(String::as_str).collect();
     let observe = Some(line(&["test", "-e", "in-effect"]));
     let order = resumed(command(script.clone(), observe, false));
