@@ -117,6 +117,12 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         "How often the machine's clock was set while it ran",
     ),
     ("rollbackd_heartbeats_total", Kind::Counter, "Pings of the outside monitor, by result"),
+    ("rollbackd_discoveries_total", Kind::Counter, "Answers to a query for services, by result"),
+    (
+        "rollbackd_discovered_services",
+        Kind::Gauge,
+        "How many services a query named in its newest answer",
+    ),
 ];
 
 const SECONDS: [f64; 14] =
@@ -333,6 +339,16 @@ fn met(incident: &incident::Incident, clock: Clock, name: &'static str) {
 pub fn heartbeat(arrived: bool) {
     let how = if arrived { "arrived" } else { "failed" };
     counter!("rollbackd_heartbeats_total", "result" => how).increment(1);
+}
+
+/// A query for services was answered with so many, or not.
+pub fn discovered(of: &str, named: Option<usize>) {
+    let (of, result) = (of.to_owned(), if named.is_some() { "ok" } else { "failed" });
+    counter!("rollbackd_discoveries_total", "discovery" => of.clone(), "result" => result)
+        .increment(1);
+    if let Some(named) = named {
+        gauge!("rollbackd_discovered_services", "discovery" => of).set(named as f64);
+    }
 }
 
 /// How many notices are where.

@@ -1,6 +1,7 @@
 //! From what was written to what the daemon runs on. Nothing stops at the first problem.
 
 mod channels;
+mod discover;
 mod found;
 mod holds;
 mod intake;
@@ -21,7 +22,11 @@ use self::{
     service::{Checked, Common},
 };
 use crate::{
-    config::{Alertmanager, Config, Limits, Loaded, document::Shape, raw},
+    config::{
+        Alertmanager, Config, Limits, Loaded,
+        document::{Shape, stands_for_any},
+        raw,
+    },
     domain::{plan::hex, policy::Policy},
     sources::{exposition, http},
     store,
@@ -72,6 +77,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     for Checked { policy: service, polls: read, targets: scraped, platform } in
         service::services(found, &common)
     {
+        if stands_for_any(service.id.name()) {
+            continue;
+        }
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
         polls.extend(read);
         targets.extend(scraped);
@@ -84,6 +92,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         http: intake::http(found, raw, &environment),
         alertmanager: alertmanager(found, &raw.alertmanager),
         limits: limits(found, &raw.limits),
+        discoveries: discover::discoveries(found, raw),
         policy,
         state_dir,
         reports_dir,

@@ -1,6 +1,9 @@
 //! What a new configuration changes for a daemon that runs, and what it cannot change.
 
-use super::Config;
+use std::collections::BTreeMap;
+
+use super::{Config, Poll};
+use crate::domain::service::ServiceId;
 
 /// What a reload does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,24 +61,29 @@ impl Config {
         kept
     }
 
+    fn polls_by_service(&self) -> BTreeMap<&ServiceId, Vec<&Poll>> {
+        let mut polls: BTreeMap<&ServiceId, Vec<&Poll>> = BTreeMap::new();
+        for poll in &self.polls {
+            polls.entry(&poll.service).or_default().push(poll);
+        }
+        polls
+    }
+
     fn what_changes(&self, next: &Self) -> Vec<String> {
         let mut changes = vec![];
         let (old, new) = (&self.policy.services, &next.policy.services);
         for id in old.keys().filter(|id| !new.contains_key(*id)) {
             changes.push(format!("{id} is not watched any more"));
         }
+        let (polls_before, polls_next) = (self.polls_by_service(), next.polls_by_service());
         for (id, policy) in new {
-            let polls = |config: &Self| {
-                let of_it = config.polls.iter().filter(|poll| poll.service == *id);
-                of_it.cloned().collect::<Vec<_>>()
-            };
             match old.get(id) {
                 None => changes.push(format!("{id} is watched, mode {}", policy.mode)),
                 Some(before) if before.mode != policy.mode => {
                     changes.push(format!("{id}: mode {} instead of {}", policy.mode, before.mode));
                 }
                 Some(before) if before != policy => changes.push(format!("{id}: its policy")),
-                Some(_) if polls(self) != polls(next) => {
+                Some(_) if polls_before.get(id) != polls_next.get(id) => {
                     changes.push(format!("{id}: where its signals are read"));
                 }
                 Some(_) if self.platforms.get(id) != next.platforms.get(id) => {

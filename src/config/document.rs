@@ -5,6 +5,7 @@
 //! missing.
 
 mod cut;
+mod discovered;
 mod template;
 
 use toml::{
@@ -17,6 +18,9 @@ use crate::config::{
     problem::Problem,
     raw::{Raw, SECRET_IN_THE_FILE},
 };
+
+pub use self::discovered::Discovered;
+pub(super) use self::discovered::stands_for_any;
 
 use serde::Deserialize;
 
@@ -32,8 +36,8 @@ pub(super) struct Shape {
     pub(super) cut: Vec<Vec<String>>,
 }
 
-/// Reads as much as can be read. Of a text that is not TOML, nothing.
-pub(super) fn read(file: &str, text: &str) -> (Raw, Shape) {
+/// Reads as much as can be read, with the services that were found. Of a text that is not TOML, nothing.
+pub(super) fn read(file: &str, text: &str, discovered: &Discovered) -> (Raw, Shape) {
     let mut shape = Shape::default();
     let (mut document, faults) = DeTable::parse_recoverable(text);
     if !faults.is_empty() {
@@ -48,6 +52,7 @@ pub(super) fn read(file: &str, text: &str) -> (Raw, Shape) {
         shape.cut.push(vec![]);
         return (Raw::default(), shape);
     }
+    discovered::apply(document.get_mut(), discovered);
     for (span, what, instead) in template::apply(document.get_mut()) {
         shape.problems.push(Problem::error(file, text, span, what, instead));
     }

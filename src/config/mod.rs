@@ -20,13 +20,14 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 pub(crate) use self::nearest::nearest;
 pub use self::{
     difference::Difference,
+    document::Discovered,
     init::{First, Refused, Wish, first},
     online::check_online,
     problem::{Level, Problem},
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{
-    domain::{policy::Policy, runbook::ReleaseRunbook, service::ServiceId},
+    domain::{policy::Policy, roster, runbook::ReleaseRunbook, service::ServiceId},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
         health, http, prometheus,
@@ -48,6 +49,8 @@ pub struct Config {
     pub reports_dir: PathBuf,
     /// The journal and the outbox.
     pub store: store::Options,
+    /// Queries that find services, whose answers were laid under the file.
+    pub discoveries: Vec<Discovery>,
     /// What is read, one entry for each signal of each service.
     pub polls: Vec<Poll>,
     /// The Prometheus servers, by their names in the file.
@@ -66,6 +69,25 @@ pub struct Config {
     pub alertmanager: Option<Alertmanager>,
     /// What the daemon does at once.
     pub limits: Limits,
+}
+
+/// A query that finds services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// Its name in the file.
+    pub name: String,
+    /// The template that its services follow.
+    pub template: String,
+    /// Key of [`Config::servers`].
+    pub server: String,
+    /// In PromQL.
+    pub query: String,
+    /// The label whose values are the services' names.
+    pub label: String,
+    /// How often it is asked.
+    pub every: Span,
+    /// Which answers are believed.
+    pub options: roster::Options,
 }
 
 /// One signal of one service, and how it is read.
@@ -199,12 +221,17 @@ impl Default for Limits {
 /// A configuration that can be used, and what is odd about it.
 pub type Loaded = Result<(Config, Vec<Problem>), Vec<Problem>>;
 
-/// Reads and checks a file.
+/// Reads and checks a file of which nothing was found yet.
 pub fn load(path: &std::path::Path) -> Loaded {
+    load_with(path, &Discovered::new())
+}
+
+/// Reads and checks a file, with the services that its queries found.
+pub fn load_with(path: &std::path::Path, discovered: &Discovered) -> Loaded {
     let name = path.display().to_string();
     match fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => load_text(&name, &text),
+            Ok(text) => load_text_with(&name, &text, discovered),
             Err(fault) => {
                 let at = fault.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(fault.as_bytes());
@@ -221,6 +248,11 @@ pub fn load(path: &std::path::Path) -> Loaded {
 
 /// Checks the text of a file; `name` is what problems call it.
 pub fn load_text(name: &str, text: &str) -> Loaded {
-    let (raw, shape) = document::read(name, text);
+    load_text_with(name, text, &Discovered::new())
+}
+
+/// As [`load_text`], with the services that its queries found.
+pub fn load_text_with(name: &str, text: &str, discovered: &Discovered) -> Loaded {
+    let (raw, shape) = document::read(name, text, discovered);
     check::check(name, text, raw, shape)
 }

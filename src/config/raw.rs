@@ -4,6 +4,7 @@
 //! itself is said with the same tables as for all, laid over them by [`Over`].
 
 mod alerts;
+mod discover;
 mod intake;
 mod notify;
 mod policy;
@@ -20,6 +21,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
+    discover::Discover,
     intake::{Freeze, Http, Limits, Store, Token},
     notify::{Basic, Heartbeat, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
@@ -87,6 +89,7 @@ pub(super) struct Raw {
     pub(super) service: Table<Service>,
     /// Laid under services before this is read.
     pub(super) template: BTreeMap<String, toml::Table>,
+    pub(super) discover: Table<Discover>,
     pub(super) prometheus: Table<Server>,
     pub(super) notify: Table<Notify>,
     pub(super) heartbeat: Option<Heartbeat>,

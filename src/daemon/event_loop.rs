@@ -294,7 +294,8 @@ impl EventLoop {
             Fact::Fleet(
                 fact::Fleet::Undelivered { .. }
                 | fact::Fleet::ClockSet { .. }
-                | fact::Fleet::ConfigRefused { .. },
+                | fact::Fleet::ConfigRefused { .. }
+                | fact::Fleet::Discovered { .. },
             ) => warn!(service, incident, cause, "{service}: {line}"),
         }
     }

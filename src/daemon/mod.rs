@@ -2,7 +2,9 @@
 
 pub mod clock;
 mod delivery;
+mod discovery;
 mod event_loop;
+mod followers;
 mod giving_up;
 mod hold;
 mod journaling;

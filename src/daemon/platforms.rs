@@ -51,9 +51,11 @@ pub(super) async fn look(
         }
         let fast = watched.borrow_and_update().contains(&platform.service);
         let pause = if fast { platform.every_watched } else { platform.every };
+        let own = |watched: &BTreeSet<ServiceId>| watched.contains(&platform.service) != fast;
         tokio::select! {
             () = tokio::time::sleep(pause.duration()) => {}
-            changed = watched.changed() => if changed.is_err() { return },
+            // What is watched of other services is none of its business.
+            changed = watched.wait_for(own) => if changed.is_err() { return },
         }
     }
 }

@@ -116,6 +116,21 @@ impl Source {
         }
     }
 
+    /// What tells it from every other source of the same file.
+    pub(super) fn identity(&self) -> (&'static str, String) {
+        let what = match self {
+            Self::Scrape { targets, wants } => {
+                let targets: Vec<&str> = targets.iter().map(scrape::Target::name).collect();
+                format!("{targets:?} {wants:?}")
+            }
+            Self::Query { server, query, label, wants } => {
+                format!("{} {query:?} {label:?} {wants:?}", server.options().url)
+            }
+            Self::Health { probe, wanted } => format!("{:?} {wanted:?}", probe.options()),
+        };
+        (self.kind(), what)
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Scrape { .. } => "scrape",
@@ -125,15 +140,34 @@ impl Source {
     }
 }
 
-/// Polls one source until the event loop has gone. `seed` spreads the sources over the interval.
+/// When a source is read: `seed` spreads the sources over the interval, from a moment that stays the same, so that one
+/// that is begun again goes on in its beat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beat {
+    /// The moment.
+    pub since: Instant,
+    /// The source's number.
+    pub seed: u64,
+}
+
+impl Beat {
+    fn first(self, every: Span, now: Instant) -> Instant {
+        let every_ms = u64::try_from(every.ms().max(1)).unwrap_or(1);
+        let due = self.since + jitter(every, self.seed);
+        let late_ms = u64::try_from(now.saturating_duration_since(due).as_millis()).unwrap_or(0);
+        due + Duration::from_millis(late_ms.div_ceil(every_ms) * every_ms)
+    }
+}
+
+/// Polls one source until the event loop has gone.
 pub(super) async fn poll(
     paced: Paced,
-    seed: u64,
+    beat: Beat,
     handle: Handle,
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
     permits: Arc<Semaphore>,
 ) {
-    let mut next = Instant::now() + jitter(paced.every, seed);
+    let mut next = beat.first(paced.every, Instant::now());
     let mut warned = Warned::default();
     loop {
         let mut fast = is_watched(&paced.source, &watched);
@@ -144,7 +178,7 @@ pub(super) async fn poll(
                     if changed.is_err() { return }
                     let now_fast = is_watched(&paced.source, &watched);
                     if now_fast && !fast {
-                        next = next.min(Instant::now() + jitter(paced.every_watched, seed));
+                        next = next.min(Instant::now() + jitter(paced.every_watched, beat.seed));
                     }
                     fast = now_fast;
                 }
@@ -319,6 +353,20 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_begun_again_goes_on_in_its_beat() {
+        let (every, since) = (Span::seconds(15), Instant::now());
+        let beat = Beat { since, seed: 7 };
+        let first = beat.first(every, since);
+        assert!(first < since + Duration::from_secs(15));
+        for late in [1, 14_999, 15_000, 100_000] {
+            let now = since + Duration::from_millis(late);
+            let again = beat.first(every, now);
+            assert!(again >= now && again < now + Duration::from_secs(15), "{late}");
+            assert_eq!(again.duration_since(first).as_millis() % 15_000, 0, "{late}");
+        }
+    }
+
+    #[test]
     fn sources_are_spread_over_the_interval() {
         let mut starts: Vec<u128> =
             (0..100).map(|seed| jitter(Span::seconds(15), seed).as_millis()).collect();
@@ -341,7 +389,8 @@ mod tests {
         let query = Query::Gauge("p95".into(), None, Fold::default());
         let source =
             Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };
-        let What::Polled { readings, .. } = read(&source, &mut Warned::new()).await.remove(0).what else {
+        let What::Polled { readings, .. } = read(&source, &mut Warned::new()).await.remove(0).what
+        else {
             panic!("a poll was read");
         };
         let [Raw::Gauge { value, .. }] = readings[..] else { panic!("{readings:?}") };

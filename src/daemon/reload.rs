@@ -1,119 +1,52 @@
 //! Another configuration for a daemon that runs: checked whole, then taken whole or refused, and told either way.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context;
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
 use tracing::{error, info, warn};
 
-use super::{clock, delivery, platforms, poller, supervise, wiring};
+use super::{
+    clock,
+    discovery::{self, Answer},
+    followers::Followers,
+    wiring,
+};
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Discovered},
     domain::{
         event::{Event, What},
+        fleet::Fleet,
         incident::Incident,
+        roster::{self, Roster},
         service::ServiceId,
     },
-    executors,
     handle::Handle,
     http::{
         Interface,
         auth::{self, Tokens},
     },
-    notifiers::Channel,
-    sources::alertmanager::Alertmanager,
 };
 
 /// Faults told in one notice; the log has them all.
 const TOLD_MAX: usize = 10;
-
-/// Everything that follows the configuration, and is begun anew with another one.
-#[derive(Debug)]
-pub(super) struct Followers {
-    /// Its tasks; one that ends unexpectedly ends the daemon.
-    pub tasks: JoinSet<()>,
-    /// Who is told what cannot be written down.
-    pub channels: watch::Sender<Vec<Arc<Channel>>>,
-    handle: Handle,
-    client: reqwest::Client,
-    executor: executors::Options,
-    outbox: watch::Receiver<u64>,
-    watched: watch::Receiver<BTreeSet<ServiceId>>,
-}
-
-impl Followers {
-    pub(super) fn new(
-        handle: Handle,
-        client: reqwest::Client,
-        executor: executors::Options,
-        outbox: watch::Receiver<u64>,
-        watched: watch::Receiver<BTreeSet<ServiceId>>,
-    ) -> Self {
-        let (channels, _) = watch::channel(vec![]);
-        Self { tasks: JoinSet::new(), channels, handle, client, executor, outbox, watched }
-    }
-
-    /// Ends what followed another configuration and begins what follows this one. Whatever can fail is done first:
-    /// on an error all goes on as it was.
-    pub(super) async fn follow(&mut self, config: &Config) -> anyhow::Result<()> {
-        let sources = wiring::sources(config)?;
-        let asks = config.alertmanager.as_ref().map(|asks| {
-            let asked = Alertmanager::new(asks.url.clone(), asks.http.clone());
-            asked.map(|asked| (Arc::new(asked), asks.ask_every.duration()))
-        });
-        let asks = asks.transpose().context("the client of Alertmanager")?;
-        self.tasks.shutdown().await;
-
-        let permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
-        for (seed, paced) in (1..).zip(sources) {
-            let (handle, watched) = (self.handle.clone(), self.watched.clone());
-            self.tasks.spawn(poller::poll(paced, seed, handle, watched, permits.clone()));
-        }
-        for platform in wiring::platforms(config) {
-            let (executor, handle) = (self.executor.clone(), self.handle.clone());
-            self.tasks.spawn(platforms::look(platform, executor, handle, self.watched.clone()));
-        }
-        if let Some((asked, every)) = asks {
-            self.tasks.spawn(supervise::confirm_alerts(asked, every, self.handle.clone()));
-        }
-        if let Some(heartbeat) = config.heartbeat.clone() {
-            let (client, handle) = (self.client.clone(), self.handle.clone());
-            self.tasks.spawn(supervise::heartbeat(heartbeat, client, handle));
-        }
-        self.deliver(config);
-        Ok(())
-    }
-
-    fn deliver(&mut self, config: &Config) {
-        let channels: Vec<Arc<Channel>> = config.channels.iter().cloned().map(Arc::new).collect();
-        let permits = Arc::new(Semaphore::new(config.limits.deliveries_at_once));
-        for channel in &channels {
-            self.tasks.spawn(delivery::deliver(
-                channel.clone(),
-                self.client.clone(),
-                self.handle.clone(),
-                self.outbox.clone(),
-                permits.clone(),
-            ));
-        }
-        self.channels.send_replace(channels);
-    }
-}
 
 /// What a reload works on.
 #[derive(Debug)]
 pub(super) struct Reload {
     /// The file.
     pub path: PathBuf,
+    /// The file as it was read last: other services are laid under the same text, whatever became of the file.
+    pub text: Arc<str>,
     /// What the daemon runs on.
     pub config: Config,
+    /// The services that queries found.
+    pub rosters: BTreeMap<String, Roster>,
+    /// Why what was found could not be followed, so that it is told once.
+    pub refused: Option<Vec<String>>,
     /// The interface, whose tokens may change.
     pub interface: Option<Arc<Interface>>,
 }
@@ -147,7 +80,7 @@ impl Reload {
         handle: &Handle,
         followers: &mut Followers,
     ) -> Result<Vec<String>, Vec<String>> {
-        let new = read(&self.path).await?;
+        let (text, new) = read(&self.path, discovery::found(&self.rosters)).await?;
         let (next, difference) = self.config.followed_by(new);
         let one = |fault: anyhow::Error| vec![format!("{fault:#}")];
         must_go_on(handle, &next).await?;
@@ -159,18 +92,105 @@ impl Reload {
         if let (Some(interface), Some(http), Some(tokens)) = (&self.interface, &next.http, tokens) {
             interface.adopt(tokens, http);
         }
-        self.config = next;
+        (self.text, self.config) = (text, next);
         for kept in &difference.needs_restart {
             warn!("{kept}");
         }
         Ok(difference.taken.into_iter().chain(difference.needs_restart).collect())
     }
+
+    /// Follows what a query for services found, as far as it is believed.
+    pub(super) async fn found(
+        &mut self,
+        answer: Answer,
+        handle: &Handle,
+        followers: &mut Followers,
+    ) {
+        let Answer { of, named } = answer;
+        let asked = self.config.discoveries.iter().find(|discovery| discovery.name == of);
+        let Some(options) = asked.map(|discovery| discovery.options.clone()) else { return };
+        let Ok(busy) = handle.look(|fleet, _| busy(fleet)).await else { return };
+        let mut rosters = self.rosters.clone();
+        let roster = rosters.entry(of.clone()).or_default();
+        let now = clock::wall();
+        let taken = roster.take(&named, &busy, now, &options);
+        let kept = discovery::kept(&of, roster, now);
+        let mut changes = taken.changes();
+        let mut odd = taken.odd.map(|odd| odd.iter().map(roster::Odd::says).collect::<Vec<_>>());
+        if !changes.is_empty() {
+            match self.follow_found(&rosters, handle, followers).await {
+                Ok(()) => info!("discover.{of}: {}", changes.join("; ")),
+                Err(mut why) => {
+                    error!("what discover.{of} found is not followed:\n{}", why.join("\n"));
+                    why.truncate(TOLD_MAX);
+                    if self.refused.as_ref() == Some(&why) {
+                        return;
+                    }
+                    self.refused = Some(why.clone());
+                    (changes, odd) = (vec![], Some(why));
+                    rosters.clone_from(&self.rosters);
+                }
+            }
+        }
+        self.rosters = rosters;
+        let id = format!("discover-{of}-{}", now.0);
+        let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
+        if !matches!(written, Ok(Ok(()))) {
+            warn!("what discover.{of} found could not be written down");
+        }
+        if changes.is_empty() && odd.is_none() {
+            return;
+        }
+        let what = What::Discovered { of, changes, odd };
+        if let Err(fault) = handle.tell(Event { id, what }).await {
+            error!("what was found could not be written down: {fault}");
+        }
+    }
+
+    async fn follow_found(
+        &mut self,
+        rosters: &BTreeMap<String, Roster>,
+        handle: &Handle,
+        followers: &mut Followers,
+    ) -> Result<(), Vec<String>> {
+        let (name, text) = (self.path.display().to_string(), self.text.clone());
+        let found = discovery::found(rosters);
+        let load = move || config::load_text_with(&name, &text, &found);
+        let loaded = tokio::task::spawn_blocking(load).await;
+        let new = usable(loaded.map_err(|fault| vec![fault.to_string()])?)?;
+        let (next, _) = self.config.followed_by(new);
+        followers.follow_found(&next).map_err(|fault| vec![format!("{fault:#}")])?;
+        let routing = wiring::routing(&next.channels);
+        let adopted = handle.adopt(next.policy.clone(), routing).await;
+        adopted.map_err(|fault| vec![fault.to_string()])?;
+        self.refused = None;
+        self.config = next;
+        Ok(())
+    }
 }
 
-async fn read(path: &Path) -> Result<Config, Vec<String>> {
+/// The names of services with an open incident.
+fn busy(fleet: &Fleet) -> BTreeSet<String> {
+    fleet.open().map(|(id, _)| id.name().to_owned()).collect()
+}
+
+/// The file at `path`, with the services that were found.
+pub(super) async fn read(
+    path: &Path,
+    found: Discovered,
+) -> Result<(Arc<str>, Config), Vec<String>> {
     let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
-    match loaded.map_err(|fault| vec![fault.to_string()])? {
+    let loaded = tokio::task::spawn_blocking(move || {
+        // What cannot be read as text has its own words.
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        (Arc::from(text), config::load_with(&path, &found))
+    });
+    let (text, loaded) = loaded.await.map_err(|fault| vec![fault.to_string()])?;
+    Ok((text, usable(loaded)?))
+}
+
+fn usable(loaded: config::Loaded) -> Result<Config, Vec<String>> {
+    match loaded {
         Ok((config, warnings)) => {
             for warning in warnings {
                 warn!("{warning}");

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -18,12 +18,13 @@ use tracing::{error, info, warn};
 
 use super::{
     clock::Clock,
-    delivery,
+    delivery, discovery,
     event_loop::{EventLoop, Wiring},
+    followers::Followers,
     giving_up,
     hold::Hold,
     journaling, recovery,
-    reload::{Followers, Reload},
+    reload::{self, Reload},
     serving::{self, Served},
     supervise, tasks, wiring,
 };
@@ -95,6 +96,11 @@ async fn start(
 ) -> anyhow::Result<Running> {
     let mut store = open(config).await.context("the store cannot be opened")?;
     check_chain(&store)?;
+    let rosters =
+        discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
+    let found = discovery::found(&rosters);
+    let (text, config) = reload::read(&path, found).await.map_err(|why| anyhow!(why.join("\n")))?;
+    let config = &config;
     let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
     let clock = Clock::starting(last);
     let lease = store.lease().clone();
@@ -130,7 +136,8 @@ async fn start(
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
-    let reload = Reload { path, config: config.clone(), interface };
+    let config = config.clone();
+    let reload = Reload { path, text, config, rosters, refused: None, interface };
     Ok(Running { side, followers, reload, handle, lease, ended, thread, stop_serving })
 }
 
@@ -263,7 +270,15 @@ async fn until_told_to_stop(
             }
             _ = ended.changed() => anyhow::bail!("the event loop has ended"),
             Some(task) = side.join_next() => return ended_early(task),
-            Some(task) = followers.tasks.join_next() => return ended_early(task),
+            Some(answer) = followers.answers.recv() => {
+                reload.found(answer, handle, followers).await;
+            }
+            // What is not read any more was ended by us.
+            Some(task) = followers.tasks.join_next() => {
+                if !task.as_ref().is_err_and(tokio::task::JoinError::is_cancelled) {
+                    return ended_early(task);
+                }
+            }
         }
     }
 }

@@ -205,6 +205,15 @@ pub enum What {
         /// What differs, a sentence each.
         changes: Vec<String>,
     },
+    /// A query that finds services answered otherwise than before; what follows from it is followed already.
+    Discovered {
+        /// Its name in the configuration.
+        of: String,
+        /// Who came and who went, a sentence each.
+        changes: Vec<String>,
+        /// What is odd about the answer, a sentence each; `None` where that is as it was.
+        odd: Option<Vec<String>>,
+    },
     /// Another configuration was offered and could not be taken; the one before goes on.
     ConfigRefused {
         /// What is wrong with it, a sentence each.
@@ -242,6 +251,7 @@ impl What {
             | Self::ClockSet { .. }
             | Self::Configured { .. }
             | Self::ConfigRefused { .. }
+            | Self::Discovered { .. }
             | Self::Started
             | Self::Tick => None,
         }

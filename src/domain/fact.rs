@@ -73,6 +73,15 @@ pub enum Fleet {
         /// What differs, a sentence each.
         changes: Vec<String>,
     },
+    /// A query that finds services answered otherwise than before.
+    Discovered {
+        /// Its name in the configuration.
+        of: String,
+        /// Who came and who went, a sentence each.
+        changes: Vec<String>,
+        /// What is odd about the answer, a sentence each; `None` where that is as it was.
+        odd: Option<Vec<String>>,
+    },
     /// Another configuration could not be taken.
     ConfigRefused {
         /// What is wrong with it, a sentence each.

@@ -82,6 +82,7 @@ impl Fleet {
         for (id, service) in &policy.services {
             self.states.entry(id.clone()).or_insert_with(|| ServiceState::new(id.clone()));
             match self.watches.get_mut(id) {
+                Some(_) if self.policy.services.get(id) == Some(service) => {}
                 Some(watch) => watch.adopt(service),
                 None => {
                     self.watches.insert(id.clone(), ServiceWatch::new(service));
@@ -124,6 +125,7 @@ impl Fleet {
                 FleetFact::Undelivered { .. }
                 | FleetFact::Configured { .. }
                 | FleetFact::ConfigRefused { .. }
+                | FleetFact::Discovered { .. }
                 | FleetFact::Started { .. },
             )
             | Fact::Service(_)
@@ -204,6 +206,11 @@ impl Fleet {
             What::Configured { changes } => {
                 Some(Fact::Fleet(FleetFact::Configured { changes: changes.clone() }))
             }
+            What::Discovered { of, changes, odd } => Some(Fact::Fleet(FleetFact::Discovered {
+                of: of.clone(),
+                changes: changes.clone(),
+                odd: odd.clone(),
+            })),
             What::ConfigRefused { why } => {
                 Some(Fact::Fleet(FleetFact::ConfigRefused { why: why.clone() }))
             }
@@ -286,7 +293,7 @@ impl Fleet {
             | What::KillSwitch { .. }
             | What::ClockSet { .. }
             | What::Configured { .. } => self.policy.services.keys().cloned().collect(),
-            What::ConfigRefused { .. } => vec![],
+            What::ConfigRefused { .. } | What::Discovered { .. } => vec![],
             What::Tick => self.standing.due(now.steady),
             What::Polled { .. }
             | What::Seen { .. }

@@ -46,6 +46,7 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
         | What::ClockSet { .. }
         | What::Configured { .. }
         | What::ConfigRefused { .. }
+        | What::Discovered { .. }
         | What::Started
         | What::Tick => (vec![], None),
     }

@@ -110,7 +110,7 @@ impl Odd {
                 "{left_out} services are not watched: services_max is {most}; raise it, or narrow the query"
             ),
             Self::Unusable { count, first } => format!(
-                "{count} names cannot be a service's, first {first}: without control characters and slashes"
+                "{count} names cannot be a service's, first {first}: letters, digits and . _ : @ - can"
             ),
         }
     }
@@ -127,6 +127,27 @@ pub struct Taken {
     pub odd: Option<Vec<Odd>>,
 }
 
+impl Taken {
+    /// Who came and who went, in sentences that stay short however many they are.
+    pub fn changes(&self) -> Vec<String> {
+        let said = |names: &[String], what: &str| {
+            (!names.is_empty()).then(|| format!("{} {what}: {}", names.len(), listed(names)))
+        };
+        let came = said(&self.came, "services are watched from now on");
+        let went = said(&self.went, "services are not watched any more");
+        came.into_iter().chain(went).collect()
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    const NAMED: usize = 10;
+    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(NAMED) {
+        Some(more @ 1..) => format!("{first} and {more} more"),
+        Some(0) | None => first,
+    }
+}
+
 impl Roster {
     /// The services that are watched.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
@@ -139,7 +160,14 @@ impl Roster {
     }
 
     /// Takes a whole answer; of a query that failed nothing is taken.
-    pub fn take(&mut self, named: &[String], now: UnixMs, options: &Options) -> Taken {
+    /// Those that are `busy` with an incident are not let go: nobody would go on with it.
+    pub fn take(
+        &mut self,
+        named: &[String],
+        busy: &BTreeSet<String>,
+        now: UnixMs,
+        options: &Options,
+    ) -> Taken {
         let mut odd = vec![];
         let usable = usable(named, &mut odd);
         let known = self.members.len();
@@ -152,7 +180,7 @@ impl Roster {
         } else if far_fewer {
             odd.push(Odd::Shrunk { named: usable.len(), kept: known });
         } else {
-            taken.went = self.let_go(&usable, since_last, options);
+            taken.went = self.let_go(&usable, busy, since_last, options);
         }
         for name in &usable {
             if let Some(missing) = self.members.get_mut(*name) {
@@ -173,6 +201,7 @@ impl Roster {
     fn let_go(
         &mut self,
         usable: &BTreeSet<&str>,
+        busy: &BTreeSet<String>,
         since_last: Span,
         options: &Options,
     ) -> Vec<String> {
@@ -181,7 +210,7 @@ impl Roster {
             if !usable.contains(name.as_str()) {
                 *missing = *missing + since_last;
             }
-            let stays = *missing < options.forget_after;
+            let stays = *missing < options.forget_after || busy.contains(name);
             if !stays {
                 went.push(name.clone());
             }
@@ -232,9 +261,17 @@ impl Roster {
     }
 }
 
+/// A name goes into addresses, queries and commands that people type: what could mean something else there is none.
+fn is_usable(name: &str) -> bool {
+    const BYTES_MAX: usize = 100;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte);
+    name.len() <= BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(plain)
+}
+
 fn usable<'n>(named: &'n [String], odd: &mut Vec<Odd>) -> BTreeSet<&'n str> {
-    let (good, bad): (Vec<&String>, Vec<&String>) =
-        named.iter().partition(|name| super::service::ServiceId::new(name, "any").is_ok());
+    let (good, bad): (Vec<&String>, Vec<&String>) = named.iter().partition(|name| is_usable(name));
     if let Some(first) = bad.first() {
         let first: String = first.chars().take(60).collect();
         odd.push(Odd::Unusable { count: bad.len(), first: format!("{first:?}") });
@@ -252,6 +289,10 @@ mod tests {
         range.map(|k| format!("svc-{k:05}")).collect()
     }
 
+    fn nobody() -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     fn told(taken: &Taken) -> Vec<String> {
         taken.odd.iter().flatten().map(Odd::says).collect()
     }
@@ -263,8 +304,10 @@ mod tests {
     #[test]
     fn the_first_answer_is_taken_and_the_next_adds_what_is_new() {
         let (mut roster, options) = (Roster::default(), Options::default());
-        assert_eq!(roster.take(&names(0..200), at(0), &options).came.len(), 200);
-        let taken = roster.take(&names(0..202), at(1), &options);
+        let taken = roster.take(&names(0..200), &nobody(), at(0), &options);
+        assert_eq!(taken.came.len(), 200);
+        assert!(taken.changes()[0].ends_with("svc-00008, svc-00009 and 190 more"));
+        let taken = roster.take(&names(0..202), &nobody(), at(1), &options);
         assert_eq!((taken.came, taken.went.len()), (names(200..202), 0));
         assert_eq!(taken.odd, None);
     }
@@ -272,15 +315,15 @@ mod tests {
     #[test]
     fn an_answer_that_names_nobody_lets_nobody_go_however_long_it_lasts() {
         let (mut roster, options) = (Roster::default(), Options::default());
-        roster.take(&names(0..40), at(0), &options);
-        let taken = roster.take(&[], at(1), &options);
+        roster.take(&names(0..40), &nobody(), at(0), &options);
+        let taken = roster.take(&[], &nobody(), at(1), &options);
         assert_eq!(told(&taken), ["the query finds no service; 40 stay watched"]);
         for minute in 2..3_000 {
-            let taken = roster.take(&[], at(minute), &options);
+            let taken = roster.take(&[], &nobody(), at(minute), &options);
             assert_eq!(taken, Taken::default(), "said once");
         }
         assert_eq!(roster.names().len(), 40);
-        let taken = roster.take(&names(0..40), at(3_000), &options);
+        let taken = roster.take(&names(0..40), &nobody(), at(3_000), &options);
         assert_eq!(taken.odd, Some(vec![]), "nothing is odd any more");
         assert_eq!(roster.names().len(), 40);
     }
@@ -288,46 +331,52 @@ mod tests {
     #[test]
     fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
         let (mut roster, options) = (Roster::default(), Options::default());
-        roster.take(&names(0..20), at(0), &options);
+        roster.take(&names(0..20), &nobody(), at(0), &options);
         for minute in 1..1_440 {
-            assert!(roster.take(&names(0..19), at(minute), &options).went.is_empty());
+            assert!(roster.take(&names(0..19), &nobody(), at(minute), &options).went.is_empty());
         }
-        assert_eq!(roster.take(&names(0..19), at(1_440), &options).went, names(19..20));
+        let busy = names(19..20).into_iter().collect();
+        assert!(roster.take(&names(0..19), &busy, at(1_440), &options).went.is_empty());
+        let taken = roster.take(&names(0..19), &nobody(), at(1_441), &options);
+        assert_eq!(taken.changes(), ["1 services are not watched any more: svc-00019"]);
     }
 
     #[test]
     fn far_fewer_than_are_known_go_only_while_the_answers_are_believable() {
         let (mut roster, options) = (Roster::default(), Options::default());
-        roster.take(&names(0..100), at(0), &options);
-        let taken = roster.take(&names(0..3), at(1), &options);
+        roster.take(&names(0..100), &nobody(), at(0), &options);
+        let taken = roster.take(&names(0..3), &nobody(), at(1), &options);
         assert_eq!(told(&taken), ["the query finds only 3 services; 100 stay watched"]);
-        assert!(roster.take(&names(0..3), at(10_000), &options).went.is_empty());
+        assert!(roster.take(&names(0..3), &nobody(), at(10_000), &options).went.is_empty());
     }
 
     #[test]
     fn ten_times_as_many_wait_until_it_has_stayed_so() {
         let (mut roster, options) = (Roster::default(), Options::default());
-        roster.take(&names(0..100), at(0), &options);
-        let taken = roster.take(&names(0..1_000), at(1), &options);
+        roster.take(&names(0..100), &nobody(), at(0), &options);
+        let taken = roster.take(&names(0..1_000), &nobody(), at(1), &options);
         assert!(taken.came.is_empty());
         assert!(told(&taken)[0].starts_with("the query finds 1000 services where 100 are watched"));
-        roster.take(&names(0..100), at(5), &options);
-        roster.take(&names(0..1_000), at(6), &options);
-        assert!(roster.take(&names(0..1_000), at(15), &options).came.is_empty(), "it began anew");
-        assert_eq!(roster.take(&names(0..1_000), at(16), &options).came.len(), 900);
+        roster.take(&names(0..100), &nobody(), at(5), &options);
+        roster.take(&names(0..1_000), &nobody(), at(6), &options);
+        assert!(
+            roster.take(&names(0..1_000), &nobody(), at(15), &options).came.is_empty(),
+            "it began anew"
+        );
+        assert_eq!(roster.take(&names(0..1_000), &nobody(), at(16), &options).came.len(), 900);
     }
 
     #[test]
     fn there_is_room_for_so_many_and_the_rest_is_told() {
         let options = Options { services_max: 50, ..Options::default() };
         let mut roster = Roster::default();
-        let taken = roster.take(&names(0..60), at(0), &options);
+        let taken = roster.take(&names(0..60), &nobody(), at(0), &options);
         assert_eq!(taken.came, names(0..50));
         assert_eq!(
             told(&taken),
             ["10 services are not watched: services_max is 50; raise it, or narrow the query"]
         );
-        assert!(roster.take(&names(0..60), at(1), &options).odd.is_none());
+        assert!(roster.take(&names(0..60), &nobody(), at(1), &options).odd.is_none());
     }
 
     #[test]
@@ -335,20 +384,18 @@ mod tests {
         let mut roster = Roster::default();
         let mut named = names(0..2);
         named.extend(["a\nb".to_owned(), "c/d".to_owned(), String::new(), "say \"hi\"".to_owned()]);
-        let taken = roster.take(&named, at(0), &Options::default());
-        assert_eq!(taken.came, ["say \"hi\"", "svc-00000", "svc-00001"]);
+        let taken = roster.take(&named, &nobody(), at(0), &Options::default());
+        assert_eq!(taken.came, names(0..2));
         assert_eq!(
             told(&taken),
-            [
-                "3 names cannot be a service's, first \"a\\nb\": without control characters and slashes"
-            ]
+            ["4 names cannot be a service's, first \"a\\nb\": letters, digits and . _ : @ - can"]
         );
     }
 
     #[test]
     fn what_is_known_survives_being_written_down() {
         let mut roster = Roster::default();
-        roster.take(&names(0..3), at(0), &Options::default());
+        roster.take(&names(0..3), &nobody(), at(0), &Options::default());
         let text = serde_json::to_string(&roster).unwrap();
         assert_eq!(serde_json::from_str::<Roster>(&text).unwrap(), roster);
     }

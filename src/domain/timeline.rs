@@ -195,6 +195,16 @@ fn fleet(fact: &Fleet) -> String {
         Fleet::Configured { changes } => {
             format!("another configuration is followed: {}", changes.join("; "))
         }
+        Fleet::Discovered { of, changes, odd } => {
+            let odd = odd.as_deref().unwrap_or_default();
+            let said: Vec<&str> = odd.iter().chain(changes).map(String::as_str).collect();
+            let said = if said.is_empty() {
+                "nothing is odd any more".to_owned()
+            } else {
+                said.join("; ")
+            };
+            format!("discover.{of}: {said}")
+        }
         Fleet::ConfigRefused { why } => {
             format!("a configuration was refused, the one before goes on: {}", why.join("; "))
         }

@@ -221,6 +221,7 @@ impl ServiceWatch {
             | What::ClockSet { .. }
             | What::Configured { .. }
             | What::ConfigRefused { .. }
+            | What::Discovered { .. }
             | What::Started
             | What::Tick => {}
         }

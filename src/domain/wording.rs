@@ -41,6 +41,7 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
             | Fleet::ClockSet { .. }
             | Fleet::Configured { .. }
             | Fleet::ConfigRefused { .. }
+            | Fleet::Discovered { .. }
             | Fleet::Started { .. },
         )
         | Fact::Service(_)

@@ -91,6 +91,11 @@ impl Probe {
         Ok(Self { client: http::Client::new(options.http.clone())?, options })
     }
 
+    /// Its options.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Asks once, and says how long that took.
     pub async fn poll(&self) -> (Health, Duration) {
         let started = tokio::time::Instant::now();

@@ -49,6 +49,11 @@ impl Target {
         Ok(Self { client: http::Client::new(options.http.clone())?, options })
     }
 
+    /// What its series are called by.
+    pub fn name(&self) -> &str {
+        &self.options.series
+    }
+
     /// Scrapes once, at `now`, and answers each spec with its own poll, in their order.
     pub async fn poll(&self, specs: &[Spec], now: UnixMs) -> Vec<Poll> {
         const ACCEPT: &str =

@@ -38,6 +38,15 @@ impl View<'_> {
         })
     }
 
+    /// What is saved under this key.
+    pub fn load_snapshot(&self, key: &str) -> Result<Option<Snapshot>, StoreError> {
+        let sql = "SELECT key, at_ms, body FROM snapshot WHERE key = ?1";
+        let found = self.collect(sql, [key], |row| {
+            Ok(Snapshot { key: row.get(0)?, at: UnixMs(row.get(1)?), body: row.get(2)? })
+        });
+        Ok(found?.pop())
+    }
+
     /// Everything saved, by key.
     pub fn load_snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
         self.collect("SELECT key, at_ms, body FROM snapshot ORDER BY key", [], |row| {

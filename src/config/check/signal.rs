@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, ops::Range};
 
 use toml::Spanned;
 
-pub(super) use self::scraped::targets;
 use self::{asked::asked, probed::probed, scraped::scraped};
+pub(super) use self::{asked::server, scraped::targets};
 use crate::{
     config::{
         Ask, Poll, Read,

@@ -190,6 +190,18 @@ fn what_can_never_hold_is_refused() {
         ("[service.x.rollback.check.smoke]\nargv = []", "there is no program"),
         ("[service.x]\nacts_on_evidence = [\"data-coruption\"]", "did you mean `data-corruption`?"),
         ("[service.x]\ntemplate = \"tiny\"", "there is no template `tiny`"),
+        (
+            "[prometheus.main]\nurl = \"http://x\"\n[discover.web]\ntemplate = \"tiny\"\nquery = 'up'\nlabel = \"job\"",
+            "there is no template `tiny`",
+        ),
+        (
+            "[template.t]\nwatch_only = true\n[discover.web]\ntemplate = \"t\"\nquery = 'up'\nlabel = \"job\"",
+            "nobody knows which Prometheus server is asked",
+        ),
+        (
+            "[template.t]\nwatch_onli = true\n[discover.web]\ntemplate = \"t\"\nquery = 'up'\nlabel = \"job\"",
+            "did you mean `watch_only`?",
+        ),
         ("[alertmanager]\nurl = \"http://me:hunter2@x\"", "a credential must not stand"),
     ];
     for (more, expected) in cases {

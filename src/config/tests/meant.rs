@@ -2,7 +2,7 @@
 
 use super::loaded;
 use crate::{
-    config::{Ask, Read},
+    config::{Ask, Config, Read, load_text_with},
     domain::{
         plan::{Restart, Running},
         policy::{LooksAt, Matrix, Response},
@@ -65,6 +65,39 @@ fn a_template_serves_a_fleet() {
             "https://checkout.staging.internal/health"
         ]
     );
+}
+
+#[test]
+fn what_a_query_found_follows_its_template() {
+    let text = format!(
+        "{FLEET}\n[discover.web]\ntemplate = \"web\"\nquery = 'count by (service) (requests)'\nlabel = \"service\""
+    );
+    let with = |found: &[&str]| {
+        let found = found.iter().map(|name| (*name).to_owned()).collect();
+        let found = [("web".to_owned(), found)].into();
+        let (config, problems) = load_text_with("rollbackd.toml", &text, &found).unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        config
+    };
+    let ids = |config: &Config| {
+        config.policy.services.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let before = with(&[]);
+    assert_eq!(ids(&before), ["cart/production", "checkout/staging"]);
+    assert_eq!(before.polls.len(), 4, "the one that stands for any is not read");
+    assert_eq!(
+        (before.discoveries[0].server.as_str(), before.discoveries[0].every),
+        ("main", Span::minutes(1))
+    );
+    // One that is written in the file stays as it is written.
+    let after = with(&["checkout", "mail", "search"]);
+    let found = ["cart/production", "checkout/staging", "mail/production", "search/production"];
+    assert_eq!(ids(&after), found);
+    let rows = after.polls.iter().filter_map(|poll| match &poll.read {
+        Read::Prometheus { rows, .. } => rows.as_ref().map(|rows| rows.value.as_str()),
+        Read::Scrape { .. } | Read::Health(_) => None,
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), ["cart", "checkout", "mail", "search"]);
 }
 
 #[test]

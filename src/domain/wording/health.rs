@@ -68,6 +68,18 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
             lines.clone_from(changes);
             (Urgency::Info, "rollbackd follows another configuration".to_owned(), vec![])
         }
+        Fleet::Discovered { of, changes, odd: Some(odd) } if !odd.is_empty() => {
+            lines.extend(odd.iter().chain(changes).cloned());
+            (Urgency::Page, format!("discover.{of}: what was found is odd"), vec![])
+        }
+        Fleet::Discovered { of, changes, odd } => {
+            lines.clone_from(changes);
+            let subject = match odd {
+                Some(_) => format!("discover.{of}: what is found is not odd any more"),
+                None => format!("discover.{of}: other services are watched"),
+            };
+            (Urgency::Info, subject, vec![])
+        }
         Fleet::ConfigRefused { why } => {
             lines.clone_from(why);
             let subject = "rollbackd refused a configuration; the one before goes on";

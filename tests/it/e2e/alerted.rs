@@ -17,7 +17,7 @@ use rollbackd::{
 use serde_json::{Value, json};
 
 use super::{
-    journal,
+    found, journal,
     monitored::Monitored,
     pages, together,
     told::Notice,
@@ -220,6 +220,7 @@ async fn a_blind_spell() {
 fn what_is_seen_is_acted_upon_and_what_is_not_is_not() {
     together(&[
         ("a bad release", || Box::pin(a_bad_release())),
+        ("a fleet that is found", || Box::pin(found::what_a_query_finds_is_watched_and_stays())),
         ("a total outage", || Box::pin(a_total_outage())),
         ("a blind spell", || Box::pin(a_blind_spell())),
         ("nonsense", || Box::pin(pages::nonsense_is_told_and_counted_and_nothing_follows())),

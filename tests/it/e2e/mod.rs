@@ -5,6 +5,7 @@
 
 mod alerted;
 mod demos;
+mod found;
 mod journal;
 mod kills;
 mod monitored;

@@ -31,7 +31,7 @@ pub(super) fn asked(
     raw: &Spanned<raw::Ask>,
 ) -> Option<Read> {
     let (at, raw) = (raw.span(), raw.get_ref());
-    let server = server(found, common, raw, &at);
+    let server = server(found, &common.raw.prometheus, raw.from.as_ref(), &at);
     let said = [&raw.bad, &raw.total, &raw.histogram, &raw.value, &raw.requests];
     let ask = wanted(found, kind, at, said.map(|q| q.as_ref().map(|q| q.get_ref().clone())));
     for query in [&raw.bad, &raw.total, &raw.histogram].into_iter().flatten() {
@@ -75,15 +75,15 @@ pub(super) fn asked(
     Some(Read::Prometheus { server: server?, ask, rows })
 }
 
-fn server(
+/// The server that is named, or the only one; `at` is where one would be named.
+pub(in crate::config::check) fn server(
     found: &mut Found<'_>,
-    common: &Common<'_>,
-    raw: &raw::Ask,
+    servers: &raw::Table<raw::Server>,
+    from: Option<&Spanned<String>>,
     at: &Range<usize>,
 ) -> Option<String> {
-    let servers = &common.raw.prometheus;
     let names = || servers.keys().map(|name| name.get_ref().as_str());
-    match &raw.from {
+    match from {
         Some(from) if servers.contains_key(from.get_ref().as_str()) => Some(from.get_ref().clone()),
         Some(from) if found.was_cut(&["prometheus", from.get_ref()]) => None,
         Some(from) => {

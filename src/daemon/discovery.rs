@@ -1,0 +1,121 @@
+//! Asks which services there are. What an answer is worth is the domain's to say.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tracing::{debug, warn};
+
+use super::clock;
+use crate::{
+    config::{Discovered, Discovery},
+    domain::roster::Roster,
+    sources::{prometheus::Prometheus, reading::Class},
+    store::{Snapshot, Store, StoreError},
+    telemetry,
+    units::UnixMs,
+};
+
+/// What a query found: the names of services, as they stand in its label.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Which `[discover.NAME]`.
+    pub of: String,
+    /// The names, of a whole answer.
+    pub named: Vec<String>,
+}
+
+/// Asks one query again and again, until nobody listens.
+pub(super) async fn discover(
+    discovery: Discovery,
+    server: Arc<Prometheus>,
+    answers: mpsc::Sender<Answer>,
+) {
+    let mut tick = interval(discovery.every.duration());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failed = false;
+    loop {
+        tick.tick().await;
+        match ask(&discovery, &server).await {
+            Ok(named) => {
+                failed = false;
+                telemetry::discovered(&discovery.name, Some(named.len()));
+                let answer = Answer { of: discovery.name.clone(), named };
+                if answers.send(answer).await.is_err() {
+                    return;
+                }
+            }
+            Err(why) => {
+                telemetry::discovered(&discovery.name, None);
+                // Once: the signals of its services say loudly enough that the server does not answer.
+                if failed {
+                    debug!("discover.{}: {why}", discovery.name);
+                } else {
+                    warn!(
+                        "discover.{} found nothing out, the services stay: {why}",
+                        discovery.name
+                    );
+                }
+                failed = true;
+            }
+        }
+    }
+}
+
+async fn ask(discovery: &Discovery, server: &Prometheus) -> Result<Vec<String>, String> {
+    let rows = server.instant(&discovery.query, clock::wall()).await.map_err(|fault| {
+        let whose = match fault.class() {
+            Class::Down => "Prometheus is down",
+            Class::Unknown => "it cannot be asked",
+        };
+        format!("{whose}: {}", fault.fault())
+    })?;
+    if rows.partial {
+        return Err("the answer is partial".to_owned());
+    }
+    let total = rows.rows.len();
+    let named: Vec<String> =
+        rows.rows.iter().filter_map(|row| row.labels.get(&discovery.label).cloned()).collect();
+    if named.is_empty() && total > 0 {
+        return Err(format!("none of {total} rows has the label `{}`", discovery.label));
+    }
+    Ok(named)
+}
+
+/// No service has a key like this: a service's begins with its name.
+fn key(of: &str) -> String {
+    format!("/roster/{of}")
+}
+
+/// What is known of each query from before.
+pub(super) fn load(
+    store: &Store,
+    discoveries: &[Discovery],
+) -> Result<BTreeMap<String, Roster>, StoreError> {
+    let mut rosters = BTreeMap::new();
+    for discovery in discoveries {
+        let Some(kept) = store.view().load_snapshot(&key(&discovery.name))? else { continue };
+        match serde_json::from_slice(&kept.body) {
+            Ok(roster) => {
+                rosters.insert(discovery.name.clone(), roster);
+            }
+            Err(fault) => warn!("discover.{} begins anew: {fault}", discovery.name),
+        }
+    }
+    Ok(rosters)
+}
+
+/// What to write down of one query.
+pub(super) fn kept(of: &str, roster: &Roster, at: UnixMs) -> Snapshot {
+    // A roster is names and numbers: it can always be written.
+    let body = serde_json::to_vec(roster).unwrap_or_default();
+    Snapshot { key: key(of), at, body }
+}
+
+/// The services of every query, as the configuration takes them.
+pub(super) fn found(rosters: &BTreeMap<String, Roster>) -> Discovered {
+    let names = |roster: &Roster| roster.names().map(str::to_owned).collect();
+    rosters.iter().map(|(of, roster)| (of.clone(), names(roster))).collect()
+}

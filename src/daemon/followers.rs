@@ -1,0 +1,174 @@
+//! Everything that follows the configuration: what reads, what looks, what delivers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+
+use super::{
+    delivery,
+    discovery::{self, Answer},
+    platforms, poller, supervise, wiring,
+};
+use crate::{
+    config::Config,
+    domain::service::ServiceId,
+    executors,
+    handle::Handle,
+    notifiers::Channel,
+    sources::{alertmanager::Alertmanager, prometheus::Prometheus},
+};
+
+/// Answers of discoveries that may wait: one of each is enough, and they come once a minute.
+const ANSWERS_MAX: usize = 16;
+
+/// Everything that follows the configuration. Another file begins all of it anew; other services only what is theirs.
+#[derive(Debug)]
+pub(super) struct Followers {
+    /// Its tasks; one that ends unexpectedly ends the daemon.
+    pub tasks: JoinSet<()>,
+    /// Who is told what cannot be written down.
+    pub channels: watch::Sender<Vec<Arc<Channel>>>,
+    /// What queries for services found.
+    pub answers: mpsc::Receiver<Answer>,
+    answering: mpsc::Sender<Answer>,
+    handle: Handle,
+    client: reqwest::Client,
+    executor: executors::Options,
+    outbox: watch::Receiver<u64>,
+    watched: watch::Receiver<BTreeSet<ServiceId>>,
+    /// What is read and looked at, by what it is: begun once, however often services come and go.
+    begun: BTreeMap<u64, AbortHandle>,
+    permits: Arc<Semaphore>,
+    /// Polls keep to the same beat when they are begun again.
+    since: Instant,
+}
+
+impl Followers {
+    pub(super) fn new(
+        handle: Handle,
+        client: reqwest::Client,
+        executor: executors::Options,
+        outbox: watch::Receiver<u64>,
+        watched: watch::Receiver<BTreeSet<ServiceId>>,
+    ) -> Self {
+        let (channels, _) = watch::channel(vec![]);
+        let (answering, answers) = mpsc::channel(ANSWERS_MAX);
+        Self {
+            tasks: JoinSet::new(),
+            channels,
+            answers,
+            answering,
+            handle,
+            client,
+            executor,
+            outbox,
+            watched,
+            begun: BTreeMap::new(),
+            permits: Arc::new(Semaphore::new(1)),
+            since: Instant::now(),
+        }
+    }
+
+    /// Ends what followed another configuration and begins what follows this one. Whatever can fail is done first:
+    /// on an error all goes on as it was.
+    pub(super) async fn follow(&mut self, config: &Config) -> anyhow::Result<()> {
+        let sources = wiring::sources(config)?;
+        let asks = config.alertmanager.as_ref().map(|asks| {
+            let asked = Alertmanager::new(asks.url.clone(), asks.http.clone());
+            asked.map(|asked| (Arc::new(asked), asks.ask_every.duration()))
+        });
+        let asks = asks.transpose().context("the client of Alertmanager")?;
+        let discoveries = discoveries(config)?;
+        self.tasks.shutdown().await;
+
+        self.begun.clear();
+        self.permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
+        self.read(config, sources);
+        for (discovery, server) in discoveries {
+            self.tasks.spawn(discovery::discover(discovery, server, self.answering.clone()));
+        }
+        if let Some((asked, every)) = asks {
+            self.tasks.spawn(supervise::confirm_alerts(asked, every, self.handle.clone()));
+        }
+        if let Some(heartbeat) = config.heartbeat.clone() {
+            let (client, handle) = (self.client.clone(), self.handle.clone());
+            self.tasks.spawn(supervise::heartbeat(heartbeat, client, handle));
+        }
+        self.deliver(config);
+        Ok(())
+    }
+
+    /// Follows other services of the same file: what is read already goes on without missing a poll.
+    pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
+        let sources = wiring::sources(config)?;
+        self.read(config, sources);
+        Ok(())
+    }
+
+    /// Begins what is not read or looked at yet, and ends what is no longer.
+    fn read(&mut self, config: &Config, sources: Vec<poller::Paced>) {
+        let mut before = std::mem::take(&mut self.begun);
+        for (seed, paced) in (1..).zip(sources) {
+            let key = hashed(&paced.source.identity());
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (handle, watched) = (self.handle.clone(), self.watched.clone());
+                let beat = poller::Beat { since: self.since, seed };
+                let permits = self.permits.clone();
+                self.tasks.spawn(poller::poll(paced, beat, handle, watched, permits))
+            });
+            self.begun.insert(key, task);
+        }
+        for platform in wiring::platforms(config) {
+            let key = hashed(&("platform", &platform.service, format!("{platform:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                self.tasks.spawn(platforms::look(platform, executor, handle, self.watched.clone()))
+            });
+            self.begun.insert(key, task);
+        }
+        before.into_values().for_each(|task| task.abort());
+    }
+
+    fn deliver(&mut self, config: &Config) {
+        let channels: Vec<Arc<Channel>> = config.channels.iter().cloned().map(Arc::new).collect();
+        let permits = Arc::new(Semaphore::new(config.limits.deliveries_at_once));
+        for channel in &channels {
+            self.tasks.spawn(delivery::deliver(
+                channel.clone(),
+                self.client.clone(),
+                self.handle.clone(),
+                self.outbox.clone(),
+                permits.clone(),
+            ));
+        }
+        self.channels.send_replace(channels);
+    }
+}
+
+/// Each query for services, with the server that it asks.
+fn discoveries(
+    config: &Config,
+) -> anyhow::Result<Vec<(crate::config::Discovery, Arc<Prometheus>)>> {
+    let with_server = |discovery: &crate::config::Discovery| {
+        let options = config.servers.get(&discovery.server).context("no such Prometheus")?;
+        let server = Prometheus::new(options.clone())
+            .with_context(|| format!("prometheus {}", discovery.server))?;
+        Ok((discovery.clone(), Arc::new(server)))
+    };
+    config.discoveries.iter().map(with_server).collect()
+}
+
+fn hashed(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,62 @@
+//! Services that nobody wrote down: a query of a real Prometheus finds them, and losing sight of it loses none.
+
+use rollbackd::{
+    demo::shop::Behaviour,
+    domain::fact::{Fact, Fleet},
+};
+use serde_json::Value;
+
+use super::{
+    monitored::Monitored,
+    world::{SOON, World},
+};
+use crate::rig::patiently;
+
+/// One more service by the numbers of the shop, as if another one stood beside it.
+const FLEET: &str = r#"
+[discover.all]
+template = "found"
+query = 'label_replace(count by (service) (http_requests_total), "name", "twin-of-$1", "service", "(.*)")'
+label = "name"
+every = "1s"
+[template.found]
+watch_only = true
+[template.found.signal.error_rate]
+every = "1s"
+[template.found.signal.error_rate.prometheus]
+bad = 'label_replace(sum by (service, instance) (http_requests_total{code=~"5.."}), "name", "twin-of-$1", "service", "(.*)")'
+total = 'label_replace(sum by (service, instance) (http_requests_total), "name", "twin-of-$1", "service", "(.*)")'
+label = "name"
+"#;
+
+async fn services(world: &World) -> Vec<String> {
+    let all: Value = serde_json::from_str(&world.get("/v1/services").await).expect("JSON");
+    let all = all.as_array().cloned().unwrap_or_default();
+    all.iter().filter_map(|service| Some(service["service"].as_str()?.to_owned())).collect()
+}
+
+pub(super) async fn what_a_query_finds_is_watched_and_stays() {
+    let mut shop = Monitored::settled(Behaviour::Healthy, FLEET, &[]).await;
+    let both = ["shop/demo", "twin-of-shop/demo"];
+    patiently("it is found", SOON, async || (services(&shop.world).await == both).then_some(()))
+        .await;
+    patiently("its windows see it", SOON, async || {
+        let text = shop.world.get("/v1/services/twin-of-shop/demo/explain").await;
+        let explained: Value = serde_json::from_str(&text).ok()?;
+        let triggers = explained["triggers"].as_array()?;
+        triggers.iter().any(|t| t["name"] == "critical-errors" && t["state"] == "ok").then_some(())
+    })
+    .await;
+
+    // Nobody can be asked any more, and the daemon begins anew: it knows whom it watched.
+    shop.prometheus.kill();
+    shop.world.crash().await;
+    assert_eq!(services(&shop.world).await, both);
+    let journal = shop.world.ended().await;
+    let found = journal.iter().filter_map(|(_, fact)| match fact {
+        Fact::Fleet(Fleet::Discovered { changes, .. }) => Some(changes.join("; ")),
+        _ => None,
+    });
+    let found: Vec<String> = found.collect();
+    assert_eq!(found, ["1 services are watched from now on: twin-of-shop"]);
+}
