@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-fleet rig fmt clippy docs deny units
+.PHONY: help demo test check bench bench-fleet deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of bench-fleet: how many services, and how many seconds of each phase are measured.
@@ -13,6 +13,8 @@ PHASE ?= 90
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
+CARGO_DEB_VERSION := 3.8.0
+CARGO_DEB := $(TOOLS)/bin/cargo-deb-$(CARGO_DEB_VERSION)
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +37,11 @@ bench-fleet: ## The daemon beside Prometheus's rules and vmalert, judging one fl
 	cargo build --locked --release
 	benches/fleet/run.py --services $(SERVICES) --phase $(PHASE) --json target/bench-fleet-$(SERVICES).json
 
-# The servers' programs; the tests start private ones of their own.
-rig:
+deb: $(CARGO_DEB) ## A Debian package, in target/debian
+	$(CARGO_DEB) --locked --output target/debian/
+
+# The servers' programs, of which the tests start private ones of their own, and what packages the daemon.
+rig: $(CARGO_DEB)
 	tests/rig/prometheus install
 	tests/rig/alertmanager install
 	tests/rig/machine install
@@ -55,12 +60,20 @@ deny: $(CARGO_DENY)
 	cargo fetch --locked --quiet
 	$(CARGO_DENY) --offline check --hide-inclusion-graph bans licenses sources
 
-# Built without optimisation or debug info: a minute and a half instead of many, and its work here takes three seconds.
+# Built without optimisation or debug info: a minute and a half instead of many, and their work here takes seconds.
+# $(call tool,NAME,VERSION)
+define tool
+	CARGO_PROFILE_DEV_DEBUG=false CARGO_TARGET_DIR=$(TOOLS)/build-$1 \
+		cargo install --quiet --locked --debug --root $(TOOLS) --force $1 --version $2
+	rm -rf $(TOOLS)/build-$1 $(TOOLS)/bin/$1-[0-9]*
+	mv $(TOOLS)/bin/$1 $@
+endef
+
 $(CARGO_DENY):
-	CARGO_PROFILE_DEV_DEBUG=false CARGO_TARGET_DIR=$(TOOLS)/build \
-		cargo install --quiet --locked --debug --root $(TOOLS) --force cargo-deny --version $(CARGO_DENY_VERSION)
-	rm -rf $(TOOLS)/build
-	mv $(TOOLS)/bin/cargo-deny $@
+	$(call tool,cargo-deny,$(CARGO_DENY_VERSION))
+
+$(CARGO_DEB):
+	$(call tool,cargo-deb,$(CARGO_DEB_VERSION))
 
 units:
 	tests/rig/systemd install

@@ -115,3 +115,33 @@ async fn the_scripts_start_a_server_to_poke_at_and_stop_it() {
         run("down");
     }
 }
+
+#[tokio::test]
+async fn a_machine_is_booted_answers_and_leaves_nothing_behind() {
+    let home = tempfile::TempDir::new().expect("a temporary directory");
+    let run = |command: &[&str]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/machine");
+        let output = Command::new(script).args(command).env("RIG_DIR", home.path()).output();
+        output.expect("the script can be started")
+    };
+    let said = |command: &[&str]| {
+        let output = run(command);
+        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command:?}: {wrong}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    said(&["up"]);
+    assert_eq!(said(&["run", "systemctl", "is-system-running"]), "running");
+    let first = said(&["run", "cat", "/etc/machine-id"]);
+    said(&["up"]);
+    let again = said(&["run", "cat", "/etc/machine-id"]);
+    assert_eq!(again, first, "up again finds the one that runs");
+    assert_eq!(run(&["run", "sh", "-c", "exit 7"]).status.code(), Some(7));
+    said(&["run", "touch", "/etc/of-the-machine"]);
+    assert!(!Path::new("/etc/of-the-machine").exists(), "what is written in it stays in it");
+    let pid = std::fs::read_to_string(home.path().join("machine/pid")).expect("a pid");
+    said(&["down"]);
+    assert!(!Path::new("/proc").join(pid.trim()).exists(), "its processes are gone");
+    assert!(!run(&["run", "true"]).status.success(), "nothing answers any more");
+    said(&["down"]);
+}

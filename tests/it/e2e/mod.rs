@@ -18,10 +18,10 @@ mod world;
 use std::{future::Future, pin::Pin};
 
 /// A story by its name.
-type Story = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
+pub(crate) type Story = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 
 /// Tells all stories at the same time, each on a thread and a runtime of its own.
-fn together(stories: &[Story]) {
+pub(crate) fn together(stories: &[Story]) {
     let tell = |story: fn() -> Pin<Box<dyn Future<Output = ()>>>| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(story());

@@ -4,7 +4,19 @@
 //! run side by side.
 
 mod machine;
+mod package;
 mod release;
 
 mod service;
 mod shop;
+
+use crate::e2e::together;
+
+#[test]
+fn under_a_real_systemd_the_unit_keeps_its_promises_and_the_package_leaves_no_trace() {
+    together(&[
+        ("a rollback of a unit", || Box::pin(release::a_rollback())),
+        ("the unit", || Box::pin(service::the_unit())),
+        ("the package", || Box::pin(package::a_package())),
+    ]);
+}

@@ -55,8 +55,8 @@ fn steps(machine: &Machine) -> String {
 
 const SERVES: &str = "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /version HTTP/1.0\\r\\n\\r\\n' >&3; tail -n 1 <&3";
 
-#[tokio::test]
-async fn a_unit_is_rolled_back_by_a_daemon_that_is_stopped_and_killed_on_its_way() {
+/// A rollback by a daemon that is stopped and killed on its way.
+pub(super) async fn a_rollback() {
     let machine = Machine::with_daemon();
     started(&machine);
     allowed_is_what_the_rule_names(&machine);

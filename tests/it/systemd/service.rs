@@ -213,8 +213,8 @@ async fn bounded(machine: &Machine) {
     assert!(ends.iter().any(|end| end.contains("status=9/KILL")), "{ends:?}");
 }
 
-#[tokio::test]
-async fn the_unit_is_ready_reloads_is_watched_over_and_bounded() {
+/// All of it.
+pub(super) async fn the_unit() {
     let machine = Machine::with_daemon();
     wrong_configuration(&machine).await;
     shop::open(&machine);
