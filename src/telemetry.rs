@@ -325,6 +325,7 @@ fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
         | incident::Fact::Entered(_)
         | incident::Fact::Said { .. }
         | incident::Fact::Relapsed { .. }
+        | incident::Fact::Unseen { .. }
         | incident::Fact::Reminded => {}
     }
 }

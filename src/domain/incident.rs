@@ -129,6 +129,11 @@ pub enum Fact {
         /// Which.
         trigger: String,
     },
+    /// The watch after the rollback is over, and nobody can see whether all is well.
+    Unseen {
+        /// What tells nothing.
+        why: String,
+    },
     /// A page that nobody acknowledged is due again, or people are reminded of what they own.
     Reminded,
 }
@@ -170,6 +175,9 @@ pub struct Incident {
     pub verified_at: Option<UnixMs>,
     /// When it closed.
     pub closed_at: Option<Now>,
+    /// What told nothing when its watch was over; it closes once everything tells.
+    #[serde(default)]
+    pub unseen: Option<String>,
     /// What people were told who own it.
     #[serde(default)]
     pub owned: Option<Owned>,
@@ -220,6 +228,7 @@ impl Incident {
             restored: false,
             verified_at: None,
             closed_at: None,
+            unseen: None,
             owned: None,
             late: vec![],
             escalation: Escalation::default(),
@@ -285,6 +294,7 @@ impl Incident {
             }
             Fact::Late(clock) => self.late.push(*clock),
             Fact::Relapsed { .. } => self.tell_owners(now),
+            Fact::Unseen { why } => self.unseen = Some(why.clone()),
             Fact::Reminded => {
                 if let Some(owned) = &mut self.owned {
                     owned.reminded_at = now.steady;

@@ -179,7 +179,7 @@ pub struct VerificationPolicy {
     pub max_cpu: f64,
     /// Memory usage must be below this share, where a signal tells.
     pub max_memory: f64,
-    /// Fewer requests than this leave the error rate unknown.
+    /// Fewer requests than this leave the error rate unknown; fewer in its bake time earn no revision known good.
     pub min_requests: u64,
 }
 

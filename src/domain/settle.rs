@@ -128,6 +128,7 @@ fn known_good(s: &Situation<'_>) -> Vec<Fact> {
     if quiet
         && running
         && !s.watch.is_alarmed()
+        && s.watch.has_served(s.policy)
         && served >= s.policy.bake
         && healthy >= s.policy.bake
     {

@@ -6,6 +6,7 @@ use super::{
     event::Now,
     firing::{Basis, Firing},
     incident::Incident,
+    inventory::PLATFORM,
     policy::{FleetPolicy, LooksAt, ServicePolicy},
     service::{Mode, ServiceId},
     state::ServiceState,
@@ -148,10 +149,12 @@ impl Situation<'_> {
         match &firing.basis {
             Basis::Posted { .. } => Holds::Yes,
             Basis::Window => match self.watch.state_of(&firing.trigger) {
-                Some(State::Firing | State::Pending) => match self.freshness(&firing.trigger) {
-                    Ok(_) => Holds::Yes,
-                    Err(why) => Holds::Unknown(why),
-                },
+                Some(State::Firing | State::Pending) => {
+                    match self.evidence_freshness(&firing.trigger) {
+                        Ok(_) => Holds::Yes,
+                        Err(why) => Holds::Unknown(why),
+                    }
+                }
                 Some(State::Recovering | State::Ok) => Holds::Recovering,
                 Some(State::NoData) | None => Holds::Unknown("its window has no data".into()),
             },
@@ -172,7 +175,7 @@ impl Situation<'_> {
         let breaches =
             |name: &&str| matches!(self.watch.state_of(name), Some(State::Firing | State::Pending));
         let own = trigger.as_deref().filter(breaches);
-        if own.is_some_and(|name| self.freshness(name).is_ok()) {
+        if own.is_some_and(|name| self.evidence_freshness(name).is_ok()) {
             return Holds::Yes;
         }
         match self.watch.alerts_seen.get(fingerprint) {
@@ -183,23 +186,50 @@ impl Situation<'_> {
         }
     }
 
-    /// How old the newest sample behind a trigger is, or why that is too old to act on.
+    /// How old the newest sample behind a trigger is, or why that is too old to act on. Nobody coming is told, too.
     pub fn freshness(&self, trigger: &str) -> Result<String, String> {
+        self.fresh(trigger, self.watch.newest_sample(trigger))
+    }
+
+    /// The same of what a breach stands on: requests that stopped coming neither fail nor go well.
+    pub fn evidence_freshness(&self, trigger: &str) -> Result<String, String> {
+        self.fresh(trigger, self.watch.newest_judged(trigger))
+    }
+
+    fn fresh(&self, trigger: &str, newest: Option<(&str, UnixMs)>) -> Result<String, String> {
         if self.watch.is_unasked(trigger) {
             return Err("its source was not asked since the daemon started".into());
         }
-        let Some((signal, newest)) = self.watch.newest_sample(trigger) else {
+        let Some((signal, newest)) = newest else {
             return Err("it has no sample".into());
         };
-        let poll = self.policy.signals.get(signal).map_or(Span::ZERO, |p| p.poll_every + p.lag);
-        let guards = &self.policy.guards;
-        let bound = (poll * i64::from(guards.freshness_polls)).max(guards.freshness_min);
         if newest > self.now.wall + Span::minutes(2) {
             return Err(format!("its newest sample is of {}: a clock was set", newest.clock()));
         }
-        let age = self.now.wall.since(newest);
+        let (age, bound) = (self.now.wall.since(newest), self.freshness_bound(signal));
         let note = format!("its newest sample is {} old", whole_seconds(age));
         if age <= bound { Ok(note) } else { Err(format!("{note}, more than {bound}")) }
+    }
+
+    fn freshness_bound(&self, signal: &str) -> Span {
+        let poll = self.policy.signals.get(signal).map_or(Span::ZERO, |p| p.poll_every + p.lag);
+        let guards = &self.policy.guards;
+        (poll * i64::from(guards.freshness_polls)).max(guards.freshness_min)
+    }
+
+    /// What nobody can see now: a signal that tells nothing, or what is deployed. Nobody coming is seen.
+    pub fn unseen(&self) -> Option<String> {
+        if self.state.blind.contains_key(PLATFORM) {
+            return Some("nobody can tell what is deployed".to_owned());
+        }
+        let stale = |(signal, newest, _): &(&str, Option<UnixMs>, Option<&str>)| {
+            let bound = self.freshness_bound(signal);
+            self.watch.is_signal_unasked(signal)
+                || newest.is_none_or(|at| self.now.wall.since(at) > bound)
+        };
+        self.watch.signals().find(stale).map(|(signal, _, fault)| {
+            format!("{signal} tells nothing: {}", fault.unwrap_or("it was not asked"))
+        })
     }
 
     /// What a trigger looks at, when it is one of ours; by whatever name it fires.

@@ -127,6 +127,7 @@ fn incident(fact: &incident::Fact) -> Option<String> {
         incident::Fact::Late(incident::Clock::Verified) => {
             "the deadline for a verified rollback passed".into()
         }
+        incident::Fact::Unseen { why } => format!("the watch is over and cannot end: {why}"),
         incident::Fact::Relapsed { trigger } => format!("{trigger} fires while people own it"),
         incident::Fact::Reminded => return None,
     })

@@ -8,6 +8,7 @@ mod continuity;
 mod latency;
 mod reading;
 pub mod says;
+mod served;
 mod snapshot;
 mod tally;
 mod transitions;
@@ -22,6 +23,7 @@ pub use self::{
 };
 use self::{
     reading::{Chain, Channel},
+    served::Served,
     tally::Tallies,
 };
 use super::{
@@ -101,6 +103,7 @@ pub struct ServiceWatch {
     tried_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
+    served: Served,
     /// When the newest poll came, on the steady clock.
     heard_at: Option<UnixMs>,
     /// Silence longer than this breaks what must hold without a gap.
@@ -122,6 +125,7 @@ impl ServiceWatch {
             tried_at: None,
             tallies: None,
             healthy_since: None,
+            served: Served::default(),
             heard_at: None,
             patience: Span::ZERO,
         };
@@ -249,6 +253,9 @@ impl ServiceWatch {
         if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
             signal.refused_at = Some(now.wall);
         }
+        if let Some(Serving::Version(running)) = self.inventory.as_ref().map(|i| &i.running) {
+            self.served.count(running, name, &samples, now.wall);
+        }
         let in_incident = state.incident.is_some();
         for (channel, sample) in &samples {
             signal.record(*channel, sample);
@@ -314,11 +321,23 @@ impl ServiceWatch {
         Some((&instance.signal, newest.min(known)))
     }
 
+    /// The same, but by which the trigger was in breach or clean: requests that stopped coming are no breach.
+    pub fn newest_judged(&self, trigger: &str) -> Option<(&str, UnixMs)> {
+        let (signal, newest) = self.newest_sample(trigger)?;
+        let judged = self.instance(trigger)?.trigger.judged_at()?;
+        Some((signal, newest.min(judged)))
+    }
+
     /// Whether a trigger stands as an earlier daemon left it: the next answer of its source, or the lack of one,
     /// comes within a poll and tells more.
     pub fn is_unasked(&self, trigger: &str) -> bool {
         let signal = self.instance(trigger).and_then(|i| self.signals.get(&i.signal));
         signal.is_some_and(|s| s.unasked > 0)
+    }
+
+    /// The same of a signal.
+    pub fn is_signal_unasked(&self, signal: &str) -> bool {
+        self.signals.get(signal).is_some_and(|s| s.unasked > 0)
     }
 
     /// Whether the source behind a trigger is well, and merely nobody comes.

@@ -145,6 +145,7 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Raised { because, .. } => {
             trouble::worse(because, incident, s).into_iter().collect()
         }
+        incident::Fact::Unseen { why } => vec![trouble::unseen(why, incident, s)],
         incident::Fact::Relapsed { trigger } => vec![trouble::relapsed(trigger, incident, s)],
         incident::Fact::Joined { .. }
         | incident::Fact::Opened { .. }

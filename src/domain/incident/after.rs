@@ -131,7 +131,14 @@ pub(super) fn watching(s: &Situation<'_>, incident: &Incident, over: bool) -> Ve
         Some(firing) => {
             escalate(format!("after the rollback {} fires: {}", firing.trigger, firing.says))
         }
-        None if over => close(Closing::RolledBack),
+        None if over => match s.unseen() {
+            None => close(Closing::RolledBack),
+            // What nobody sees is not over. Told once; it closes when everything tells again.
+            Some(why) if incident.unseen.is_none() => {
+                vec![Fact::Incident(Incidental::Unseen { why })]
+            }
+            Some(_) => vec![],
+        },
         None => vec![],
     }
 }

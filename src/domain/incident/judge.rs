@@ -187,7 +187,7 @@ fn blind(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
             Holds::Recovering => Verdict::refuse(guard, "the alert is no longer active"),
             Holds::Unknown(why) => Verdict::refuse(guard, why),
         },
-        Basis::Window => match s.freshness(&lead.trigger) {
+        Basis::Window => match s.evidence_freshness(&lead.trigger) {
             Ok(note) => Verdict::pass(guard, note),
             Err(why) => Verdict::refuse(guard, why),
         },

@@ -49,8 +49,8 @@ fn looks_at_probes(s: &Situation<'_>, trigger: &str) -> bool {
 fn traffic(s: &Situation<'_>, since: UnixMs) -> Option<String> {
     let (key, trigger) = s.watch.triggers().find_map(|(key, _, trigger)| {
         let began = trigger.evidence().onset.is_some_and(|at| at >= since - EARLY);
-        let fresh = s.freshness(key).is_ok()
-            && s.watch.newest_sample(key).is_some_and(|(_, at)| at > since);
+        let fresh = s.evidence_freshness(key).is_ok()
+            && s.watch.newest_judged(key).is_some_and(|(_, at)| at > since);
         (began && fresh && is_outage(s, key, trigger)).then_some((key, trigger))
     })?;
     Some(format!("traffic confirms it: {key}, {}", says::evidence(&trigger.evidence())))

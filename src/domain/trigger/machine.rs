@@ -31,6 +31,8 @@ pub(super) struct Memory {
     pub(super) newest: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) known_at: Option<i64>,
+    /// The end of the newest interval that was in breach or clean; one without requests is neither.
+    pub(super) judged_at: Option<i64>,
     /// Consecutive clean time, for recovery.
     pub(super) clean_run: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +181,12 @@ impl Trigger {
         &self.rule
     }
 
+    /// The end of the newest interval that was in breach or clean: of what nobody asks for, nobody knows whether it
+    /// still fails.
+    pub fn judged_at(&self) -> Option<UnixMs> {
+        self.memory.judged_at.map(UnixMs)
+    }
+
     /// How long nothing has been known at `now`; `None` when nothing ever was.
     pub fn silent_for(&self, now: UnixMs) -> Option<Span> {
         self.memory.known_at.map(|at| now.since(UnixMs(at)))
@@ -254,6 +262,7 @@ impl Trigger {
     ) {
         let memory = &mut self.memory;
         memory.known_at = Some(sample.at.0);
+        memory.judged_at = Some(sample.at.0);
         memory.clean_run = 0;
         memory.seen.breach(sample, known, counts);
         memory.state = match memory.state {
@@ -315,6 +324,7 @@ impl Trigger {
     fn clean(&mut self, rule: &Rule, sample: &Sample, known: Span, counts: (u64, u64)) {
         let memory = &mut self.memory;
         memory.known_at = Some(sample.at.0);
+        memory.judged_at = Some(sample.at.0);
         memory.clean_run += known.ms();
         memory.seen.clean(sample, known, counts);
         memory.majority.clean(sample, known, counts);

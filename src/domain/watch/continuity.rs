@@ -3,8 +3,12 @@
 use super::{ServiceWatch, Signal, tally::Tallies};
 use crate::{
     domain::{
-        event::Now, incident::Phase, policy::ServicePolicy, severity::Severity,
-        state::ServiceState, trigger::State,
+        event::Now,
+        incident::Phase,
+        policy::{ServicePolicy, SignalKind, SignalPolicy},
+        severity::Severity,
+        state::ServiceState,
+        trigger::State,
     },
     units::{Span, UnixMs},
 };
@@ -37,6 +41,7 @@ impl ServiceWatch {
         self.alerts_seen.values_mut().for_each(set);
         self.tallies = None;
         self.healthy_since = None;
+        self.served.forget();
     }
 
     /// Counting for the verification starts with it, and ends with the incident.
@@ -101,6 +106,18 @@ impl ServiceWatch {
             None => seen.then_some(now.steady),
             since => since,
         };
+        if self.healthy_since.is_none() {
+            self.served.begin_anew();
+        }
+    }
+
+    /// Whether the revision that runs has answered enough requests to tell whether it is good, where a signal counts
+    /// them. A probe alone is no user.
+    pub fn has_served(&self, policy: &ServicePolicy) -> bool {
+        let counts =
+            |s: &SignalPolicy| matches!(s.kind, SignalKind::ErrorRate | SignalKind::Latency);
+        !policy.signals.values().any(counts)
+            || self.served.most() >= policy.verification.min_requests
     }
 
     /// For how long every signal has told, and none told anything bad.

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ServiceWatch, reading::Chain, tally::Tallies};
+use super::{ServiceWatch, reading::Chain, served::Served, tally::Tallies};
 use crate::{
     domain::{
         history,
@@ -27,6 +27,8 @@ pub struct Snapshot {
     learned_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
+    #[serde(default)]
+    served: Served,
     #[serde(default)]
     heard_at: Option<UnixMs>,
     inventory: Option<Inventory>,
@@ -88,6 +90,7 @@ impl ServiceWatch {
             learned_at: self.learned_at,
             tallies: self.tallies.clone(),
             healthy_since: self.healthy_since,
+            served: self.served.clone(),
             heard_at: self.heard_at,
             inventory: self.inventory.clone(),
             alerts_seen: self.alerts_seen.clone(),
@@ -130,6 +133,7 @@ impl ServiceWatch {
         self.learned_at = snapshot.learned_at;
         self.tallies = snapshot.tallies;
         self.healthy_since = snapshot.healthy_since;
+        self.served = snapshot.served;
         self.heard_at = snapshot.heard_at;
         self.inventory = snapshot.inventory;
         self.alerts_seen = snapshot.alerts_seen;

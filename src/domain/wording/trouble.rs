@@ -84,6 +84,16 @@ pub(super) fn relapsed(trigger: &str, incident: &Incident, s: &Situation<'_>) ->
     news(subject, incident, s)
 }
 
+/// What is blind pages by itself; this says what it keeps open.
+pub(super) fn unseen(why: &str, incident: &Incident, s: &Situation<'_>) -> Draft {
+    let subject = format!("{} {}: its watch cannot end unseen", incident.severity, s.state.id);
+    let mut draft =
+        Draft::new(Kind::Trouble, Urgency::Info, subject).of(incident).field("Why", why);
+    draft.choices = choices(incident, s);
+    draft.choices.push(close(s));
+    draft
+}
+
 fn news(subject: String, incident: &Incident, s: &Situation<'_>) -> Draft {
     let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
         .of(incident)

@@ -21,6 +21,7 @@ mod resolved;
 mod restarts;
 mod steps;
 mod undone;
+mod unseen;
 mod witnesses;
 
 use place::{Behaviour, HEALTHY};

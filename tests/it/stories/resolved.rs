@@ -177,12 +177,12 @@ fn a_trigger_that_cannot_clear_because_nobody_comes_is_not_held_against_the_roll
     12:14:55 step 2 is in effect (5000 ms)
     12:14:55 every step is in effect
     12:14:55 verifying that the rollback worked
-    12:35:45 verified; watching for a relapse
-    12:35:45   -> on-call: Rollback Complete - production
-    12:35:45   -> stakeholders: Rollback Complete - production
-    13:35:45 closed: rolled back and verified
-    13:35:45   -> on-call: P1 shop/production: rolled back and verified
-    13:35:45   -> stakeholders: Closed - shop - production
+    12:31:00 verified; watching for a relapse
+    12:31:00   -> on-call: Rollback Complete - production
+    12:31:00   -> stakeholders: Rollback Complete - production
+    13:31:00 closed: rolled back and verified
+    13:31:00   -> on-call: P1 shop/production: rolled back and verified
+    13:31:00   -> stakeholders: Closed - shop - production
     14:07:45 critical-errors clears: clean for 5m
     14:07:45 elevated-errors clears: clean for 5m
     14:07:45 minor clears: clean for 5m

@@ -317,7 +317,9 @@ impl Town {
             let acts = matches!(fact, incident::Fact::Planned { by: None, .. });
             let ends = matches!(
                 fact,
-                incident::Fact::Entered(Phase::Closed { outcome: Closing::Recovered })
+                incident::Fact::Entered(Phase::Closed {
+                    outcome: Closing::Recovered | Closing::RolledBack | Closing::Fixed
+                })
             );
             assert!(!acts && !ends, "I3: on missing data: {fact:?}");
         }
