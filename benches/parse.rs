@@ -84,9 +84,9 @@ fn owned(group: &mut Group<'_>, body: &str) {
                 let labels: Vec<(String, String)> = series
                     .labels
                     .iter()
-                    .map(|label| (label.name.to_owned(), label.value.text().into_owned()))
+                    .map(|label| (label.name.text().into_owned(), label.value.text().into_owned()))
                     .collect();
-                all.push((series.name.to_owned(), labels, series.value));
+                all.push((series.name.text().into_owned(), labels, series.value));
             })
             .unwrap();
             assert_eq!(all.len(), 10_000);
@@ -100,10 +100,10 @@ fn owned(group: &mut Group<'_>, body: &str) {
                 // The name, then names and values of the labels, and where each ends.
                 let mut text = String::with_capacity(256);
                 let mut ends = Vec::with_capacity(1 + 2 * series.labels.len());
-                text.push_str(series.name);
+                text.push_str(series.name.raw());
                 ends.push(text.len());
                 for label in series.labels {
-                    text.push_str(label.name);
+                    text.push_str(label.name.raw());
                     ends.push(text.len());
                     text.push_str(&label.value.text());
                     ends.push(text.len());

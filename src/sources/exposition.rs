@@ -16,13 +16,16 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-pub use labels::{Label, LabelValue};
+pub use labels::{Label, Text};
 pub(crate) use told::excerpt;
 pub use told::{BadLine, Over, Scan, Unreadable, Why};
 pub use wanted::Wanted;
 
-use crate::units::UnixMs;
+use std::borrow::Cow;
+
 use memchr::memchr;
+
+use crate::units::UnixMs;
 
 /// What one body may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +90,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'body, 'scan> {
     /// The sample's name, with `_total`, `_bucket` and the like.
-    pub name: &'body str,
+    pub name: Text<'body>,
     /// The labels in the order of the body, each name once.
     pub labels: &'scan [Label<'body>],
     /// The value, which may be NaN or infinite.
@@ -102,8 +105,8 @@ pub struct Series<'body, 'scan> {
 
 impl<'body> Series<'body, '_> {
     /// The value of a label, if the series has it.
-    pub fn label(&self, name: &str) -> Option<LabelValue<'body>> {
-        self.labels.iter().find(|label| label.name == name).map(|label| label.value)
+    pub fn label(&self, name: &str) -> Option<Text<'body>> {
+        self.labels.iter().find(|label| label.name == *name).map(|label| label.value)
     }
 }
 
@@ -129,7 +132,7 @@ pub fn scan<'body>(
         each,
         labels: Vec::with_capacity(16),
         twins: twins::Twins::new(body),
-        family: ("", Kind::Untyped),
+        family: (Cow::Borrowed(""), Kind::Untyped),
         last: b"",
         seen: Scan { bad_of: vec![0; wanted.len()], ..Scan::default() },
         ended: false,
@@ -148,7 +151,7 @@ struct Reader<'body, 'call, Each> {
     each: Each,
     labels: Vec<Label<'body>>,
     twins: twins::Twins<'body>,
-    family: (&'body str, Kind),
+    family: (Cow<'body, str>, Kind),
     last: &'body [u8],
     seen: Scan,
     ended: bool,
@@ -166,7 +169,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
                 return self.seen;
             }
         }
-        if grammar::is_end_marker(rest) {
+        if grammar::is_end_marker(rest) && !self.ended {
             self.ended = true;
         } else if !rest.is_empty() {
             // Cut or only unfinished, nobody can tell: `17` may have been `1734`.
@@ -182,7 +185,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(line) = grammar::skip_blanks(line) else { return };
         if line[0] == b'#' {
-            return self.comment(line);
+            return self.comment(number, line);
         }
         if self.ended {
             return self.bad(number, line, Why::AfterEnd, Suspect::Unsure);
@@ -201,8 +204,11 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
         }
     }
 
-    fn comment(&mut self, line: &'body [u8]) {
+    fn comment(&mut self, number: u64, line: &'body [u8]) {
         self.seen.comments = true;
+        if self.ended {
+            return self.bad(number, line, Why::AfterEnd, Suspect::Unsure);
+        }
         if let Some(family) = grammar::type_line(line) {
             self.family = family;
         } else if self.format == Format::OpenMetrics && grammar::is_end_marker(line) {
@@ -220,7 +226,7 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
             Ok(read) => read,
             Err(why) => return self.bad(number, line, why, suspect),
         };
-        if which.is_none() && !self.wanted.has(name) {
+        if which.is_none() && !self.wanted.has(&name.text()) {
             self.seen.skipped += 1;
             return;
         }
@@ -233,7 +239,8 @@ impl<'body, Each: FnMut(&Series<'body, '_>)> Reader<'body, '_, Each> {
             return self.duplicate(line, twin, suspect);
         }
         self.seen.given += 1;
-        let kind = if grammar::is_of(name, self.family.0) { self.family.1 } else { Kind::Untyped };
+        let of_family = grammar::is_of(&name.text(), &self.family.0);
+        let kind = if of_family { self.family.1 } else { Kind::Untyped };
         (self.each)(&Series { name, labels: &self.labels, value, at, kind, line: number });
     }
 

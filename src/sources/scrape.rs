@@ -56,10 +56,8 @@ impl Target {
 
     /// Scrapes once, at `now`, and answers each spec with its own poll, in their order.
     pub async fn poll(&self, specs: &[Spec], now: UnixMs) -> Vec<Poll> {
-        const ACCEPT: &str =
-            "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
         let request = self.client.request(Method::GET, self.options.url.clone());
-        let answer = match self.client.send(request.header(header::ACCEPT, ACCEPT)).await {
+        let answer = match self.client.send(request.header(header::ACCEPT, accept(specs))).await {
             Ok(answer) => answer,
             Err(failure) => {
                 return failed(
@@ -83,6 +81,17 @@ impl Target {
             poll.took = answer.took;
         }
         polls
+    }
+}
+
+/// OpenMetrics first, for it alone tells a body that was cut from a whole one. Names that are not the usual ones are
+/// told as they are only when they are wanted so: otherwise people see, and write, what they are escaped to.
+fn accept(specs: &[Spec]) -> &'static str {
+    if specs.iter().any(Spec::is_quoted) {
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8,\
+         text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.1"
+    } else {
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
     }
 }
 

@@ -1,6 +1,6 @@
 //! The few loops that a scan spends its time in.
 
-use super::{Label, Why};
+use super::{Label, Text, Why};
 
 /// Where the first `"` or `\` is. Values are short: looking at eight bytes at once beats a call into vector code.
 #[inline]
@@ -52,15 +52,16 @@ impl Known {
         Ok(())
     }
 
-    fn perhaps(&mut self, name: &str) -> bool {
-        let bytes = name.as_bytes();
+    fn perhaps(&mut self, name: Text<'_>) -> bool {
+        let bytes = name.raw().as_bytes();
         let first = bytes.first().copied().unwrap_or(0);
         let last = bytes.last().copied().unwrap_or(0);
         let spot = usize::from(first) * 7 + usize::from(last) * 3 + bytes.len();
         let bit = 1 << (spot % 64);
         let there = self.0 & bit != 0;
         self.0 |= bit;
-        there
+        // One name can be escaped in several ways.
+        there || name.escaped
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! A line is bytes until it is known to be wanted; only then is it looked at closely.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
 use super::{
-    Format, Kind, Label, LabelValue, Why,
+    Format, Kind, Label, Text, Why,
     bytes::{Known, name_length, quote_or_escape},
     number,
 };
@@ -32,25 +34,33 @@ pub(super) fn bare_name<'body>(line: Rest<'body>, last: Rest<'body>) -> (Rest<'b
     }
 }
 
-/// `# TYPE name kind`.
-pub(super) fn type_line(line: Rest<'_>) -> Option<(&str, Kind)> {
+/// `# TYPE name kind`; the name may be quoted.
+pub(super) fn type_line(line: Rest<'_>) -> Option<(Cow<'_, str>, Kind)> {
     let line = blanks(line.strip_prefix(b"#")?).strip_prefix(b"TYPE ")?;
-    let mut words = str::from_utf8(line).ok()?.split_ascii_whitespace();
-    let name = words.next()?;
-    let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
-    let kind = match words.next()? {
+    let mut cursor = Cursor { text: str::from_utf8(line).ok()?, at: 0 };
+    cursor.blanks();
+    let name = if cursor.take(b'"') {
+        let name = cursor.until_quote().ok()?;
+        cursor.blanks();
+        name
+    } else {
+        Text::plain(cursor.word())
+    };
+    let kind = match cursor.word() {
+        "" => return None,
         "counter" => Kind::Counter,
         "gauge" => Kind::Gauge,
         "histogram" | "gaugehistogram" => Kind::Histogram,
         "summary" => Kind::Summary,
         _ => Kind::Untyped,
     };
-    Some((name, kind))
+    Some((name.text(), kind))
 }
 
 /// Whether a sample of this name belongs to the family.
 pub(super) fn is_of(name: &str, family: &str) -> bool {
-    const SUFFIXES: [&str; 5] = ["", "_total", "_bucket", "_sum", "_count"];
+    const SUFFIXES: [&str; 9] =
+        ["", "_total", "_bucket", "_sum", "_count", "_created", "_info", "_gsum", "_gcount"];
     name.strip_prefix(family).is_some_and(|suffix| SUFFIXES.contains(&suffix))
 }
 
@@ -76,17 +86,18 @@ pub(super) fn series<'body>(
     format: Format,
     most: usize,
     labels: &mut Vec<Label<'body>>,
-) -> Result<(&'body str, f64, Option<UnixMs>), Why> {
+) -> Result<(Text<'body>, f64, Option<UnixMs>), Why> {
     labels.clear();
     // Once for the whole line: a cut at an ASCII byte is a cut between characters.
     let line = str::from_utf8(line).map_err(|_| Why::Utf8)?;
-    let (mut name, rest) = line.split_at_checked(name).ok_or(Why::Name)?;
+    let (name, rest) = line.split_at_checked(name).ok_or(Why::Name)?;
+    let mut name = Text::plain(name);
     let mut cursor = Cursor { text: rest, at: 0 };
     cursor.blanks();
     if cursor.take(b'{') {
         cursor.braces(&mut name, most, labels)?;
     }
-    if name.is_empty() {
+    if name.raw().is_empty() {
         return Err(Why::Name);
     }
     let value = number::value(cursor.word()).ok_or(Why::Value)?;
@@ -116,7 +127,7 @@ impl<'body> Cursor<'body> {
     /// The labels from behind the opening brace; with a quoted metric name among them, that is taken out.
     fn braces(
         &mut self,
-        name: &mut &'body str,
+        name: &mut Text<'body>,
         most: usize,
         labels: &mut Vec<Label<'body>>,
     ) -> Result<(), Why> {
@@ -129,8 +140,8 @@ impl<'body> Cursor<'body> {
                 continue;
             }
             let quoted = self.take(b'"');
-            let label = if quoted { self.until_quote()?.raw } else { self.name() };
-            if label.is_empty() && !quoted {
+            let label = if quoted { self.until_quote()? } else { Text::plain(self.name()) };
+            if label.raw().is_empty() && !quoted {
                 return Err(if self.is_done() { Why::Braces } else { Why::LabelName });
             }
             self.blanks();
@@ -141,7 +152,7 @@ impl<'body> Cursor<'body> {
                 }
                 let value = self.until_quote()?;
                 known.add(Label { name: label, value }, most, labels)?;
-            } else if quoted && name.is_empty() && labels.is_empty() {
+            } else if quoted && name.raw().is_empty() && labels.is_empty() {
                 *name = label;
             } else {
                 return Err(Why::LabelName);
@@ -158,7 +169,7 @@ impl<'body> Cursor<'body> {
     }
 
     /// Text up to its closing quote.
-    fn until_quote(&mut self) -> Result<LabelValue<'body>, Why> {
+    fn until_quote(&mut self) -> Result<Text<'body>, Why> {
         let rest = &self.text[self.at..];
         let mut to = quote_or_escape(rest.as_bytes()).ok_or(Why::Quotes)?;
         let escaped = rest.as_bytes()[to] == b'\\';
@@ -167,7 +178,7 @@ impl<'body> Cursor<'body> {
             to += 2 + quote_or_escape(after).ok_or(Why::Quotes)?;
         }
         self.at += to + 1;
-        Ok(LabelValue { raw: &rest[..to], escaped })
+        Ok(Text { raw: &rest[..to], escaped })
     }
 
     /// `{trace_id="..."} value [timestamp]`: read, that a broken one is told, and dropped.
@@ -177,7 +188,8 @@ impl<'body> Cursor<'body> {
         if !self.take(b'{') {
             return Err(Why::Exemplar);
         }
-        self.braces(&mut "exemplar", 64, &mut Vec::new()).map_err(|_| Why::Exemplar)?;
+        self.braces(&mut Text::plain("exemplar"), 64, &mut Vec::new())
+            .map_err(|_| Why::Exemplar)?;
         let value = number::value(self.word());
         let timed = self.is_done() || number::timestamp(self.word(), format).is_some();
         if value.is_some() && timed && self.is_done() { Ok(()) } else { Err(Why::Exemplar) }
@@ -238,7 +250,7 @@ fn usual(text: &str, at: usize) -> Option<(Label<'_>, usize)> {
         [b'"', b'}', ..] => at + length + end + 3,
         _ => return None,
     };
-    Some((Label { name: &rest[..length], value: LabelValue { raw, escaped: false } }, after))
+    Some((Label { name: Text::plain(&rest[..length]), value: Text::plain(raw) }, after))
 }
 
 fn blanks(text: Rest<'_>) -> Rest<'_> {

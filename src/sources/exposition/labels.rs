@@ -1,24 +1,28 @@
-//! A label as it stands in the body, and its value with or without escapes.
+//! A label as it stands in the body, and texts with or without escapes.
 
 use std::{borrow::Cow, fmt};
 
 /// One label of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'body> {
-    /// The name; of a quoted UTF-8 name what is between the quotes.
-    pub name: &'body str,
+    /// The name; escaped only where it is a quoted UTF-8 name.
+    pub name: Text<'body>,
     /// The value.
-    pub value: LabelValue<'body>,
+    pub value: Text<'body>,
 }
 
-/// A label's value, still escaped where the body escaped it.
+/// A label's value or a name, still escaped where the body escaped it.
 #[derive(Clone, Copy, Debug)]
-pub struct LabelValue<'body> {
+pub struct Text<'body> {
     pub(super) raw: &'body str,
     pub(super) escaped: bool,
 }
 
-impl<'body> LabelValue<'body> {
+impl<'body> Text<'body> {
+    pub(super) fn plain(raw: &'body str) -> Self {
+        Self { raw, escaped: false }
+    }
+
     /// The value as the program meant it; borrowed unless it holds an escape.
     pub fn text(self) -> Cow<'body, str> {
         if self.escaped { Cow::Owned(unescaped(self.raw)) } else { Cow::Borrowed(self.raw) }
@@ -30,7 +34,7 @@ impl<'body> LabelValue<'body> {
     }
 }
 
-impl PartialEq for LabelValue<'_> {
+impl PartialEq for Text<'_> {
     fn eq(&self, other: &Self) -> bool {
         if self.escaped == other.escaped && self.raw == other.raw {
             return true;
@@ -39,15 +43,15 @@ impl PartialEq for LabelValue<'_> {
     }
 }
 
-impl Eq for LabelValue<'_> {}
+impl Eq for Text<'_> {}
 
-impl PartialEq<str> for LabelValue<'_> {
+impl PartialEq<str> for Text<'_> {
     fn eq(&self, other: &str) -> bool {
         if self.escaped { self.text() == other } else { self.raw == other }
     }
 }
 
-impl fmt::Display for LabelValue<'_> {
+impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
     }

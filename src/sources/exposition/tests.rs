@@ -10,8 +10,8 @@ fn read_as(body: &[u8], format: Format, wanted: &Wanted) -> (Vec<Owned>, Scan) {
     let mut all = Vec::new();
     let scan = scan(body, format, &Limits::default(), wanted, |series| {
         let labels = series.labels.iter();
-        let labels = labels.map(|label| (label.name.to_owned(), label.value.to_string()));
-        all.push((series.name.to_owned(), labels.collect(), series.value, series.at));
+        let labels = labels.map(|label| (label.name.to_string(), label.value.to_string()));
+        all.push((series.name.to_string(), labels.collect(), series.value, series.at));
     });
     (all, scan.expect("an exposition"))
 }
@@ -47,6 +47,7 @@ fn what_other_parsers_lose_is_read() {
         ("\t m{a=\"ünïcode 💥\"}\t1 ", "a", "ünïcode 💥"),
         (r#"{"http.requests",a="x"} 1"#, "a", "x"),
         (r#"m{"label.dotted"="x"} 1"#, "label.dotted", "x"),
+        (r#"m{"a \"b\" \\"="x"} 1"#, "a \"b\" \\", "x"),
     ] {
         let (_, labels, number, _) = one(line);
         assert_eq!(labels.get(label).map(String::as_str), Some(value), "{line}");
@@ -56,6 +57,7 @@ fn what_other_parsers_lose_is_read() {
         assert_eq!(one(bare), ("m".into(), BTreeMap::new(), 1.0, None), "{bare:?}");
     }
     assert_eq!(one(r#"{"http.requests"} 2"#).0, "http.requests");
+    assert_eq!(one(r#"{"say \"hi\""} 2"#).0, "say \"hi\"");
 }
 
 #[test]
@@ -86,6 +88,7 @@ fn a_bad_line_is_told_with_its_reason_and_never_the_body() {
         ("{m} 1", Why::LabelName),
         (r#"m{"other"} 1"#, Why::LabelName),
         (r#"m{a="x",a="y"} 1"#, Why::LabelTwice),
+        (r#"m{a="x","a"="y"} 1"#, Why::LabelTwice),
         (r#"m{a=x} 1"#, Why::Quotes),
         (r#"m{a="x} 1"#, Why::Quotes),
         (r#"m{a="x\"#, Why::Quotes),
@@ -146,6 +149,11 @@ fn a_cut_body_is_partial_and_its_last_line_is_not_believed() {
     assert_eq!((all.len(), scan.cut, scan.partial()), (1, true, true));
     let whole = read_as(b"m 1\n# EOF", Format::OpenMetrics, &Wanted::all()).1;
     assert!(!whole.partial());
+    // Two bodies in one, or a body of another writer: nobody knows what else is wrong.
+    for after in ["# a comment\n", "# EOF\n", "# EOF", "m 2\n"] {
+        let body = format!("m 1\n# EOF\n{after}");
+        assert!(read_as(body.as_bytes(), Format::OpenMetrics, &Wanted::all()).1.partial());
+    }
     let cut = read_as(b"m 1\n", Format::OpenMetrics, &Wanted::all()).1;
     assert!(cut.cut, "OpenMetrics without its end marker");
     let after = read_as(b"m 1\n# EOF\nn 2\n", Format::OpenMetrics, &Wanted::all()).1;
@@ -196,13 +204,15 @@ fn every_limit_is_told() {
 
 #[test]
 fn types_are_those_of_the_family() {
-    let body = "# TYPE m counter\nm_total 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nother 1\n";
+    let body = "# TYPE m counter\nm_total 1\nm_created 1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nother 1\n\
+                # TYPE \"g \\\"x\\\" y\" gauge\n{\"g \\\"x\\\" y\"} 1\n# TYPE g gaugehistogram\ng_gcount 1\n";
     let mut kinds = Vec::new();
     scan(body.as_bytes(), Format::Text, &Limits::default(), &Wanted::all(), |series| {
         kinds.push(series.kind);
     })
     .expect("an exposition");
-    assert_eq!(kinds, [Kind::Counter, Kind::Histogram, Kind::Untyped]);
+    use Kind::{Counter, Gauge, Histogram, Untyped};
+    assert_eq!(kinds, [Counter, Counter, Histogram, Untyped, Gauge, Histogram]);
 }
 
 /// Bodies of real programs, read by us and by openmetrics-parser, which accepts nearly all valid input.

@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState},
 };
 
-use super::{Format, Label, grammar};
+use super::{Format, Label, Text, grammar};
 
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -29,13 +29,13 @@ impl<'body> Twins<'body> {
     pub(super) fn of(
         &mut self,
         line: &'body [u8],
-        name: &str,
+        name: Text<'_>,
         labels: &[Label<'_>],
         value: f64,
     ) -> Twin {
         // Adding the labels' hashes makes their order not matter.
-        let hash = labels.iter().fold(text(self.seed, name), |sum, label| {
-            sum.wrapping_add(text(text(self.seed, label.name), label.value.raw))
+        let hash = labels.iter().fold(text(self.seed, name.raw), |sum, label| {
+            sum.wrapping_add(text(text(self.seed, label.name.raw), label.value.raw))
         });
         match self.seen.entry(hash) {
             std::collections::hash_map::Entry::Vacant(free) => {
@@ -60,7 +60,7 @@ pub(super) enum Twin {
 }
 
 #[cold]
-fn twin(line: &[u8], name: &str, labels: &[Label<'_>], value: f64) -> Twin {
+fn twin(line: &[u8], name: Text<'_>, labels: &[Label<'_>], value: f64) -> Twin {
     let mut theirs = Vec::with_capacity(labels.len());
     // The timestamps' format is of no matter: only the name and the labels are compared.
     let bare = grammar::bare_name(line, b"").0.len();

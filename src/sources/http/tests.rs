@@ -77,6 +77,34 @@ async fn a_broken_answer_is_the_targets_fault() {
     assert_eq!(refused.class(), Class::Down);
 }
 
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    io::Write::write_all(&mut encoder, body).expect("written");
+    encoder.finish().expect("compressed")
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_bounded_by_what_it_becomes() {
+    const HEAD: &str = "Content-Encoding: gzip\r\n";
+    let text = "requests_total 7\n".repeat(1000);
+    let whole = gzip(text.as_bytes());
+    let mut fake = Fake::answers(200, HEAD, &whole).await;
+    let answer = get(fake.url.clone(), quick()).await.expect("an answer");
+    assert_eq!(answer.body, text.as_bytes());
+    assert!(fake.asked().await.to_lowercase().contains("accept-encoding: gzip"));
+    // Its end is missing: half of a body is not the whole of it.
+    let cut = Fake::answers(200, HEAD, &whole[..whole.len() - 12]).await;
+    let failure = get(cut.url.clone(), quick()).await.expect_err("cut");
+    assert!(matches!(failure, Failure::Broken(_)), "{failure:?}");
+    // 64 kB that become 64 MB are not unpacked.
+    let bomb = gzip(&vec![b'm'; 64 << 20]);
+    assert!(bomb.len() < 100_000, "{}", bomb.len());
+    let fake = Fake::answers(200, HEAD, &bomb).await;
+    let slow = Options { attempt: Span(5000), total: Span(5000), ..quick() };
+    let failure = get(fake.url.clone(), slow).await.expect_err("too much");
+    assert!(matches!(failure, Failure::TooLarge { limit: 1_048_576 }), "{failure:?}");
+}
+
 #[tokio::test]
 async fn a_body_is_bounded_whatever_it_announces() {
     let ten = vec![b'm'; 10 << 20];

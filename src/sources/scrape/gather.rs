@@ -1,6 +1,9 @@
 //! From a body to readings: what each spec picks, summed by group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{Options, Revision, Spec, group::Group, spec};
 use crate::{
@@ -26,11 +29,17 @@ pub fn extract(
     now: UnixMs,
 ) -> Vec<Poll> {
     let revision = target.revision.as_ref();
-    let names = specs.iter().flat_map(Spec::names);
+    let specs: Vec<Cow<'_, Spec>> = match format {
+        Format::Text => specs.iter().map(Cow::Borrowed).collect(),
+        Format::OpenMetrics => specs.iter().map(|s| Cow::Owned(s.in_openmetrics())).collect(),
+    };
+    let created = specs.iter().flat_map(|spec| spec.created());
+    let created = created.map(|selector| selector.name().to_owned());
+    let names = specs.iter().flat_map(|spec| spec.names()).chain(created);
     let names = names.chain(revision.map(|revision| revision.of.name().to_owned()));
     let wanted = Wanted::names(names.chain([BORN.to_owned()]));
     let mut about = About::default();
-    let mut gathers: Vec<Gather<'_>> = specs.iter().map(Gather::new).collect();
+    let mut gathers: Vec<Gather<'_>> = specs.iter().map(|spec| Gather::new(spec)).collect();
     let scanned = scan(body, format, &target.limits, &wanted, |series| {
         about.see(series, revision);
         for gather in &mut gathers {
@@ -63,7 +72,7 @@ impl About {
     }
 
     fn see(&mut self, series: &Series<'_, '_>, revision: Option<&Revision>) {
-        if series.name == BORN {
+        if series.name == *BORN {
             self.born = UnixMs::from_seconds(series.value);
         }
         if let Some(revision) = revision
@@ -79,6 +88,7 @@ impl About {
 struct Gather<'spec> {
     spec: &'spec Spec,
     buckets: Option<Selector>,
+    created: Vec<Selector>,
     groups: BTreeMap<String, Group>,
 }
 
@@ -88,10 +98,13 @@ impl<'spec> Gather<'spec> {
             Spec::Histogram(spec) => Some(spec.buckets()),
             Spec::Ratio(_) | Spec::Gauge(_) => None,
         };
-        Self { spec, buckets, groups: BTreeMap::new() }
+        Self { spec, buckets, created: spec.created(), groups: BTreeMap::new() }
     }
 
     fn see(&mut self, series: &Series<'_, '_>) {
+        if spec::any_picks(&self.created, series) {
+            self.group(series).created(series);
+        }
         match self.spec {
             Spec::Ratio(ratio) => {
                 let bad = spec::any_picks(&ratio.bad, series);
@@ -153,7 +166,8 @@ impl<'spec> Gather<'spec> {
             poll.faults.push(Fault::Absent { wanted: self.spec.needs() });
         }
         let mut mateless = 0;
-        for (key, group) in self.groups {
+        // When something was created says nothing of it where it is not there itself.
+        for (key, group) in self.groups.into_iter().filter(|(_, group)| group.is_counted()) {
             let series = format!("{}{key}", target.series);
             let at = group.at.unwrap_or(now);
             let read = match target.freshness.fault(&series, at, now) {

@@ -18,6 +18,10 @@ pub(super) struct Group {
     bad: Option<f64>,
     /// The total, or the gauge.
     main: Option<f64>,
+    /// How many series the total is summed from.
+    totals: u32,
+    /// How many of them say since when they are there, and the earliest of those times.
+    created: (u32, Option<UnixMs>),
     pub(super) n: Option<f64>,
     /// Of each upper bound, by its bits: the count, and how many series it is summed from.
     buckets: BTreeMap<u64, (f64, u32)>,
@@ -35,8 +39,23 @@ impl Group {
         }
         if total {
             self.main = Some(self.main.unwrap_or(0.0) + series.value);
+            self.totals += 1;
             self.at = self.at.max(series.at);
         }
+    }
+
+    pub(super) fn created(&mut self, series: &Series<'_, '_>) {
+        if let Some(at) = UnixMs::from_seconds(series.value) {
+            let earliest = self.created.1.map_or(at, |before| before.min(at));
+            self.created = (self.created.0 + 1, Some(earliest));
+        }
+    }
+
+    /// Since when all that is summed is there: one series that is older, or does not say, makes it unknown.
+    fn born(&self) -> Option<UnixMs> {
+        let infinite = self.buckets.get(&sortable(f64::INFINITY)).map_or(0, |bucket| bucket.1);
+        let (said, earliest) = self.created;
+        earliest.filter(|_| said == self.totals.max(infinite))
     }
 
     pub(super) fn bucket(&mut self, series: &Series<'_, '_>) {
@@ -70,6 +89,11 @@ impl Group {
         }
     }
 
+    /// Whether anything was seen beside when it was created.
+    pub(super) fn is_counted(&self) -> bool {
+        self.has_main() || self.bad.is_some() || self.n.is_some()
+    }
+
     pub(super) fn has_main(&self) -> bool {
         self.main.is_some() || !self.buckets.is_empty() || self.bad_bound
     }
@@ -85,6 +109,8 @@ impl Group {
         if matches!(spec, Spec::Ratio(_)) && self.main.is_none() {
             return Err(Fault::NoTotal { series });
         }
+        // The process says it best.
+        let born = born.or_else(|| self.born());
         if let Some(value) = self.unusable {
             return Err(Fault::NotANumber { series, value });
         }

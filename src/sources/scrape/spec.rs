@@ -64,6 +64,42 @@ impl Spec {
         }
     }
 
+    /// Whether a name of it can only be written in quotes.
+    pub(super) fn is_quoted(&self) -> bool {
+        self.selectors().iter().any(Selector::is_quoted)
+    }
+
+    /// As the spec reads in a body of OpenMetrics: a counter that a program calls `errors` is `errors_total` there.
+    pub(super) fn in_openmetrics(&self) -> Self {
+        let Self::Ratio(spec) = self else { return self.clone() };
+        let also = |selectors: &[Selector]| {
+            let renamed = selectors.iter().filter_map(|selector| {
+                let name = selector.name();
+                let told = ["_total", "_count", "_bucket", "_sum"];
+                let plain = !told.iter().any(|suffix| name.ends_with(suffix));
+                plain.then(|| selector.renamed(format!("{name}_total")))
+            });
+            selectors.iter().cloned().chain(renamed).collect()
+        };
+        let (bad, total) = (also(&spec.bad), also(&spec.total));
+        Self::Ratio(RatioSpec { bad, total, by: spec.by.clone() })
+    }
+
+    /// Which series say since when the counted ones are there.
+    pub(super) fn created(&self) -> Vec<Selector> {
+        let of = |selector: &Selector| {
+            let name = selector.name();
+            let told = ["_total", "_count", "_bucket", "_sum"];
+            let family = told.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+            selector.renamed(format!("{family}_created"))
+        };
+        match self {
+            Self::Ratio(spec) => spec.total.iter().map(of).collect(),
+            Self::Histogram(spec) => vec![of(&spec.buckets())],
+            Self::Gauge(_) => vec![],
+        }
+    }
+
     /// The names of the samples to look for.
     pub(super) fn names(&self) -> Vec<String> {
         self.selectors().iter().map(|selector| selector.name().to_owned()).collect()

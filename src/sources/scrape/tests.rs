@@ -127,6 +127,63 @@ fn what_the_process_says_of_itself_is_read() {
 }
 
 #[test]
+fn since_when_series_are_there_stands_for_when_the_process_began() {
+    let born = |body: &str| {
+        let poll = poll(body, ratio("e", "r_total", &[]));
+        let Reading::Counter { born, .. } = &poll.readings[0] else { panic!("{poll:?}") };
+        born.map(|at| at.0)
+    };
+    let two = "r_total{c=\"1\"} 7\nr_total{c=\"2\"} 1\nr_created{c=\"1\"} 20\n";
+    assert_eq!(born(two), None, "the other one may be older");
+    assert_eq!(born(&format!("{two}r_created{{c=\"2\"}} 10\n")), Some(10_000));
+    assert_eq!(born("r_total 7\nr_created 20\nprocess_start_time_seconds 5\n"), Some(5000));
+    let body = "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_created 30\n";
+    let spec = HistogramSpec { family: selector("h"), by: vec![] };
+    let poll_of = poll(body, Spec::Histogram(spec));
+    let Reading::Histogram { born, .. } = &poll_of.readings[0] else { panic!("{poll_of:?}") };
+    assert_eq!(*born, Some(UnixMs(30_000)));
+    // A counter that is gone, and whose creation is still told, is not there.
+    assert!(poll("e_created 1\nr_created 1\n", ratio("e", "r", &[])).readings.is_empty());
+}
+
+/// A program names its counter `errors`; where OpenMetrics is spoken its client adds `_total`.
+#[test]
+fn a_counter_is_found_by_its_own_name_in_both_formats() {
+    let options = options("http://localhost/metrics");
+    let spec = ratio("errors", "requests", &[]);
+    let (text, open) = ("errors 2\nrequests 9\n", "errors_total 2\nrequests_total 9\n# EOF\n");
+    for (body, format) in [(text, Format::Text), (open, Format::OpenMetrics)] {
+        let polls = extract(body.as_bytes(), format, &options, std::slice::from_ref(&spec), NOW);
+        assert_eq!(polls[0].readings, [counter("pod-1", 2.0, 9.0)], "{format:?}");
+    }
+    let cut =
+        extract(b"errors_total 2\nrequests_total 9\n", Format::OpenMetrics, &options, &[spec], NOW);
+    assert!(cut[0].partial && cut[0].readings.is_empty());
+}
+
+#[test]
+fn a_summary_is_read_by_its_quantile_and_its_count() {
+    let body = "# TYPE rpc summary\nrpc{quantile=\"0.5\"} 0.1\nrpc{quantile=\"0.95\"} 0.4\n\
+                rpc_sum 30\nrpc_count 90\n";
+    let n = Some(selector("rpc_count"));
+    let value = selector(r#"rpc{quantile="0.95"}"#);
+    let spec = GaugeSpec { value, fold: Fold::Max, n, by: vec![] };
+    let gauge = Reading::Gauge { series: "pod-1".into(), at: NOW, value: 0.4, n: Some(90.0) };
+    assert_eq!(poll(body, Spec::Gauge(spec)).readings, [gauge]);
+    assert_eq!(poll(body, ratio("e", "rpc_count", &[])).readings, [counter("pod-1", None, 90.0)]);
+}
+
+#[test]
+fn more_labels_or_series_than_allowed_cost_no_more_than_allowed() {
+    let labels: String = (0..1_000_000).map(|n| format!("l{n}=\"\",")).collect();
+    let one = poll(&format!("r 7\nr{{{labels}}} 1\n"), ratio("e", "r", &[]));
+    assert!(one.partial && reasons(&one) == ["bad_line"], "{:?}", reasons(&one));
+    let series: String = (0..1_000_000).map(|n| format!("r{{n=\"{n}\"}} 1\n")).collect();
+    let many = poll(&series, ratio("e", "r", &[]));
+    assert!(many.partial && reasons(&many) == ["limit"], "{:?}", reasons(&many));
+}
+
+#[test]
 fn timestamps_of_the_target_are_kept_to() {
     let at = |ms: i64| poll(&format!("r 7 {ms}\n"), ratio("e", "r", &[]));
     let fresh = at(NOW.0 - 20_000);
@@ -181,7 +238,14 @@ async fn a_target_is_scraped_over_http() {
     let target = Target::new(options(fake.url.as_str())).expect("a target");
     let polls = target.poll(&[errors()], NOW).await;
     assert_eq!(polls[0].readings, [counter("pod-1", 2.0, 7.0)]);
-    assert!(fake.asked().await.starts_with("GET /metrics HTTP/1.1\r\naccept: text/plain;version"));
+    let asked = fake.asked().await;
+    assert!(asked.starts_with(
+        "GET /metrics HTTP/1.1\r\naccept: application/openmetrics-text;version=1.0.0,"
+    ));
+    assert!(!asked.contains("escaping"), "{asked}");
+    let quoted = ratio(r#"{"http.errors"}"#, r#"{"http.requests"}"#, &[]);
+    target.poll(&[quoted], NOW).await;
+    assert!(fake.asked().await.contains("version=1.0.0;escaping=allow-utf-8,"));
 }
 
 #[tokio::test]
