@@ -63,13 +63,14 @@ pub(super) async fn of_metrics(url: Url, service: &str) -> Result<Survey, String
     let format = Format::of(answer.content_type.as_deref());
     let (limits, wanted) = (exposition::Limits::default(), Wanted::names(names));
     exposition::scan(&answer.body, format, &limits, &wanted, |series| {
+        let metric = series.name.text().into_owned();
         let labels = series.labels.iter();
-        let labels = labels.map(|l| (l.name.to_owned(), l.value.text().into_owned()));
+        let labels = labels.map(|l| (l.name.text().into_owned(), l.value.text().into_owned()));
         let mut labels: BTreeMap<String, String> = labels.collect();
-        for label in CONVENTIONS.iter().filter(|c| c.names(series.name)).map(|c| c.service[0]) {
+        for label in CONVENTIONS.iter().filter(|c| c.names(&metric)).map(|c| c.service[0]) {
             labels.insert(label.to_owned(), service.to_owned());
         }
-        survey.seen.push(Seen { metric: series.name.to_owned(), labels });
+        survey.seen.push(Seen { metric, labels });
     })
     .map_err(|fault| fault.to_string())?;
     Ok(survey)

@@ -68,17 +68,10 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
             lines.clone_from(changes);
             (Urgency::Info, "rollbackd follows another configuration".to_owned(), vec![])
         }
-        Fleet::Discovered { of, changes, odd: Some(odd) } if !odd.is_empty() => {
-            lines.extend(odd.iter().chain(changes).cloned());
-            (Urgency::Page, format!("discover.{of}: what was found is odd"), vec![])
-        }
         Fleet::Discovered { of, changes, odd } => {
-            lines.clone_from(changes);
-            let subject = match odd {
-                Some(_) => format!("discover.{of}: what is found is not odd any more"),
-                None => format!("discover.{of}: other services are watched"),
-            };
-            (Urgency::Info, subject, vec![])
+            lines.extend(odd.iter().flatten().chain(changes).cloned());
+            let (urgency, subject) = discovered(of, odd.as_deref());
+            (urgency, subject, vec![])
         }
         Fleet::ConfigRefused { why } => {
             lines.clone_from(why);
@@ -108,6 +101,14 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
         choices: vec![],
         at: now.wall,
     })
+}
+
+fn discovered(of: &str, odd: Option<&[String]>) -> (Urgency, String) {
+    match odd {
+        Some([]) => (Urgency::Info, format!("discover.{of}: what is found is not odd any more")),
+        Some(_) => (Urgency::Page, format!("discover.{of}: what was found is odd")),
+        None => (Urgency::Info, format!("discover.{of}: other services are watched")),
+    }
 }
 
 const NO_DATA: &str = "Nothing is rolled back on missing data, and nothing is called healthy.";
