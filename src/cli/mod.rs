@@ -14,6 +14,7 @@ mod plan;
 mod report;
 mod run;
 mod say;
+mod schema;
 mod show;
 mod status;
 #[cfg(test)]
@@ -74,6 +75,8 @@ enum Command {
     Init(init::Init),
     /// Check a configuration; every problem at once.
     Check(check::Check),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema(schema::Schema),
     /// The whole story with real processes: a bad release, and what is made of it.
     Demo(demo::Demo),
     /// The demo's shop.
@@ -128,6 +131,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
             Command::Run(_) => Ok(()),
             Command::Init(what) => what.run(out).await,
             Command::Check(what) => what.run(out).await,
+            Command::Schema(what) => what.run(out),
             Command::Demo(what) => what.run(out).await,
             Command::DemoShop(what) => what.run().await,
             Command::Status(what) => what.run(out).await,

@@ -11,6 +11,7 @@ mod nearest;
 mod online;
 mod problem;
 mod raw;
+mod schema;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use self::{
     init::{First, Refused, Wish, first},
     online::check_online,
     problem::{Level, Problem},
+    schema::schema,
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{

@@ -22,13 +22,13 @@ use toml::Spanned;
 pub(super) use self::{
     alerts::Alertmanager,
     discover::Discover,
-    intake::{Freeze, Http, Limits, Store, Token},
-    notify::{Basic, Heartbeat, Mention, Notify, Slack, Webhook},
+    intake::{Freeze, Http, Limits, Store, Tls, Token},
+    notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{Application, Command, EnvValue, Release, Restart, Rollback, Running, Script},
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},
-    trigger::{Above, Looks, Trigger},
+    trigger::{Above, Escalation, Looks, Recurrent, Trigger},
     word::{One, OrOff, SECRET_IN_THE_FILE, SecretRef, Word},
 };
 use crate::{domain::service::Mode, units::Span};
@@ -89,7 +89,7 @@ pub(super) struct Raw {
     pub(super) service: Table<Service>,
     /// Laid under services before this is read.
     pub(super) template: BTreeMap<String, toml::Table>,
-    pub(super) discover: Table<Discover>,
+    pub(in crate::config) discover: Table<Discover>,
     pub(super) prometheus: Table<Server>,
     pub(super) notify: Table<Notify>,
     pub(super) heartbeat: Option<Heartbeat>,

@@ -1,4 +1,4 @@
-mod documented;
+pub(super) mod documented;
 mod faults;
 mod meant;
 

@@ -6,7 +6,7 @@ use super::{
     propose::{Proposals, Seen, Survey, propose},
     *,
 };
-use crate::config::{Ask, Config, Read, tests::told};
+use crate::config::{Ask, Config, Read, schema::tests::wrong, tests::told};
 
 fn seen(metric: &str, labels: &[(&str, &str)]) -> Seen {
     let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -40,6 +40,7 @@ fn draft(proposals: Proposals) -> Draft {
 
 /// What is written, read again: nothing in it may be wrong or odd.
 fn read(text: &str) -> Config {
+    assert_eq!(wrong(text), [] as [String; 0]);
     match load_text("rollbackd.toml", text) {
         Ok((config, odd)) if odd.is_empty() => config,
         Ok((_, problems)) | Err(problems) => panic!("{}\n\n{text}", told(&problems)),

@@ -8,9 +8,12 @@ use std::{
 use super::{loaded, told};
 use crate::config::{document, load_text};
 
-const DOCUMENTED: &str = include_str!("../../../config/rollbackd.toml");
+pub(in crate::config) const DOCUMENTED: &str = include_str!("../../../config/rollbackd.toml");
 const MINIMAL: &str = include_str!("../../../config/examples/minimal.toml");
 const RELEASE_SCRAPE: &str = include_str!("../../../config/examples/release-scrape.toml");
+
+/// What is shown to whoever begins.
+pub(in crate::config) const EXAMPLES: [&str; 2] = [MINIMAL, RELEASE_SCRAPE];
 
 /// A service that has every kind of signal, so that every trigger is built.
 const SERVICE: &str = "
@@ -34,14 +37,14 @@ const SERVICE: &str = "
 ";
 
 /// The keys that have a default, and those that have none.
-fn parts() -> (&'static str, &'static str) {
+pub(in crate::config) fn parts() -> (&'static str, &'static str) {
     DOCUMENTED.split_at(DOCUMENTED.find("# ====").expect("the line that parts the file"))
 }
 
 /// `#key = value` and `#[table]` without their #.
-fn uncommented(text: &str) -> String {
+pub(in crate::config) fn uncommented(text: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
-        Some(key) if !key.starts_with([' ', '=']) && !key.is_empty() => key.to_owned(),
+        Some(key) if !key.starts_with([' ', '=', ':']) && !key.is_empty() => key.to_owned(),
         Some(_) | None => line.to_owned(),
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -105,7 +108,7 @@ fn every_key_is_documented() {
         };
         let bogus: Vec<String> = part.lines().map(with_unknown).collect();
         let bogus = format!("zzzzzzz = 0\n{}", bogus.join("\n"));
-        let (_, shape) = document::read("x", &bogus, &document::Discovered::new());
+        let (_, shape) = document::read("x", &bogus, &Default::default());
         let before: Vec<&str> = std::iter::once("").chain(bogus.lines()).collect();
         for problem in &shape.problems {
             // Where no key is known there is none to document.
@@ -135,6 +138,21 @@ fn every_key_is_documented() {
         }
         let missing: Vec<_> = keys.difference(&documented).collect();
         assert!(missing.is_empty(), "nowhere documented: {missing:?} beside {documented:?}");
+    }
+}
+
+#[test]
+fn what_the_readme_shows_can_be_read() {
+    let readme = include_str!("../../../README.md");
+    let blocks: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    assert!(blocks.len() > 3, "found only {} blocks", blocks.len());
+    for block in blocks {
+        let (_, shape) = document::read("README.md", block, &Default::default());
+        assert_eq!(told(&shape.problems), "", "{block}");
     }
 }
 

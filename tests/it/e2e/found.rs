@@ -53,9 +53,11 @@ pub(super) async fn what_a_query_finds_is_watched_and_stays() {
     shop.world.crash().await;
     assert_eq!(services(&shop.world).await, both);
     let journal = shop.world.ended().await;
-    let found = journal.iter().filter_map(|(_, fact)| match fact {
-        Fact::Fleet(Fleet::Discovered { changes, .. }) => Some(changes.join("; ")),
-        _ => None,
+    let found = journal.iter().filter_map(|(_, fact)| {
+        if let Fact::Fleet(Fleet::Discovered { changes, .. }) = fact {
+            return Some(changes.join("; "));
+        }
+        None
     });
     let found: Vec<String> = found.collect();
     assert_eq!(found, ["1 services are watched from now on: twin-of-shop"]);
