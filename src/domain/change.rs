@@ -133,6 +133,12 @@ impl Change {
         gate::explains(self.started_at, self.ended_at, onset, &limits)
     }
 
+    /// Whether it moved the schema, as far as somebody said.
+    pub fn carried_migration(&self) -> bool {
+        let said = matches!(self.migrations, Migrations::Compatible | Migrations::Incompatible);
+        said || self.component == Component::Database
+    }
+
     /// Whether this and `other` are one happening, seen twice: same component and target, close in time.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let near = (self.started_at.0 - other.started_at.0).abs() <= Span::minutes(30).ms()

@@ -300,7 +300,7 @@ pub struct ServicePolicy {
     pub bake: Span,
     /// How long a service is watched after a verified rollback.
     pub watch_after: Span,
-    /// Event kinds (`data-corruption`, `security-breach`) on which the daemon may act by itself.
+    /// Event kinds on which the daemon may act by itself, of those that need it (`data-corruption`, `security-breach`).
     pub acts_on_evidence: BTreeSet<String>,
     /// A blind signal pages after this while a change or an incident is watched.
     pub blind_watched: Span,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    change::Change,
     event::Now,
     firing::{Basis, Firing},
     incident::Incident,
@@ -124,6 +125,20 @@ impl Situation<'_> {
             incident.triggers.keys().filter_map(|name| self.state.firing.get(name)).collect();
         firing.sort_by_key(|f| (f.severity, f.onset));
         firing.iter().map(|f| format!("{} ({}): {}", f.trigger, f.severity, f.says)).collect()
+    }
+
+    /// The mark on the database, where a migration came before the breach: whatever fires, it may be its doing.
+    pub fn suspect_migration(&self, incident: &Incident) -> Option<String> {
+        let (onset, age) = (self.onset_of(incident), self.policy.guards.max_change_age);
+        let suspect = |c: &&Change| c.carried_migration() && c.explains(onset, age);
+        let change = self.state.changes.iter().rev().find(suspect)?;
+        Some(format!("the database: the change to {} carried a migration", change.to))
+    }
+
+    /// What a decision stands on: everything that fires, and what is suspect.
+    pub fn grounds(&self, incident: &Incident) -> Vec<String> {
+        let suspect = self.suspect_migration(incident).map(|what| format!("suspect is {what}"));
+        self.what_fires(incident).into_iter().chain(suspect).collect()
     }
 
     /// Whether the breach that opened the incident is still there: by its most severe firings.

@@ -359,8 +359,13 @@ impl ServiceState {
 
     /// Whether a change or an incident is being watched, so that silence matters more.
     pub fn is_watched(&self, policy: &ServicePolicy, wall: UnixMs) -> bool {
+        self.incident.is_some() || self.watched_change(policy, wall).is_some()
+    }
+
+    /// The change that is being watched: the newest, as long as a breach can be its doing.
+    pub fn watched_change(&self, policy: &ServicePolicy, wall: UnixMs) -> Option<&Change> {
         let age = policy.guards.max_change_age.unwrap_or(Span::hours(24));
-        self.incident.is_some() || self.changes.last().is_some_and(|c| wall <= c.settled_at() + age)
+        self.changes.last().filter(|c| wall <= c.settled_at() + age)
     }
 
     /// Whether people know already that a signal tells nothing. What they were told mildly, or before the newest change,

@@ -228,6 +228,7 @@ fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<D
         Choice::Ask if wanted && in_storm.is_some() => (Kind::Refused, Urgency::Info),
         Choice::Ask if wanted => (Kind::Refused, Urgency::Page),
         Choice::Ask => (Kind::Ask, Urgency::Page),
+        Choice::MonitorUntil { .. } if in_storm.is_some() => (Kind::Incident, Urgency::Info),
         Choice::MonitorUntil { .. } => (Kind::Incident, Urgency::Page),
         // The page comes with the decision, a moment later.
         Choice::GatherUntil { .. } | Choice::Tell => (Kind::Incident, Urgency::Info),
@@ -268,6 +269,9 @@ fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<D
     }
     if let Some(other) = in_storm {
         draft = draft.field("Paged", format!("{other}, for all of them"));
+    }
+    if let Some(suspect) = s.suspect_migration(incident) {
+        draft = draft.field("Suspect", suspect);
     }
     if let Some(change) = &incident.change {
         draft = draft.field("Change", format!("to {} at {}", change.to, change.started_at));

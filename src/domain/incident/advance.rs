@@ -139,7 +139,7 @@ fn decide(
     mut because: Vec<String>,
 ) -> Vec<Fact> {
     let judged = judge::judge(s, incident);
-    because.splice(0..0, s.what_fires(incident));
+    because.splice(0..0, s.grounds(incident));
     vec![
         Fact::Incident(Incidental::Decided(Box::new(Decision {
             verdict,
@@ -159,7 +159,7 @@ fn ask(
     judged: Judgement,
     mut because: Vec<String>,
 ) -> Vec<Fact> {
-    because.splice(0..0, s.what_fires(incident));
+    because.splice(0..0, s.grounds(incident));
     if let Err(why) = &judged.plan {
         because.push(format!("no plan can be offered: {why}"));
     }
@@ -187,7 +187,7 @@ fn decide_to_act(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         verdict: Choice::RollBackNow,
         row: *s.policy.matrix.row(incident.severity),
         severity: incident.severity,
-        because: s.what_fires(incident),
+        because: s.grounds(incident),
         guards: judged.guards,
         plan: Some(plan.clone()),
     };

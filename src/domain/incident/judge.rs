@@ -13,7 +13,7 @@ use crate::{
         service::Mode,
         severity::Severity,
         situation::{Holds, Situation},
-        trigger::State,
+        trigger::{State, defaults},
     },
     units::UnixMs,
 };
@@ -71,7 +71,8 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
         Mode::Approve => Verdict::refuse(guard, "approve: a person says yes"),
         Mode::Auto => match lead {
             Some(Firing { basis: Basis::Posted { .. }, trigger, .. })
-                if !s.policy.acts_on_evidence.contains(trigger) =>
+                if defaults::needs_opt_in(trigger)
+                    && !s.policy.acts_on_evidence.contains(trigger) =>
             {
                 Verdict::refuse(guard, format!("this service did not opt in to act on {trigger}"))
             }
@@ -113,6 +114,15 @@ fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
 
 fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
     let guard = Guard::SchemaMoved;
+    if let Some(half) = half_applied(s) {
+        return Verdict::refuse(
+            guard,
+            format!(
+                "a migration was half applied, and what runs on that nobody knows: {}",
+                half.says
+            ),
+        );
+    }
     let Some(change) = change else {
         return Verdict::not_applicable(guard, "there is no change");
     };
@@ -128,14 +138,22 @@ fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
                 moved.to
             ),
         ),
-        (None, Migrations::Compatible) => {
-            Verdict::pass(guard, "its migrations were said to be backward compatible")
-        }
+        (None, Migrations::Compatible) => Verdict::pass(
+            guard,
+            "its migrations were said to be backward compatible; the database is suspect all the same",
+        ),
         (None, Migrations::None) => Verdict::pass(guard, "it carried no migration"),
         (None, Migrations::Unknown | Migrations::Incompatible) => {
             Verdict::pass(guard, "no migration is known, and no database is watched")
         }
     }
+}
+
+/// A migration of which part is there: its post is worse than one that failed cleanly.
+fn half_applied<'a>(s: &Situation<'a>) -> Option<&'a Firing> {
+    let firing = s.state.firing.get(defaults::MIGRATION_FAILURE)?;
+    let cleanly = s.policy.triggers.get(&firing.trigger)?.rule.severity;
+    firing.severity.is_worse_than(cleanly).then_some(firing)
 }
 
 /// A large part of the fleet suffers: a shared cause, unless this service's own change came just before.

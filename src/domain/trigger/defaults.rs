@@ -67,6 +67,17 @@ pub fn all() -> Vec<Default> {
     all
 }
 
+/// The trigger that stands for a migration that failed.
+pub const MIGRATION_FAILURE: &str = "migration-failure";
+
+/// Whether a posted event is a reason to act only where the service opted in: of the table's, and of any other name.
+pub fn needs_opt_in(name: &str) -> bool {
+    all()
+        .iter()
+        .find(|row| row.name == name)
+        .is_none_or(|row| row.leads == Leads::ByMatrixIfOptedIn)
+}
+
 fn row(name: &'static str, signal: SignalKind, rule: Rule, leads: Leads) -> Default {
     Default { name, signal, unless: None, rule: Arc::new(rule), leads }
 }
@@ -95,7 +106,7 @@ fn acting() -> Vec<Default> {
         row("service-outage", Availability, outage, ByMatrix),
         row("failed-health-checks", Health, unhealthy, ByMatrix),
         // P0 when half applied: who posts it says which.
-        row("migration-failure", Migration, Rule::event(P1, false), ByMatrix),
+        row(MIGRATION_FAILURE, Migration, Rule::event(P1, false), ByMatrix),
         row("data-corruption", Integrity, Rule::event(P0, true), ByMatrixIfOptedIn),
         row("security-breach", Security, Rule::event(P0, true), ByMatrixIfOptedIn),
     ]

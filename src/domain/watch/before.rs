@@ -88,8 +88,8 @@ impl ServiceWatch {
 
     /// Learns what is normal: before the change that is being judged, and anew from time to time while none is.
     pub(super) fn learn(&mut self, policy: &ServicePolicy, state: &ServiceState, now: Now) {
-        let change = state.changes.last().filter(|_| state.is_watched(policy, now.wall));
-        let frozen_at = change.map(|c| c.started_at);
+        // An incident alone freezes what is known already: it is not looked for before some change of last week.
+        let frozen_at = state.watched_change(policy, now.wall).map(|c| c.started_at);
         let due = match (frozen_at, self.learned_at) {
             (Some(at), Some(learned)) => learned != at,
             (None, Some(learned)) => {

@@ -295,3 +295,14 @@ fn what_a_calm_service_is_shown_counts_freezes_and_budgets_too() {
         assert!(refused.contains("hold: a freeze: the quarter closes"), "{refused}");
     });
 }
+
+/// Of five services that are monitored for one cause, one pages; the others are read.
+#[test]
+fn a_storm_of_p1_pages_once() {
+    let told = brief(fleet(&FIVE), |town| {
+        everywhere(town, errors(0.10));
+        town.run("12m");
+    });
+    let pages = told.lines().filter(|l| l.contains("PAGE: P1") && !l.contains("please decide"));
+    assert_snapshot!(pages.collect::<Vec<_>>().join("\n"), @"12:05:15 cart   -> PAGE: P1 cart/production: critical-errors");
+}

@@ -1,7 +1,13 @@
 //! P0: at once, and by what.
 
 use insta::assert_snapshot;
-use rollbackd::{domain::event::What, units::Span};
+use rollbackd::{
+    domain::{
+        change::{Change, Component, Migrations, Origin, Revision},
+        event::What,
+    },
+    units::Span,
+};
 
 use super::{
     brief,
@@ -238,5 +244,51 @@ fn a_migration_that_failed_is_p1_and_p0_when_half_of_it_is_there() {
             assert_eq!(unknown.unwrap().unwrap_err(), why);
         });
         assert!(told.contains(&format!("PAGE: {severity} shop/production: migration-failure")));
+        assert_eq!(told.contains("schema-moved: a migration was half applied"), partial, "{told}");
     }
+}
+
+#[test]
+fn a_failed_migration_is_acted_upon_by_the_matrix() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("1m");
+        town.turn(posted("migration-failure", "ci", "V7 failed", false));
+        town.run("12m");
+        assert_eq!(town.serving(), "v1");
+    });
+    assert_snapshot!(told, @r"
+    12:01:00 decided: monitor until 12:11:00
+    12:01:00   -> PAGE: P1 shop/production: migration-failure
+    12:11:00 decided: roll back now
+    12:11:00 rollbackd begins rollback shop-20260302120100-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:11:00   -> PAGE: URGENT - Rollback in Progress - production
+    12:11:00   -> stakeholders: URGENT - Rollback in Progress - production
+    ");
+}
+
+#[test]
+fn what_fires_after_a_migration_marks_the_database_as_suspect() {
+    brief(shop(), |town| {
+        let change = Change {
+            id: "build-7".into(),
+            component: Component::Application,
+            from: None,
+            to: Revision::named("v2"),
+            started_at: town.wall(),
+            ended_at: None,
+            origin: Origin::Posted { by: "ci".into() },
+            migrations: Migrations::Compatible,
+            checks_passed: None,
+            is_rollback: false,
+        };
+        town.turn(What::ChangePosted { service: id("shop"), change });
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        let suspect = "the database: the change to v2 carried a migration".to_owned();
+        let page = town.notices("critical-errors").remove(0);
+        assert!(page.fields.contains(&("Suspect".into(), suspect.clone())), "{page:?}");
+        let decision = town.incident().decision.as_ref().unwrap();
+        assert!(decision.because.contains(&format!("suspect is {suspect}")), "{decision:?}");
+    });
 }

@@ -9,7 +9,7 @@ use rollbackd::domain::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, IDLE, OUTAGE, errors},
-    policy::shop,
+    policy::{id, shop},
     quiet,
     town::Town,
 };
@@ -108,4 +108,25 @@ fn a_watch_over_a_quiet_hour_ends() {
         town.run("40m");
     });
     assert!(told.contains("closed: rolled back and verified"), "{told}");
+}
+
+/// What is normal is not learned from before a change of hours ago because an incident opens now.
+#[test]
+fn an_incident_alone_changes_nothing_of_what_is_normal() {
+    brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("3h");
+        town.behaves(Behaviour { slow: 0.04, ..HEALTHY });
+        town.run("2h");
+        let limit = |town: &Town| {
+            let watch = &town.fleet.watches[&id("shop")];
+            watch.evidence("minor-than-before").and_then(|e| e.threshold)
+        };
+        let before = limit(town);
+        assert!(before.is_some());
+        town.behaves(errors(0.10));
+        town.run("10m");
+        assert!(town.shop().incident.is_some());
+        assert_eq!(limit(town), before);
+    });
 }
