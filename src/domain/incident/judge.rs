@@ -9,7 +9,7 @@ use crate::{
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
         plan::Plan,
-        policy::TriggerPolicy,
+        policy::{LooksAt, TriggerPolicy},
         service::Mode,
         severity::Severity,
         situation::{Holds, Situation},
@@ -70,11 +70,9 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
         Mode::Observe => Verdict::refuse(guard, "observe: decide and tell, never touch"),
         Mode::Approve => Verdict::refuse(guard, "approve: a person says yes"),
         Mode::Auto => match lead {
-            Some(Firing { basis: Basis::Posted { .. }, trigger, .. })
-                if defaults::needs_opt_in(trigger)
-                    && !s.policy.acts_on_evidence.contains(trigger) =>
-            {
-                Verdict::refuse(guard, format!("this service did not opt in to act on {trigger}"))
+            Some(lead) if evidence_of(s, lead).is_some_and(|it| !opted_in(s, it)) => {
+                let evidence = evidence_of(s, lead).unwrap_or_default();
+                Verdict::refuse(guard, format!("this service did not opt in to act on {evidence}"))
             }
             Some(Firing { basis: Basis::Alert { trigger: None, .. }, .. }) => Verdict::refuse(
                 guard,
@@ -92,6 +90,22 @@ fn mode(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
             Some(_) | None => Verdict::pass(guard, "auto"),
         },
     }
+}
+
+/// The kind of evidence that a firing is, where it is one: posted, or told by an alert that names it.
+fn evidence_of<'f>(s: &Situation<'_>, lead: &'f Firing) -> Option<&'f str> {
+    let is_event = |name: &str| {
+        s.policy.triggers.get(name).is_some_and(|policy| policy.looks_at == LooksAt::Event)
+    };
+    match &lead.basis {
+        Basis::Posted { .. } => Some(&lead.trigger),
+        Basis::Alert { trigger: Some(name), .. } if is_event(name) => Some(name),
+        Basis::Alert { .. } | Basis::Window => None,
+    }
+}
+
+fn opted_in(s: &Situation<'_>, evidence: &str) -> bool {
+    !defaults::needs_opt_in(evidence) || s.policy.acts_on_evidence.contains(evidence)
 }
 
 fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {

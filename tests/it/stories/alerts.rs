@@ -188,3 +188,17 @@ fn late_and_repeated_words_of_alertmanager_change_nothing() {
     12:11:00   -> on-call: P1 shop/production: recovered by itself
     ");
 }
+
+/// Whoever may only send alerts could have a service rolled back at once that never agreed to it.
+#[test]
+fn an_alert_that_names_evidence_asks_for_the_same_opt_in_as_a_post() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("3m");
+        let firing = alert(town, Some("data-corruption"), town.now().wall, true);
+        town.turn(firing);
+        town.run("1m");
+        assert_eq!(town.serving(), "v2");
+    });
+    assert!(told.contains("this service did not opt in to act on data-corruption"), "{told}");
+}
