@@ -20,6 +20,7 @@ query = 'label_replace(count by (service) (http_requests_total), "name", "twin-o
 label = "name"
 every = "1s"
 [template.found]
+mode = "observe"
 watch_only = true
 [template.found.signal.error_rate]
 every = "1s"
