@@ -69,12 +69,14 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         ..Policy::default()
     };
     trigger::check_names(found, &raw.trigger);
-    for Checked { policy: service, polls: read, targets: scraped, platform } in
+    let mut rules = trigger::Rules::default();
+    for Checked { policy: mut service, polls: read, targets: scraped, platform } in
         service::services(found, &common)
     {
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
         polls.extend(read);
         targets.extend(scraped);
+        service.triggers.values_mut().for_each(|trigger| rules.share(trigger));
         policy.services.insert(service.id.clone(), service);
     }
     Config {

@@ -35,6 +35,8 @@ pub(super) struct Wanted {
     pub service: ServiceId,
     /// Which signal.
     pub signal: String,
+    /// What is counted of its polls.
+    pub polls: telemetry::Polls,
 }
 
 /// What is asked of a Prometheus.
@@ -189,7 +191,7 @@ async fn read(source: &Source) -> Vec<Event> {
         Source::Health { probe, wanted } => {
             let (health, took) = probe.poll().await;
             let (raw, fault, how) = reading::health(health, clock::wall());
-            telemetry::polled(&wanted.service, &wanted.signal, how, source.kind(), took);
+            wanted.polls.ended(&wanted.service, &wanted.signal, how, source.kind(), took);
             vec![told(wanted, vec![raw], fault)]
         }
     }
@@ -238,7 +240,7 @@ async fn ask(
 
 fn event(wanted: &Wanted, poll: Poll, kind: &'static str) -> Event {
     let how = reading::result(&poll);
-    telemetry::polled(&wanted.service, &wanted.signal, how, kind, poll.took);
+    wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, poll.took);
     for fault in &poll.faults {
         tracing::debug!(service = %wanted.service, signal = wanted.signal, "{fault}");
     }

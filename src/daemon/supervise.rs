@@ -19,7 +19,6 @@ use crate::{
     notifiers::heartbeat::Heartbeat,
     store::{Lease, Withheld},
     telemetry,
-    units::UnixMs,
 };
 
 /// Whether the event loop answers: what the watchdog stands on.
@@ -103,6 +102,7 @@ pub(super) async fn heartbeat(heartbeat: Heartbeat, client: reqwest::Client, han
 pub(super) async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus::PrometheusHandle) {
     let mut tick = interval(Duration::from_secs(5));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ages = telemetry::Ages::default();
     loop {
         tick.tick().await;
         metrics.run_upkeep();
@@ -110,18 +110,13 @@ pub(super) async fn gauges(handle: Handle, metrics: metrics_exporter_prometheus:
         if let Ok(Ok(depth)) = depth {
             telemetry::outbox(&depth);
         }
-        let ages = handle.look(|fleet, now| {
-            let mut ages: Vec<(ServiceId, String, UnixMs)> = vec![];
-            for (id, watch) in &fleet.watches {
-                let told = watch.signals().filter_map(|(name, newest, _)| Some((name, newest?)));
-                ages.extend(told.map(|(name, at)| (id.clone(), name.to_owned(), at)));
-            }
-            (ages, now.wall, telemetry::drops(fleet))
+        let mut told = std::mem::take(&mut ages);
+        let looked = handle.look(move |fleet, now| {
+            told.tell(fleet, now.wall);
+            (told, telemetry::drops(fleet))
         });
-        if let Ok((ages, now, drops)) = ages.await {
-            for (id, signal, at) in ages {
-                telemetry::poll_age(&id, &signal, now.since(at));
-            }
+        if let Ok((told, drops)) = looked.await {
+            ages = told;
             telemetry::dropped(&drops);
         }
     }

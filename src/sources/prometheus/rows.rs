@@ -28,7 +28,7 @@ pub fn counters(bad: &Rows, total: &Rows, service: Option<&str>) -> ByService<Po
         let mut errors = errors.remove(&name).unwrap_or_default();
         for (series, row) in rows {
             let bad = errors.remove(&series).map_or(0.0, |row| row.value);
-            if unusable.contains(&key(&row.labels, "").as_str()) {
+            if !unusable.is_empty() && unusable.contains(&key(&row.labels, "").as_str()) {
                 continue;
             }
             if row.value < 0.0 || bad < 0.0 {
@@ -99,7 +99,7 @@ fn grouped<'rows>(
         let name = match service {
             None => "",
             Some(label) => match row.labels.get(label) {
-                Some(name) => name.as_str(),
+                Some(name) => name,
                 None => {
                     nameless += 1;
                     continue;
