@@ -74,7 +74,8 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         ..Policy::default()
     };
     trigger::check_names(found, &raw.trigger);
-    for Checked { policy: service, polls: read, targets: scraped, platform } in
+    let mut rules = trigger::Rules::default();
+    for Checked { policy: mut service, polls: read, targets: scraped, platform } in
         service::services(found, &common)
     {
         if stands_for_any(service.id.name()) {
@@ -83,6 +84,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
         polls.extend(read);
         targets.extend(scraped);
+        service.triggers.values_mut().for_each(|trigger| rules.share(trigger));
         policy.services.insert(service.id.clone(), service);
     }
     Config {

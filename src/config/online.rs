@@ -92,14 +92,14 @@ fn mismatch(bad: &Rows, total: &Rows) -> Option<Verdict> {
 }
 
 fn names(row: &Row) -> Vec<&str> {
-    row.labels.keys().map(String::as_str).filter(|name| *name != "__name__").collect()
+    row.labels.iter().map(|(name, _)| name).filter(|name| *name != "__name__").collect()
 }
 
 /// Rows that are no service's, and a service without rows.
 fn nobodys(key: &str, whose: &config::Rows, rows: &Rows) -> Vec<Verdict> {
     let config::Rows { label, value } = whose;
     let mut verdicts = vec![];
-    let without = rows.rows.iter().filter(|row| !row.labels.contains_key(label)).count();
+    let without = rows.rows.iter().filter(|row| row.labels.get(label).is_none()).count();
     if without > 0 {
         verdicts.push((
             Level::Warning,
@@ -107,7 +107,7 @@ fn nobodys(key: &str, whose: &config::Rows, rows: &Rows) -> Vec<Verdict> {
             "keep that label in the sum, or leave those series out",
         ));
     }
-    let known = rows.rows.iter().any(|row| row.labels.get(label) == Some(value));
+    let known = rows.rows.iter().any(|row| row.labels.get(label) == Some(value.as_str()));
     if !known && without < rows.rows.len() && key != "bad" {
         verdicts.push((
             Level::Warning,

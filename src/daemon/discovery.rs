@@ -76,8 +76,11 @@ async fn ask(discovery: &Discovery, server: &Prometheus) -> Result<Vec<String>, 
         return Err("the answer is partial".to_owned());
     }
     let total = rows.rows.len();
-    let named: Vec<String> =
-        rows.rows.iter().filter_map(|row| row.labels.get(&discovery.label).cloned()).collect();
+    let named: Vec<String> = rows
+        .rows
+        .iter()
+        .filter_map(|row| row.labels.get(&discovery.label).map(str::to_owned))
+        .collect();
     if named.is_empty() && total > 0 {
         return Err(format!("none of {total} rows has the label `{}`", discovery.label));
     }

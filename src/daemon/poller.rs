@@ -42,6 +42,8 @@ pub(super) struct Wanted {
     pub signal: String,
     /// What its source measures time in.
     pub unit: TimeUnit,
+    /// What is counted of its polls.
+    pub polls: telemetry::Polls,
 }
 
 /// What is asked of a Prometheus.
@@ -241,7 +243,7 @@ async fn read(source: &Source, warned: &mut Warned) -> Vec<Event> {
         Source::Health { probe, wanted } => {
             let (health, took) = probe.poll().await;
             let (raw, fault, how) = reading::health(health, clock::wall());
-            telemetry::polled(&wanted.service, &wanted.signal, how, source.kind(), took);
+            wanted.polls.ended(&wanted.service, &wanted.signal, how, source.kind(), took);
             vec![told(wanted, vec![raw], fault)]
         }
     }
@@ -305,7 +307,7 @@ fn event(
     warned: &mut Warned,
 ) -> Event {
     let how = reading::result(&poll);
-    telemetry::polled(&wanted.service, &wanted.signal, how, kind, poll.took);
+    wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, poll.took);
     telemetry::faults(poll.faults.iter().map(Fault::reason));
     let reasons: BTreeSet<&'static str> = poll.faults.iter().map(Fault::reason).collect();
     let (raw, fault) = reading::raw(poll.in_seconds(wanted.unit), fold, clock::wall());
@@ -346,6 +348,7 @@ mod tests {
             service: ServiceId::new("shop", "production").unwrap(),
             signal: signal.to_owned(),
             unit: TimeUnit::default(),
+            polls: telemetry::Polls::default(),
         };
         let wants = [(wanted("one"), "shop".to_owned()), (wanted("other"), "shop".to_owned())];
         let answer = Ok([("shop".to_owned(), Poll::default())].into());
@@ -385,7 +388,8 @@ mod tests {
         let options = prometheus::Options::at(fake.url.clone());
         let server = Arc::new(prometheus::Prometheus::new(options).unwrap());
         let service = ServiceId::new("shop", "production").unwrap();
-        let wanted = Wanted { service, signal: "latency".into(), unit: TimeUnit::Milliseconds };
+        let (unit, polls) = (TimeUnit::Milliseconds, telemetry::Polls::default());
+        let wanted = Wanted { service, signal: "latency".into(), unit, polls };
         let query = Query::Gauge("p95".into(), None, Fold::default());
         let source =
             Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };

@@ -17,6 +17,7 @@ use crate::{
     handle::Routing,
     notifiers::Channel,
     sources::{health::Probe, prometheus::Prometheus, scrape},
+    telemetry,
     units::Span,
 };
 
@@ -32,8 +33,12 @@ pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
     let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
     let mut all = vec![];
     for poll in &config.polls {
-        let wanted =
-            Wanted { service: poll.service.clone(), signal: poll.signal.clone(), unit: poll.unit };
+        let wanted = Wanted {
+            service: poll.service.clone(),
+            signal: poll.signal.clone(),
+            unit: poll.unit,
+            polls: telemetry::Polls::default(),
+        };
         match &poll.read {
             Read::Scrape { targets, spec } => {
                 let key = (poll.service.clone(), targets.clone(), poll.every, poll.every_watched);

@@ -46,8 +46,8 @@ pub(super) struct Instance {
     pub(super) name: String,
     pub(super) signal: String,
     pub(super) trigger: Trigger,
-    /// Whether it looks at slow requests.
-    pub(super) slow: bool,
+    /// What it looks at of its signal.
+    channel: Option<Channel>,
     /// Since when it has been ok without having been seen to recover: after a restart that lost its window.
     pub(super) ok_since: Option<UnixMs>,
 }
@@ -169,6 +169,7 @@ impl ServiceWatch {
                 let instance = match kept.remove(&key).filter(|i| i.signal == **signal) {
                     Some(mut old) => {
                         old.trigger.adopt(Arc::clone(&trigger.rule));
+                        old.channel = channel_of(trigger.looks_at);
                         old
                     }
                     None => Instance {
@@ -178,7 +179,7 @@ impl ServiceWatch {
                             Arc::clone(&trigger.rule),
                             policy.signals[*signal].poll_every,
                         ),
-                        slow: channel_of(trigger.looks_at) == Some(Channel::Slow),
+                        channel: channel_of(trigger.looks_at),
                         ok_since: None,
                     },
                 };
@@ -263,9 +264,8 @@ impl ServiceWatch {
                 let upper = before::upper(&signal.history, *channel, state, in_incident);
                 tallies.count(name, *channel, sample, upper);
             }
-            for instance in self.triggers.values_mut().filter(|i| i.signal == name) {
-                let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
-                if looks.and_then(channel_of) == Some(*channel) {
+            for instance in self.triggers.values_mut() {
+                if instance.channel == Some(*channel) && instance.signal == name {
                     instance.observe(sample);
                 }
             }
@@ -370,6 +370,11 @@ impl ServiceWatch {
     /// What was dropped of a signal's readings so far, by reason.
     pub fn drops(&self, signal: &str) -> Option<&Drops> {
         self.signals.get(signal).map(|s| s.chain.drops())
+    }
+
+    /// The same of every signal.
+    pub fn all_drops(&self) -> impl Iterator<Item = &Drops> {
+        self.signals.values().map(|s| s.chain.drops())
     }
 
     /// What a trigger counted since onset, where it counts.

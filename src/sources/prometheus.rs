@@ -5,11 +5,13 @@
 
 mod buckets;
 mod envelope;
+mod labels;
 pub mod overlap;
 mod rows;
 
 pub use buckets::histograms;
 pub use envelope::{Row, Rows, Track};
+pub use labels::Labels;
 pub use rows::{counters, gauges};
 
 use reqwest::{Method, Url};

@@ -15,7 +15,7 @@ use crate::{
     sources::{
         exposition::{self, Format, Wanted},
         http,
-        prometheus::{Options, Prometheus, QueryError, Rows},
+        prometheus::{Options, Prometheus, QueryError, Row, Rows},
     },
     units::UnixMs,
 };
@@ -78,8 +78,12 @@ pub(super) async fn of_metrics(url: Url, service: &str) -> Result<Survey, String
 
 impl Survey {
     fn see(&mut self, metric: &str, rows: Rows) {
-        let seen = |labels| Seen { metric: metric.to_owned(), labels };
-        self.seen.extend(rows.rows.into_iter().map(|row| seen(row.labels)));
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let seen = |row: Row| Seen {
+            metric: metric.to_owned(),
+            labels: row.labels.iter().map(owned).collect(),
+        };
+        self.seen.extend(rows.rows.into_iter().map(seen));
     }
 }
 
@@ -104,7 +108,7 @@ fn any_known() -> String {
 }
 
 fn values(rows: &Rows, label: &str) -> BTreeSet<String> {
-    rows.rows.iter().filter_map(|row| row.labels.get(label)).cloned().collect()
+    rows.rows.iter().filter_map(|row| row.labels.get(label)).map(str::to_owned).collect()
 }
 
 fn told(fault: QueryError) -> String {

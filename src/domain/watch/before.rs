@@ -1,6 +1,6 @@
 //! What a service was like before a change: whether it was failing already, and what is normal for it.
 
-use super::{Channel, ServiceWatch, channel_of};
+use super::{Channel, ServiceWatch};
 use crate::{
     domain::{
         baseline,
@@ -51,7 +51,7 @@ impl ServiceWatch {
         let (from, rule) = (change - window, instance.trigger.rule());
         match &rule.kind {
             // What is slow is a multiple of what was normal: p95 above it is the same as 5 % slow.
-            Kind::Ratio(_) if instance.slow => gauge_before(
+            Kind::Ratio(_) if instance.channel == Some(Channel::Slow) => gauge_before(
                 &signal.history,
                 from,
                 change,
@@ -115,8 +115,7 @@ impl ServiceWatch {
                 }
             }
             for instance in self.triggers.values_mut().filter(|i| i.signal == *name) {
-                let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
-                if looks.and_then(channel_of) == Some(Channel::P95) {
+                if instance.channel == Some(Channel::P95) {
                     instance.trigger.set_baseline(Some(normal.p95));
                 }
             }

@@ -14,6 +14,10 @@ impl ServiceWatch {
     pub fn transitions(&self, s: &Situation<'_>) -> Vec<Fact> {
         let mut facts = vec![];
         for (key, instance) in &self.triggers {
+            // Most triggers of most services, most of the time.
+            if instance.trigger.state() != State::Firing && s.state.firing.is_empty() {
+                continue;
+            }
             let Some(policy) = s.policy.triggers.get(&instance.name) else { continue };
             facts.extend(transition(key, instance, policy, s));
         }

@@ -1,51 +1,88 @@
 //! From rows with `le` to histograms, for many services at once.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
-use super::envelope::{Rows, key};
+use super::{
+    envelope::{Row, Rows, key_of},
+    labels::Labels,
+};
 use crate::{
     sources::reading::{Fault, Poll, Reading},
     units::UnixMs,
 };
 
-/// Upper bounds in the order of floats: non-negative bits are ordered alike.
-type Buckets = BTreeMap<u64, (f64, f64)>;
+/// A series of buckets: the labels of any of its rows, but for the bound and the service.
+#[derive(Clone, Copy)]
+struct Series<'a> {
+    labels: &'a Labels,
+    service: &'a str,
+}
+
+impl<'a> Series<'a> {
+    fn own(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.labels.iter().filter(move |(name, _)| *name != "le" && *name != self.service)
+    }
+}
+
+impl Ord for Series<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.own().cmp(other.own())
+    }
+}
+
+impl PartialOrd for Series<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Series<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Series<'_> {}
+
+/// The time of the newest row, and bounds with their counts as they came.
+type Found = (UnixMs, Vec<(f64, f64)>);
 
 /// Cumulative buckets as histogram readings of each service. A series without a bucket up to +Inf is told, and has
 /// no reading.
 pub fn histograms(rows: &Rows, service: Option<&str>) -> BTreeMap<String, Poll> {
     let mut faults = rows.faults.clone();
-    let mut found: BTreeMap<String, BTreeMap<String, (UnixMs, Buckets)>> = BTreeMap::new();
+    let mut found: BTreeMap<&str, BTreeMap<Series<'_>, Found>> = BTreeMap::new();
     let mut nameless = 0;
-    for row in &rows.rows {
-        let name = match service.map(|label| row.labels.get(label)) {
+    for Row { labels, value, at } in &rows.rows {
+        let name = match service.map(|label| labels.get(label)) {
             None => "",
-            Some(Some(name)) => name.as_str(),
+            Some(Some(name)) => name,
             Some(None) => {
                 nameless += 1;
                 continue;
             }
         };
-        let mut labels = row.labels.clone();
-        let bound = labels.remove("le").and_then(|le| le.parse::<f64>().ok());
-        let series = key(&labels, service.unwrap_or_default());
+        let series = Series { labels, service: service.unwrap_or_default() };
+        let bound = labels.get("le").and_then(|le| le.parse::<f64>().ok());
         let Some(bound) = bound.filter(|bound| !bound.is_nan()) else {
+            let series = key_of(series.own());
             faults.push(Fault::Buckets { series, why: "a bound is not a number" });
             continue;
         };
-        let of_service = found.entry(name.to_owned()).or_default();
-        let entry = of_service.entry(series).or_insert_with(|| (row.at, Buckets::new()));
-        entry.0 = entry.0.max(row.at);
-        entry.1.insert(bound.max(0.0).to_bits(), (bound, row.value));
+        let entry = found.entry(name).or_default().entry(series);
+        let (newest, buckets) = entry.or_insert_with(|| (*at, Vec::with_capacity(16)));
+        *newest = (*newest).max(*at);
+        buckets.push((bound.max(0.0), *value));
     }
     if let (Some(label), 1..) = (service, nameless) {
         faults.push(Fault::NoLabel { label: label.to_owned(), rows: nameless });
     }
     let mut polls: BTreeMap<String, Poll> = BTreeMap::new();
     for (name, of_service) in found {
-        let poll = polls.entry(name).or_default();
+        let poll = polls.entry(name.to_owned()).or_default();
         for (series, (at, buckets)) in of_service {
-            match whole(&buckets) {
+            let series = key_of(series.own());
+            match whole(buckets) {
                 Ok(buckets) => {
                     poll.readings.push(Reading::Histogram { series, at, buckets, born: None });
                 }
@@ -67,13 +104,16 @@ pub fn histograms(rows: &Rows, service: Option<&str>) -> BTreeMap<String, Poll> 
     polls
 }
 
-fn whole(buckets: &Buckets) -> Result<Vec<(f64, f64)>, &'static str> {
-    let all: Vec<(f64, f64)> = buckets.values().copied().collect();
-    if all.windows(2).any(|pair| pair[0].1 > pair[1].1) {
+fn whole(mut buckets: Vec<(f64, f64)>) -> Result<Vec<(f64, f64)>, &'static str> {
+    // Of two rows with one bound the later one counts.
+    buckets.reverse();
+    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+    buckets.dedup_by(|next, kept| next.0 == kept.0);
+    if buckets.windows(2).any(|pair| pair[0].1 > pair[1].1) {
         return Err("the counts are not cumulative");
     }
-    match all.last() {
-        Some((bound, _)) if *bound == f64::INFINITY => Ok(all),
+    match buckets.last() {
+        Some((bound, _)) if *bound == f64::INFINITY => Ok(buckets),
         Some(_) | None => Err("there is no bucket up to +Inf"),
     }
 }

@@ -1,10 +1,13 @@
 //! The JSON that Prometheus answers with, read strictly.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::QueryError;
+use super::{
+    QueryError,
+    labels::{Labels, Text},
+};
 use crate::{
     sources::{
         exposition,
@@ -17,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Its labels, with `__name__` if the query kept it.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Its value; always finite.
     pub value: f64,
     /// The time Prometheus gave it.
@@ -32,7 +35,7 @@ pub struct Rows {
     /// What became of the others; the first of them.
     pub faults: Vec<Fault>,
     /// The labels of all the others.
-    pub unusable: Vec<BTreeMap<String, String>>,
+    pub unusable: Vec<Labels>,
     /// Prometheus warned: rows may be missing.
     pub partial: bool,
     /// Its remarks on the query.
@@ -45,7 +48,7 @@ pub struct Rows {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Track {
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Time and value, ascending.
     pub points: Vec<(UnixMs, f64)>,
     /// It has native histograms, which were left out.
@@ -81,19 +84,26 @@ enum Data {
     String(IgnoredAny),
 }
 
-/// Seconds, and a number in a string.
-type Point = (f64, String);
+/// Seconds, and a number in a string; NaN where it is none.
+struct Point(f64, f64);
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (at, value) = <(f64, Text<'de>)>::deserialize(deserializer)?;
+        Ok(Self(at, value.0.parse().unwrap_or(f64::NAN)))
+    }
+}
 
 #[derive(Deserialize)]
 struct Sample {
-    metric: BTreeMap<String, String>,
+    metric: Labels,
     value: Option<Point>,
     histogram: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Series {
-    metric: BTreeMap<String, String>,
+    metric: Labels,
     #[serde(default)]
     values: Vec<Point>,
     #[serde(default)]
@@ -163,7 +173,7 @@ pub(super) fn merge(all: &mut Vec<Track>, next: Vec<Track>) {
         *all = next;
         return;
     }
-    let mut known: BTreeMap<BTreeMap<String, String>, usize> =
+    let mut known: BTreeMap<Labels, usize> =
         all.iter().enumerate().map(|(at, track)| (track.labels.clone(), at)).collect();
     for track in next {
         match known.get(&track.labels).and_then(|at| all.get_mut(*at)) {
@@ -180,16 +190,25 @@ pub(super) fn merge(all: &mut Vec<Track>, next: Vec<Track>) {
 }
 
 /// The series in a word: its labels but one, as PromQL writes them.
-pub(super) fn key(labels: &BTreeMap<String, String>, without: &str) -> String {
-    let labels = labels.iter().filter(|(name, _)| *name != without && *name != "__name__");
-    let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{{}}}", labels.join(","))
+pub(super) fn key(labels: &Labels, without: &str) -> String {
+    key_of(labels.iter().filter(|(name, _)| *name != without))
+}
+
+pub(super) fn key_of<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in labels.filter(|(name, _)| *name != "__name__") {
+        let comma = if text.len() > 1 { "," } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}{name}={value:?}");
+    }
+    text.push('}');
+    text
 }
 
 impl Rows {
     const TOLD: usize = 20;
 
-    fn lose(&mut self, labels: BTreeMap<String, String>, fault: impl FnOnce(String) -> Fault) {
+    fn lose(&mut self, labels: Labels, fault: impl FnOnce(String) -> Fault) {
         if self.faults.len() < Self::TOLD {
             self.faults.push(fault(key(&labels, "")));
         }
@@ -199,9 +218,12 @@ impl Rows {
     /// Takes out the rows whose time is too far from the time that was asked for.
     pub(super) fn drop_untimely(&mut self, freshness: Freshness, asked: UnixMs) {
         for row in std::mem::take(&mut self.rows) {
-            match freshness.fault(&key(&row.labels, ""), row.at, asked) {
-                None => self.rows.push(row),
-                Some(fault) => self.lose(row.labels, |_| fault),
+            // Rows are called by their names only where something is wrong with them.
+            if freshness.fault("", row.at, asked).is_none() {
+                self.rows.push(row);
+            } else {
+                let fault = freshness.fault(&key(&row.labels, ""), row.at, asked);
+                fault.into_iter().for_each(|fault| self.lose(row.labels.clone(), |_| fault));
             }
         }
     }
@@ -237,8 +259,7 @@ fn shape(data: &Data, expected: &'static str) -> QueryError {
 }
 
 /// The time and the value, if that is finite; else the value.
-fn number((at, value): &Point) -> Result<(UnixMs, f64), f64> {
-    let value: f64 = value.parse().unwrap_or(f64::NAN);
+fn number(Point(at, value): &Point) -> Result<(UnixMs, f64), f64> {
     let at = UnixMs::from_seconds(*at).filter(|_| value.is_finite());
-    at.map(|at| (at, value)).ok_or(value)
+    at.map(|at| (at, *value)).ok_or(*value)
 }

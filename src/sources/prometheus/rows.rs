@@ -65,7 +65,7 @@ pub fn counters(
                 poll.faults.push(Fault::NotANumber { series, value: least });
                 continue;
             }
-            let revision = version.and_then(|label| row.labels.get(label)).cloned();
+            let revision = version.and_then(|label| row.labels.get(label)).map(str::to_owned);
             let (at, total) = (row.at, row.value);
             poll.readings.push(Reading::Counter { series, revision, at, bad, total, born: None });
         }
@@ -88,7 +88,7 @@ fn mateless(poll: &mut Poll, errors: BTreeMap<String, &Row>) {
 fn lost(rows: &Rows, service: Option<&str>) -> ByService<BTreeSet<String>> {
     let mut lost = ByService::<BTreeSet<String>>::new();
     for labels in &rows.unusable {
-        let name = service.map_or(Some(""), |label| labels.get(label).map(String::as_str));
+        let name = service.map_or(Some(""), |label| labels.get(label));
         let series = key(labels, service.unwrap_or_default());
         lost.entry(name.unwrap_or_default().to_owned()).or_default().insert(series);
     }
@@ -99,7 +99,7 @@ fn lost(rows: &Rows, service: Option<&str>) -> ByService<BTreeSet<String>> {
 fn mentioned(rows: &Rows, service: Option<&str>) -> BTreeSet<(String, String)> {
     let all = rows.rows.iter().map(|row| &row.labels).chain(&rows.unusable);
     all.map(|labels| {
-        let name = service.and_then(|label| labels.get(label)).cloned().unwrap_or_default();
+        let name = service.and_then(|label| labels.get(label)).unwrap_or_default().to_owned();
         (name, key(labels, service.unwrap_or_default()))
     })
     .collect()
@@ -161,7 +161,7 @@ fn grouped<'rows>(
         let name = match service {
             None => "",
             Some(label) => match row.labels.get(label) {
-                Some(name) => name.as_str(),
+                Some(name) => name,
                 None => {
                     nameless += 1;
                     groups.nameless.insert(series);
