@@ -289,13 +289,14 @@ impl EventLoop {
             | Fact::Fleet(
                 fact::Fleet::KillSwitch { .. }
                 | fact::Fleet::Configured { .. }
+                | fact::Fleet::Discovered { odd: None, .. }
                 | fact::Fleet::Started { .. },
             ) => info!(service, incident, cause, "{service}: {line}"),
             Fact::Fleet(
                 fact::Fleet::Undelivered { .. }
                 | fact::Fleet::ClockSet { .. }
                 | fact::Fleet::ConfigRefused { .. }
-                | fact::Fleet::Discovered { .. },
+                | fact::Fleet::Discovered { odd: Some(_), .. },
             ) => warn!(service, incident, cause, "{service}: {line}"),
         }
     }

@@ -119,7 +119,7 @@ impl Reload {
         let mut odd = taken.odd.map(|odd| odd.iter().map(roster::Odd::says).collect::<Vec<_>>());
         if !changes.is_empty() {
             match self.follow_found(&rosters, handle, followers).await {
-                Ok(()) => info!("discover.{of}: {}", changes.join("; ")),
+                Ok(()) => {}
                 Err(mut why) => {
                     error!("what discover.{of} found is not followed:\n{}", why.join("\n"));
                     why.truncate(TOLD_MAX);

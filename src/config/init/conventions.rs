@@ -1,5 +1,5 @@
 //! How programs of each common kind name their request counters and histograms. Data only: what follows from it is in
-//! [`super::propose`].
+//! [`super::propose()`].
 
 use crate::sources::reading::TimeUnit;
 

@@ -33,7 +33,7 @@ label = "name"
 async fn services(world: &World) -> Vec<String> {
     let all: Value = serde_json::from_str(&world.get("/v1/services").await).expect("JSON");
     let all = all.as_array().cloned().unwrap_or_default();
-    all.iter().filter_map(|service| Some(service["service"].as_str()?.to_owned())).collect()
+    all.iter().filter_map(|service| Some(service["id"].as_str()?.to_owned())).collect()
 }
 
 pub(super) async fn what_a_query_finds_is_watched_and_stays() {
