@@ -366,6 +366,7 @@ impl Fleet {
         view.locked = self.standing.locked(id);
         let window = self.policy.fleet.storm_window;
         view.storm_paged = self.standing.storm_paged(id, now.steady, window);
+        view.blind_paged = self.standing.blind_paged(id, now.steady, window);
         view
     }
 

@@ -29,6 +29,8 @@ pub struct FleetView {
     pub locked: BTreeMap<String, ServiceId>,
     /// Another service for which people were paged about a storm, not long ago.
     pub storm_paged: Option<ServiceId>,
+    /// For how many other services people were paged, not long ago, that the same source tells nothing; by source.
+    pub blind_paged: BTreeMap<String, u32>,
     /// The reason in the `HOLD` file, while there is one.
     pub kill_switch: Option<String>,
     /// Whether the daemon is ending.

@@ -30,6 +30,8 @@ pub(super) struct Standing {
     holding: BTreeMap<ServiceId, Vec<String>>,
     /// For which people were paged about a storm, when on the steady clock.
     storms: BTreeMap<ServiceId, UnixMs>,
+    /// For which people were paged that sources tell nothing: which, and when on the steady clock.
+    blind: BTreeMap<ServiceId, (Vec<String>, UnixMs)>,
     /// Whose triggers fire or are about to, as of when on the steady clock.
     alarmed: BTreeMap<ServiceId, UnixMs>,
     alarms: BTreeSet<(UnixMs, ServiceId)>,
@@ -80,6 +82,14 @@ impl Standing {
             Some(at) => drop(self.storms.insert(id.clone(), at)),
             None => drop(self.storms.remove(id)),
         }
+        let blind = state.filter(|s| !s.blind.is_empty());
+        match blind.and_then(|s| Some((s, s.page.told_at?))) {
+            Some((state, at)) => {
+                let sources = state.blind.values().map(|blind| blind.source.clone()).collect();
+                self.blind.insert(id.clone(), (sources, at));
+            }
+            None => drop(self.blind.remove(id)),
+        }
     }
 
     /// The service is seen to fire, or to be about to.
@@ -117,6 +127,7 @@ impl Standing {
         self.due_of.retain(|id, _| wanted(id));
         self.holding.retain(|id, _| wanted(id));
         self.storms.retain(|id, _| wanted(id));
+        self.blind.retain(|id, _| wanted(id));
         self.alarmed.retain(|id, _| wanted(id));
         self.alarms.retain(|(_, id)| wanted(id));
         self.close.retain(&wanted);
@@ -141,6 +152,25 @@ impl Standing {
         let recent =
             |(other, at): &(&ServiceId, &UnixMs)| *other != but && steady.since(**at) <= window;
         self.storms.iter().rev().find(recent).map(|(other, _)| other.clone())
+    }
+
+    /// For how many other services people were paged within the window that a source tells nothing.
+    pub(super) fn blind_paged(
+        &self,
+        but: &ServiceId,
+        steady: UnixMs,
+        window: Span,
+    ) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for (other, (sources, at)) in &self.blind {
+            if other != but && steady.since(*at) <= window {
+                let sources: BTreeSet<&String> = sources.iter().collect();
+                for source in sources {
+                    *counts.entry(source.clone()).or_default() += 1;
+                }
+            }
+        }
+        counts
     }
 
     /// When the first service is due.

@@ -129,15 +129,19 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
             } else {
                 (format!("blind, {signal} tells nothing"), NO_DATA)
             };
-            let mut draft = Draft::new(
-                Kind::Health,
-                Urgency::Page,
-                format!("{severity} {}: {what}", s.state.id),
-            )
-            .field("Source", source.clone())
-            .field("Why", why.clone())
-            .field("Since", since.to_string())
-            .lines([follows.into()]);
+            // Who is paged for a few services that share a source looks at the source.
+            let paged = s.fleet.blind_paged.get(source).copied().unwrap_or(0);
+            let one_of_many = paged >= s.fleet_policy.storm_services;
+            let (urgency, what) = match one_of_many {
+                true => (Urgency::Info, format!("{what}: one of many")),
+                false => (Urgency::Page, what),
+            };
+            let subject = format!("{severity} {}: {what}", s.state.id);
+            let mut draft = Draft::new(Kind::Health, urgency, subject)
+                .field("Source", source.clone())
+                .field("Why", why.clone())
+                .field("Since", since.to_string())
+                .lines([follows.into()]);
             draft.choices = vec![notice::Choice {
                 label: "acknowledge".into(),
                 command: format!("rollbackd ack {}", s.state.id),

@@ -2,7 +2,9 @@
 
 use insta::assert_snapshot;
 use rollbackd::{
-    domain::{incident::judge::judge_hypothetical, policy::Policy},
+    domain::{
+        incident::judge::judge_hypothetical, notice::Urgency, policy::Policy, signal::Unknown,
+    },
     units::Span,
 };
 
@@ -305,4 +307,26 @@ fn a_storm_of_p1_pages_once() {
     });
     let pages = told.lines().filter(|l| l.contains("PAGE: P1") && !l.contains("please decide"));
     assert_snapshot!(pages.collect::<Vec<_>>().join("\n"), @"12:05:15 cart   -> PAGE: P1 cart/production: critical-errors");
+}
+
+/// A Prometheus that dies blinds every service at the same moment: three pages wake as well as ten thousand.
+#[test]
+fn many_services_that_one_source_leaves_blind_page_a_few_times() {
+    let told = brief(fleet(&["cart", "chat", "mail", "pay", "search", "shop"]), |town| {
+        for place in town.places.values_mut() {
+            place.monitoring_down = Some(Unknown::Failed);
+        }
+        town.run("32m");
+        let pages = |town: &Town| {
+            let all = town.notices("blind, errors tells nothing");
+            all.iter().filter(|notice| notice.urgency == Urgency::Page).count()
+        };
+        assert_eq!((pages(town), town.notices("blind, errors tells nothing").len()), (3, 6));
+        town.run("1h");
+        assert_eq!(pages(town), 3, "only what was paged is paged again");
+    });
+    assert!(
+        told.contains("P3 shop/production: blind, errors tells nothing: one of many"),
+        "{told}"
+    );
 }
