@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
 
+mod allocations;
 mod config_init;
 mod config_online;
 mod docs;
