@@ -92,6 +92,13 @@ pub struct Discovery {
     pub options: roster::Options,
 }
 
+impl Discovery {
+    /// What is asked, whole: another question has other answers.
+    pub fn question(&self) -> String {
+        [&self.server, &self.query, &self.label, &self.template].map(String::as_str).join("\n")
+    }
+}
+
 /// One signal of one service, and how it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Poll {

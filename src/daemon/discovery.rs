@@ -6,7 +6,7 @@ use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::clock;
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
 pub(super) struct Answer {
     /// Which `[discover.NAME]`.
     pub of: String,
-    /// The names, of a whole answer.
-    pub named: Vec<String>,
+    /// The names, of a whole answer; or why there is none.
+    pub named: Result<Vec<String>, String>,
 }
 
 /// Asks one query again and again, until nobody listens.
@@ -38,28 +38,14 @@ pub(super) async fn discover(
     let mut failed = false;
     loop {
         tick.tick().await;
-        match ask(&discovery, &server).await {
-            Ok(named) => {
-                failed = false;
-                telemetry::discovered(&discovery.name, Some(named.len()));
-                let answer = Answer { of: discovery.name.clone(), named };
-                if answers.send(answer).await.is_err() {
-                    return;
-                }
-            }
-            Err(why) => {
-                telemetry::discovered(&discovery.name, None);
-                // Once: the signals of its services say loudly enough that the server does not answer.
-                if failed {
-                    debug!("discover.{}: {why}", discovery.name);
-                } else {
-                    warn!(
-                        "discover.{} found nothing out, the services stay: {why}",
-                        discovery.name
-                    );
-                }
-                failed = true;
-            }
+        let named = ask(&discovery, &server).await;
+        telemetry::discovered(&discovery.name, named.as_ref().ok().map(Vec::len));
+        if let (Err(why), false) = (&named, failed) {
+            warn!("discover.{} found nothing out, the services stay: {why}", discovery.name);
+        }
+        failed = named.is_err();
+        if answers.send(Answer { of: discovery.name.clone(), named }).await.is_err() {
+            return;
         }
     }
 }

@@ -108,43 +108,67 @@ impl Reload {
     ) {
         let Answer { of, named } = answer;
         let asked = self.config.discoveries.iter().find(|discovery| discovery.name == of);
-        let Some(options) = asked.map(|discovery| discovery.options.clone()) else { return };
+        let Some((question, options)) = asked.map(|d| (d.question(), d.options.clone())) else {
+            return;
+        };
         let Ok(busy) = handle.look(|fleet, _| busy(fleet)).await else { return };
-        let mut rosters = self.rosters.clone();
-        let roster = rosters.entry(of.clone()).or_default();
         let now = clock::wall();
-        let taken = roster.take(&named, &busy, now, &options);
-        let kept = discovery::kept(&of, roster, now);
-        let mut changes = taken.changes();
-        let mut odd = taken.odd.map(|odd| odd.iter().map(roster::Odd::says).collect::<Vec<_>>());
+        let before = self.rosters.get(&of).cloned().unwrap_or_default();
+        let mut roster = before.clone();
+        let (mut changes, mut odd) = match &named {
+            Ok(named) => {
+                let taken = roster.take(&question, named, &busy, now, &options);
+                (taken.changes(), taken.odd)
+            }
+            Err(why) => (vec![], roster.failed(why, now, &options)),
+        };
+        let mut refused = None;
         if !changes.is_empty() {
+            let rosters = self.with(&of, &roster);
             match self.follow_found(&rosters, handle, followers).await {
+                // Told as not odd any more, where it was refused before.
+                Ok(()) if self.refused.take().is_some() => odd = odd.or(Some(vec![])),
                 Ok(()) => {}
-                Err(mut why) => {
-                    error!("what discover.{of} found is not followed:\n{}", why.join("\n"));
-                    why.truncate(TOLD_MAX);
-                    if self.refused.as_ref() == Some(&why) {
-                        return;
-                    }
-                    self.refused = Some(why.clone());
-                    (changes, odd) = (vec![], Some(why));
-                    rosters.clone_from(&self.rosters);
+                Err(why) => {
+                    (roster, changes, odd) = (before, vec![], None);
+                    refused = self.newly_refused(&of, why);
                 }
             }
         }
-        self.rosters = rosters;
-        let id = format!("discover-{of}-{}", now.0);
+        // Only what is followed is written down: the next start stands on it.
+        let kept = discovery::kept(&of, &roster, now);
+        self.rosters = self.with(&of, &roster);
         let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
         if !matches!(written, Ok(Ok(()))) {
             warn!("what discover.{of} found could not be written down");
         }
+        let says = |odd: Vec<roster::Odd>| odd.iter().map(roster::Odd::says).collect();
+        let odd: Option<Vec<String>> = refused.or(odd.map(says));
         if changes.is_empty() && odd.is_none() {
             return;
         }
+        let id = format!("discover-{of}-{}", now.0);
         let what = What::Discovered { of, changes, odd };
         if let Err(fault) = handle.tell(Event { id, what }).await {
             error!("what was found could not be written down: {fault}");
         }
+    }
+
+    fn with(&self, of: &str, roster: &Roster) -> BTreeMap<String, Roster> {
+        let mut rosters = self.rosters.clone();
+        rosters.insert(of.to_owned(), roster.clone());
+        rosters
+    }
+
+    /// Why what was found is not followed, unless that was told already.
+    fn newly_refused(&mut self, of: &str, mut why: Vec<String>) -> Option<Vec<String>> {
+        why.truncate(TOLD_MAX);
+        if self.refused.as_ref() == Some(&why) {
+            return None;
+        }
+        error!("what discover.{of} found is not followed:\n{}", why.join("\n"));
+        self.refused = Some(why.clone());
+        Some(why)
     }
 
     async fn follow_found(
@@ -163,7 +187,6 @@ impl Reload {
         let routing = wiring::routing(&next.channels);
         let adopted = handle.adopt(next.policy.clone(), routing).await;
         adopted.map_err(|fault| vec![fault.to_string()])?;
-        self.refused = None;
         self.config = next;
         Ok(())
     }
@@ -180,10 +203,14 @@ pub(super) async fn read(
     found: Discovered,
 ) -> Result<(Arc<str>, Config), Vec<String>> {
     let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || {
-        // What cannot be read as text has its own words.
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        (Arc::from(text), config::load_with(&path, &found))
+    let loaded = tokio::task::spawn_blocking(move || match std::fs::read_to_string(&path) {
+        // Read once: what is checked is what is kept.
+        Ok(text) => {
+            let loaded = config::load_text_with(&path.display().to_string(), &text, &found);
+            (Arc::from(text), loaded)
+        }
+        // What cannot be read has its own words.
+        Err(_) => (Arc::from(""), config::load_with(&path, &found)),
     });
     let (text, loaded) = loaded.await.map_err(|fault| vec![fault.to_string()])?;
     Ok((text, usable(loaded)?))

@@ -29,7 +29,7 @@ use super::{
     supervise, tasks, wiring,
 };
 use crate::{
-    config::Config,
+    config::{Config, Discovered},
     domain::{fleet::Fleet, notice::Notice},
     executors,
     handle::{Ask, Handle},
@@ -96,10 +96,20 @@ async fn start(
 ) -> anyhow::Result<Running> {
     let mut store = open(config).await.context("the store cannot be opened")?;
     check_chain(&store)?;
-    let rosters =
+    let mut rosters =
         discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
     let found = discovery::found(&rosters);
-    let (text, config) = reload::read(&path, found).await.map_err(|why| anyhow!(why.join("\n")))?;
+    let (text, config) = match reload::read(&path, found).await {
+        Ok(read) => read,
+        // A file that is right by itself is followed: what is written in it must not stay unwatched. The next answer
+        // is refused by the same words, and told.
+        Err(why) => {
+            error!("the services that were found are not followed:\n{}", why.join("\n"));
+            rosters.clear();
+            let without = reload::read(&path, Discovered::new()).await;
+            without.map_err(|why| anyhow!(why.join("\n")))?
+        }
+    };
     let config = &config;
     let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
     let clock = Clock::starting(last);

@@ -178,7 +178,7 @@ impl Fleet {
                 turned.batches.push(batch);
                 self.states.insert(id.clone(), state);
                 self.index(&id, now);
-            } else if matches!(event.what, What::Configured { .. })
+            } else if matches!(event.what, What::Configured { .. } | What::Discovered { .. })
                 || self.standing.is_due(&id, now.steady)
             {
                 self.index(&id, now);
@@ -293,6 +293,10 @@ impl Fleet {
             | What::KillSwitch { .. }
             | What::ClockSet { .. }
             | What::Configured { .. } => self.policy.services.keys().cloned().collect(),
+            // Who comes back is due again.
+            What::Discovered { changes, .. } if !changes.is_empty() => {
+                self.policy.services.keys().cloned().collect()
+            }
             What::ConfigRefused { .. } | What::Discovered { .. } => vec![],
             What::Tick => self.standing.due(now.steady),
             What::Polled { .. }
@@ -366,7 +370,10 @@ impl Fleet {
         view.locked = self.standing.locked(id);
         let window = self.policy.fleet.storm_window;
         view.storm_paged = self.standing.storm_paged(id, now.steady, window);
-        view.blind_paged = self.standing.blind_paged(id, now.steady, window);
+        let signals = self.policy.services.get(id).into_iter().flat_map(|s| s.signals.values());
+        let sources = signals.map(|signal| signal.source.as_str());
+        let enough = self.policy.fleet.storm_services;
+        view.blind_paged = self.standing.blind_paged(id, sources, (now.steady, window), enough);
         view
     }
 

@@ -283,6 +283,7 @@ impl Incident {
                 self.phase = Phase::RollingBack;
                 self.owned = None;
                 self.late.retain(|clock| *clock != Clock::Verified);
+                self.unseen = None;
                 self.run = Some(Run::new(run.clone(), (**plan).clone()));
                 self.started_by.clone_from(by);
             }

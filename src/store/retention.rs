@@ -103,7 +103,11 @@ fn prune_rest(tx: &Transaction<'_>, options: &Options, now: UnixMs) -> rusqlite:
     let many = "DELETE FROM outbox WHERE state <> 'queued' AND id <= (SELECT id FROM outbox WHERE state <> 'queued' ORDER BY id DESC LIMIT 1 OFFSET ?1)";
     tx.execute(many, [bound(options.settled_max)])?;
     tx.execute("DELETE FROM answer WHERE at_ms < ?1", [(now - options.answer_keep).0])?;
-    tx.execute("DELETE FROM snapshot WHERE at_ms < ?1", [(now - options.snapshot_keep).0])?;
+    // What begins with a slash belongs to no service, and is renewed only when somebody answers.
+    tx.execute(
+        "DELETE FROM snapshot WHERE at_ms < ?1 AND key NOT LIKE '/%'",
+        [(now - options.snapshot_keep).0],
+    )?;
     Ok(())
 }
 

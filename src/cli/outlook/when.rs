@@ -5,7 +5,7 @@ use crate::{
         policy::{LooksAt, Response, Row, ServicePolicy, TriggerPolicy},
         service::Mode,
         severity::Severity,
-        trigger::{Gauge, Hold, Kind, Limit, Ratio, Rule},
+        trigger::{Gauge, Hold, Kind, Limit, Ratio, Rule, defaults},
     },
     units::{Multiple, Span},
 };
@@ -95,7 +95,7 @@ pub(super) fn then(policy: &ServicePolicy, name: &str, trigger: &TriggerPolicy) 
     let severity = trigger.rule.severity;
     let row = policy.matrix.row(severity);
     let acts = matches!(row.response, Response::RollBack | Response::MonitorThenRollBack);
-    let evidence = trigger.looks_at == LooksAt::Event && acts;
+    let evidence = trigger.looks_at == LooksAt::Event && acts && defaults::needs_opt_in(name);
     let mut all = vec![if !trigger.may_act {
         format!("{severity}: people are paged; it is never a reason to roll back")
     } else if evidence && !policy.acts_on_evidence.contains(name) {

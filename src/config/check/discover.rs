@@ -22,7 +22,7 @@ pub(super) fn discoveries(found: &mut Found<'_>, raw: &raw::Raw) -> Vec<Discover
             }
         }
         let every = found.positive(&said.every, EVERY);
-        let options = options(found, said);
+        let options = roster::Options { every, ..options(found, said) };
         let Some(server) = server(found, &raw.prometheus, said.from.as_ref(), &name.span()) else {
             continue;
         };
@@ -50,5 +50,6 @@ fn options(found: &mut Found<'_>, said: &raw::Discover) -> roster::Options {
         forget_after: found.positive(&said.forget_after, default.forget_after),
         doubt_factor: said.doubt_factor.as_ref().map_or(default.doubt_factor, |f| *f.get_ref()),
         doubt_for: said.doubt_for.as_ref().map_or(default.doubt_for, |span| *span.get_ref()),
+        ..default
     }
 }

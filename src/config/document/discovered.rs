@@ -32,7 +32,8 @@ pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) {
             let template = query.get("template").and_then(|template| template.get_ref().as_str());
             let Some(template) = template else { continue };
             let known = discovered.get(name.get_ref().as_ref()).filter(|known| !known.is_empty());
-            let any = [format!("{ANY}{}", name.get_ref())];
+            // Two of them: what only one service can have is a fault of the template.
+            let any = ["", "-2"].map(|which| format!("{ANY}{}{which}", name.get_ref()));
             for service in known.map_or(any.as_slice(), Vec::as_slice) {
                 found.push((name.span(), service.clone(), template.to_owned()));
             }
@@ -41,6 +42,7 @@ pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) {
     if found.is_empty() {
         return;
     }
+    let environments = Environments::of(document);
     let place = found[0].0.clone();
     let key = |text: &str, at: &Range<usize>| -> Spanned<DeString<'static>> {
         Spanned::new(at.clone(), Cow::Owned(text.to_owned()))
@@ -53,18 +55,59 @@ pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) {
         return;
     };
     let named = |(key, service): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
-        let name = service.get_ref().as_table().and_then(|service| service.get("name"));
-        let name = name.and_then(|name| name.get_ref().as_str());
-        name.unwrap_or(key.get_ref()).to_owned()
+        let service = service.get_ref().as_table()?;
+        let name = text(service, "name").unwrap_or(key.get_ref()).to_owned();
+        Some((name, environments.of_service(service)))
     };
-    let written: BTreeSet<String> = services.iter().map(named).collect();
+    let mut known: BTreeSet<(String, String)> = services.iter().filter_map(named).collect();
     for (at, service, template) in found {
-        if written.contains(&service) || services.contains_key(service.as_str()) {
+        let environment = environments.of_template(&template);
+        if !known.insert((service.clone(), environment.clone())) {
             continue;
         }
         let mut table = DeTable::new();
-        let template = DeValue::String(Cow::Owned(template));
-        table.insert(key("template", &at), Spanned::new(at.clone(), template));
-        services.insert(key(&service, &at), Spanned::new(at, DeValue::Table(table)));
+        let value = |text: String| Spanned::new(at.clone(), DeValue::String(Cow::Owned(text)));
+        table.insert(key("template", &at), value(template));
+        table.insert(key("name", &at), value(service.clone()));
+        // One of that name in another environment may stand there already.
+        let mut place = service;
+        if services.contains_key(place.as_str()) {
+            place = format!("{place}/{environment}");
+        }
+        services.insert(key(&place, &at), Spanned::new(at.clone(), DeValue::Table(table)));
     }
+}
+
+/// Where services live that do not say so themselves.
+struct Environments {
+    of_all: String,
+    of_templates: BTreeMap<String, String>,
+}
+
+impl Environments {
+    fn of(document: &DeTable<'_>) -> Self {
+        let of_all = text(document, "environment").unwrap_or("production").to_owned();
+        let templates = document.get("template").and_then(|all| all.get_ref().as_table());
+        let own = |(name, template): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+            let environment = text(template.get_ref().as_table()?, "environment")?;
+            Some((name.get_ref().to_string(), environment.to_owned()))
+        };
+        Self { of_all, of_templates: templates.into_iter().flatten().filter_map(own).collect() }
+    }
+
+    fn of_template(&self, name: &str) -> String {
+        self.of_templates.get(name).unwrap_or(&self.of_all).clone()
+    }
+
+    fn of_service(&self, service: &DeTable<'_>) -> String {
+        let own = text(service, "environment").map(str::to_owned);
+        own.unwrap_or_else(|| match text(service, "template") {
+            Some(template) => self.of_template(template),
+            None => self.of_all.clone(),
+        })
+    }
+}
+
+fn text<'t>(table: &'t DeTable<'_>, key: &str) -> Option<&'t str> {
+    table.get(key)?.get_ref().as_str()
 }

@@ -30,8 +30,9 @@ pub(super) struct Standing {
     holding: BTreeMap<ServiceId, Vec<String>>,
     /// For which people were paged about a storm, when on the steady clock.
     storms: BTreeMap<ServiceId, UnixMs>,
-    /// For which people were paged that sources tell nothing: which, and when on the steady clock.
-    blind: BTreeMap<ServiceId, (Vec<String>, UnixMs)>,
+    /// Sources that people were paged about because they tell nothing: for which services, when on the steady clock.
+    blind: BTreeMap<String, BTreeMap<ServiceId, UnixMs>>,
+    blind_of: BTreeMap<ServiceId, BTreeSet<String>>,
     /// Whose triggers fire or are about to, as of when on the steady clock.
     alarmed: BTreeMap<ServiceId, UnixMs>,
     alarms: BTreeSet<(UnixMs, ServiceId)>,
@@ -82,14 +83,7 @@ impl Standing {
             Some(at) => drop(self.storms.insert(id.clone(), at)),
             None => drop(self.storms.remove(id)),
         }
-        let blind = state.filter(|s| !s.blind.is_empty());
-        match blind.and_then(|s| Some((s, s.page.told_at?))) {
-            Some((state, at)) => {
-                let sources = state.blind.values().map(|blind| blind.source.clone()).collect();
-                self.blind.insert(id.clone(), (sources, at));
-            }
-            None => drop(self.blind.remove(id)),
-        }
+        self.note_blind(id, state);
     }
 
     /// The service is seen to fire, or to be about to.
@@ -127,7 +121,8 @@ impl Standing {
         self.due_of.retain(|id, _| wanted(id));
         self.holding.retain(|id, _| wanted(id));
         self.storms.retain(|id, _| wanted(id));
-        self.blind.retain(|id, _| wanted(id));
+        self.blind.values_mut().for_each(|services| services.retain(|id, _| wanted(id)));
+        self.blind_of.retain(|id, _| wanted(id));
         self.alarmed.retain(|id, _| wanted(id));
         self.alarms.retain(|(_, id)| wanted(id));
         self.close.retain(&wanted);
@@ -154,23 +149,40 @@ impl Standing {
         self.storms.iter().rev().find(recent).map(|(other, _)| other.clone())
     }
 
-    /// For how many other services people were paged within the window that a source tells nothing.
-    pub(super) fn blind_paged(
-        &self,
-        but: &ServiceId,
-        steady: UnixMs,
-        window: Span,
-    ) -> BTreeMap<String, u32> {
-        let mut counts = BTreeMap::new();
-        for (other, (sources, at)) in &self.blind {
-            if other != but && steady.since(*at) <= window {
-                let sources: BTreeSet<&String> = sources.iter().collect();
-                for source in sources {
-                    *counts.entry(source.clone()).or_default() += 1;
+    fn note_blind(&mut self, id: &ServiceId, state: Option<&ServiceState>) {
+        for source in self.blind_of.remove(id).into_iter().flatten() {
+            if let Some(services) = self.blind.get_mut(&source) {
+                services.remove(id);
+                if services.is_empty() {
+                    self.blind.remove(&source);
                 }
             }
         }
-        counts
+        let Some((state, at)) = state.and_then(|s| Some((s, s.page.told_at?))) else { return };
+        for blind in state.blind.values() {
+            self.blind.entry(blind.source.clone()).or_default().insert(id.clone(), at);
+            self.blind_of.entry(id.clone()).or_default().insert(blind.source.clone());
+        }
+    }
+
+    /// For how many other services people were paged within the window that one of these sources tells nothing; no more
+    /// are counted than `enough`.
+    pub(super) fn blind_paged<'s>(
+        &self,
+        but: &ServiceId,
+        sources: impl Iterator<Item = &'s str>,
+        (steady, window): (UnixMs, Span),
+        enough: u32,
+    ) -> BTreeMap<String, u32> {
+        let enough = usize::try_from(enough).unwrap_or(usize::MAX);
+        let count = |source: &str| {
+            let services = self.blind.get(source)?;
+            let recent =
+                |(other, at): &(&ServiceId, &UnixMs)| *other != but && steady.since(**at) <= window;
+            let count = services.iter().filter(recent).take(enough).count();
+            Some((source.to_owned(), u32::try_from(count).unwrap_or(u32::MAX)))
+        };
+        sources.filter_map(count).collect()
     }
 
     /// When the first service is due.

@@ -142,10 +142,12 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
                 .field("Why", why.clone())
                 .field("Since", since.to_string())
                 .lines([follows.into()]);
-            draft.choices = vec![notice::Choice {
-                label: "acknowledge".into(),
-                command: format!("rollbackd ack {}", s.state.id),
-            }];
+            if !one_of_many {
+                draft.choices = vec![notice::Choice {
+                    label: "acknowledge".into(),
+                    command: format!("rollbackd ack {}", s.state.id),
+                }];
+            }
             Some(draft)
         }
         firing::Fact::Sighted { signal } if s.state.blind.is_empty() => {
