@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     config::{Config, Discovered},
-    domain::{fleet::Fleet, notice::Notice},
+    domain::{fleet::Fleet, notice::Notice, policy::Policy},
     executors,
     handle::{Ask, Handle},
     notifiers,
@@ -51,6 +51,8 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     // Once there is a receiver the default is gone for good, whatever becomes of the receiver.
     let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     drop(signal(too_large).context("SIGXFSZ")?);
+    // Of a large fleet both are large, and they are read again with what was found before.
+    let config = Config { policy: Policy::default(), polls: vec![], ..config };
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
@@ -99,7 +101,7 @@ async fn start(
     let mut rosters =
         discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
     let found = discovery::found(&rosters);
-    let (text, config) = match reload::read(&path, found).await {
+    let (text, read) = match reload::read(&path, found).await {
         Ok(read) => read,
         // A file that is right by itself is followed: what is written in it must not stay unwatched. The next answer
         // is refused by the same words, and told.
@@ -110,7 +112,7 @@ async fn start(
             without.map_err(|why| anyhow!(why.join("\n")))?
         }
     };
-    let config = &config;
+    let config = &read;
     let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
     let clock = Clock::starting(last);
     let lease = store.lease().clone();
@@ -146,8 +148,7 @@ async fn start(
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
-    let config = config.clone();
-    let reload = Reload { path, text, config, rosters, refused: None, interface };
+    let reload = Reload { path, text, config: read, rosters, refused: None, interface };
     Ok(Running { side, followers, reload, handle, lease, ended, thread, stop_serving })
 }
 

@@ -31,7 +31,7 @@ use super::{
     event::{Now, What},
     history::History,
     inventory::{Inventory, Serving},
-    policy::{LooksAt, ServicePolicy, SignalKind},
+    policy::{LooksAt, ServicePolicy, SignalKind, SignalPolicy},
     severity::Severity,
     signal::{Reading, Sample},
     state::ServiceState,
@@ -94,8 +94,9 @@ pub struct ServiceWatch {
     undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
-    signals: BTreeMap<String, Signal>,
-    triggers: BTreeMap<String, Instance>,
+    // Boxed: a tree keeps room for eleven of what it holds in each of its nodes, and these are large.
+    signals: BTreeMap<String, Box<Signal>>,
+    triggers: BTreeMap<String, Box<Instance>>,
     /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
     taus: BTreeMap<String, f64>,
     learned_at: Option<UnixMs>,
@@ -140,21 +141,8 @@ impl ServiceWatch {
         let polls = i64::from(policy.guards.freshness_polls);
         self.patience = (slowest.unwrap_or(Span::ZERO) * polls).max(policy.guards.freshness_min);
         for (name, signal) in &policy.signals {
-            self.signals.entry(name.clone()).or_insert_with(|| Signal {
-                chain: Chain::new(signal),
-                history: History::with_limits(
-                    policy.history_slot.max(signal.poll_every),
-                    policy.guards.noisy_window,
-                    Span::hours(7 * 24),
-                ),
-                newest: None,
-                unknown_since: None,
-                fault: None,
-                note: None,
-                idle: false,
-                refused_at: None,
-                unasked: 0,
-            });
+            let new = || Box::new(Signal::new(policy, signal));
+            self.signals.entry(name.clone()).or_insert_with(new);
         }
         let mut kept = std::mem::take(&mut self.triggers);
         for (name, trigger) in &policy.triggers {
@@ -172,7 +160,7 @@ impl ServiceWatch {
                         old.channel = channel_of(trigger.looks_at);
                         old
                     }
-                    None => Instance {
+                    None => Box::new(Instance {
                         name: name.clone(),
                         signal: (*signal).clone(),
                         trigger: Trigger::new(
@@ -181,7 +169,7 @@ impl ServiceWatch {
                         ),
                         channel: channel_of(trigger.looks_at),
                         ok_since: None,
-                    },
+                    }),
                 };
                 self.triggers.insert(key, instance);
             }
@@ -288,8 +276,7 @@ impl ServiceWatch {
 
     /// Whether a trigger is neither clean nor without data.
     pub fn is_unsettled(&self) -> bool {
-        let settled = |i: &Instance| matches!(i.trigger.state(), State::NoData | State::Ok);
-        !self.triggers.values().all(settled)
+        !self.triggers.values().all(|i| matches!(i.trigger.state(), State::NoData | State::Ok))
     }
 
     /// Every trigger over every signal it looks at: its key, its signal and itself.
@@ -300,7 +287,7 @@ impl ServiceWatch {
     /// The trigger that a firing goes by, or that an alert stands for.
     fn instance(&self, key: &str) -> Option<&Instance> {
         let named = || self.triggers.values().find(|i| i.name == own_name(key));
-        self.triggers.get(key).or_else(named)
+        self.triggers.get(key).or_else(named).map(Box::as_ref)
     }
 
     /// What a trigger sees now.
@@ -414,6 +401,24 @@ impl Instance {
 }
 
 impl Signal {
+    fn new(policy: &ServicePolicy, signal: &SignalPolicy) -> Self {
+        Self {
+            chain: Chain::new(signal),
+            history: History::with_limits(
+                policy.history_slot.max(signal.poll_every),
+                policy.guards.noisy_window,
+                Span::hours(7 * 24),
+            ),
+            newest: None,
+            unknown_since: None,
+            fault: None,
+            note: None,
+            idle: false,
+            refused_at: None,
+            unasked: 0,
+        }
+    }
+
     fn note(&mut self, samples: &[(Channel, Sample)], fault: Option<&str>, wall: UnixMs) {
         let known = |s: &&(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
         let told = samples.iter().filter(known).map(|(_, s)| s.at).max();

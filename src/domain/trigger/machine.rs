@@ -70,7 +70,8 @@ pub struct Trigger {
     pub(super) rule: Arc<Rule>,
     pub(super) step: Span,
     pub(super) memory: Memory,
-    pub(super) window: Option<Window>,
+    /// Boxed: most triggers have none.
+    pub(super) window: Option<Box<Window>>,
     pub(super) drawn: Drawn,
 }
 
@@ -94,7 +95,7 @@ impl Trigger {
 
     /// What to write down.
     pub fn snapshot(&self) -> Snapshot {
-        let window = self.window.as_ref().map(Window::keep).unwrap_or_default();
+        let window = self.window.as_deref().map(Window::keep).unwrap_or_default();
         Snapshot { memory: self.memory, window }
     }
 
@@ -227,10 +228,7 @@ impl Trigger {
 
     /// Bytes this trigger takes, with its window and without the shared rule.
     pub fn memory(&self) -> usize {
-        let inline = size_of::<Self>() - size_of::<Option<Window>>();
-        inline
-            + self.window.as_ref().map_or(size_of::<Option<Window>>(), Window::memory)
-            + self.drawn.memory()
+        size_of::<Self>() + self.window.as_deref().map_or(0, Window::memory) + self.drawn.memory()
     }
 
     /// Silence up to `until` loses the onset, and what was fired stays.
@@ -398,10 +396,10 @@ impl Trigger {
     }
 }
 
-fn window_for(rule: &Rule, step: Span) -> Option<Window> {
+fn window_for(rule: &Rule, step: Span) -> Option<Box<Window>> {
     let Kind::Ratio(ratio) = &rule.kind else { return None };
     let horizon = ratio.recurrent.map_or(Span::ZERO, |recurrent| recurrent.horizon);
-    Some(Window::new(step, horizon, ratio.buckets))
+    Some(Box::new(Window::new(step, horizon, ratio.buckets)))
 }
 
 pub(super) fn counting(ratio: &Ratio) -> Counting {
