@@ -220,6 +220,7 @@ impl Fleet {
             })),
             What::KillSwitch { .. }
             | What::Polled { .. }
+            | What::Backfilled { .. }
             | What::Seen { .. }
             | What::ChangePosted { .. }
             | What::Alerted { .. }
@@ -293,7 +294,9 @@ impl Fleet {
             | What::KillSwitch { .. }
             | What::ClockSet { .. }
             | What::Configured { .. } => self.policy.services.keys().cloned().collect(),
-            What::ConfigRefused { .. } | What::Discovered { .. } => vec![],
+            What::Backfilled { .. } | What::ConfigRefused { .. } | What::Discovered { .. } => {
+                vec![]
+            }
             What::Tick => self.standing.due(now.steady),
             What::Polled { .. }
             | What::Seen { .. }
