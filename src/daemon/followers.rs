@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    backfill::Owed,
     delivery,
     discovery::{self, Answer},
     platforms, poller, supervise, wiring,
@@ -48,6 +49,8 @@ pub(super) struct Followers {
     /// What is read and looked at, by what it is: begun once, however often services come and go.
     begun: BTreeMap<u64, AbortHandle>,
     permits: Arc<Semaphore>,
+    /// What was missed before the start; none before it is known what is read.
+    owed: Option<Owed>,
     /// Polls keep to the same beat when they are begun again.
     since: Instant,
 }
@@ -74,6 +77,7 @@ impl Followers {
             watched,
             begun: BTreeMap::new(),
             permits: Arc::new(Semaphore::new(1)),
+            owed: None,
             since: Instant::now(),
         }
     }
@@ -117,13 +121,14 @@ impl Followers {
     /// Begins what is not read or looked at yet, and ends what is no longer.
     fn read(&mut self, config: &Config, sources: Vec<poller::Paced>) {
         let mut before = std::mem::take(&mut self.begun);
+        let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {
             let key = hashed(&paced.source.identity());
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (handle, watched) = (self.handle.clone(), self.watched.clone());
                 let beat = poller::Beat { since: self.since, seed };
-                let permits = self.permits.clone();
-                self.tasks.spawn(poller::poll(paced, beat, handle, watched, permits))
+                let (permits, owed) = (self.permits.clone(), owed.clone());
+                self.tasks.spawn(poller::poll(paced, beat, handle, watched, permits, owed))
             });
             self.begun.insert(key, task);
         }

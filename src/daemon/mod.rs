@@ -1,5 +1,6 @@
 //! The shell: wires everything, gathers, writes down, carries out. It decides nothing.
 
+mod backfill;
 pub mod clock;
 mod delivery;
 mod discovery;
@@ -10,6 +11,7 @@ mod hold;
 mod journaling;
 mod platforms;
 mod poller;
+mod query;
 mod reading;
 pub mod recovery;
 mod reload;

@@ -15,7 +15,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{clock, reading};
+use super::{
+    backfill::{self, Owed},
+    clock,
+    query::Query,
+    reading,
+};
 use crate::{
     domain::{
         event::{Event, What},
@@ -44,24 +49,6 @@ pub(super) struct Wanted {
     pub unit: TimeUnit,
     /// What is counted of its polls.
     pub polls: telemetry::Polls,
-}
-
-/// What is asked of a Prometheus.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Query {
-    /// Counters of bad requests and of all.
-    Counters {
-        /// Bad ones.
-        bad: String,
-        /// All.
-        total: String,
-        /// The label that tells the version of a row.
-        version: Option<String>,
-    },
-    /// Cumulative buckets, told apart by `le`.
-    Buckets(String),
-    /// A value, how many requests it stands on, and how several of them become one.
-    Gauge(String, Option<String>, Fold),
 }
 
 /// One thing that is read at once.
@@ -168,7 +155,11 @@ pub(super) async fn poll(
     handle: Handle,
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
     permits: Arc<Semaphore>,
+    owed: Owed,
 ) {
+    if backfill::fill(&paced, &owed, &handle, &permits).await.is_err() {
+        return;
+    }
     let mut next = beat.first(paced.every, Instant::now());
     let mut warned = Warned::default();
     loop {
@@ -231,11 +222,8 @@ async fn read(source: &Source, warned: &mut Warned) -> Vec<Event> {
             .collect()
         }
         Source::Query { server, query, label, wants } => {
-            let polls = ask(server, query, label.as_deref()).await;
-            let fold = match query {
-                Query::Gauge(_, _, fold) => *fold,
-                Query::Counters { .. } | Query::Buckets(_) => Fold::default(),
-            };
+            let polls = query.ask(server, label.as_deref(), clock::wall()).await;
+            let fold = query.fold();
             let each = wants.iter().zip(shares(&polls, wants));
             each.map(|((wanted, _), poll)| event(wanted, poll, fold, source.kind(), warned))
                 .collect()
@@ -269,34 +257,6 @@ async fn scrape_all(targets: &[scrape::Target], specs: Vec<scrape::Spec>) -> Vec
     let mut answers = asked.join_all().await;
     answers.sort_unstable_by_key(|(place, _)| *place);
     answers.into_iter().fold(vec![], |together, (_, polls)| reading::joined(together, polls))
-}
-
-async fn ask(
-    server: &prometheus::Prometheus,
-    query: &Query,
-    label: Option<&str>,
-) -> Result<BTreeMap<String, Poll>, Fault> {
-    let at = clock::wall();
-    let failed = |error: prometheus::QueryError| error.fault();
-    match query {
-        Query::Counters { bad, total, version } => {
-            let (bad, total) = tokio::try_join!(server.instant(bad, at), server.instant(total, at))
-                .map_err(failed)?;
-            Ok(prometheus::counters(&bad, &total, label, version.as_deref()))
-        }
-        Query::Buckets(text) => {
-            let rows = server.instant(text, at).await.map_err(failed)?;
-            Ok(prometheus::histograms(&rows, label))
-        }
-        Query::Gauge(text, requests, _) => {
-            let rows = server.instant(text, at).await.map_err(failed)?;
-            let n = match requests {
-                Some(requests) => Some(server.instant(requests, at).await.map_err(failed)?),
-                None => None,
-            };
-            Ok(prometheus::gauges(&rows, n.as_ref(), label))
-        }
-    }
 }
 
 fn event(

@@ -9,7 +9,8 @@ use anyhow::Context;
 
 use super::{
     platforms::Platform,
-    poller::{Paced, Query, Source, Wanted},
+    poller::{Paced, Source, Wanted},
+    query::Query,
 };
 use crate::{
     config::{self, Ask, Config, Read},

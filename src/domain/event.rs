@@ -107,6 +107,15 @@ pub enum What {
         /// Why the source could not be read, when it could not.
         fault: Option<String>,
     },
+    /// What a signal was while nobody looked, told by a source that remembers; it decides nothing by itself.
+    Backfilled {
+        /// Whose.
+        service: ServiceId,
+        /// Which signal.
+        signal: String,
+        /// When it would have been read, ascending, and what would have been read.
+        polls: Vec<(UnixMs, Vec<Raw>)>,
+    },
     /// A platform was looked at.
     Seen {
         /// Whose.
@@ -239,6 +248,7 @@ impl What {
     pub fn service(&self) -> Option<&ServiceId> {
         match self {
             Self::Polled { service, .. }
+            | Self::Backfilled { service, .. }
             | Self::Seen { service, .. }
             | Self::ChangePosted { service, .. }
             | Self::Alerted { service, .. }

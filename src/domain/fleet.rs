@@ -220,6 +220,7 @@ impl Fleet {
             })),
             What::KillSwitch { .. }
             | What::Polled { .. }
+            | What::Backfilled { .. }
             | What::Seen { .. }
             | What::ChangePosted { .. }
             | What::Alerted { .. }
@@ -297,7 +298,9 @@ impl Fleet {
             What::Discovered { changes, .. } if !changes.is_empty() => {
                 self.policy.services.keys().cloned().collect()
             }
-            What::ConfigRefused { .. } | What::Discovered { .. } => vec![],
+            What::Backfilled { .. } | What::ConfigRefused { .. } | What::Discovered { .. } => {
+                vec![]
+            }
             What::Tick => self.standing.due(now.steady),
             What::Polled { .. }
             | What::Seen { .. }

@@ -3,6 +3,7 @@
 //! It takes what the sources read and judges nothing but its own triggers; what follows from them is decided from
 //! here *and* from what is true already, so that a lost window can neither open nor close an incident by itself.
 
+mod backfill;
 mod before;
 mod continuity;
 mod latency;
@@ -27,7 +28,7 @@ use self::{
     tally::Tallies,
 };
 use super::{
-    counter::Drops,
+    counter::{Drops, Poll},
     event::{Now, What},
     history::History,
     inventory::{Inventory, Serving},
@@ -71,6 +72,8 @@ pub(super) struct Signal {
     pub(super) refused_at: Option<UnixMs>,
     /// Answers awaited before it stands for itself again and no longer as an earlier daemon left it.
     pub(super) unasked: u8,
+    /// Whether what its triggers say comes from backfill, which decides nothing before the next answer.
+    backfilled: bool,
 }
 
 /// Numbers that a trigger counted.
@@ -186,6 +189,7 @@ impl ServiceWatch {
                 self.polled(signal, readings, fault.as_deref(), policy, state, now);
                 self.note_health(policy, now);
             }
+            What::Backfilled { signal, polls, .. } => self.backfilled(signal, polls, policy, now),
             What::Seen { inventory, .. } => {
                 // Another revision earns its own health, on the clock that never steps.
                 if self.inventory.as_ref().is_some_and(|known| known.linked != inventory.linked) {
@@ -234,11 +238,13 @@ impl ServiceWatch {
             return;
         };
         let tau = self.taus.get(name).copied();
-        let samples = signal.chain.take(rule.kind, readings, tau, now.wall);
+        let samples =
+            signal.chain.take(rule.kind, readings, tau, Poll { now: now.wall, backfill: false });
         signal.note(&samples, fault, now.wall);
         let known = |s: &(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
         let told = fault.is_some() || samples.iter().any(known);
         signal.unasked = if told { 0 } else { signal.unasked.saturating_sub(1) };
+        signal.backfilled &= signal.unasked > 0;
         if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
             signal.refused_at = Some(now.wall);
         }
@@ -416,6 +422,7 @@ impl Signal {
             idle: false,
             refused_at: None,
             unasked: 0,
+            backfilled: false,
         }
     }
 

@@ -7,14 +7,19 @@ mod buckets;
 mod envelope;
 mod labels;
 pub mod overlap;
+mod past;
 mod rows;
 
 pub use buckets::histograms;
 pub use envelope::{Row, Rows, Track};
 pub use labels::Labels;
+pub use past::{Still, at_each_time};
 pub use rows::{counters, gauges};
 
+use std::sync::Arc;
+
 use reqwest::{Method, Url};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     http,
@@ -38,6 +43,8 @@ pub struct Options {
     pub freshness: Freshness,
     /// Rows of one answer.
     pub rows: usize,
+    /// How far back it is asked at the start about what was missed; not at all where there is none.
+    pub backfill: Option<Span>,
 }
 
 impl Options {
@@ -49,6 +56,7 @@ impl Options {
             timeout: Span::seconds(10),
             freshness: Freshness::default(),
             rows: 50_000,
+            backfill: Some(Span::hours(1)),
         }
     }
 }
@@ -136,17 +144,24 @@ impl QueryError {
 pub struct Prometheus {
     client: http::Client,
     options: Options,
+    turn: Arc<Semaphore>,
 }
 
 impl Prometheus {
     /// Builds the client.
     pub fn new(options: Options) -> Result<Self, http::CannotBuild> {
-        Ok(Self { client: http::Client::new(options.http.clone())?, options })
+        let client = http::Client::new(options.http.clone())?;
+        Ok(Self { client, options, turn: Arc::new(Semaphore::new(1)) })
     }
 
     /// Its options.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Waits for the turn to ask about the past: that costs more than a poll, so that one asks at a time.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turn.acquire().await.ok()
     }
 
     /// The rows of a query at a time.

@@ -1,7 +1,10 @@
 //! How servers are reached: addresses, credentials, certificates, deadlines.
 
 use crate::{
-    config::{check::found::Found, raw},
+    config::{
+        check::found::Found,
+        raw::{self, OrOff},
+    },
     sources::{http, prometheus, reading::Freshness},
 };
 
@@ -55,6 +58,7 @@ pub(super) fn prometheus(found: &mut Found<'_>, raw: &raw::Server) -> Option<pro
             ahead: raw.ahead.unwrap_or(usual.freshness.ahead),
         },
         rows: raw.rows.unwrap_or(usual.rows),
+        backfill: raw.backfill.as_ref().map_or(usual.backfill, |OrOff(most)| *most),
         http: http::Options { body_bytes: raw.body_max_bytes.unwrap_or(http.body_bytes), ..http },
         url: usual.url,
     })

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Basic, One, Placed, SecretRef, Word},
+    config::raw::{Basic, One, OrOff, Placed, SecretRef, Word},
     domain::policy::SignalKind,
     sources::{health::Statuses, reading::TimeUnit, selector::Selector},
     units::Span,
@@ -53,6 +53,7 @@ pub(in crate::config) struct Server {
     pub(in crate::config) ahead: Option<Span>,
     pub(in crate::config) rows: Option<usize>,
     pub(in crate::config) body_max_bytes: Option<usize>,
+    pub(in crate::config) backfill: Option<OrOff<Span>>,
 }
 reaches!(Server);
 

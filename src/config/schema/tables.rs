@@ -100,7 +100,7 @@ tables! {
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
-    [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes;
+    [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;
     [Notify] audiences deadline log slack webhook;
     [Log];
     [Slack] url mention;

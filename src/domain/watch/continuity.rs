@@ -92,10 +92,7 @@ impl ServiceWatch {
     }
 
     pub(super) fn note_health(&mut self, policy: &ServicePolicy, now: Now) {
-        let hurts = self.triggers.values().any(|i| {
-            matches!(i.trigger.state(), State::Firing | State::Recovering)
-                && i.trigger.severity().is_worse_than(Severity::P3)
-        });
+        let hurts = self.hurts();
         let patience = policy.guards.freshness_min;
         // Nobody coming is no fault, but it is no evidence of health either: it cannot begin it.
         let silent = |s: &Signal| s.unknown_since.is_some_and(|at| now.wall.since(at) > patience);
@@ -109,6 +106,14 @@ impl ServiceWatch {
         if self.healthy_since.is_none() {
             self.served.begin_anew();
         }
+    }
+
+    /// Whether a trigger fires, or recovers, that is more than cosmetic.
+    pub(super) fn hurts(&self) -> bool {
+        self.triggers.values().any(|i| {
+            matches!(i.trigger.state(), State::Firing | State::Recovering)
+                && i.trigger.severity().is_worse_than(Severity::P3)
+        })
     }
 
     /// Whether the revision that runs has answered enough requests to tell whether it is good, where a signal counts

@@ -125,11 +125,12 @@ impl Chain {
         kind: SignalKind,
         raw: &[Raw],
         tau: Option<f64>,
-        now: UnixMs,
+        poll: Poll,
     ) -> Vec<(Channel, Sample)> {
+        let now = poll.now;
         match kind {
-            SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, now))],
-            SignalKind::Latency => self.latency(raw, tau, now),
+            SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, poll))],
+            SignalKind::Latency => self.latency(raw, tau, poll),
             SignalKind::Health => {
                 let probe = self.probe(raw, now);
                 let answered = matches!(raw.last(), Some(Raw::Down { answered: true, .. }));
@@ -140,7 +141,7 @@ impl Chain {
         }
     }
 
-    fn counts(&mut self, raw: &[Raw], now: UnixMs) -> Sample {
+    fn counts(&mut self, raw: &[Raw], poll: Poll) -> Sample {
         let mut series = vec![];
         for reading in raw {
             if let Raw::Counter { series: name, revision, at, bad, total, started } = reading {
@@ -149,14 +150,14 @@ impl Chain {
                 series.push(Series { revision, name, started: *started, reading });
             }
         }
-        self.sum(raw, &series, now)
+        self.sum(raw, &series, poll)
     }
 
-    fn sum(&mut self, raw: &[Raw], series: &[Series<'_>], now: UnixMs) -> Sample {
+    fn sum(&mut self, raw: &[Raw], series: &[Series<'_>], poll: Poll) -> Sample {
         if series.is_empty() {
-            return self.unknown(raw, now);
+            return self.unknown(raw, poll.now);
         }
-        let taken = self.counters.take(Poll { now, backfill: false }, series);
+        let taken = self.counters.take(poll, series);
         let (mut bad, mut total, mut newest) = (0_u64, 0_u64, None::<(UnixMs, Span)>);
         let mut unknown = None;
         for (_, sample) in taken {
@@ -171,7 +172,7 @@ impl Chain {
         }
         match newest {
             Some((at, width)) => Sample { at, width, reading: Reading::Counts { bad, total } },
-            None => unknown.unwrap_or_else(|| self.unknown(raw, now)),
+            None => unknown.unwrap_or_else(|| self.unknown(raw, poll.now)),
         }
     }
 
@@ -187,26 +188,26 @@ impl Chain {
         Sample::unknown(now, self.step, why.unwrap_or(Unknown::Absent))
     }
 
-    fn latency(&mut self, raw: &[Raw], tau: Option<f64>, now: UnixMs) -> Vec<(Channel, Sample)> {
+    fn latency(&mut self, raw: &[Raw], tau: Option<f64>, poll: Poll) -> Vec<(Channel, Sample)> {
         let histograms = raw.iter().any(|r| matches!(r, Raw::Histogram { .. }));
         if !histograms {
-            return vec![(Channel::P95, self.gauge(raw, now))];
+            return vec![(Channel::P95, self.gauge(raw, poll.now))];
         }
         let options = Options::every(self.step);
-        let (at, p95) = self.latency.take(raw, options.gap.max(options.step * 3), now);
+        let (at, p95) = self.latency.take(raw, options.gap.max(options.step * 3), poll.now);
         let width = self.since_last(at);
         let p95 = match p95 {
             Some(reading) => Sample { at, width, reading },
             None => Sample::unknown(at, self.step, Unknown::NoDelta),
         };
         let mut samples = vec![(Channel::P95, p95)];
-        samples.extend(tau.map(|tau| (Channel::Slow, self.slow(raw, tau, now))));
+        samples.extend(tau.map(|tau| (Channel::Slow, self.slow(raw, tau, poll))));
         samples
     }
 
     /// Slow requests as a counter. The bound is part of the series' name: another bound starts another chain,
     /// because its count is another one.
-    fn slow(&mut self, raw: &[Raw], tau: f64, now: UnixMs) -> Sample {
+    fn slow(&mut self, raw: &[Raw], tau: f64, poll: Poll) -> Sample {
         let mut found = vec![];
         for reading in raw {
             if let Raw::Histogram { series, at, buckets, started } = reading {
@@ -232,7 +233,7 @@ impl Chain {
                 reading: *reading,
             })
             .collect();
-        self.sum(raw, &series, now)
+        self.sum(raw, &series, poll)
     }
 
     fn gauge(&mut self, raw: &[Raw], now: UnixMs) -> Sample {
@@ -301,7 +302,8 @@ mod tests {
             let count = at.0 as f64;
             let buckets = vec![(0.1, count), (f64::INFINITY, count)];
             let raw = [Raw::Histogram { series: "a".into(), at, buckets, started: None }];
-            chain.take(SignalKind::Latency, &raw, None, at)[0].1.width
+            let poll = Poll { now: at, backfill: false };
+            chain.take(SignalKind::Latency, &raw, None, poll)[0].1.width
         };
         let widths = [0, 15, 20, 25, 100].map(|at| width(at).ms() / 1000);
         assert_eq!(widths, [15, 15, 5, 5, 15]);

@@ -44,6 +44,8 @@ struct Kept {
     unknown_since: Option<UnixMs>,
     fault: Option<String>,
     idle: bool,
+    #[serde(default)]
+    backfilled: bool,
 }
 
 /// The whole history of one service's signals.
@@ -52,7 +54,7 @@ struct Kept {
 pub struct Past(BTreeMap<String, history::Kept>);
 
 /// The first answer after a long time down begins counters anew, and only the second is compared with it.
-const UNASKED: u8 = 2;
+pub(super) const UNASKED: u8 = 2;
 
 impl ServiceWatch {
     /// What to write down, where no past is.
@@ -78,6 +80,7 @@ impl ServiceWatch {
             unknown_since: s.unknown_since,
             fault: s.fault.clone(),
             idle: s.idle,
+            backfilled: s.backfilled,
         };
         Snapshot {
             signals: self.signals.iter().map(|(name, s)| (name.clone(), kept(s))).collect(),
@@ -117,6 +120,7 @@ impl ServiceWatch {
                 signal.fault = kept.fault;
                 signal.idle = kept.idle;
                 signal.unasked = UNASKED;
+                signal.backfilled = kept.backfilled;
             }
         }
         for (key, (kept, ok_since)) in &snapshot.triggers {

@@ -18,6 +18,10 @@ impl ServiceWatch {
             if instance.trigger.state() != State::Firing && s.state.firing.is_empty() {
                 continue;
             }
+            // What happened while nobody looked is true with the next answer, or the lack of one.
+            if self.signals.get(&instance.signal).is_some_and(|signal| signal.backfilled) {
+                continue;
+            }
             let Some(policy) = s.policy.triggers.get(&instance.name) else { continue };
             facts.extend(transition(key, instance, policy, s));
         }

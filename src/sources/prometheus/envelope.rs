@@ -51,6 +51,8 @@ pub struct Track {
     pub labels: Labels,
     /// Time and value, ascending.
     pub points: Vec<(UnixMs, f64)>,
+    /// When its value was no number: what is not there is zero errors, and this is not known.
+    pub lost: Vec<UnixMs>,
     /// It has native histograms, which were left out.
     pub native: bool,
 }
@@ -161,6 +163,7 @@ pub(super) fn tracks(status: u16, body: &[u8]) -> Result<Vec<Track>, QueryError>
         .into_iter()
         .map(|series| Track {
             points: series.values.iter().filter_map(|point| number(point).ok()).collect(),
+            lost: series.values.iter().filter_map(lost).collect(),
             native: !series.histograms.is_empty(),
             labels: series.metric,
         })
@@ -179,6 +182,7 @@ pub(super) fn merge(all: &mut Vec<Track>, next: Vec<Track>) {
         match known.get(&track.labels).and_then(|at| all.get_mut(*at)) {
             Some(known) => {
                 known.points.extend(track.points);
+                known.lost.extend(track.lost);
                 known.native |= track.native;
             }
             None => {
@@ -208,7 +212,7 @@ pub(super) fn key_of<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> St
 impl Rows {
     const TOLD: usize = 20;
 
-    fn lose(&mut self, labels: Labels, fault: impl FnOnce(String) -> Fault) {
+    pub(super) fn lose(&mut self, labels: Labels, fault: impl FnOnce(String) -> Fault) {
         if self.faults.len() < Self::TOLD {
             self.faults.push(fault(key(&labels, "")));
         }
@@ -259,6 +263,10 @@ fn shape(data: &Data, expected: &'static str) -> QueryError {
 }
 
 /// The time and the value, if that is finite; else the value.
+fn lost(point: &Point) -> Option<UnixMs> {
+    if number(point).is_ok() { None } else { UnixMs::from_seconds(point.0) }
+}
+
 fn number(Point(at, value): &Point) -> Result<(UnixMs, f64), f64> {
     let at = UnixMs::from_seconds(*at).filter(|_| value.is_finite());
     at.map(|at| (at, *value)).ok_or(*value)

@@ -8,6 +8,7 @@ mod demos;
 mod found;
 mod journal;
 mod kills;
+mod missed;
 mod monitored;
 mod pages;
 mod reloads;

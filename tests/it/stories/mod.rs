@@ -12,6 +12,7 @@ mod alerts;
 mod blind;
 mod deployments;
 mod fleets;
+mod missed;
 mod not_rolled_back;
 mod onsets;
 mod outages;

@@ -1,0 +1,64 @@
+//! What happened while nobody looked, told afterwards by a source that remembers.
+//!
+//! Windows and history take it in order of time, so that a breach is as old as it is. It decides nothing: what follows
+//! from it follows with the next answer. And it earns nothing: neither health nor a verification.
+
+use super::{ServiceWatch, reading::Raw, snapshot::UNASKED};
+use crate::{
+    domain::{
+        counter::Poll,
+        event::Now,
+        policy::ServicePolicy,
+        signal::{Reading, Sample},
+    },
+    units::UnixMs,
+};
+
+impl ServiceWatch {
+    /// Up to when a signal, or a trigger over it, knows: what is told afterwards begins there.
+    pub fn known_until(&self, signal: &str) -> Option<UnixMs> {
+        let over = self.triggers.values().filter(|i| i.signal == signal);
+        let judged = over.filter_map(|i| i.trigger.evidence().newest);
+        judged.chain(self.signals.get(signal)?.newest).max()
+    }
+
+    pub(super) fn backfilled(
+        &mut self,
+        name: &str,
+        polls: &[(UnixMs, Vec<Raw>)],
+        policy: &ServicePolicy,
+        now: Now,
+    ) {
+        let mut known = self.known_until(name);
+        let (Some(rule), Some(signal)) = (policy.signals.get(name), self.signals.get_mut(name))
+        else {
+            return;
+        };
+        signal.unasked = UNASKED;
+        signal.backfilled = true;
+        let tau = self.taus.get(name).copied();
+        for (at, readings) in polls {
+            // No window ever runs backwards, nor ahead.
+            if known >= Some(*at) || *at > now.wall {
+                continue;
+            }
+            known = Some(*at);
+            let poll = Poll { now: *at, backfill: true };
+            let samples = signal.chain.take(rule.kind, readings, tau, poll);
+            let told = |s: &Sample| !matches!(s.reading, Reading::Unknown { .. });
+            let newest = samples.iter().map(|(_, s)| s).filter(|s| told(s)).map(|s| s.at).max();
+            signal.newest = signal.newest.max(newest);
+            for (channel, sample) in &samples {
+                signal.record(*channel, sample);
+                for instance in self.triggers.values_mut() {
+                    if instance.channel == Some(*channel) && instance.signal == name {
+                        instance.observe(sample);
+                    }
+                }
+            }
+        }
+        if self.hurts() {
+            self.healthy_since = None;
+        }
+    }
+}
