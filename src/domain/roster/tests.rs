@@ -1,0 +1,155 @@
+use super::*;
+
+const MINUTE: i64 = 60_000;
+
+fn names(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|k| format!("svc-{k:05}")).collect()
+}
+
+fn nobody() -> BTreeSet<String> {
+    BTreeSet::new()
+}
+
+fn told(taken: &Taken) -> Vec<String> {
+    taken.odd.iter().flatten().map(Odd::says).collect()
+}
+
+fn at(minute: i64) -> UnixMs {
+    UnixMs(minute * MINUTE)
+}
+
+#[test]
+fn the_first_answer_is_taken_and_the_next_adds_what_is_new() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    let taken = roster.take("q", &names(0..200), &nobody(), at(0), &options);
+    assert_eq!(taken.came.len(), 200);
+    assert!(taken.changes()[0].ends_with("svc-00008, svc-00009 and 190 more"));
+    let taken = roster.take("q", &names(0..202), &nobody(), at(1), &options);
+    assert_eq!((taken.came, taken.went.len()), (names(200..202), 0));
+    assert_eq!(taken.odd, None);
+}
+
+#[test]
+fn an_answer_that_names_nobody_lets_nobody_go_however_long_it_lasts() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("q", &names(0..40), &nobody(), at(0), &options);
+    let taken = roster.take("q", &[], &nobody(), at(1), &options);
+    assert_eq!(told(&taken), ["the query finds no service; 40 stay watched"]);
+    for minute in 2..3_000 {
+        let taken = roster.take("q", &[], &nobody(), at(minute), &options);
+        assert_eq!(taken, Taken::default(), "said once");
+    }
+    assert_eq!(roster.names().len(), 40);
+    let taken = roster.take("q", &names(0..40), &nobody(), at(3_000), &options);
+    assert_eq!(taken.odd, Some(vec![]), "nothing is odd any more");
+    assert_eq!(roster.names().len(), 40);
+}
+
+#[test]
+fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("q", &names(0..20), &nobody(), at(0), &options);
+    // While nobody could be asked no time passes.
+    assert!(roster.failed("down", at(1), &options).is_none());
+    for minute in 1..1_440 {
+        assert!(roster.take("q", &names(0..19), &nobody(), at(minute), &options).went.is_empty());
+    }
+    let busy = names(19..20).into_iter().collect();
+    assert!(roster.take("q", &names(0..19), &busy, at(1_440), &options).went.is_empty());
+    let taken = roster.take("q", &names(0..19), &nobody(), at(1_441), &options);
+    assert_eq!(taken.changes(), ["1 services are not watched any more: svc-00019"]);
+}
+
+#[test]
+fn far_fewer_than_are_known_go_only_while_the_answers_are_believable() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("q", &names(0..100), &nobody(), at(0), &options);
+    let taken = roster.take("q", &names(0..3), &nobody(), at(1), &options);
+    assert_eq!(told(&taken), ["the query finds only 3 services; 100 stay watched"]);
+    assert!(roster.take("q", &names(0..3), &nobody(), at(1_440), &options).went.is_empty());
+    // It stays so: from a day on it is believed, and what it does not name is missing from then.
+    for minute in 1_441..2_880 {
+        assert!(roster.take("q", &names(0..3), &nobody(), at(minute), &options).went.is_empty());
+    }
+    assert_eq!(roster.take("q", &names(0..3), &nobody(), at(2_881), &options).went.len(), 97);
+}
+
+#[test]
+fn time_in_which_nobody_was_asked_is_nobodys_absence() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("q", &names(0..20), &nobody(), at(0), &options);
+    let taken = roster.take("q", &names(0..19), &nobody(), at(5_000), &options);
+    assert!(taken.went.is_empty(), "{taken:?}");
+}
+
+#[test]
+fn another_question_begins_anew_and_keeps_who_has_an_incident() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("by instance", &names(0..60), &nobody(), at(0), &options);
+    let busy = names(7..8).into_iter().collect();
+    let taken = roster.take("by service", &names(100..105), &busy, at(1), &options);
+    assert_eq!((taken.came.len(), taken.went.len(), taken.odd), (5, 59, None));
+    assert_eq!(roster.names().len(), 6);
+}
+
+#[test]
+fn a_query_that_is_not_answered_for_long_is_told_once() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    assert!(roster.failed("bad_data: parse error", at(0), &options).is_none());
+    assert!(roster.failed("bad_data: parse error", at(29), &options).is_none());
+    let odd = roster.failed("bad_data: parse error", at(30), &options).unwrap();
+    assert!(odd[0].says().ends_with("nobody new is watched: bad_data: parse error"), "{odd:?}");
+    assert!(roster.failed("bad_data: parse error", at(31), &options).is_none());
+    let taken = roster.take("q", &names(0..3), &nobody(), at(32), &options);
+    assert_eq!(taken.odd, Some(vec![]), "nothing is odd any more");
+}
+
+#[test]
+fn ten_times_as_many_wait_until_it_has_stayed_so() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("q", &names(0..100), &nobody(), at(0), &options);
+    let taken = roster.take("q", &names(0..1_000), &nobody(), at(1), &options);
+    assert!(taken.came.is_empty());
+    assert!(told(&taken)[0].starts_with("the query finds 1000 services where 100 are watched"));
+    roster.take("q", &names(0..100), &nobody(), at(5), &options);
+    roster.take("q", &names(0..1_000), &nobody(), at(6), &options);
+    assert!(
+        roster.take("q", &names(0..1_000), &nobody(), at(15), &options).came.is_empty(),
+        "it began anew"
+    );
+    assert_eq!(roster.take("q", &names(0..1_000), &nobody(), at(16), &options).came.len(), 900);
+}
+
+#[test]
+fn there_is_room_for_so_many_and_the_rest_is_told() {
+    let options = Options { services_max: 50, ..Options::default() };
+    let mut roster = Roster::default();
+    let taken = roster.take("q", &names(0..60), &nobody(), at(0), &options);
+    assert_eq!(taken.came, names(0..50));
+    assert_eq!(
+        told(&taken),
+        ["10 services are not watched: services_max is 50; raise it, or narrow the query"]
+    );
+    assert!(roster.take("q", &names(0..60), &nobody(), at(1), &options).odd.is_none());
+}
+
+#[test]
+fn a_name_that_cannot_be_a_services_is_told_and_the_others_are_taken() {
+    let mut roster = Roster::default();
+    let mut named = names(0..2);
+    named.extend(["a\nb".to_owned(), "c/d".to_owned(), String::new(), "say \"hi\"".to_owned()]);
+    let taken = roster.take("q", &named, &nobody(), at(0), &Options::default());
+    assert_eq!(taken.came, names(0..2));
+    assert_eq!(
+        told(&taken),
+        ["4 names cannot be a service's, first \"a\\nb\": letters, digits and . _ - can"]
+    );
+}
+
+#[test]
+fn what_is_known_survives_being_written_down() {
+    let mut roster = Roster::default();
+    roster.take("q", &names(0..3), &nobody(), at(0), &Options::default());
+    let text = serde_json::to_string(&roster).unwrap();
+    assert_eq!(serde_json::from_str::<Roster>(&text).unwrap(), roster);
+}
