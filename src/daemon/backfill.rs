@@ -206,3 +206,145 @@ fn event(wanted: &Wanted, polls: Vec<(UnixMs, Vec<Raw>)>) -> Event {
     let id = format!("backfill:{service}:{signal}:{}", polls.last().map_or(0, |(at, _)| at.0));
     Event { id, what: What::Backfilled { service, signal, polls } }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::{
+        domain::{event::Now, examples, fleet::Fleet, service::Mode},
+        handle::Ask,
+        sources::{http::fake::Fake, prometheus, reading::TimeUnit},
+        telemetry,
+    };
+
+    /// A service whose error rate was last read so long ago, and a Prometheus with this for it.
+    struct Rig {
+        paced: Paced,
+        owed: Owed,
+        fleet: Fleet,
+        fake: Fake,
+    }
+
+    impl Rig {
+        async fn new(known: Option<UnixMs>, status: u16, values: &str) -> Self {
+            let series = format!(r#"{{"metric":{{}},"values":{values}}}"#);
+            let data = format!(r#"{{"resultType":"matrix","result":[{series}]}}"#);
+            let body = format!(r#"{{"status":"success","data":{data}}}"#);
+            let fake = Fake::answers(status, "", body).await;
+            let options = prometheus::Options::at(fake.url.clone());
+            let policy = examples::service("shop/production", Mode::Auto);
+            let service = policy.id.clone();
+            let mut fleet = Fleet::new(examples::policy([policy]), 1);
+            let signal = "error_rate".to_owned();
+            if let Some(at) = known {
+                for at in [at - Span::seconds(15), at] {
+                    let what = What::Polled {
+                        service: service.clone(),
+                        signal: signal.clone(),
+                        readings: vec![Raw::Counter {
+                            series: "{}".into(),
+                            revision: String::new(),
+                            at,
+                            bad: Some(0.0),
+                            total: Some(at.0 as f64),
+                            started: None,
+                        }],
+                        fault: None,
+                    };
+                    let event = Event { id: "poll".into(), what };
+                    let now = Now { wall: at, steady: at };
+                    let Ok(_) = fleet.turn(&event, now, |_| Ok::<(), Infallible>(()));
+                }
+            }
+            let (unit, polls) = (TimeUnit::default(), telemetry::Polls::default());
+            let wants = vec![(Wanted { service, signal, unit, polls }, String::new())];
+            let (bad, total) = ("bad".to_owned(), "total".to_owned());
+            let query = Query::Counters { bad, total, version: None };
+            let server = Arc::new(Prometheus::new(options).unwrap());
+            let source = Source::Query { server, query, label: None, wants };
+            let every = Span::seconds(15);
+            let paced = Paced { source, every, every_watched: every };
+            let owed = Owed::to(std::slice::from_ref(&paced));
+            Self { paced, owed, fleet, fake }
+        }
+
+        /// The times that the windows are told of when polling begins.
+        async fn begins(&mut self) -> Vec<UnixMs> {
+            let (handle, mut asks) = Handle::channel(8);
+            let permits = Semaphore::new(1);
+            let fill = async {
+                fill(&self.paced, &self.owed, &handle, &permits).await.unwrap();
+                handle.stop().await;
+            };
+            let serve = async {
+                let (mut times, wall) = (vec![], clock::wall());
+                while let Some(ask) = asks.recv().await {
+                    match ask {
+                        Ask::Look(look) => look(&self.fleet, Now { wall, steady: wall }),
+                        Ask::Told { event, .. } => {
+                            let What::Backfilled { polls, .. } = event.what else {
+                                panic!("{event:?}");
+                            };
+                            times.extend(polls);
+                        }
+                        Ask::Stop => break,
+                        Ask::Store(_) | Ask::Adopt(..) => panic!("nobody asks for that"),
+                    }
+                }
+                times.into_iter().map(|(at, _)| at).collect()
+            };
+            tokio::join!(fill, serve).1
+        }
+
+        /// Where the next question begins.
+        async fn asked_from(&mut self) -> UnixMs {
+            let asked = self.fake.asked().await;
+            let start = asked.split("start=").nth(1).and_then(|rest| rest.split('&').next());
+            UnixMs::from_seconds(start.unwrap().parse().unwrap()).unwrap()
+        }
+    }
+
+    fn ago(seconds: i64) -> UnixMs {
+        clock::wall() - Span::seconds(seconds)
+    }
+
+    fn values(at: [UnixMs; 3]) -> String {
+        let value = |(n, at): (usize, UnixMs)| format!(r#"[{},"{n}"]"#, at.as_seconds());
+        format!("[{}]", at.into_iter().enumerate().map(value).collect::<Vec<_>>().join(","))
+    }
+
+    #[tokio::test]
+    async fn what_was_missed_is_asked_for_once_and_from_where_the_windows_end() {
+        let known = ago(120);
+        let at = [known, known + Span::seconds(15), known + Span::seconds(30)];
+        let mut rig = Rig::new(Some(known), 200, &values(at)).await;
+        assert_eq!(rig.begins().await, at[1..]);
+        assert_eq!(rig.asked_from().await, at[1]);
+        assert!(rig.begins().await.is_empty(), "a reload misses nothing");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_asked_where_less_than_a_poll_was_missed() {
+        let mut rig = Rig::new(Some(ago(10)), 200, &values([ago(9), ago(8), ago(7)])).await;
+        assert!(rig.begins().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn windows_that_know_nothing_are_filled_in_as_far_back_as_allowed() {
+        let mut rig = Rig::new(None, 200, &values([ago(60), ago(45), ago(30)])).await;
+        let an_hour_ago = ago(3600);
+        assert_eq!(rig.begins().await.len(), 3);
+        let late = rig.asked_from().await.since(an_hour_ago);
+        assert!(late >= Span::seconds(15) && late < Span::seconds(30), "{late:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_cannot_say_keeps_nobody_from_polling() {
+        let mut rig = Rig::new(Some(ago(300)), 503, "[]").await;
+        assert!(rig.begins().await.is_empty());
+        assert!(rig.begins().await.is_empty(), "and is not asked again");
+        rig.asked_from().await;
+    }
+}
