@@ -4,10 +4,14 @@
 
 mod gather;
 mod group;
+mod listing;
 mod spec;
 
 pub use gather::extract;
+pub use listing::{ListOptions, Listed, Listing, Origin, url_of};
 pub use spec::{GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec};
+
+use std::sync::Arc;
 
 use reqwest::{Method, Url, header};
 
@@ -35,18 +39,62 @@ pub struct Options {
     pub revision: Option<Revision>,
 }
 
+/// Where metrics are, as the configuration says it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// At a target that is known.
+    At(Options),
+    /// At those that are listed elsewhere.
+    Listed(ListOptions),
+}
+
+/// The targets of one service.
+#[derive(Clone, Debug)]
+pub enum Targets {
+    /// Always the same.
+    Fixed(Vec<Target>),
+    /// Whoever is listed at the moment.
+    Listed(Box<Listing>),
+}
+
+impl Targets {
+    /// What tells them from others.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Fixed(targets) => {
+                let names: Vec<&str> = targets.iter().map(Target::name).collect();
+                format!("{names:?}")
+            }
+            Self::Listed(listing) => listing.name(),
+        }
+    }
+
+    /// Those to ask now.
+    pub async fn now(&mut self) -> Listed {
+        match self {
+            Self::Fixed(targets) => Listed { targets: targets.clone(), ..Listed::default() },
+            Self::Listed(listing) => listing.now().await,
+        }
+    }
+}
+
 /// One target.
 #[derive(Clone, Debug)]
 pub struct Target {
     client: http::Client,
-    options: Options,
+    options: Arc<Options>,
 }
 
 impl Target {
     /// Builds the target's client.
     pub fn new(mut options: Options) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
-        Ok(Self { client: http::Client::new(options.http.clone())?, options })
+        Ok(Self::over(http::Client::new(options.http.clone())?, options))
+    }
+
+    /// A target that is asked through a client that others share.
+    fn over(client: http::Client, options: Options) -> Self {
+        Self { client, options: Arc::new(options) }
     }
 
     /// What its series are called by.

@@ -1,0 +1,169 @@
+use std::{fs, path::Path};
+
+use super::*;
+
+fn options(origin: Origin) -> ListOptions {
+    ListOptions {
+        origin,
+        scheme: "http".into(),
+        path: "/metrics".into(),
+        targets_max: 100,
+        http: http::Options::default(),
+        limits: Limits::default(),
+        freshness: Freshness::default(),
+        revision: None,
+    }
+}
+
+fn listing(path: &Path) -> Listing {
+    Listing::new(options(Origin::File(path.to_owned()))).expect("a client")
+}
+
+fn names(listed: &Listed) -> Vec<&str> {
+    listed.targets.iter().map(Target::name).collect()
+}
+
+fn reasons(listed: &Listed) -> Vec<&'static str> {
+    listed.faults.iter().map(Fault::reason).collect()
+}
+
+#[tokio::test]
+async fn a_file_lists_targets_with_where_they_are() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("shop.json");
+    let text = r#"[
+        {"targets": ["10.0.0.2:8080", "10.0.0.1:8080", "[::1]:9"], "labels": {"team": "shop\n\"x\""}},
+        {"targets": ["10.0.0.1:8080", "pay"], "labels": {"__scheme__": "https", "__metrics_path__": "/m"}},
+        {"targets": ["10.0.0.1:8080"]}
+    ]"#;
+    fs::write(&path, text).expect("written");
+    let listed = listing(&path).now().await;
+    let all = [
+        "http://10.0.0.1:8080/metrics",
+        "http://10.0.0.2:8080/metrics",
+        "http://[::1]:9/metrics",
+        "https://10.0.0.1:8080/m",
+        "https://pay:443/m",
+    ];
+    assert_eq!(names(&listed), all);
+    assert!(listed.faults.is_empty() && !listed.partial);
+}
+
+#[tokio::test]
+async fn targets_are_known_until_another_list_can_be_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("shop.json");
+    let mut listing = listing(&path);
+    let missing = listing.now().await;
+    assert_eq!((names(&missing).len(), reasons(&missing)), (0, vec!["unlisted", "no_targets"]));
+    fs::write(&path, r#"[{"targets": ["a:1", "b:1"]}]"#).expect("written");
+    let two = listing.now().await;
+    assert_eq!(
+        (names(&two), reasons(&two)),
+        (vec!["http://a:1/metrics", "http://b:1/metrics"], vec![])
+    );
+    for garbage in
+        ["", "[{\"targets\": [\"a:1\"", "\u{0}\u{1}", "{}", "[{\"targets\": \"a:1\"}]", "<html>"]
+    {
+        fs::write(&path, garbage).expect("written");
+        for _ in 0..2 {
+            let broken = listing.now().await;
+            assert_eq!(
+                (names(&broken), reasons(&broken)),
+                (names(&two), vec!["unlisted"]),
+                "{garbage}"
+            );
+        }
+    }
+    fs::remove_file(&path).expect("removed");
+    assert_eq!(names(&listing.now().await).len(), 2);
+    // As a deployment does it: another file takes the place of the one that is there.
+    let next = dir.path().join("next");
+    fs::write(&next, r#"[{"targets": ["b:1", "c:1"]}]"#).expect("written");
+    fs::rename(&next, &path).expect("renamed");
+    for _ in 0..2 {
+        let others = listing.now().await;
+        assert_eq!(
+            (names(&others), reasons(&others)),
+            (vec!["http://b:1/metrics", "http://c:1/metrics"], vec![])
+        );
+    }
+    fs::write(&path, "[]").expect("written");
+    let none = listing.now().await;
+    assert_eq!((names(&none).len(), reasons(&none), none.partial), (0, vec!["no_targets"], false));
+}
+
+#[tokio::test]
+async fn of_too_many_targets_none_is_taken_for_all() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("shop.json");
+    let write = |count: usize| {
+        let targets: Vec<String> =
+            (0..count).map(|n| format!("\"10.0.{}.{}:1\"", n / 250, n % 250)).collect();
+        fs::write(&path, format!("[{{\"targets\": [{}]}}]", targets.join(","))).expect("written");
+    };
+    let mut listing = listing(&path);
+    write(10_000);
+    for _ in 0..2 {
+        let many = listing.now().await;
+        assert_eq!((names(&many).len(), reasons(&many), many.partial), (0, vec!["limit"], true));
+        assert_eq!(
+            many.faults[0].to_string(),
+            "10000 targets are listed, and 100 are allowed (targets_max)"
+        );
+    }
+    write(100);
+    let few = listing.now().await;
+    assert_eq!((names(&few).len(), few.partial), (100, false));
+}
+
+/// A parser of URLs strips newlines and tabs, and takes what stands before an @ for a password.
+#[test]
+fn what_is_no_address_spoils_the_list_and_is_told_on_one_line() {
+    let long = "a".repeat(2000);
+    for target in [
+        "",
+        "a\n:1",
+        "a\t:1",
+        "a b:1",
+        "a\"b:1",
+        "it's:1",
+        "user:pw@a:1",
+        "a:1/x",
+        "a:1?x",
+        "a:1#x",
+        "http://a:1",
+        "a:1:1",
+        "a:x",
+        "a:",
+        ":1",
+        "a:99999",
+        "a\u{0}:1",
+        "{service}:1",
+        &long,
+    ] {
+        let list = serde_json::json!([{ "targets": ["good:1", target] }]).to_string();
+        let why = file::targets(list.as_bytes(), "http", "/metrics").expect_err(target);
+        assert!(why.contains("is not a target") && why.len() < 200 && !why.contains('\n'), "{why}");
+    }
+    for (label, value) in [
+        ("__scheme__", "ftp"),
+        ("__metrics_path__", "m"),
+        ("__metrics_path__", "/m?a=b"),
+        ("__param_module", "x"),
+    ] {
+        let list = serde_json::json!([{ "targets": ["good:1"], "labels": { label: value } }]);
+        file::targets(list.to_string().as_bytes(), "http", "/metrics").expect_err(label);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_no_file_or_far_too_long_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let told = listing(dir.path()).now().await.faults[0].to_string();
+    assert!(told.ends_with("it is no file"), "{told}");
+    let path = dir.path().join("long.json");
+    fs::File::create(&path).and_then(|file| file.set_len(9 << 20)).expect("a sparse file");
+    let told = listing(&path).now().await.faults[0].to_string();
+    assert!(told.ends_with("longer than 8388608 bytes"), "{told}");
+}
