@@ -83,6 +83,8 @@ impl Targets {
 pub struct Target {
     client: http::Client,
     options: Arc<Options>,
+    /// The name to ask for, where the URL has an address in its place.
+    host: Option<String>,
 }
 
 impl Target {
@@ -94,7 +96,7 @@ impl Target {
 
     /// A target that is asked through a client that others share.
     fn over(client: http::Client, options: Options) -> Self {
-        Self { client, options: Arc::new(options) }
+        Self { client, options: Arc::new(options), host: None }
     }
 
     /// What its series are called by.
@@ -104,7 +106,10 @@ impl Target {
 
     /// Scrapes once, at `now`, and answers each spec with its own poll, in their order.
     pub async fn poll(&self, specs: &[Spec], now: UnixMs) -> Vec<Poll> {
-        let request = self.client.request(Method::GET, self.options.url.clone());
+        let mut request = self.client.request(Method::GET, self.options.url.clone());
+        if let Some(host) = &self.host {
+            request = request.header(header::HOST, host);
+        }
         let answer = match self.client.send(request.header(header::ACCEPT, accept(specs))).await {
             Ok(answer) => answer,
             Err(failure) => {

@@ -62,6 +62,7 @@ reaches!(Server);
 pub(in crate::config) struct Target {
     pub(in crate::config) url: Placed<One<String>>,
     pub(in crate::config) file: Placed<String>,
+    pub(in crate::config) dns: Placed<String>,
     pub(in crate::config) scheme: Placed<String>,
     pub(in crate::config) path: Placed<String>,
     pub(in crate::config) targets_max: Placed<usize>,

@@ -90,7 +90,7 @@ fn what_has_no_default_is_written_correctly() {
     // Its programs are examples.
     warnings.retain(|warning| !warning.what.ends_with("is not there"));
     assert_eq!(told(&warnings), "");
-    assert_eq!(config.policy.services.len(), 4);
+    assert_eq!(config.policy.services.len(), 5);
     assert_eq!((config.channels.len(), config.servers.len()), (5, 2));
     assert!(!format!("{config:?}").contains("secret.example"), "a secret can be seen");
 }

@@ -324,6 +324,9 @@ fn where_targets_are_is_said_once_and_as_it_can_be_read() {
     for (scrape, says) in [
         ("lag = \"5m\"", "nobody knows where the targets are"),
         ("url = \"http://a/m\"\nfile = \"/a.json\"", "found in more than one way"),
+        ("file = \"/a.json\"\ndns = \"a:1\"", "found in more than one way"),
+        ("dns = \"10.0.0.1:80\"", "not the name of a host"),
+        ("dns = \"http://a\"", "not the name of a host"),
         ("file = \"a.json\"", "not an absolute path"),
         ("file = \"/a.yml\"", "read as JSON only"),
         ("file = \"/a.json\"\nscheme = \"ftp\"", "not a scheme"),

@@ -31,8 +31,10 @@ pub(super) fn scraped(
     let (at, raw) = (raw.span(), raw.get_ref());
     if of.raw.scrape.is_none() && !found.was_cut(&["service", of.key.get_ref(), "scrape"]) {
         let what = format!("nobody knows where the metrics of `{}` are", of.key.get_ref());
-        let instead =
-            format!("add a table [service.{}.scrape] with a url or a file", of.key.get_ref());
+        let instead = format!(
+            "add a table [service.{}.scrape] with a url, a file or a name",
+            of.key.get_ref()
+        );
         found.error(at.clone(), what, instead);
     }
     let one = |selector: &raw::Placed<raw::Word<Selector>>| {

@@ -22,7 +22,7 @@ use crate::{
 
 /// Targets of one service, unless it says otherwise.
 const TARGETS_MAX: usize = 100;
-const WHERE: &str = "write one of `url` and `file`";
+const WHERE: &str = "write one of `url`, `file` and `dns`";
 
 /// Where the service's own metrics are, by names that polls refer to.
 pub(in crate::config::check) fn targets(
@@ -116,14 +116,14 @@ fn origin(
         raw.path.as_ref().map(Spanned::span),
         raw.targets_max.as_ref().map(Spanned::span),
     ];
-    match (&raw.url, &raw.file) {
-        (Some(_), None) => {
+    match (&raw.url, &raw.file, &raw.dns) {
+        (Some(_), None, None) => {
             for at in of_lists.into_iter().flatten() {
                 found.error(at, "this is about a list of targets", "say it in the url");
             }
             None
         }
-        (None, Some(file)) => {
+        (None, Some(file), None) => {
             let path = file.get_ref();
             if !path.starts_with('/') {
                 let what = format!("`{path}` is not an absolute path");
@@ -142,13 +142,22 @@ fn origin(
             }
             Some((format!("every target in {path}"), Origin::File(PathBuf::from(path))))
         }
-        (None, None) => {
+        (None, None, None) => {
             let at = at?;
             found.error(at, "nobody knows where the targets are", WHERE);
             None
         }
-        (Some(_), Some(file)) => {
-            found.error(file.span(), "the targets are found in more than one way", WHERE);
+        (None, None, Some(dns)) => {
+            let name = dns.get_ref();
+            if !url_of("http", name, "/").is_ok_and(|url| url.domain().is_some()) {
+                let what = format!("{name:?} is not the name of a host");
+                found.error(dns.span(), what, "write it like \"shop.internal:8080\"");
+            }
+            Some((format!("every address of {name}"), Origin::Dns(name.clone())))
+        }
+        (_, file, dns) => {
+            let at = file.as_ref().or(dns.as_ref()).map_or(0..0, Spanned::span);
+            found.error(at, "the targets are found in more than one way", WHERE);
             None
         }
     }

@@ -167,3 +167,54 @@ async fn a_list_that_is_no_file_or_far_too_long_is_told() {
     let told = listing(&path).now().await.faults[0].to_string();
     assert!(told.ends_with("longer than 8388608 bytes"), "{told}");
 }
+
+/// Every address is a target, and is asked by the name.
+#[tokio::test]
+async fn each_address_of_a_name_is_a_target_that_is_asked_for_the_name() {
+    let mut fake = http::fake::Fake::answers(200, "", "r 7\n").await;
+    let port = fake.url.port().expect("a port");
+    let mut listing =
+        Listing::new(options(Origin::Dns(format!("localhost:{port}")))).expect("a client");
+    let listed = listing.now().await;
+    let name = format!("http://127.0.0.1:{port}/metrics");
+    assert!(listed.faults.is_empty() && names(&listed).contains(&name.as_str()), "{listed:?}");
+    let target = listed.targets.iter().find(|target| target.name() == name).expect("it");
+    target.poll(&[], crate::units::UnixMs(1)).await;
+    let asked = fake.asked().await.to_lowercase();
+    assert!(asked.contains(&format!("\r\nhost: localhost:{port}\r\n")), "{asked}");
+}
+
+#[tokio::test]
+async fn with_tls_an_address_is_asked_for_the_name_of_the_certificate() {
+    let secure =
+        ListOptions { scheme: "https".into(), ..options(Origin::Dns("shop.internal:8443".into())) };
+    let mut listing = Listing::new(secure).expect("a client");
+    let url = url_of("https", "shop.internal:8443", "/metrics").expect("a URL");
+    let address: IpAddr = "10.0.0.1".parse().expect("an address");
+    listing.take(Ok(Some(All::from([at(&url, address)]))), Instant::now()).expect("known");
+    let target = &listing.known["https://10.0.0.1:8443/metrics"];
+    assert_eq!(target.options.url, url);
+    assert_eq!(target.client.options().pinned, Some(address));
+}
+
+#[tokio::test]
+async fn addresses_are_known_for_one_lag_after_the_name_was_resolved() {
+    let mut listing =
+        Listing::new(options(Origin::Dns("rollbackd.invalid:80".into()))).expect("a client");
+    let never = listing.now().await;
+    assert_eq!((names(&never).len(), reasons(&never)), (0, vec!["unlisted", "no_targets"]));
+    let url = url_of("http", "shop.internal:8080", "/metrics").expect("a URL");
+    let all = || {
+        let address = |last| at(&url, IpAddr::from([10, 0, 0, last]));
+        Ok(Some(All::from([address(1), address(2)])))
+    };
+    let (start, lag) = (Instant::now(), Freshness::default().lag.duration());
+    listing.take(all(), start).expect("known");
+    let late = || Err("the resolver does not answer".to_owned());
+    listing.take(late(), start + lag).expect_err("told");
+    assert_eq!(listing.known.len(), 2);
+    listing.take(late(), start + lag * 2).expect_err("told");
+    assert_eq!(listing.known.len(), 0, "others may have them by now");
+    listing.take(all(), start + lag * 3).expect("known");
+    assert_eq!(listing.known.len(), 2);
+}
