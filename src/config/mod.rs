@@ -58,7 +58,7 @@ pub struct Config {
     /// The Prometheus servers, by their names in the file.
     pub servers: BTreeMap<String, prometheus::Options>,
     /// What is scraped directly. Polls that name the same target are answered from one body.
-    pub targets: BTreeMap<String, scrape::Options>,
+    pub targets: BTreeMap<String, scrape::Place>,
     /// Where each service can be rolled back.
     pub platforms: BTreeMap<ServiceId, Platform>,
     /// How people are reached; never empty.

@@ -17,6 +17,7 @@ pub mod recovery;
 mod reload;
 mod rounds;
 mod run;
+mod scraping;
 mod serving;
 mod supervise;
 mod tasks;

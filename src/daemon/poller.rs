@@ -11,7 +11,6 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, watch},
-    task::JoinSet,
     time::Instant,
 };
 
@@ -19,7 +18,7 @@ use super::{
     backfill::{self, Owed},
     clock,
     query::Query,
-    reading,
+    reading, scraping,
 };
 use crate::{
     domain::{
@@ -61,7 +60,7 @@ pub(super) enum Source {
     /// A service's own metrics: its targets' readings are series of the same signals.
     Scrape {
         /// Where.
-        targets: Vec<scrape::Target>,
+        targets: scrape::Targets,
         /// Each signal with what it wants of the body.
         wants: Vec<(Wanted, scrape::Spec)>,
     },
@@ -109,8 +108,7 @@ impl Source {
     pub(super) fn identity(&self) -> (&'static str, String) {
         let what = match self {
             Self::Scrape { targets, wants } => {
-                let targets: Vec<&str> = targets.iter().map(scrape::Target::name).collect();
-                format!("{targets:?} {wants:?}")
+                format!("{} {wants:?}", targets.name())
             }
             Self::Query { server, query, label, wants } => {
                 format!("{} {query:?} {label:?} {wants:?}", server.options().url)
@@ -150,7 +148,7 @@ impl Beat {
 
 /// Polls one source until the event loop has gone.
 pub(super) async fn poll(
-    paced: Paced,
+    mut paced: Paced,
     beat: Beat,
     handle: Handle,
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
@@ -179,7 +177,7 @@ pub(super) async fn poll(
         }
         let begun = Instant::now();
         let Ok(permit) = permits.acquire().await else { return };
-        let events = read(&paced.source, &mut warned).await;
+        let events = read(&mut paced.source, &mut warned).await;
         drop(permit);
         for event in events {
             if handle.report(event).await.is_err() {
@@ -206,18 +204,19 @@ fn jitter(every: Span, seed: u64) -> Duration {
 /// What was warned of last, so that it is said once and not at each poll.
 type Warned = BTreeMap<(ServiceId, String), BTreeSet<&'static str>>;
 
-async fn read(source: &Source, warned: &mut Warned) -> Vec<Event> {
+async fn read(source: &mut Source, warned: &mut Warned) -> Vec<Event> {
+    let kind = source.kind();
     match source {
         Source::Scrape { targets, wants } => {
             let specs: Vec<scrape::Spec> = wants.iter().map(|(_, spec)| spec.clone()).collect();
-            let together = scrape_all(targets, specs).await;
+            let together = scraping::scrape(targets, specs).await;
             let both = wants.iter().zip(together);
             both.map(|((wanted, spec), poll)| {
                 let fold = match spec {
                     scrape::Spec::Gauge(gauge) => gauge.fold,
                     scrape::Spec::Ratio(_) | scrape::Spec::Histogram(_) => Fold::default(),
                 };
-                event(wanted, poll, fold, source.kind(), warned)
+                event(wanted, poll, fold, kind, warned)
             })
             .collect()
         }
@@ -225,13 +224,12 @@ async fn read(source: &Source, warned: &mut Warned) -> Vec<Event> {
             let polls = query.ask(server, label.as_deref(), clock::wall()).await;
             let fold = query.fold();
             let each = wants.iter().zip(shares(&polls, wants));
-            each.map(|((wanted, _), poll)| event(wanted, poll, fold, source.kind(), warned))
-                .collect()
+            each.map(|((wanted, _), poll)| event(wanted, poll, fold, kind, warned)).collect()
         }
         Source::Health { probe, wanted } => {
             let (health, took) = probe.poll().await;
             let (raw, fault, how) = reading::health(health, clock::wall());
-            wanted.polls.ended(&wanted.service, &wanted.signal, how, source.kind(), took);
+            wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, took);
             vec![told(wanted, vec![raw], fault)]
         }
     }
@@ -244,19 +242,6 @@ fn shares(answer: &Result<BTreeMap<String, Poll>, Fault>, wants: &[(Wanted, Stri
         Err(fault) => Poll::failed(fault.clone()),
     };
     wants.iter().map(share).collect()
-}
-
-/// All targets at the same time, joined in their order: one that hangs keeps no other waiting.
-async fn scrape_all(targets: &[scrape::Target], specs: Vec<scrape::Spec>) -> Vec<Poll> {
-    let specs: Arc<[scrape::Spec]> = specs.into();
-    let mut asked = JoinSet::new();
-    for (place, target) in targets.iter().cloned().enumerate() {
-        let specs = Arc::clone(&specs);
-        asked.spawn(async move { (place, target.poll(&specs, clock::wall()).await) });
-    }
-    let mut answers = asked.join_all().await;
-    answers.sort_unstable_by_key(|(place, _)| *place);
-    answers.into_iter().fold(vec![], |together, (_, polls)| reading::joined(together, polls))
 }
 
 fn event(
@@ -351,9 +336,10 @@ mod tests {
         let (unit, polls) = (TimeUnit::Milliseconds, telemetry::Polls::default());
         let wanted = Wanted { service, signal: "latency".into(), unit, polls };
         let query = Query::Gauge("p95".into(), None, Fold::default());
-        let source =
+        let mut source =
             Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };
-        let What::Polled { readings, .. } = read(&source, &mut Warned::new()).await.remove(0).what
+        let What::Polled { readings, .. } =
+            read(&mut source, &mut Warned::new()).await.remove(0).what
         else {
             panic!("a poll was read");
         };

@@ -98,11 +98,11 @@ fn one(reading: Reading) -> Raw {
 
 fn unknown(fault: &Fault) -> Unknown {
     match fault {
-        Fault::Failed { class: Class::Unknown, .. } => Unknown::ClientError,
+        Fault::Failed { class: Class::Unknown, .. } | Fault::Unlisted(_) => Unknown::ClientError,
         Fault::Failed { class: Class::Down, .. } => Unknown::Failed,
         Fault::Stale { .. } | Fault::Future { .. } => Unknown::Stale,
         Fault::NotANumber { .. } => Unknown::Invalid,
-        Fault::Absent { .. } | Fault::NoTotal { .. } => Unknown::Absent,
+        Fault::Absent { .. } | Fault::NoTotal { .. } | Fault::NoTargets => Unknown::Absent,
         Fault::BadLine(_)
         | Fault::BadLines { .. }
         | Fault::Duplicate { .. }

@@ -67,10 +67,8 @@ pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
         }
     }
     for ((service, targets, every, every_watched), wants) in scrapes {
-        let targets = targets.iter().map(|name| target(config, name));
-        let targets = targets
-            .collect::<anyhow::Result<Vec<_>>>()
-            .with_context(|| format!("the targets of {service}"))?;
+        let targets =
+            scraped(config, &targets).with_context(|| format!("the targets of {service}"))?;
         all.push(Paced { source: Source::Scrape { targets, wants }, every, every_watched });
     }
     for (key, wants) in queries {
@@ -116,9 +114,19 @@ fn query(ask: &Ask) -> Query {
     }
 }
 
-fn target(config: &Config, name: &str) -> anyhow::Result<scrape::Target> {
-    let options = config.targets.get(name).context("a poll names no known target")?;
-    Ok(scrape::Target::new(options.clone())?)
+/// A list stands alone; targets that are known are asked together.
+fn scraped(config: &Config, names: &[String]) -> anyhow::Result<scrape::Targets> {
+    let mut fixed = vec![];
+    for name in names {
+        match config.targets.get(name).context("a poll names no known target")? {
+            scrape::Place::At(options) => fixed.push(scrape::Target::new(options.clone())?),
+            scrape::Place::Listed(options) => {
+                let listing = scrape::Listing::new(options.clone())?;
+                return Ok(scrape::Targets::Listed(Box::new(listing)));
+            }
+        }
+    }
+    Ok(scrape::Targets::Fixed(fixed))
 }
 
 /// Every platform that is looked at.

@@ -12,7 +12,13 @@ mod tests;
 pub(crate) use failure::class_of;
 pub use failure::{Failure, Phase};
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use reqwest::{
     Certificate, RequestBuilder, Response, Url,
@@ -47,6 +53,8 @@ pub struct Options {
     pub insecure: bool,
     /// The proxy to use.
     pub proxy: Proxy,
+    /// The address to connect to, whatever the name is resolved to.
+    pub pinned: Option<IpAddr>,
 }
 
 impl Default for Options {
@@ -60,6 +68,7 @@ impl Default for Options {
             ca_pem: None,
             insecure: false,
             proxy: Proxy::None,
+            pinned: None,
         }
     }
 }
@@ -248,6 +257,7 @@ pub fn shown(url: &Url) -> String {
 /// deadline of its own, before that of the connection: a resolver that hangs is no outage of the service.
 struct Resolver {
     within: Duration,
+    pinned: Option<IpAddr>,
 }
 
 /// Look-ups at once, in the whole process. One that hangs keeps a thread long after nobody waits for it, and without
@@ -257,19 +267,19 @@ static LOOKUPS: Semaphore = Semaphore::const_new(32);
 impl Resolver {
     fn of(options: &Options) -> Self {
         let first = options.connect.min(options.attempt).min(options.total);
-        Self { within: first.duration() * 3 / 4 }
+        Self { within: first.duration() * 3 / 4, pinned: options.pinned }
     }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let within = self.within;
+        let (within, pinned) = (self.within, self.pinned);
         Box::pin(async move {
-            let lookup = async move {
-                let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-                Ok(found.collect::<Vec<_>>())
+            let found = match pinned {
+                Some(address) => Ok(vec![SocketAddr::new(address, 0)]),
+                None => looked_up(name.as_str().to_owned(), within).await,
             };
-            match bounded(within, &LOOKUPS, lookup).await {
+            match found {
                 Ok(found) => {
                     let found: Addrs = Box::new(found.into_iter());
                     Ok(found)
@@ -280,15 +290,29 @@ impl Resolve for Resolver {
     }
 }
 
+/// Every address of a name, within the time that is meant for it.
+pub async fn addresses(name: &str, options: &Options) -> io::Result<BTreeSet<IpAddr>> {
+    let found = looked_up(name.to_owned(), Resolver::of(options).within).await?;
+    Ok(found.iter().map(SocketAddr::ip).collect())
+}
+
+async fn looked_up(name: String, within: Duration) -> io::Result<Vec<SocketAddr>> {
+    let lookup = async move {
+        let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+        Ok(found.collect::<Vec<_>>())
+    };
+    bounded(within, &LOOKUPS, lookup).await
+}
+
 /// A look-up within its time. It keeps its permit until it has really ended.
 async fn bounded<T: Send + 'static>(
     within: Duration,
     permits: &'static Semaphore,
-    lookup: impl Future<Output = std::io::Result<T>> + Send + 'static,
-) -> std::io::Result<T> {
+    lookup: impl Future<Output = io::Result<T>> + Send + 'static,
+) -> io::Result<T> {
     let late = |what: &str| {
         let what = format!("{what} within {} ms", within.as_millis());
-        std::io::Error::new(std::io::ErrorKind::TimedOut, what)
+        io::Error::new(io::ErrorKind::TimedOut, what)
     };
     let deadline = Instant::now() + within;
     let permit = timeout_at(deadline, permits.acquire()).await;
@@ -299,7 +323,7 @@ async fn bounded<T: Send + 'static>(
         found
     });
     match timeout_at(deadline, task).await {
-        Ok(ended) => ended.map_err(std::io::Error::other)?,
+        Ok(ended) => ended.map_err(io::Error::other)?,
         Err(_) => Err(late("the resolver does not answer")),
     }
 }

@@ -240,6 +240,12 @@ pub enum Fault {
         /// How many rows.
         rows: usize,
     },
+    /// The list of targets cannot be read.
+    #[error("{0}")]
+    Unlisted(String),
+    /// The list of targets is empty.
+    #[error("no targets are listed")]
+    NoTargets,
     /// The target names more than one version of itself.
     #[error("more than one version is told: {0}")]
     Revisions(String),
@@ -264,6 +270,8 @@ impl Fault {
             Self::NativeHistogram { .. } => "native_histogram",
             Self::Warned(_) => "warned",
             Self::NoLabel { .. } => "no_label",
+            Self::Unlisted(_) => "unlisted",
+            Self::NoTargets => "no_targets",
             Self::Revisions(_) => "revisions",
         }
     }

@@ -4,10 +4,14 @@
 
 mod gather;
 mod group;
+mod listing;
 mod spec;
 
 pub use gather::extract;
+pub use listing::{ListOptions, Listed, Listing, Origin, url_of};
 pub use spec::{GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec};
+
+use std::sync::Arc;
 
 use reqwest::{Method, Url, header};
 
@@ -35,18 +39,64 @@ pub struct Options {
     pub revision: Option<Revision>,
 }
 
+/// Where metrics are, as the configuration says it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// At a target that is known.
+    At(Options),
+    /// At those that are listed elsewhere.
+    Listed(ListOptions),
+}
+
+/// The targets of one service.
+#[derive(Clone, Debug)]
+pub enum Targets {
+    /// Always the same.
+    Fixed(Vec<Target>),
+    /// Whoever is listed at the moment.
+    Listed(Box<Listing>),
+}
+
+impl Targets {
+    /// What tells them from others.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Fixed(targets) => {
+                let names: Vec<&str> = targets.iter().map(Target::name).collect();
+                format!("{names:?}")
+            }
+            Self::Listed(listing) => listing.name(),
+        }
+    }
+
+    /// Those to ask now.
+    pub async fn now(&mut self) -> Listed {
+        match self {
+            Self::Fixed(targets) => Listed { targets: targets.clone(), ..Listed::default() },
+            Self::Listed(listing) => listing.now().await,
+        }
+    }
+}
+
 /// One target.
 #[derive(Clone, Debug)]
 pub struct Target {
     client: http::Client,
-    options: Options,
+    options: Arc<Options>,
+    /// The name to ask for, where the URL has an address in its place.
+    host: Option<String>,
 }
 
 impl Target {
     /// Builds the target's client.
     pub fn new(mut options: Options) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
-        Ok(Self { client: http::Client::new(options.http.clone())?, options })
+        Ok(Self::over(http::Client::new(options.http.clone())?, options))
+    }
+
+    /// A target that is asked through a client that others share.
+    fn over(client: http::Client, options: Options) -> Self {
+        Self { client, options: Arc::new(options), host: None }
     }
 
     /// What its series are called by.
@@ -56,7 +106,10 @@ impl Target {
 
     /// Scrapes once, at `now`, and answers each spec with its own poll, in their order.
     pub async fn poll(&self, specs: &[Spec], now: UnixMs) -> Vec<Poll> {
-        let request = self.client.request(Method::GET, self.options.url.clone());
+        let mut request = self.client.request(Method::GET, self.options.url.clone());
+        if let Some(host) = &self.host {
+            request = request.header(header::HOST, host);
+        }
         let answer = match self.client.send(request.header(header::ACCEPT, accept(specs))).await {
             Ok(answer) => answer,
             Err(failure) => {

@@ -36,7 +36,7 @@ pub(super) struct Common<'r> {
 pub(super) struct Checked {
     pub(super) policy: ServicePolicy,
     pub(super) polls: Vec<Poll>,
-    pub(super) targets: BTreeMap<String, scrape::Options>,
+    pub(super) targets: BTreeMap<String, scrape::Place>,
     pub(super) platform: Option<Platform>,
 }
 
@@ -103,7 +103,7 @@ fn service(
     let verification = policy::verification(found, &raw.verification.over(&all.verification));
     let severities = raw.severity.over(&all.severity);
     let matrix = policy::matrix(found, &severities, verification.hold, &key.span());
-    let targets = signal::targets(found, common, &id, raw.scrape.as_ref());
+    let targets = signal::targets(found, common, &id, key, raw.scrape.as_ref());
     let quantile_window = found.positive(&baseline.quantile_window, Span::minutes(1));
     let of = Of { id: &id, key, raw, targets: &targets, quantile_window };
     let signals: Vec<Signal> = raw

@@ -3,6 +3,7 @@
 mod asked;
 mod probed;
 mod scraped;
+mod targets;
 mod wanted;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -10,7 +11,7 @@ use std::{collections::BTreeMap, ops::Range};
 use toml::Spanned;
 
 use self::{asked::asked, probed::probed, scraped::scraped};
-pub(super) use self::{asked::server, scraped::targets};
+pub(super) use self::{asked::server, targets::targets};
 use crate::{
     config::{
         Ask, Poll, Read,
@@ -45,7 +46,7 @@ pub(super) struct Of<'r> {
     pub(super) id: &'r ServiceId,
     pub(super) key: &'r Spanned<String>,
     pub(super) raw: &'r raw::Service,
-    pub(super) targets: &'r BTreeMap<String, scrape::Options>,
+    pub(super) targets: &'r BTreeMap<String, scrape::Place>,
     pub(super) quantile_window: Span,
 }
 

@@ -33,7 +33,7 @@ pub(in crate::config) struct Service {
     pub(in crate::config) people: People,
     pub(in crate::config) baseline: Baseline,
     pub(in crate::config) trigger: Table<Trigger>,
-    pub(in crate::config) scrape: Option<Target>,
+    pub(in crate::config) scrape: Placed<Target>,
     pub(in crate::config) signal: Table<Signal>,
     pub(in crate::config) rollback: Placed<Rollback>,
 }

@@ -61,7 +61,12 @@ reaches!(Server);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Target {
-    pub(in crate::config) url: Spanned<One<String>>,
+    pub(in crate::config) url: Placed<One<String>>,
+    pub(in crate::config) file: Placed<String>,
+    pub(in crate::config) dns: Placed<String>,
+    pub(in crate::config) scheme: Placed<String>,
+    pub(in crate::config) path: Placed<String>,
+    pub(in crate::config) targets_max: Placed<usize>,
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) bearer: Placed<SecretRef>,
     pub(in crate::config) basic: Placed<Basic>,

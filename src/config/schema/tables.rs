@@ -91,7 +91,7 @@ tables! {
     [Escalation] enabled above holds_for severity;
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification
         people baseline trigger scrape signal rollback;
-    partial [Target] url timeout bearer basic ca_file insecure version version_label lag ahead;
+    partial [Target] url file dns scheme path targets_max timeout bearer basic ca_file insecure version version_label lag ahead;
     [Signal] kind every every_watched lag unit prometheus scrape http;
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;

@@ -81,6 +81,7 @@ fn what_has_no_default_is_written_correctly() {
         .replace("PROBE_PASSWORD", "PATH")
         .replace("ROLLBACKD_PIPELINE_TOKEN", "PATH");
     for file in text.split('"').filter(|text| text.starts_with(&home)) {
+        fs::create_dir_all(std::path::Path::new(file).parent().unwrap()).unwrap();
         fs::write(file, format!("https://secret.example{file}\n")).unwrap();
     }
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -89,7 +90,7 @@ fn what_has_no_default_is_written_correctly() {
     // Its programs are examples.
     warnings.retain(|warning| !warning.what.ends_with("is not there"));
     assert_eq!(told(&warnings), "");
-    assert_eq!(config.policy.services.len(), 3);
+    assert_eq!(config.policy.services.len(), 5);
     assert_eq!((config.channels.len(), config.servers.len()), (5, 2));
     assert!(!format!("{config:?}").contains("secret.example"), "a secret can be seen");
 }

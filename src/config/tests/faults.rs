@@ -318,3 +318,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn where_targets_are_is_said_once_and_as_it_can_be_read() {
+    for (scrape, says) in [
+        ("lag = \"5m\"", "nobody knows where the targets are"),
+        ("url = \"http://a/m\"\nfile = \"/a.json\"", "found in more than one way"),
+        ("file = \"/a.json\"\ndns = \"a:1\"", "found in more than one way"),
+        ("dns = \"10.0.0.1:80\"", "not the name of a host"),
+        ("dns = \"http://a\"", "not the name of a host"),
+        ("file = \"a.json\"", "not an absolute path"),
+        ("file = \"/a.yml\"", "read as JSON only"),
+        ("file = \"/a.json\"\nscheme = \"ftp\"", "not a scheme"),
+        ("file = \"/a.json\"\npath = \"m?a=b\"", "not a path"),
+        ("file = \"/a.json\"\ntargets_max = 0", "0 lets nothing through"),
+        ("url = \"http://a/m\"\npath = \"/m\"", "about a list of targets"),
+    ] {
+        let text = format!(
+            "[service.shop]\nwatch_only = true\n[service.shop.scrape]\n{scrape}\n\
+             [service.shop.signal.error_rate.scrape]\nbad = 'e'\ntotal = 'r'"
+        );
+        let problems = refused(&text);
+        assert!(problems.contains(says), "{scrape}: {problems}");
+    }
+}

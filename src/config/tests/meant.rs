@@ -10,7 +10,7 @@ use crate::{
         severity::Severity,
         trigger::{Kind, Limit},
     },
-    sources::reading::TimeUnit,
+    sources::{reading::TimeUnit, scrape},
     units::{Multiple, Percent, Span},
 };
 
@@ -155,7 +155,11 @@ fn targets_behind_one_port_are_series_of_their_own() {
              [service.shop.signal.error_rate.scrape]\nbad = 'e'\ntotal = 'r'"
         );
         let (config, _) = loaded(&text);
-        config.targets.into_values().map(|target| target.series).collect::<Vec<_>>()
+        let place = |place| match place {
+            scrape::Place::At(options) => options.series,
+            scrape::Place::Listed(_) => panic!("{place:?}"),
+        };
+        config.targets.into_values().map(place).collect::<Vec<_>>()
     };
     assert_eq!(names(r#"["http://a:1/m", "http://b:1/m"]"#), ["a:1", "b:1"]);
     let shared = names(r#"["http://a:1/m", "http://a:1/n", "https://a:1/m", "http://b/m"]"#);

@@ -1,4 +1,4 @@
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use super::{
     fake::{Fake, Send, closed_port},
