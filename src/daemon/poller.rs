@@ -176,9 +176,13 @@ pub(super) async fn poll(
             }
         }
         let begun = Instant::now();
-        let Ok(permit) = permits.acquire().await else { return };
-        let events = read(&mut paced.source, &mut warned).await;
-        drop(permit);
+        // A scrape takes one for each of its targets, and none for itself: it would wait for its own.
+        let alone = match &paced.source {
+            Source::Scrape { .. } => None,
+            Source::Query { .. } | Source::Health { .. } => permits.acquire().await.ok(),
+        };
+        let events = read(&mut paced.source, &mut warned, &permits).await;
+        drop(alone);
         for event in events {
             if handle.report(event).await.is_err() {
                 return;
@@ -204,12 +208,12 @@ fn jitter(every: Span, seed: u64) -> Duration {
 /// What was warned of last, so that it is said once and not at each poll.
 type Warned = BTreeMap<(ServiceId, String), BTreeSet<&'static str>>;
 
-async fn read(source: &mut Source, warned: &mut Warned) -> Vec<Event> {
+async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>) -> Vec<Event> {
     let kind = source.kind();
     match source {
         Source::Scrape { targets, wants } => {
             let specs: Vec<scrape::Spec> = wants.iter().map(|(_, spec)| spec.clone()).collect();
-            let together = scraping::scrape(targets, specs).await;
+            let together = scraping::scrape(targets, specs, permits).await;
             let both = wants.iter().zip(together);
             both.map(|((wanted, spec), poll)| {
                 let fold = match spec {
@@ -339,7 +343,10 @@ mod tests {
         let mut source =
             Source::Query { server, query, label: None, wants: vec![(wanted, String::new())] };
         let What::Polled { readings, .. } =
-            read(&mut source, &mut Warned::new()).await.remove(0).what
+            read(&mut source, &mut Warned::new(), &Arc::new(Semaphore::new(1)))
+                .await
+                .remove(0)
+                .what
         else {
             panic!("a poll was read");
         };

@@ -2,20 +2,34 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{clock, reading};
 use crate::sources::{reading::Poll, scrape};
 
-/// All targets at the same time, joined in their order: one that hangs keeps no other waiting. Answers each spec with
+/// Targets of one service at once: a fleet that hangs leaves room for the polls of others.
+const AT_ONCE: usize = 32;
+
+/// All targets at the same time, as far as there are permits, joined in their order: one that hangs keeps no other waiting. Answers each spec with
 /// its own poll, in their order. Where nobody is listed nobody said anything: that is no poll of a healthy service.
-pub(super) async fn scrape(targets: &mut scrape::Targets, specs: Vec<scrape::Spec>) -> Vec<Poll> {
+pub(super) async fn scrape(
+    targets: &mut scrape::Targets,
+    specs: Vec<scrape::Spec>,
+    permits: &Arc<Semaphore>,
+) -> Vec<Poll> {
     let specs: Arc<[scrape::Spec]> = specs.into();
     let listed = targets.now().await;
+    let own = Arc::new(Semaphore::new(AT_ONCE));
     let mut asked = JoinSet::new();
     for (place, target) in listed.targets.into_iter().enumerate() {
         let specs = Arc::clone(&specs);
-        asked.spawn(async move { (place, target.poll(&specs, clock::wall()).await) });
+        let (own, permits) = (Arc::clone(&own), Arc::clone(permits));
+        asked.spawn(async move {
+            // Always in this order, and whoever holds both waits for nobody. Neither is ever closed.
+            let _own = own.acquire().await;
+            let _permit = permits.acquire().await;
+            (place, target.poll(&specs, clock::wall()).await)
+        });
     }
     let mut answers = asked.join_all().await;
     answers.sort_unstable_by_key(|(place, _)| *place);
@@ -65,6 +79,10 @@ mod tests {
         Targets::Listed(Box::new(Listing::new(options).unwrap()))
     }
 
+    fn permits(count: usize) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(count))
+    }
+
     fn specs() -> Vec<Spec> {
         let (bad, total) = (vec![Selector::metric("bad")], vec![Selector::metric("total")]);
         vec![Spec::Ratio(RatioSpec { bad, total, by: vec![] })]
@@ -108,7 +126,7 @@ mod tests {
         let (mut targets, mut counters) =
             (listed(&path), Counters::new(Options::every(Span::seconds(15))));
         let mut round = async || {
-            let poll = scrape(&mut targets, specs()).await.remove(0);
+            let poll = scrape(&mut targets, specs(), &permits(1)).await.remove(0);
             let fine = poll.faults.is_empty() && !poll.partial;
             let (raw, _) = reading::raw(poll, Fold::default(), clock::wall());
             (fine, take(&mut counters, &raw))
@@ -139,20 +157,38 @@ mod tests {
             ),
         ] {
             fs::write(&path, text).unwrap();
-            let poll = scrape(&mut targets, [specs(), specs()].concat()).await;
+            let poll = scrape(&mut targets, [specs(), specs()].concat(), &permits(1)).await;
             assert_eq!(poll.len(), 2);
             let (raw, fault) = reading::raw(poll[1].clone(), Fold::default(), UnixMs(1));
             assert_eq!(raw, [Raw::Unknown { at: UnixMs(1), why: unknown }]);
             assert!(fault.unwrap().starts_with(told), "{text}");
         }
         write(&path, &[&fake]);
-        assert_eq!(scrape(&mut targets, specs()).await[0].readings.len(), 1);
+        assert_eq!(scrape(&mut targets, specs(), &permits(1)).await[0].readings.len(), 1);
         // A list that is broken hides nothing of those that are known, and is told beside what they say.
         fs::write(&path, "[").unwrap();
-        let poll = scrape(&mut targets, specs()).await.remove(0);
+        let poll = scrape(&mut targets, specs(), &permits(1)).await.remove(0);
         assert_eq!(
             (poll.readings.len(), poll.partial, reading::result(&poll)),
             (1, false, "degraded")
         );
+    }
+
+    /// A poll with ten thousand targets took one permit, and asked them all at once.
+    #[tokio::test]
+    async fn each_target_takes_a_permit_and_one_permit_serves_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shop.json");
+        let fake = async || Fake::answers(200, "", "bad 1\ntotal 1000\n").await;
+        let three = [fake().await, fake().await, fake().await];
+        write(&path, &three.each_ref());
+        let (mut targets, permits) = (listed(&path), permits(1));
+        assert_eq!(scrape(&mut targets, specs(), &permits).await[0].readings.len(), 3);
+        let held = permits.acquire().await.unwrap();
+        let mut waits = Box::pin(scrape(&mut targets, specs(), &permits));
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut waits).await;
+        assert!(early.is_err(), "nobody is asked without a permit");
+        drop(held);
+        assert_eq!(waits.await[0].readings.len(), 3);
     }
 }
