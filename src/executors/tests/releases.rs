@@ -208,9 +208,14 @@ async fn what_serves_is_asked_over_http() {
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     server.abort();
     let _ = server.await;
-    let inventory =
-        release_inventory(&shop.runbook, &shop.bench.options, &mut Hashed::default()).await;
-    assert!(matches!(inventory.running, Serving::NotRunning(_)), "{:?}", inventory.running);
+    // A connection that was kept from before may break off first, which says nothing yet.
+    let mut looked = vec![];
+    while !looked.iter().any(|seen| matches!(seen, Serving::NotRunning(_))) {
+        let mut hashed = Hashed::default();
+        let inventory = release_inventory(&shop.runbook, &shop.bench.options, &mut hashed).await;
+        looked.push(inventory.running);
+        assert!(looked.len() < 5, "{looked:?}");
+    }
 }
 
 #[tokio::test]
