@@ -20,7 +20,7 @@ use super::{
     platforms, poller, supervise, wiring,
 };
 use crate::{
-    config::Config,
+    config::{Config, Discovery},
     domain::service::ServiceId,
     executors,
     handle::Handle,
@@ -85,13 +85,14 @@ impl Followers {
     /// Ends what followed another configuration and begins what follows this one. Whatever can fail is done first:
     /// on an error all goes on as it was.
     pub(super) async fn follow(&mut self, config: &Config) -> anyhow::Result<()> {
-        let sources = wiring::sources(config)?;
+        let servers = wiring::servers(config)?;
+        let sources = wiring::sources(config, &servers)?;
         let asks = config.alertmanager.as_ref().map(|asks| {
             let asked = Alertmanager::new(asks.url.clone(), asks.http.clone());
             asked.map(|asked| (Arc::new(asked), asks.ask_every.duration()))
         });
         let asks = asks.transpose().context("the client of Alertmanager")?;
-        let discoveries = discoveries(config)?;
+        let discoveries = discoveries(config, &servers)?;
         self.tasks.shutdown().await;
 
         self.begun.clear();
@@ -113,7 +114,7 @@ impl Followers {
 
     /// Follows other services of the same file: what is read already goes on without missing a poll.
     pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
-        let sources = wiring::sources(config)?;
+        let sources = wiring::sources(config, &wiring::servers(config)?)?;
         self.read(config, sources);
         Ok(())
     }
@@ -162,12 +163,11 @@ impl Followers {
 /// Each query for services, with the server that it asks.
 fn discoveries(
     config: &Config,
-) -> anyhow::Result<Vec<(crate::config::Discovery, Arc<Prometheus>)>> {
-    let with_server = |discovery: &crate::config::Discovery| {
-        let options = config.servers.get(&discovery.server).context("no such Prometheus")?;
-        let server = Prometheus::new(options.clone())
-            .with_context(|| format!("prometheus {}", discovery.server))?;
-        Ok((discovery.clone(), Arc::new(server)))
+    servers: &wiring::Servers,
+) -> anyhow::Result<Vec<(Discovery, Arc<Prometheus>)>> {
+    let with_server = |discovery: &Discovery| {
+        let server = servers.get(&discovery.server).context("no such Prometheus")?;
+        Ok((discovery.clone(), server.clone()))
     };
     config.discoveries.iter().map(with_server).collect()
 }

@@ -60,14 +60,9 @@ impl Reload {
                 info!("another configuration is followed: {}", changes.join("; "));
                 What::Configured { changes }
             }
-            Err(mut why) => {
+            Err(why) => {
                 error!("the configuration is refused, the one before goes on:\n{}", why.join("\n"));
-                let more = why.len().saturating_sub(TOLD_MAX);
-                why.truncate(TOLD_MAX);
-                if more > 0 {
-                    why.push(format!("and {more} more, in the log"));
-                }
-                What::ConfigRefused { why }
+                What::ConfigRefused { why: in_short(why) }
             }
         };
         if let Err(fault) = handle.tell(Event { id: format!("reload-{at}"), what }).await {
@@ -86,9 +81,7 @@ impl Reload {
         must_go_on(handle, &next).await?;
         let tokens = next.http.as_ref().map(|http| tokens(&next, http)).transpose().map_err(one)?;
         followers.follow(&next).await.map_err(one)?;
-        let routing = wiring::routing(&next.channels);
-        let adopted = handle.adopt(next.policy.clone(), routing).await;
-        adopted.map_err(|fault| vec![fault.to_string()])?;
+        adopt(handle, &next).await?;
         if let (Some(interface), Some(http), Some(tokens)) = (&self.interface, &next.http, tokens) {
             interface.adopt(tokens, http);
         }
@@ -161,14 +154,15 @@ impl Reload {
     }
 
     /// Why what was found is not followed, unless that was told already.
-    fn newly_refused(&mut self, of: &str, mut why: Vec<String>) -> Option<Vec<String>> {
-        why.truncate(TOLD_MAX);
-        if self.refused.as_ref() == Some(&why) {
+    fn newly_refused(&mut self, of: &str, why: Vec<String>) -> Option<Vec<String>> {
+        let all = why.join("\n");
+        let told = in_short(why);
+        if self.refused.as_ref() == Some(&told) {
             return None;
         }
-        error!("what discover.{of} found is not followed:\n{}", why.join("\n"));
-        self.refused = Some(why.clone());
-        Some(why)
+        error!("what discover.{of} found is not followed:\n{all}");
+        self.refused = Some(told.clone());
+        Some(told)
     }
 
     async fn follow_found(
@@ -184,12 +178,26 @@ impl Reload {
         let new = usable(loaded.map_err(|fault| vec![fault.to_string()])?)?;
         let (next, _) = self.config.followed_by(new);
         followers.follow_found(&next).map_err(|fault| vec![format!("{fault:#}")])?;
-        let routing = wiring::routing(&next.channels);
-        let adopted = handle.adopt(next.policy.clone(), routing).await;
-        adopted.map_err(|fault| vec![fault.to_string()])?;
+        adopt(handle, &next).await?;
         self.config = next;
         Ok(())
     }
+}
+
+/// As many faults as a notice has room for.
+fn in_short(mut why: Vec<String>) -> Vec<String> {
+    let more = why.len().saturating_sub(TOLD_MAX);
+    why.truncate(TOLD_MAX);
+    if more > 0 {
+        why.push(format!("and {more} more, in the log"));
+    }
+    why
+}
+
+/// The event loop decides by this configuration from now on.
+async fn adopt(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
+    let adopted = handle.adopt(next.policy.clone(), wiring::routing(&next.channels)).await;
+    adopted.map_err(|fault| vec![fault.to_string()])
 }
 
 /// The names of services with an open incident.

@@ -17,19 +17,29 @@ use crate::{
     domain::service::ServiceId,
     handle::Routing,
     notifiers::Channel,
-    sources::{health::Probe, prometheus::Prometheus, scrape},
+    sources::{
+        health::Probe,
+        prometheus::{self, Prometheus},
+        scrape,
+    },
     telemetry,
     units::Span,
 };
 
+/// The Prometheus servers, by their names in the file.
+pub(super) type Servers = BTreeMap<String, Arc<Prometheus>>;
+
+/// A client of each server, for all who ask it.
+pub(super) fn servers(config: &Config) -> anyhow::Result<Servers> {
+    let server = |(name, options): (&String, &prometheus::Options)| {
+        let server = Prometheus::new(options.clone());
+        Ok((name.clone(), Arc::new(server.with_context(|| format!("prometheus {name}"))?)))
+    };
+    config.servers.iter().map(server).collect()
+}
+
 /// Everything that is read, with what one answer serves asked for once.
-pub(super) fn sources(config: &Config) -> anyhow::Result<Vec<Paced>> {
-    let mut servers: BTreeMap<&str, Arc<Prometheus>> = BTreeMap::new();
-    for (name, options) in &config.servers {
-        let server =
-            Prometheus::new(options.clone()).with_context(|| format!("prometheus {name}"))?;
-        servers.insert(name, Arc::new(server));
-    }
+pub(super) fn sources(config: &Config, servers: &Servers) -> anyhow::Result<Vec<Paced>> {
     let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
     let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
     let mut all = vec![];
