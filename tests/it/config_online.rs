@@ -4,6 +4,15 @@ use rollbackd::config::{Level, Problem, check_online, load_text};
 
 use crate::rig::{Prometheus, prometheus_config};
 
+/// What is wrong once the servers were asked, in the order of the file; by itself the file is right.
+async fn asked(text: &str) -> Vec<Problem> {
+    let (config, problems) = load_text("rollbackd.toml", text).unwrap();
+    assert_eq!(problems, []);
+    let mut problems = check_online(&config, "rollbackd.toml", text).await;
+    problems.sort_by_key(|problem| problem.line);
+    problems
+}
+
 #[tokio::test]
 async fn a_query_that_prometheus_refuses_is_shown_with_its_own_words() {
     let prometheus =
@@ -30,10 +39,7 @@ value = 'no_such_series'
 "#,
         prometheus.url()
     );
-    let (config, problems) = load_text("rollbackd.toml", &text).unwrap();
-    assert_eq!(problems, []);
-    let mut problems = check_online(&config, "rollbackd.toml", &text).await;
-    problems.sort_by_key(|problem| problem.line);
+    let problems = asked(&text).await;
     let told: Vec<(usize, Level)> = problems.iter().map(|p| (p.line, p.level)).collect();
     assert_eq!(told, [(10, Level::Error), (14, Level::Warning), (17, Level::Warning)]);
     let words = problems.iter().map(Problem::to_string).collect::<Vec<_>>();
@@ -63,10 +69,7 @@ label = "service"
 "#,
         prometheus.url()
     );
-    let (config, problems) = load_text("rollbackd.toml", &text).unwrap();
-    assert_eq!(problems, []);
-    let mut problems = check_online(&config, "rollbackd.toml", &text).await;
-    problems.sort_by_key(|problem| problem.line);
+    let problems = asked(&text).await;
     let told: Vec<(usize, Level)> = problems.iter().map(|p| (p.line, p.level)).collect();
     assert_eq!(told, [(7, Level::Error), (10, Level::Warning), (10, Level::Warning)]);
     let words = problems.iter().map(Problem::to_string).collect::<Vec<_>>();
