@@ -243,11 +243,13 @@ pub fn fact(service: Option<&ServiceId>, fact: &Fact, fleet: &Fleet) {
     match fact {
         Fact::Trigger(firing::Fact::Fired(f)) => {
             let policy = service.and_then(|id| fleet.policy.services.get(id));
-            let trigger = trigger_label(&f.trigger, policy);
+            let trigger = trigger_label(&f.trigger, policy.map(AsRef::as_ref));
             counter!("rollbackd_trigger_fired_total", "trigger" => trigger, "severity" => f.severity.to_string())
                 .increment(1);
         }
-        Fact::Incident(fact) => of_incident(fact, service.and_then(|id| fleet.states.get(id))),
+        Fact::Incident(fact) => {
+            of_incident(fact, service.and_then(|id| fleet.states.get(id)).map(AsRef::as_ref))
+        }
         Fact::Fleet(crate::domain::fact::Fleet::ClockSet { .. }) => {
             counter!("rollbackd_clock_set_total").increment(1);
         }
@@ -387,7 +389,7 @@ pub fn outbox(depth: &[crate::store::outbox::Depth]) {
 /// What was dropped of all readings so far, by reason.
 pub fn drops(fleet: &Fleet) -> BTreeMap<&'static str, u64> {
     let mut sums = BTreeMap::new();
-    let all = fleet.watches.values().flat_map(watch::ServiceWatch::all_drops);
+    let all = fleet.watches.values().flat_map(|watch| watch.all_drops());
     for (reason, count) in all.flat_map(|d| d.iter()).filter(|(_, count)| *count > 0) {
         *sums.entry(reason.name()).or_default() += count;
     }

@@ -10,10 +10,11 @@ mod platform;
 mod policy;
 mod reach;
 mod service;
+mod shared;
 mod signal;
 mod trigger;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -74,8 +75,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         ..Policy::default()
     };
     trigger::check_names(found, &raw.trigger);
-    let mut rules = trigger::Rules::default();
-    for Checked { policy: mut service, polls: read, targets: scraped, platform } in
+    for Checked { policy: service, polls: read, targets: scraped, platform } in
         service::services(found, &common)
     {
         if stands_for_any(service.id.name()) {
@@ -84,8 +84,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
         polls.extend(read);
         targets.extend(scraped);
-        service.triggers.values_mut().for_each(|trigger| rules.share(trigger));
-        policy.services.insert(service.id.clone(), service);
+        policy.services.insert(service.id.clone(), Arc::new(service));
     }
     Config {
         store: store_options(found, &raw.store, &state_dir),

@@ -284,10 +284,10 @@ pub struct ServicePolicy {
     pub mode: Mode,
     /// Severity to response.
     pub matrix: Matrix,
-    /// What is read.
-    pub signals: BTreeMap<String, SignalPolicy>,
-    /// Conditions over the signals, by name.
-    pub triggers: BTreeMap<String, TriggerPolicy>,
+    /// What is read. Services of one template share it.
+    pub signals: Arc<BTreeMap<String, SignalPolicy>>,
+    /// Conditions over the signals, by name. Services of one template share them.
+    pub triggers: Arc<BTreeMap<String, TriggerPolicy>>,
     /// The guards' numbers.
     pub guards: GuardPolicy,
     /// What can be rolled back, and how. Without one, people are told that there is nothing to roll back.
@@ -315,8 +315,8 @@ pub struct ServicePolicy {
 /// Everything that the operator decided.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// By identity.
-    pub services: BTreeMap<ServiceId, ServicePolicy>,
+    /// By identity. The shell holds the same beside the fleet.
+    pub services: BTreeMap<ServiceId, Arc<ServicePolicy>>,
     /// Over all of them.
     pub fleet: FleetPolicy,
     /// Hash of the configuration file that this was built from.

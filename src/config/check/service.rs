@@ -10,6 +10,7 @@ use crate::{
         check::{
             found::Found,
             kinds, platform, policy,
+            shared::Shared,
             signal::{self, Of, Signal},
             trigger,
         },
@@ -44,6 +45,7 @@ pub(super) struct Checked {
 pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checked> {
     let mut seen: BTreeMap<ServiceId, &Spanned<String>> = BTreeMap::new();
     let mut roots: BTreeMap<String, ServiceId> = BTreeMap::new();
+    let mut shared = Shared::default();
     let mut services = vec![];
     for (key, raw) in &common.raw.service {
         let Some(id) = identity(found, common, key, raw) else { continue };
@@ -52,7 +54,7 @@ pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checke
             let instead = "give one of them another environment, or another name";
             found.error(key.span(), what, instead);
         }
-        let service = service(found, common, key, raw, id.clone());
+        let service = service(found, common, &mut shared, (key, raw), id.clone());
         if let Some(platform) = &service.platform
             && let Some(other) = roots.insert(platform.runbook.root.clone(), id)
         {
@@ -93,8 +95,8 @@ fn identity(
 fn service(
     found: &mut Found<'_>,
     common: &Common<'_>,
-    key: &Spanned<String>,
-    raw: &raw::Service,
+    shared: &mut Shared,
+    (key, raw): (&Spanned<String>, &raw::Service),
     id: ServiceId,
 ) -> Checked {
     let all = common.raw;
@@ -117,7 +119,8 @@ fn service(
     let (runbook, platform) = rollback(found, key, raw, mode, verification.hold).unzip();
     let policy = ServicePolicy {
         mode,
-        signals: signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect(),
+        signals: shared
+            .signals(signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect()),
         guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
         matrix,
         runbook,
@@ -126,7 +129,7 @@ fn service(
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
         watch_after: raw.watch_after.or(all.watch_after).unwrap_or(Span::hours(1)),
         acts_on_evidence: evidence(found, raw, &triggers),
-        triggers,
+        triggers: shared.triggers(triggers),
         blind_watched: people.blind_watched.unwrap_or(Span::minutes(5)),
         blind_idle: people.blind_idle.unwrap_or(Span::minutes(30)),
         history_slot: found.positive(&baseline.slot, Span::minutes(1)),

@@ -126,7 +126,7 @@ fn latency_is_judged_by_what_its_source_can_tell() {
              slower_than = \"4x\"\nabove = \"6%\""
         );
         let (config, _) = loaded(&text);
-        config.policy.services.into_values().next().unwrap().triggers
+        config.policy.services.into_values().next().unwrap().triggers.clone()
     };
     let unit = |unit: &str| {
         let text = format!(
@@ -137,10 +137,10 @@ fn latency_is_judged_by_what_its_source_can_tell() {
     };
     assert_eq!(unit("unit = \"ms\"\n"), TimeUnit::Milliseconds);
     assert_eq!(unit(""), TimeUnit::Seconds);
-    let slow = service("histogram = 'seconds'").remove("performance-degradation").unwrap();
+    let slow = &service("histogram = 'seconds'")["performance-degradation"];
     assert_eq!(slow.looks_at, LooksAt::SlowShare(Multiple(4.0)));
     assert!(matches!(&slow.rule.kind, Kind::Ratio(ratio) if ratio.above == Percent(0.06)));
-    let slow = service("value = 'p95'").remove("performance-degradation").unwrap();
+    let slow = &service("value = 'p95'")["performance-degradation"];
     assert_eq!(slow.looks_at, LooksAt::LatencyP95);
     let Kind::Gauge(gauge) = &slow.rule.kind else { panic!("{slow:?}") };
     assert_eq!(gauge.above, Limit::Baseline(Multiple(4.0)));
