@@ -61,16 +61,12 @@ async fn ask(discovery: &Discovery, server: &Prometheus) -> Result<Vec<String>, 
     if rows.partial {
         return Err("the answer is partial".to_owned());
     }
-    let total = rows.rows.len();
-    let named: Vec<String> = rows
-        .rows
-        .iter()
-        .filter_map(|row| row.labels.get(&discovery.label).map(str::to_owned))
-        .collect();
+    let named = rows.values_of(&discovery.label);
+    let total = rows.labels().count();
     if named.is_empty() && total > 0 {
         return Err(format!("none of {total} rows has the label `{}`", discovery.label));
     }
-    Ok(named)
+    Ok(named.into_iter().map(str::to_owned).collect())
 }
 
 /// No service has a key like this: a service's begins with its name.

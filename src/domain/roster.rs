@@ -126,7 +126,7 @@ impl Odd {
                  for {for_}; is its label the service's name?"
             ),
             Self::TooMany { left_out, most } => format!(
-                "{left_out} services are not watched: services_max is {most}; raise it, or narrow the query"
+                "{left_out} of those it names are not watched: services_max is {most}; raise it, or narrow the query"
             ),
             Self::Silent { since, why } => {
                 format!("no answer since {} UTC, nobody new is watched: {why}", since.clock())

@@ -11,6 +11,7 @@ use crate::{
         problem::Problem,
         raw::{Placed, SecretRef},
     },
+    domain::service::ServiceId,
     units::{Secret, Span},
 };
 
@@ -25,6 +26,12 @@ pub(super) struct Found<'t> {
 impl<'t> Found<'t> {
     pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
         Self { file, text, shape }
+    }
+
+    /// Which `[discover.NAME]` a service stands for that nobody wrote or found.
+    pub(super) fn stands_for(&self, id: &ServiceId) -> Option<&str> {
+        let key = (id.name().to_owned(), id.environment().to_owned());
+        self.shape.stand_ins.get(&key).map(String::as_str)
     }
 
     /// All of them, in the order of the file.

@@ -128,7 +128,7 @@ fn there_is_room_for_so_many_and_the_rest_is_told() {
     assert_eq!(taken.came, names(0..50));
     assert_eq!(
         told(&taken),
-        ["10 services are not watched: services_max is 50; raise it, or narrow the query"]
+        ["10 of those it names are not watched: services_max is 50; raise it, or narrow the query"]
     );
     assert!(roster.take("q", &names(0..60), &nobody(), at(1), &options).odd.is_none());
 }
@@ -161,7 +161,9 @@ fn where_there_is_no_room_for_more_nothing_is_waited_for() {
     let mut roster = Roster::default();
     assert_eq!(
         told(&roster.take("q", &names(0..600), &nobody(), at(0), &options)),
-        ["550 services are not watched: services_max is 50; raise it, or narrow the query"]
+        [
+            "550 of those it names are not watched: services_max is 50; raise it, or narrow the query"
+        ]
     );
     for minute in 1..100 {
         let taken = roster.take("q", &names(0..600), &nobody(), at(minute), &options);
