@@ -117,6 +117,10 @@ impl Service {
             discovery.name
         );
         service.found = found::found(discovery);
+        for refusal in &mut service.always_refuses {
+            let template = format!("[template.{}.", discovery.template);
+            refusal.why = refusal.why.replace("[service.NAME.", &template);
+        }
         found::plainly(each, &mut service.reads);
         found::plainly(each, &mut service.rolls_back);
         for trigger in &mut service.triggers {

@@ -20,7 +20,7 @@ use crate::config::{
 };
 
 pub use self::discovered::Discovered;
-pub(super) use self::discovered::StandIns;
+pub(super) use self::discovered::{StandIn, StandIns};
 
 use serde::Deserialize;
 

@@ -20,7 +20,16 @@ const ANY: [&str; 2] = ["any-service-of-", "any-other-service-of-"];
 
 /// Services that only stand for those that will be found, by name and environment, each with its `[discover.NAME]`.
 /// What a service is called does not tell: one that is written may be called so.
-pub(in crate::config) type StandIns = BTreeMap<(String, String), String>;
+pub(in crate::config) type StandIns = BTreeMap<(String, String), StandIn>;
+
+/// For whom a service stands.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct StandIn {
+    /// Those that this `[discover.NAME]` finds.
+    pub(in crate::config) of: String,
+    /// What they all follow.
+    pub(in crate::config) template: String,
+}
 
 /// Adds the services that were found; one that is written in the file stays as it is written.
 pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) -> StandIns {
@@ -70,7 +79,8 @@ pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) -> Stan
             continue;
         }
         if let Some(of) = stands_for {
-            stand_ins.insert((service.clone(), environment.clone()), of);
+            let stand_in = StandIn { of, template: template.clone() };
+            stand_ins.insert((service.clone(), environment.clone()), stand_in);
         }
         let mut table = DeTable::new();
         let value = |text: String| Spanned::new(at.clone(), DeValue::String(Cow::Owned(text)));
