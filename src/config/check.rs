@@ -23,11 +23,7 @@ use self::{
     service::{Checked, Common},
 };
 use crate::{
-    config::{
-        Alertmanager, Config, Limits, Loaded,
-        document::{Shape, stands_for_any},
-        raw,
-    },
+    config::{Alertmanager, Config, Each, Limits, Loaded, document::Shape, raw},
     domain::{plan::hex, policy::Policy},
     sources::{exposition, http},
     store,
@@ -68,6 +64,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     let mut polls = vec![];
     let mut targets = BTreeMap::new();
     let mut platforms = BTreeMap::new();
+    let mut each_found = BTreeMap::new();
     let mut policy = Policy {
         fleet: policy::fleet(&raw.fleet),
         config_hash: hex(&Sha256::digest(text)),
@@ -78,7 +75,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     for Checked { policy: service, polls: read, targets: scraped, platform } in
         service::services(found, &common)
     {
-        if stands_for_any(service.id.name()) {
+        if let Some(of) = found.stands_for(&service.id) {
+            let each = Each { policy: service, polls: read, platform };
+            each_found.entry(of.to_owned()).or_insert(each);
             continue;
         }
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
@@ -94,6 +93,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         alertmanager: alertmanager(found, &raw.alertmanager),
         limits: limits(found, &raw.limits),
         discoveries: discover::discoveries(found, raw),
+        each_found,
         policy,
         state_dir,
         reports_dir,

@@ -20,7 +20,7 @@ use crate::config::{
 };
 
 pub use self::discovered::Discovered;
-pub(super) use self::discovered::stands_for_any;
+pub(super) use self::discovered::{StandIn, StandIns};
 
 use serde::Deserialize;
 
@@ -34,6 +34,8 @@ pub(super) struct Shape {
     pub(super) problems: Vec<Problem>,
     /// The paths of tables and keys that were cut out: `service.checkout.signal`.
     pub(super) cut: Vec<Vec<String>>,
+    /// Services that nobody wrote or found.
+    pub(super) stand_ins: StandIns,
 }
 
 /// Reads as much as can be read, with the services that were found. Of a text that is not TOML, nothing.
@@ -52,7 +54,7 @@ pub(super) fn read(file: &str, text: &str, discovered: &Discovered) -> (Raw, Sha
         shape.cut.push(vec![]);
         return (Raw::default(), shape);
     }
-    discovered::apply(document.get_mut(), discovered);
+    shape.stand_ins = discovered::apply(document.get_mut(), discovered);
     for (span, what, instead) in template::apply(document.get_mut()) {
         shape.problems.push(Problem::error(file, text, span, what, instead));
     }

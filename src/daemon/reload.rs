@@ -99,11 +99,10 @@ impl Reload {
         handle: &Handle,
         followers: &mut Followers,
     ) {
-        let Answer { of, named } = answer;
-        let asked = self.config.discoveries.iter().find(|discovery| discovery.name == of);
-        let Some((question, options)) = asked.map(|d| (d.question(), d.options.clone())) else {
+        let Some(options) = answer.to(&self.config.discoveries).map(|d| d.options.clone()) else {
             return;
         };
+        let Answer { of, question, named } = answer;
         let Ok(busy) = handle.look(|fleet, _| busy(fleet)).await else { return };
         let now = clock::wall();
         let before = self.rosters.get(&of).cloned().unwrap_or_default();

@@ -126,10 +126,13 @@ impl Odd {
                  for {for_}; is its label the service's name?"
             ),
             Self::TooMany { left_out, most } => format!(
-                "{left_out} services are not watched: services_max is {most}; raise it, or narrow the query"
+                "{left_out} of those it names are not watched: services_max is {most}; raise it, or narrow the query"
             ),
             Self::Silent { since, why } => {
                 format!("no answer since {} UTC, nobody new is watched: {why}", since.clock())
+            }
+            Self::Unusable { count: 1, first } => {
+                format!("{first} cannot be a service's name: letters, digits and . _ - can")
             }
             Self::Unusable { count, first } => format!(
                 "{count} names cannot be a service's, first {first}: letters, digits and . _ - can"
@@ -153,10 +156,15 @@ impl Taken {
     /// Who came and who went, in sentences that stay short however many they are.
     pub fn changes(&self) -> Vec<String> {
         let said = |names: &[String], what: &str| {
-            (!names.is_empty()).then(|| format!("{} {what}: {}", names.len(), listed(names)))
+            let are = match names.len() {
+                0 => return None,
+                1 => "1 service is".to_owned(),
+                many => format!("{many} services are"),
+            };
+            Some(format!("{are} {what}: {}", listed(names)))
         };
-        let came = said(&self.came, "services are watched from now on");
-        let went = said(&self.went, "services are not watched any more");
+        let came = said(&self.came, "watched from now on");
+        let went = said(&self.went, "not watched any more");
         came.into_iter().chain(went).collect()
     }
 }
@@ -183,7 +191,7 @@ impl Roster {
 
     /// There was no answer. What is odd about that, where people are to be told.
     pub fn failed(&mut self, why: &str, now: UnixMs, options: &Options) -> Option<Vec<Odd>> {
-        let since = *self.failing_since.get_or_insert(now);
+        let since = earliest(&mut self.failing_since, now);
         let told = self.odd.iter().any(|odd| matches!(odd, Odd::Silent { .. }));
         if told || now.since(since) < options.silent_for {
             return None;
@@ -203,21 +211,23 @@ impl Roster {
         options: &Options,
     ) -> Taken {
         let mut taken = Taken::default();
-        if self.question != question {
-            taken.went = self.begin_anew(question, named, busy);
-        }
         let mut odd = vec![];
         let usable = usable(named, &mut odd);
+        // Whom a new question is about is known only once its answer names somebody.
+        if self.question != question && (!usable.is_empty() || self.members.is_empty()) {
+            taken.went = self.begin_anew(question, &usable, busy);
+        }
         let known = self.members.len();
         let since_last = self.asked_at.map_or(Span::ZERO, |at| now.since(at).max(Span::ZERO));
         let since_last = since_last.min(options.every * 2);
         (self.asked_at, self.failing_since) = (Some(now), None);
         let far_fewer = self.are_far_fewer(usable.len(), now, options);
+        let believed = self.is_believed(usable.len(), known, now, options, &mut odd);
         if usable.is_empty() && known > 0 {
             odd.push(Odd::Empty { kept: known });
         } else if far_fewer {
             odd.push(Odd::Shrunk { named: usable.len(), kept: known });
-        } else {
+        } else if believed {
             taken.went.extend(self.let_go(&usable, busy, since_last, options));
         }
         for name in &usable {
@@ -225,7 +235,7 @@ impl Roster {
                 *missing = Span::ZERO;
             }
         }
-        if self.is_believed(usable.len(), known, now, options, &mut odd) {
+        if believed {
             taken.came = self.let_in(&usable, options, &mut odd);
         }
         odd.sort();
@@ -241,10 +251,10 @@ impl Roster {
     fn begin_anew(
         &mut self,
         question: &str,
-        named: &[String],
+        named: &BTreeSet<&str>,
         busy: &BTreeSet<String>,
     ) -> Vec<String> {
-        let stays = |name: &String| busy.contains(name) || named.contains(name);
+        let stays = |name: &String| busy.contains(name) || named.contains(name.as_str());
         let went: Vec<String> = self.members.keys().filter(|name| !stays(name)).cloned().collect();
         let members = self.members.keys().filter(|name| stays(name));
         let members = members.map(|name| (name.clone(), Span::ZERO)).collect();
@@ -261,7 +271,7 @@ impl Roster {
             self.fewer_since = None;
             return false;
         }
-        let since = *self.fewer_since.get_or_insert(now);
+        let since = earliest(&mut self.fewer_since, now);
         now.since(since) < options.forget_after
     }
 
@@ -295,13 +305,15 @@ impl Roster {
         options: &Options,
         odd: &mut Vec<Odd>,
     ) -> bool {
+        // No more than there is room for could ever come: where that is not far more, there is nothing to wait for.
+        let could_be = named.min(options.services_max.max(known));
         let far_more =
-            known > 0 && named > FEW && named > known.saturating_mul(options.doubt_factor);
+            known > 0 && named > FEW && could_be > known.saturating_mul(options.doubt_factor);
         if !far_more {
             self.doubted_since = None;
             return true;
         }
-        let since = *self.doubted_since.get_or_insert(now);
+        let since = earliest(&mut self.doubted_since, now);
         if now.since(since) >= options.doubt_for {
             self.doubted_since = None;
             return true;
@@ -328,8 +340,9 @@ impl Roster {
     }
 }
 
-/// A name goes into addresses, queries and commands that people type: what could mean something else there is none.
-fn is_usable(name: &str) -> bool {
+/// Whether a service can be called so. A name goes into addresses, queries and commands that people type: what could
+/// mean something else there is none.
+pub fn is_usable(name: &str) -> bool {
     const BYTES_MAX: usize = 100;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     name.len() <= BYTES_MAX
@@ -337,13 +350,23 @@ fn is_usable(name: &str) -> bool {
         && name.bytes().all(plain)
 }
 
+/// Since when it has been so. A clock that was set back must not make it wait for the time that was taken away.
+fn earliest(since: &mut Option<UnixMs>, now: UnixMs) -> UnixMs {
+    let earliest = since.map_or(now, |since| since.min(now));
+    *since = Some(earliest);
+    earliest
+}
+
+/// Many rows may name one service.
 fn usable<'n>(named: &'n [String], odd: &mut Vec<Odd>) -> BTreeSet<&'n str> {
-    let (good, bad): (Vec<&String>, Vec<&String>) = named.iter().partition(|name| is_usable(name));
+    let named: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+    let (good, bad): (BTreeSet<&str>, BTreeSet<&str>) =
+        named.into_iter().partition(|name| is_usable(name));
     if let Some(first) = bad.first() {
         let first: String = first.chars().take(60).collect();
         odd.push(Odd::Unusable { count: bad.len(), first: format!("{first:?}") });
     }
-    good.into_iter().map(String::as_str).collect()
+    good
 }
 
 #[cfg(test)]

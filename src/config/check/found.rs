@@ -7,10 +7,11 @@ use toml::Spanned;
 
 use crate::{
     config::{
-        document::Shape,
+        document::{Shape, StandIn},
         problem::Problem,
         raw::{Placed, SecretRef},
     },
+    domain::service::ServiceId,
     units::{Secret, Span},
 };
 
@@ -25,6 +26,12 @@ pub(super) struct Found<'t> {
 impl<'t> Found<'t> {
     pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
         Self { file, text, shape }
+    }
+
+    /// Which `[discover.NAME]` a service stands for that nobody wrote or found.
+    pub(super) fn stands_for(&self, id: &ServiceId) -> Option<&str> {
+        let key = (id.name().to_owned(), id.environment().to_owned());
+        self.shape.stand_ins.get(&key).map(|stand_in| stand_in.of.as_str())
     }
 
     /// All of them, in the order of the file.
@@ -55,9 +62,27 @@ impl<'t> Found<'t> {
     }
 
     /// What comes from a table for all is met once for each service.
-    fn add(&mut self, problem: Problem) {
+    fn add(&mut self, mut problem: Problem) {
+        self.say_plainly(&mut problem.what);
+        self.say_plainly(&mut problem.instead);
         if !self.shape.problems.contains(&problem) {
             self.shape.problems.push(problem);
+        }
+    }
+
+    /// Nobody wrote the name that stands for any: what is wrong is the template's, for each service that follows it.
+    fn say_plainly(&self, text: &mut String) {
+        // The longest first: one name may begin with another.
+        for ((name, environment), StandIn { of, template }) in self.shape.stand_ins.iter().rev() {
+            if !text.contains(name.as_str()) {
+                continue;
+            }
+            let each = format!("each service found by discover.{of}");
+            *text = text
+                .replace(&format!("service.{name}."), &format!("template.{template}."))
+                .replace(&format!("{name}/{environment}"), &each)
+                .replace(&format!("`{name}`"), &each)
+                .replace(name, &each);
         }
     }
 

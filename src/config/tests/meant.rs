@@ -1,6 +1,6 @@
 //! What a file that is right becomes.
 
-use super::loaded;
+use super::{loaded, refused};
 use crate::{
     config::{Ask, Config, Read, load_text_with},
     domain::{
@@ -98,6 +98,22 @@ fn what_a_query_found_follows_its_template() {
         Read::Scrape { .. } | Read::Health(_) => None,
     });
     assert_eq!(rows.collect::<Vec<_>>(), ["cart", "checkout", "checkout", "mail"]);
+}
+
+/// They were dropped by their names, in silence.
+#[test]
+fn a_service_may_be_called_as_one_that_stands_for_any() {
+    let text = format!(
+        "{FLEET}\n[service.any-service-of-web]\nwatch_only = true\n[discover.web]\ntemplate = \"web\"\n\
+         query = 'requests'\nlabel = \"service\"\n[template.own]\nwatch_onli = true\n\
+         [discover.web-2]\ntemplate = \"own\"\nquery = 'requests'\nlabel = \"service\""
+    );
+    assert_eq!(refused(&text).matches("did you mean").count(), 1);
+    let (config, _) = loaded(&text.replace("onli", "only"));
+    let ids: Vec<String> = config.policy.services.keys().map(ToString::to_string).collect();
+    assert_eq!(ids, ["any-service-of-web/production", "cart/production", "checkout/staging"]);
+    assert_eq!(config.each_found["web"].policy.id.name(), "any-other-service-of-web");
+    assert_eq!(config.each_found["web-2"].policy.id.name(), "any-other-service-of-web-2");
 }
 
 #[test]

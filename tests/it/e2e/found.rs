@@ -61,5 +61,5 @@ pub(super) async fn what_a_query_finds_is_watched_and_stays() {
         None
     });
     let found: Vec<String> = found.collect();
-    assert_eq!(found, ["1 services are watched from now on: twin-of-shop"]);
+    assert_eq!(found, ["1 service is watched from now on: twin-of-shop"]);
 }
