@@ -1,6 +1,6 @@
 //! What was found so far, and the questions that every check asks.
 
-use std::{fs, ops::Range};
+use std::{collections::BTreeSet, fs, ops::Range};
 
 use reqwest::Url;
 use toml::Spanned;
@@ -11,6 +11,7 @@ use crate::{
         problem::Problem,
         raw::{Placed, SecretRef},
     },
+    sources::http,
     units::{Secret, Span},
 };
 
@@ -20,11 +21,13 @@ pub(super) struct Found<'t> {
     file: &'t str,
     text: &'t str,
     shape: Shape,
+    /// Certificates that a client was built with: a fleet's are all the same, and that takes long.
+    usable: BTreeSet<Vec<u8>>,
 }
 
 impl<'t> Found<'t> {
     pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
-        Self { file, text, shape }
+        Self { file, text, shape, usable: BTreeSet::new() }
     }
 
     /// All of them, in the order of the file.
@@ -135,6 +138,22 @@ impl<'t> Found<'t> {
             }
         }
         None
+    }
+
+    /// Certificates to trust, in PEM, that a client can be built with.
+    pub(super) fn certificates(&mut self, path: &Spanned<String>) -> Option<Vec<u8>> {
+        let pem = self.bytes(path)?;
+        if self.usable.contains(&pem) {
+            return Some(pem);
+        }
+        let options = http::Options { ca_pem: Some(pem.clone()), ..http::Options::default() };
+        if let Err(fault) = http::Client::new(options) {
+            let instead = "name a file with certificates in PEM";
+            self.error(path.span(), fault.to_string(), instead);
+        } else {
+            self.usable.insert(pem.clone());
+        }
+        Some(pem)
     }
 
     /// What a file holds.

@@ -102,10 +102,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// A list that was not looked at yet.
-    pub fn new(mut options: ListOptions) -> Result<Self, http::CannotBuild> {
+    /// A list that was not looked at yet. Its targets are asked through one of these clients.
+    pub fn new(
+        mut options: ListOptions,
+        clients: &mut http::Clients,
+    ) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
-        let client = http::Client::new(options.http.clone())?;
+        let client = clients.of(&options.http)?;
         Ok(Self {
             options,
             client,
@@ -212,7 +215,7 @@ impl Listing {
         };
         if options.url.scheme() == "https" {
             options.http.pinned = Some(address);
-            return Target::new(options);
+            return Ok(Target::over(http::Client::new(options.http.clone())?, options));
         }
         let host = options.url.host_str().unwrap_or_default();
         let host = options.url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));

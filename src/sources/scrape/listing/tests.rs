@@ -15,8 +15,12 @@ fn options(origin: Origin) -> ListOptions {
     }
 }
 
+fn followed(options: ListOptions) -> Listing {
+    Listing::new(options, &mut http::Clients::default()).expect("a client")
+}
+
 fn listing(path: &Path) -> Listing {
-    Listing::new(options(Origin::File(path.to_owned()))).expect("a client")
+    followed(options(Origin::File(path.to_owned())))
 }
 
 fn names(listed: &Listed) -> Vec<&str> {
@@ -173,8 +177,7 @@ async fn a_list_that_is_no_file_or_far_too_long_is_told() {
 async fn each_address_of_a_name_is_a_target_that_is_asked_for_the_name() {
     let mut fake = http::fake::Fake::answers(200, "", "r 7\n").await;
     let port = fake.url.port().expect("a port");
-    let mut listing =
-        Listing::new(options(Origin::Dns(format!("localhost:{port}")))).expect("a client");
+    let mut listing = followed(options(Origin::Dns(format!("localhost:{port}"))));
     let listed = listing.now().await;
     let name = format!("http://127.0.0.1:{port}/metrics");
     assert!(listed.faults.is_empty() && names(&listed).contains(&name.as_str()), "{listed:?}");
@@ -188,7 +191,7 @@ async fn each_address_of_a_name_is_a_target_that_is_asked_for_the_name() {
 async fn with_tls_an_address_is_asked_for_the_name_of_the_certificate() {
     let secure =
         ListOptions { scheme: "https".into(), ..options(Origin::Dns("shop.internal:8443".into())) };
-    let mut listing = Listing::new(secure).expect("a client");
+    let mut listing = followed(secure);
     let url = url_of("https", "shop.internal:8443", "/metrics").expect("a URL");
     let address: IpAddr = "10.0.0.1".parse().expect("an address");
     listing.take(Ok(Some(All::from([at(&url, address)]))), Instant::now()).expect("known");
@@ -199,8 +202,7 @@ async fn with_tls_an_address_is_asked_for_the_name_of_the_certificate() {
 
 #[tokio::test]
 async fn addresses_are_known_for_one_lag_after_the_name_was_resolved() {
-    let mut listing =
-        Listing::new(options(Origin::Dns("rollbackd.invalid:80".into()))).expect("a client");
+    let mut listing = followed(options(Origin::Dns("rollbackd.invalid:80".into())));
     let never = listing.now().await;
     assert_eq!((names(&never).len(), reasons(&never)), (0, vec!["unlisted", "no_targets"]));
     let url = url_of("http", "shop.internal:8080", "/metrics").expect("a URL");
