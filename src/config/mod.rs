@@ -7,6 +7,7 @@ mod check;
 mod difference;
 mod document;
 mod init;
+mod listed;
 mod nearest;
 mod online;
 mod problem;
@@ -23,6 +24,7 @@ pub use self::{
     difference::Difference,
     document::Discovered,
     init::{First, Refused, Wish, first},
+    listed::check_lists,
     online::check_online,
     problem::{Level, Problem},
     schema::schema,

@@ -7,7 +7,11 @@
 mod entry;
 mod file;
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use reqwest::Url;
 use tokio::time::Instant;
@@ -53,6 +57,13 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
+    /// How many targets its file lists now, and which file that is; nothing where it is no file that says so.
+    pub fn look_now(&self) -> Option<(&Path, Result<usize, String>)> {
+        let Origin::File(path) = &self.origin else { return None };
+        let seen = file::read(path, None, &self.scheme, &self.path);
+        Some((path, seen.map(|seen| seen.targets.map_or(0, |targets| targets.len()))))
+    }
+
     /// A target's own options; its series is named by where it is.
     fn target(&self, series: &str, url: Url) -> Options {
         Options {
