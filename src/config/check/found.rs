@@ -1,14 +1,18 @@
 //! What was found so far, and the questions that every check asks.
 
-use std::{collections::BTreeSet, fs, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    ops::Range,
+};
 
 use reqwest::Url;
 use toml::Spanned;
 
 use crate::{
     config::{
-        document::Shape,
-        problem::Problem,
+        document::{Shape, names_any},
+        problem::{Level, Problem},
         raw::{Placed, SecretRef},
     },
     sources::http,
@@ -21,20 +25,27 @@ pub(super) struct Found<'t> {
     file: &'t str,
     text: &'t str,
     shape: Shape,
+    /// The services, by their keys, that are looked at.
+    about: Vec<String>,
     /// Certificates that a client was built with: a fleet's are all the same, and that takes long.
     usable: BTreeSet<Vec<u8>>,
 }
 
 impl<'t> Found<'t> {
     pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
-        Self { file, text, shape, usable: BTreeSet::new() }
+        Self { file, text, shape, about: vec![], usable: BTreeSet::new() }
     }
 
-    /// All of them, in the order of the file.
-    pub(super) fn all(self) -> Vec<Problem> {
+    /// All of them, in the order of the file, and the services that are at fault.
+    pub(super) fn all(self) -> (Vec<Problem>, BTreeMap<String, String>) {
         let mut problems = self.shape.problems;
         problems.sort_by_key(|problem| problem.span.start);
-        problems
+        (problems, self.shape.at_fault)
+    }
+
+    /// What is found from now on is the fault of these services; of none, of the file's.
+    pub(super) fn about(&mut self, services: &[&str]) {
+        self.about = services.iter().map(|key| (*key).to_owned()).collect();
     }
 
     /// Something with which the daemon does not start.
@@ -59,6 +70,12 @@ impl<'t> Found<'t> {
 
     /// What comes from a table for all is met once for each service.
     fn add(&mut self, problem: Problem) {
+        if problem.level == Level::Error {
+            for key in &self.about {
+                let first = self.shape.at_fault.entry(key.clone());
+                first.or_insert_with(|| problem.what.clone());
+            }
+        }
         if !self.shape.problems.contains(&problem) {
             self.shape.problems.push(problem);
         }
@@ -158,6 +175,10 @@ impl<'t> Found<'t> {
 
     /// What a file holds.
     pub(super) fn bytes(&mut self, path: &Spanned<String>) -> Option<Vec<u8>> {
+        // A file of its own for each service is there when the service is.
+        if names_any(path.get_ref()) {
+            return None;
+        }
         match fs::read(path.get_ref()) {
             Ok(bytes) => Some(bytes),
             Err(fault) => {
@@ -175,6 +196,7 @@ impl<'t> Found<'t> {
                 let bytes = self.bytes(&Spanned::new(from.span(), path.clone()))?;
                 (String::from_utf8(bytes).ok(), format!("the file `{path}`"))
             }
+            SecretRef::Env(name) if names_any(name) => return None,
             SecretRef::Env(name) => (std::env::var(name).ok(), format!("the variable `{name}`")),
         };
         let secret = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());

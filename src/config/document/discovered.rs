@@ -23,6 +23,11 @@ pub(in crate::config) fn stands_for_any(name: &str) -> bool {
     name.starts_with(ANY)
 }
 
+/// Whether a text that a template fills in was filled in for one of those.
+pub(in crate::config) fn names_any(text: &str) -> bool {
+    text.contains(ANY)
+}
+
 /// Adds the services that were found; one that is written in the file stays as it is written.
 pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) {
     let mut found: Vec<(Range<usize>, String, String)> = vec![];

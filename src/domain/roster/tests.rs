@@ -23,7 +23,7 @@ fn the_first_answer_is_taken_and_the_next_adds_what_is_new() {
     let (mut roster, options) = (Roster::default(), Options::default());
     let taken = roster.take("q", &names(0..200), &nobody(), at(0), &options);
     assert_eq!(taken.came.len(), 200);
-    assert!(taken.changes()[0].ends_with("svc-00008, svc-00009 and 190 more"));
+    assert!(changes(&taken.came, &taken.went)[0].ends_with("svc-00008, svc-00009 and 190 more"));
     let taken = roster.take("q", &names(0..202), &nobody(), at(1), &options);
     assert_eq!((taken.came, taken.went.len()), (names(200..202), 0));
     assert_eq!(taken.odd, None);
@@ -57,7 +57,10 @@ fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
     let busy = names(19..20).into_iter().collect();
     assert!(roster.take("q", &names(0..19), &busy, at(1_440), &options).went.is_empty());
     let taken = roster.take("q", &names(0..19), &nobody(), at(1_441), &options);
-    assert_eq!(taken.changes(), ["1 services are not watched any more: svc-00019"]);
+    assert_eq!(
+        changes(&taken.came, &taken.went),
+        ["1 services are not watched any more: svc-00019"]
+    );
 }
 
 #[test]
@@ -152,4 +155,43 @@ fn what_is_known_survives_being_written_down() {
     roster.take("q", &names(0..3), &nobody(), at(0), &Options::default());
     let text = serde_json::to_string(&roster).unwrap();
     assert_eq!(serde_json::from_str::<Roster>(&text).unwrap(), roster);
+}
+
+#[test]
+fn a_name_that_its_template_cannot_take_is_told_once_and_tried_again_later() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    assert_eq!(roster.take("q", &names(0..3), &nobody(), at(0), &options).came.len(), 3);
+    let why = "the file `/etc/svc-00001` cannot be read".to_owned();
+    roster.leave_out(&[("svc-00001".to_owned(), why)].into(), at(0));
+    assert_eq!(roster.names().collect::<Vec<_>>(), ["svc-00000", "svc-00002"]);
+    let taken = roster.take("q", &names(0..4), &nobody(), at(1), &options);
+    assert_eq!(taken.came, names(3..4), "the others go on coming");
+    assert_eq!(
+        told(&taken),
+        [
+            "1 services are not watched, their template cannot take them, one is svc-00001: the file \
+          `/etc/svc-00001` cannot be read"
+        ]
+    );
+    for minute in 2..10 {
+        let taken = roster.take("q", &names(0..4), &nobody(), at(minute), &options);
+        assert_eq!(taken, Taken::default(), "said once");
+    }
+    let taken = roster.take("q", &names(0..4), &nobody(), at(10), &options);
+    assert_eq!((taken.came, taken.odd), (names(1..2), None));
+    let taken = roster.take("q", &names(0..4), &nobody(), at(11), &options);
+    assert_eq!((taken.came.len(), taken.odd), (0, Some(vec![])), "it is watched by now");
+}
+
+#[test]
+fn another_configuration_and_another_answer_begin_anew_with_what_is_broken() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    roster.take("q", &names(0..2), &nobody(), at(0), &options);
+    let broken = [("svc-00001".to_owned(), "no".to_owned())].into();
+    roster.leave_out(&broken, at(0));
+    roster.try_again();
+    assert_eq!(roster.take("q", &names(0..2), &nobody(), at(1), &options).came, names(1..2));
+    roster.leave_out(&broken, at(1));
+    let taken = roster.take("q", &names(0..1), &nobody(), at(2), &options);
+    assert_eq!(taken.odd, Some(vec![]), "nobody names it any more");
 }

@@ -7,6 +7,7 @@ use rollbackd::{
 use serde_json::Value;
 
 use super::{
+    journal,
     monitored::Monitored,
     world::{SOON, World},
 };
@@ -62,4 +63,47 @@ pub(super) async fn what_a_query_finds_is_watched_and_stays() {
     });
     let found: Vec<String> = found.collect();
     assert_eq!(found, ["1 services are watched from now on: twin-of-shop"]);
+}
+
+/// One more by the numbers of the shop, and one that asks with a credential that nobody has put there.
+const ONE_BROKEN: &str = r#"
+[template.found.signal.health]
+every = "1s"
+[template.found.signal.health.http]
+url = "http://127.0.0.1:9/health"
+bearer = { file = "DIR/{service}" }
+"#;
+
+/// It kept everybody out: the whole answer was refused.
+pub(super) async fn who_breaks_the_template_is_left_out_alone_and_told() {
+    let secrets = tempfile::tempdir().expect("a directory");
+    std::fs::write(secrets.path().join("twin-of-shop"), "hunter2").expect("written");
+    let fleet = FLEET.replace(
+        r#"'label_replace(count by (service) (http_requests_total), "name", "twin-of-$1", "service", "(.*)")'"#,
+        r#"'label_replace(count by (service) (http_requests_total), "name", "twin-of-$1", "service", "(.*)") or label_replace(count by (service) (http_requests_total), "name", "loner", "service", "(.*)")'"#,
+    );
+    assert!(fleet.contains("loner"));
+    let broken = ONE_BROKEN.replace("DIR", &secrets.path().display().to_string());
+    let shop = Monitored::settled(Behaviour::Healthy, &format!("{fleet}{broken}"), &[]).await;
+    let both = ["shop/demo", "twin-of-shop/demo"];
+    patiently("the other is found", SOON, async || {
+        (services(&shop.world).await == both).then_some(())
+    })
+    .await;
+    let told = patiently("it is told", SOON, async || {
+        let journal = journal::read(shop.world.state_dir().as_path());
+        journal.iter().find_map(|(_, fact)| {
+            if let Fact::Fleet(Fleet::Discovered { odd: Some(odd), .. }) = fact {
+                return Some(odd.join("; "));
+            }
+            None
+        })
+    })
+    .await;
+    assert!(
+        told.starts_with(
+            "1 services are not watched, their template cannot take them, one is loner: "
+        ),
+        "{told}"
+    );
 }
