@@ -45,6 +45,8 @@ pub(super) struct Reload {
     pub config: Config,
     /// The services that queries found.
     pub rosters: BTreeMap<String, Roster>,
+    /// What of them is written down.
+    pub written: discovery::Written,
     /// Why what was found could not be followed, so that it is told once.
     pub refused: Option<Vec<String>>,
     /// The interface, whose tokens may change.
@@ -137,11 +139,14 @@ impl Reload {
             }
         }
         // Only what is followed is written down: the next start stands on it.
-        let kept = discovery::kept(&of, &roster, now);
         self.rosters = self.with(&of, &roster);
-        let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
-        if !matches!(written, Ok(Ok(()))) {
-            warn!("what discover.{of} found could not be written down");
+        if let Some(kept) = self.written.due(&of, &roster, now) {
+            let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
+            if matches!(written, Ok(Ok(()))) {
+                self.written.stands(&of, &roster);
+            } else {
+                warn!("what discover.{of} found could not be written down");
+            }
         }
         let says = |odd: Vec<roster::Odd>| odd.iter().map(roster::Odd::says).collect();
         let odd: Option<Vec<String>> = refused.or(odd.map(says));

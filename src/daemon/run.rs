@@ -154,7 +154,8 @@ async fn start(
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
-    let reload = Reload { path, text, config: read, rosters, refused: None, interface };
+    let written = discovery::Written::default();
+    let reload = Reload { path, text, config: read, rosters, written, refused: None, interface };
     Ok(Running { side, followers, reload, handle, lease, ended, thread, stop_serving })
 }
 

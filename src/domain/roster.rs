@@ -45,6 +45,8 @@ const FEW: usize = 10;
 /// What a template could not take may be mended beside it: a secret that was not there yet. To try costs a reading of
 /// the whole file.
 const TRIED_AGAIN_AFTER: Span = Span::minutes(10);
+/// Of how long somebody has been missing no more than this is forgotten by a crash.
+const WRITTEN_WHILE_MISSING: Span = Span::minutes(10);
 
 /// The services that are watched because a query named them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +193,38 @@ impl Roster {
     /// The services that are watched.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.members.keys().map(String::as_str)
+    }
+
+    /// Whether it says more than what was `written`. When it was asked last is written with something else: time in
+    /// which nobody asked counts for nobody, and two intervals of it at most for anybody.
+    pub fn is_news_after(&self, written: &Self) -> bool {
+        let since = self.asked_at.zip(written.asked_at).map(|(now, then)| now.since(then));
+        let is_late = since.is_none_or(|age| !(Span::ZERO..WRITTEN_WHILE_MISSING).contains(&age));
+        let Self {
+            question,
+            members,
+            asked_at: _,
+            doubted_since,
+            fewer_since,
+            failing_since,
+            odd,
+            broken,
+            broken_why,
+        } = self;
+        let differs = |(name, missing): (&String, &Span)| match written.members.get(name) {
+            None => true,
+            Some(before) if (*before == Span::ZERO) != (*missing == Span::ZERO) => true,
+            Some(before) => is_late && before != missing,
+        };
+        *question != written.question
+            || members.len() != written.members.len()
+            || members.iter().any(differs)
+            || *doubted_since != written.doubted_since
+            || *fewer_since != written.fewer_since
+            || *failing_since != written.failing_since
+            || *odd != written.odd
+            || *broken != written.broken
+            || *broken_why != written.broken_why
     }
 
     /// What is odd about the newest answer.

@@ -195,3 +195,34 @@ fn another_configuration_and_another_answer_begin_anew_with_what_is_broken() {
     let taken = roster.take("q", &names(0..1), &nobody(), at(2), &options);
     assert_eq!(taken.odd, Some(vec![]), "nobody names it any more");
 }
+
+/// Ten thousand names were written down once a minute, the same each time.
+#[test]
+fn only_what_differs_is_worth_writing_down() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    let empty = roster.clone();
+    roster.take("q", &names(0..20), &nobody(), at(0), &options);
+    assert!(roster.is_news_after(&empty));
+    let written = roster.clone();
+    for minute in 1..100 {
+        roster.take("q", &names(0..20), &nobody(), at(minute), &options);
+        assert!(!roster.is_news_after(&written), "the same names in minute {minute}");
+    }
+    roster.take("q", &names(0..19), &nobody(), at(100), &options);
+    assert!(roster.is_news_after(&written), "one is missing");
+    let written = roster.clone();
+    let worth = |minute: &i64| {
+        roster.take("q", &names(0..19), &nobody(), at(*minute), &options);
+        roster.is_news_after(&written)
+    };
+    assert_eq!((101..120).find(worth), Some(110), "how long it is missing is written in rounds");
+    let written = roster.clone();
+    roster.take("q", &names(0..20), &nobody(), at(111), &options);
+    assert!(roster.is_news_after(&written), "it is back");
+    let written = roster.clone();
+    assert!(roster.failed("down", at(112), &options).is_none());
+    assert!(roster.is_news_after(&written), "since when it fails");
+    let written = roster.clone();
+    roster.failed("down", at(113), &options);
+    assert!(!roster.is_news_after(&written));
+}

@@ -3,6 +3,7 @@
 use rollbackd::{
     demo::shop::Behaviour,
     domain::fact::{Fact, Fleet},
+    store::Reader,
 };
 use serde_json::Value;
 
@@ -42,6 +43,18 @@ pub(super) async fn what_a_query_finds_is_watched_and_stays() {
     let both = ["shop/demo", "twin-of-shop/demo"];
     patiently("it is found", SOON, async || (services(&shop.world).await == both).then_some(()))
         .await;
+    let written_at = || {
+        let reader = Reader::open(&shop.world.state_dir()).expect("the store can be read");
+        let kept = reader.view().load_snapshot("/roster/all").expect("it can be read");
+        kept.map(|kept| kept.at)
+    };
+    // Whoever came is told once that is written down.
+    let written = patiently("it is told", SOON, async || {
+        let journal = journal::read(&shop.world.state_dir());
+        let told = |(_, fact): &(_, Fact)| matches!(fact, Fact::Fleet(Fleet::Discovered { .. }));
+        journal.iter().any(told).then(written_at)
+    })
+    .await;
     patiently("its windows see it", SOON, async || {
         let text = shop.world.get("/v1/services/twin-of-shop/demo/explain").await;
         let explained: Value = serde_json::from_str(&text).ok()?;
@@ -49,6 +62,8 @@ pub(super) async fn what_a_query_finds_is_watched_and_stays() {
         triggers.iter().any(|t| t["name"] == "critical-errors" && t["state"] == "ok").then_some(())
     })
     .await;
+
+    assert_eq!(written_at(), written, "the same names every second are written down once");
 
     // Nobody can be asked any more, and the daemon begins anew: it knows whom it watched.
     shop.prometheus.kill();
