@@ -257,7 +257,7 @@ fn trimmed(number: f64) -> String {
 }
 
 /// A value that must never be seen: it cannot be displayed, and `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {

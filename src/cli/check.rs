@@ -33,11 +33,14 @@ impl Check {
             Ok((config, warnings)) => (warnings, Some(config)),
             Err(problems) => (problems, None),
         };
+        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+        let name = self.file.display().to_string();
+        if let Some(config) = &config {
+            problems.extend(config::check_lists(config, &name, &text));
+        }
         let mut finds = None;
         if let (true, Some(config)) = (self.online, &config) {
             crate::tls::install();
-            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
-            let name = self.file.display().to_string();
             let online = config::check_online(config, &name, &text).await;
             problems.extend(online.problems);
             finds = Some(online.finds);

@@ -33,15 +33,18 @@ use crate::{
 const STATE_DIR: &str = "/var/lib/rollbackd";
 const ENVIRONMENT: &str = "production";
 
-/// Checks the whole file.
-pub(super) fn check(file: &str, text: &str, raw: raw::Raw, shape: Shape) -> Loaded {
+/// Checks the whole file. Also which services are at fault, by their keys, and why.
+pub(super) fn check(
+    file: &str,
+    text: &str,
+    raw: raw::Raw,
+    shape: Shape,
+) -> (Loaded, BTreeMap<String, String>) {
     let mut found = Found::new(file, text, shape);
     let config = build(&mut found, &raw, text);
-    let problems = found.all();
-    if problems.iter().any(|problem| problem.level == super::Level::Error) {
-        return Err(problems);
-    }
-    Ok((config, problems))
+    let (problems, at_fault) = found.all();
+    let is_unusable = problems.iter().any(|problem| problem.level == super::Level::Error);
+    (if is_unusable { Err(problems) } else { Ok((config, problems)) }, at_fault)
 }
 
 fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {

@@ -6,7 +6,9 @@
 mod check;
 mod difference;
 mod document;
+mod doubtful;
 mod init;
+mod listed;
 mod nearest;
 mod online;
 mod problem;
@@ -22,7 +24,9 @@ pub(crate) use self::nearest::nearest;
 pub use self::{
     difference::Difference,
     document::Discovered,
+    doubtful::load_text_without_the_broken,
     init::{First, Refused, Wish, first},
+    listed::check_lists,
     online::{Finds, Online, check_online},
     problem::{Level, Problem},
     schema::schema,
@@ -281,5 +285,5 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
 /// As [`load_text`], with the services that its queries found.
 pub fn load_text_with(name: &str, text: &str, discovered: &Discovered) -> Loaded {
     let (raw, shape) = document::read(name, text, discovered);
-    check::check(name, text, raw, shape)
+    check::check(name, text, raw, shape).0
 }

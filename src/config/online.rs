@@ -323,7 +323,7 @@ fn in_full(fault: &QueryError) -> String {
 }
 
 /// Where a text stands in the file; nowhere when a template filled it in.
-fn place(text: &str, query: &str) -> Option<std::ops::Range<usize>> {
+pub(super) fn place(text: &str, query: &str) -> Option<std::ops::Range<usize>> {
     let document = DeTable::parse(text).ok()?;
     in_table(document.get_ref(), query)
 }

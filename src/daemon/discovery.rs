@@ -103,11 +103,25 @@ pub(super) fn load(
     Ok(rosters)
 }
 
-/// What to write down of one query.
-pub(super) fn kept(of: &str, roster: &Roster, at: UnixMs) -> Snapshot {
-    // A roster is names and numbers: it can always be written.
-    let body = serde_json::to_vec(roster).unwrap_or_default();
-    Snapshot { key: key(of), at, body }
+/// What was written down of each query.
+#[derive(Debug, Default)]
+pub(super) struct Written(BTreeMap<String, Roster>);
+
+impl Written {
+    /// What to write down of one query; nothing where that stands there already.
+    pub(super) fn due(&self, of: &str, roster: &Roster, at: UnixMs) -> Option<Snapshot> {
+        if self.0.get(of).is_some_and(|written| !roster.is_news_after(written)) {
+            return None;
+        }
+        // A roster is names and numbers: it can always be written.
+        let body = serde_json::to_vec(roster).unwrap_or_default();
+        Some(Snapshot { key: key(of), at, body })
+    }
+
+    /// It stands there now.
+    pub(super) fn stands(&mut self, of: &str, roster: &Roster) {
+        self.0.insert(of.to_owned(), roster.clone());
+    }
 }
 
 /// The services of every query, as the configuration takes them.

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    clock::Clock,
+    clock::{self, Clock},
     delivery, discovery,
     event_loop::{EventLoop, Wiring},
     followers::Followers,
@@ -101,17 +101,23 @@ async fn start(
     let mut rosters =
         discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
     let found = discovery::found(&rosters);
-    let (text, read) = match reload::read(&path, found).await {
+    let all = found.values().flatten().cloned().collect();
+    let reload::Read { text, config: read, broken } = match reload::read(&path, found, all).await {
         Ok(read) => read,
         // A file that is right by itself is followed: what is written in it must not stay unwatched. The next answer
         // is refused by the same words, and told.
         Err(why) => {
             error!("the services that were found are not followed:\n{}", why.join("\n"));
             rosters.clear();
-            let without = reload::read(&path, Discovered::new()).await;
+            let without = reload::read(&path, Discovered::new(), BTreeSet::new()).await;
             without.map_err(|why| anyhow!(why.join("\n")))?
         }
     };
+    for roster in rosters.values_mut() {
+        // Who was left out by an earlier daemon may be taken by this file.
+        roster.try_again();
+        roster.leave_out(&broken, clock::wall());
+    }
     let config = &read;
     let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
     let clock = Clock::starting(last);
@@ -148,7 +154,8 @@ async fn start(
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
-    let reload = Reload { path, text, config: read, rosters, refused: None, interface };
+    let written = discovery::Written::default();
+    let reload = Reload { path, text, config: read, rosters, written, refused: None, interface };
     Ok(Running { side, followers, reload, handle, lease, ended, thread, stop_serving })
 }
 
@@ -275,7 +282,7 @@ async fn until_told_to_stop(
                 supervise::notify(&[sd_notify::NotifyState::Ready]);
             }
             why = &mut lost => {
-                let notice = journaling::lease_lost_notice(&why, super::clock::wall());
+                let notice = journaling::lease_lost_notice(&why, clock::wall());
                 giving_up::page_from_memory(&reload.config, client, &notice).await;
                 anyhow::bail!("the lease is lost: {why}");
             }

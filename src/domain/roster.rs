@@ -42,6 +42,11 @@ impl Default for Options {
 
 /// Few services may come and go as they like: ten new ones beside three are no wrong label.
 const FEW: usize = 10;
+/// What a template could not take may be mended beside it: a secret that was not there yet. To try costs a reading of
+/// the whole file.
+const TRIED_AGAIN_AFTER: Span = Span::minutes(10);
+/// Of how long somebody has been missing no more than this is forgotten by a crash.
+const WRITTEN_WHILE_MISSING: Span = Span::minutes(10);
 
 /// The services that are watched because a query named them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +66,10 @@ pub struct Roster {
     failing_since: Option<UnixMs>,
     /// What is odd about the newest answer: told when it changes.
     odd: Vec<Odd>,
+    /// Names that their template cannot take, with when each was tried; with nothing, to be tried at once.
+    broken: BTreeMap<String, Option<UnixMs>>,
+    /// The first of them, and what is wrong with it.
+    broken_why: Option<(String, String)>,
 }
 
 /// What is odd about an answer.
@@ -109,6 +118,15 @@ pub enum Odd {
         /// The first of them, safe to print.
         first: String,
     },
+    /// Names that their template cannot take.
+    Broken {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl Odd {
@@ -137,6 +155,12 @@ impl Odd {
             Self::Unusable { count, first } => format!(
                 "{count} names cannot be a service's, first {first}: letters, digits and . _ - can"
             ),
+            Self::Broken { count: 1, first, why } => {
+                format!("{first} is not watched, its template cannot take it: {why}")
+            }
+            Self::Broken { count, first, why } => format!(
+                "{count} services are not watched, their template cannot take them, one is {first}: {why}"
+            ),
         }
     }
 }
@@ -152,21 +176,19 @@ pub struct Taken {
     pub odd: Option<Vec<Odd>>,
 }
 
-impl Taken {
-    /// Who came and who went, in sentences that stay short however many they are.
-    pub fn changes(&self) -> Vec<String> {
-        let said = |names: &[String], what: &str| {
-            let are = match names.len() {
-                0 => return None,
-                1 => "1 service is".to_owned(),
-                many => format!("{many} services are"),
-            };
-            Some(format!("{are} {what}: {}", listed(names)))
+/// Who came and who went, in sentences that stay short however many they are.
+pub fn changes(came: &[String], went: &[String]) -> Vec<String> {
+    let said = |names: &[String], what: &str| {
+        let are = match names.len() {
+            0 => return None,
+            1 => "1 service is".to_owned(),
+            many => format!("{many} services are"),
         };
-        let came = said(&self.came, "watched from now on");
-        let went = said(&self.went, "not watched any more");
-        came.into_iter().chain(went).collect()
-    }
+        Some(format!("{are} {what}: {}", listed(names)))
+    };
+    let came = said(came, "watched from now on");
+    let went = said(went, "not watched any more");
+    came.into_iter().chain(went).collect()
 }
 
 fn listed(names: &[String]) -> String {
@@ -182,6 +204,38 @@ impl Roster {
     /// The services that are watched.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.members.keys().map(String::as_str)
+    }
+
+    /// Whether it says more than what was `written`. When it was asked last is written with something else: time in
+    /// which nobody asked counts for nobody, and two intervals of it at most for anybody.
+    pub fn is_news_after(&self, written: &Self) -> bool {
+        let since = self.asked_at.zip(written.asked_at).map(|(now, then)| now.since(then));
+        let is_late = since.is_none_or(|age| !(Span::ZERO..WRITTEN_WHILE_MISSING).contains(&age));
+        let Self {
+            question,
+            members,
+            asked_at: _,
+            doubted_since,
+            fewer_since,
+            failing_since,
+            odd,
+            broken,
+            broken_why,
+        } = self;
+        let differs = |(name, missing): (&String, &Span)| match written.members.get(name) {
+            None => true,
+            Some(before) if (*before == Span::ZERO) != (*missing == Span::ZERO) => true,
+            Some(before) => is_late && before != missing,
+        };
+        *question != written.question
+            || members.len() != written.members.len()
+            || members.iter().any(differs)
+            || *doubted_since != written.doubted_since
+            || *fewer_since != written.fewer_since
+            || *failing_since != written.failing_since
+            || *odd != written.odd
+            || *broken != written.broken
+            || *broken_why != written.broken_why
     }
 
     /// What is odd about the newest answer.
@@ -221,6 +275,7 @@ impl Roster {
         let since_last = self.asked_at.map_or(Span::ZERO, |at| now.since(at).max(Span::ZERO));
         let since_last = since_last.min(options.every * 2);
         (self.asked_at, self.failing_since) = (Some(now), None);
+        self.forget_mended(&usable, &mut odd);
         let far_fewer = self.are_far_fewer(usable.len(), now, options);
         let believed = self.is_believed(usable.len(), known, now, options, &mut odd);
         if usable.is_empty() && known > 0 {
@@ -236,7 +291,7 @@ impl Roster {
             }
         }
         if believed {
-            taken.came = self.let_in(&usable, options, &mut odd);
+            taken.came = self.let_in(&usable, now, options, &mut odd);
         }
         odd.sort();
         if odd != self.odd {
@@ -244,6 +299,34 @@ impl Roster {
             taken.odd = Some(odd);
         }
         taken
+    }
+
+    /// Names that cannot be watched, with what is wrong with each. They are told with the next answer, and tried again
+    /// later.
+    pub fn leave_out(&mut self, broken: &BTreeMap<String, String>, now: UnixMs) {
+        for (name, why) in broken {
+            if self.members.remove(name).is_some() {
+                self.broken.insert(name.clone(), Some(now));
+                self.broken_why.get_or_insert_with(|| (name.clone(), why.clone()));
+            }
+        }
+    }
+
+    /// Another configuration may take what the one before could not.
+    pub fn try_again(&mut self) {
+        self.broken.values_mut().for_each(|tried| *tried = None);
+    }
+
+    /// Those that are watched by now, or named no more, are not broken.
+    fn forget_mended(&mut self, usable: &BTreeSet<&str>, odd: &mut Vec<Odd>) {
+        let members = &self.members;
+        self.broken.retain(|name, _| usable.contains(name.as_str()) && !members.contains_key(name));
+        if self.broken.is_empty() {
+            self.broken_why = None;
+        }
+        if let Some((first, why)) = self.broken_why.clone() {
+            odd.push(Odd::Broken { count: self.broken.len(), first, why });
+        }
     }
 
     /// Another question was asked: what it does not name was never meant. Who came, from the first answer on, has
@@ -325,12 +408,20 @@ impl Roster {
     fn let_in(
         &mut self,
         usable: &BTreeSet<&str>,
+        now: UnixMs,
         options: &Options,
         odd: &mut Vec<Odd>,
     ) -> Vec<String> {
+        let waits = |name: &str| {
+            let tried = self.broken.get(name).copied().flatten();
+            tried.is_some_and(|at| (Span::ZERO..TRIED_AGAIN_AFTER).contains(&now.since(at)))
+        };
         let room = options.services_max.saturating_sub(self.members.len());
-        let new: Vec<&str> =
-            usable.iter().copied().filter(|name| !self.members.contains_key(*name)).collect();
+        let new: Vec<&str> = usable
+            .iter()
+            .copied()
+            .filter(|name| !self.members.contains_key(*name) && !waits(name))
+            .collect();
         if new.len() > room {
             odd.push(Odd::TooMany { left_out: new.len() - room, most: options.services_max });
         }

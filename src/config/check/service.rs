@@ -44,10 +44,11 @@ pub(super) struct Checked {
 /// All services.
 pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checked> {
     let mut seen: BTreeMap<ServiceId, &Spanned<String>> = BTreeMap::new();
-    let mut roots: BTreeMap<String, ServiceId> = BTreeMap::new();
+    let mut roots: BTreeMap<String, (&str, ServiceId)> = BTreeMap::new();
     let mut shared = Shared::default();
     let mut services = vec![];
     for (key, raw) in &common.raw.service {
+        found.about(&[key.get_ref()]);
         let Some(id) = identity(found, common, key, raw) else { continue };
         if let Some(other) = seen.insert(id.clone(), key) {
             let what = format!("`{key}` and `{other}` are both {id}");
@@ -56,13 +57,16 @@ pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checke
         }
         let service = service(found, common, &mut shared, (key, raw), id.clone());
         if let Some(platform) = &service.platform
-            && let Some(other) = roots.insert(platform.runbook.root.clone(), id)
+            && let Some((other_key, other)) =
+                roots.insert(platform.runbook.root.clone(), (key.get_ref(), id))
         {
+            found.about(&[key.get_ref(), other_key]);
             let what = format!("{other} is rolled back in {} too", platform.runbook.root);
             found.error(key.span(), what, "give each service a directory of its own");
         }
         services.push(service);
     }
+    found.about(&[]);
     if services.is_empty() && !found.was_cut(&["service"]) {
         let what = "no service is watched";
         found.warn(0..0, what, "add a table [service.NAME]");

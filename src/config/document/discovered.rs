@@ -31,6 +31,11 @@ pub(in crate::config) struct StandIn {
     pub(in crate::config) template: String,
 }
 
+/// Whether a text that a template fills in was filled in for one of those.
+pub(in crate::config) fn names_any(text: &str) -> bool {
+    ANY.iter().any(|any| text.contains(any))
+}
+
 /// Adds the services that were found; one that is written in the file stays as it is written.
 pub(super) fn apply(document: &mut DeTable<'_>, discovered: &Discovered) -> StandIns {
     let mut stand_ins = StandIns::new();

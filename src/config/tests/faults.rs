@@ -342,7 +342,6 @@ fn where_targets_are_is_said_once_and_as_it_can_be_read() {
         ("dns = \"10.0.0.1:80\"", "not the name of a host"),
         ("dns = \"http://a\"", "not the name of a host"),
         ("file = \"a.json\"", "not an absolute path"),
-        ("file = \"/a.yml\"", "read as JSON only"),
         ("file = \"/a.json\"\nscheme = \"ftp\"", "not a scheme"),
         ("file = \"/a.json\"\npath = \"m?a=b\"", "not a path"),
         ("file = \"/a.json\"\ntargets_max = 0", "0 lets nothing through"),

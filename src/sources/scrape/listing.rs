@@ -7,7 +7,11 @@
 mod entry;
 mod file;
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use reqwest::Url;
 use tokio::time::Instant;
@@ -53,6 +57,13 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
+    /// How many targets its file lists now, and which file that is; nothing where it is no file that says so.
+    pub fn look_now(&self) -> Option<(&Path, Result<usize, String>)> {
+        let Origin::File(path) = &self.origin else { return None };
+        let seen = file::read(path, None, &self.scheme, &self.path);
+        Some((path, seen.map(|seen| seen.targets.map_or(0, |targets| targets.len()))))
+    }
+
     /// A target's own options; its series is named by where it is.
     fn target(&self, series: &str, url: Url) -> Options {
         Options {
@@ -102,10 +113,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// A list that was not looked at yet.
-    pub fn new(mut options: ListOptions) -> Result<Self, http::CannotBuild> {
+    /// A list that was not looked at yet. Its targets are asked through one of these clients.
+    pub fn new(
+        mut options: ListOptions,
+        clients: &mut http::Clients,
+    ) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
-        let client = http::Client::new(options.http.clone())?;
+        let client = clients.of(&options.http)?;
         Ok(Self {
             options,
             client,
@@ -212,7 +226,7 @@ impl Listing {
         };
         if options.url.scheme() == "https" {
             options.http.pinned = Some(address);
-            return Target::new(options);
+            return Ok(Target::over(http::Client::new(options.http.clone())?, options));
         }
         let host = options.url.host_str().unwrap_or_default();
         let host = options.url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));

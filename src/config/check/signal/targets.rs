@@ -132,13 +132,6 @@ fn origin(
                     what,
                     "write it from the root: \"/etc/rollbackd/targets/shop.json\"",
                 );
-            } else if path.ends_with(".yml") || path.ends_with(".yaml") {
-                let what = "lists of targets are read as JSON only";
-                found.error(
-                    file.span(),
-                    what,
-                    "let what writes it write JSON: Prometheus reads that too",
-                );
             }
             Some((format!("every target in {path}"), Origin::File(PathBuf::from(path))))
         }
