@@ -3,13 +3,15 @@
 //! A turn: the windows see the event; facts follow; they are made durable; only then are they true here; what is
 //! wanted from outside is derived from what is true. Nothing here reads a clock or touches anything.
 
+mod departed;
+mod kept;
 mod standing;
+
+pub use kept::Kept;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
-
-use self::standing::Standing;
+use self::{departed::Departed, standing::Standing};
 use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
@@ -58,14 +60,7 @@ pub struct Fleet {
     pub unwritable: Option<(UnixMs, String)>,
     started: Option<UnixMs>,
     standing: Standing,
-    rollbacks: VecDeque<UnixMs>,
-}
-
-/// What is true at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Kept {
-    states: BTreeMap<ServiceId, ServiceState>,
-    kill_switch: Option<String>,
+    departed: Departed,
     rollbacks: VecDeque<UnixMs>,
 }
 
@@ -92,6 +87,7 @@ impl Fleet {
         self.watches.retain(|id, _| policy.services.contains_key(id));
         self.standing.retain(|id| policy.services.contains_key(id));
         self.policy = policy;
+        self.welcome();
         self.stand_out_again();
     }
 
@@ -121,12 +117,14 @@ impl Fleet {
                     }
                 }
             }
+            Fact::Fleet(FleetFact::Left { services }) => self.leave(services, now),
+            Fact::Fleet(FleetFact::Forgotten { services }) => self.forget(services, now),
+            Fact::Fleet(FleetFact::Started { .. }) => self.welcome(),
             Fact::Fleet(
                 FleetFact::Undelivered { .. }
                 | FleetFact::Configured { .. }
                 | FleetFact::ConfigRefused { .. }
-                | FleetFact::Discovered { .. }
-                | FleetFact::Started { .. },
+                | FleetFact::Discovered { .. },
             )
             | Fact::Service(_)
             | Fact::Ledger(_)
@@ -241,7 +239,9 @@ impl Fleet {
             }
         };
         let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
-        fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
+        let departed = self.departures(&event.what, now).into_iter().map(Fact::Fleet);
+        let told = told.map(|notice| Fact::Told(Box::new(notice)));
+        fact.into_iter().chain(told).chain(departed).collect()
     }
 
     /// The windows see the event, whether or not anything follows from it.
@@ -385,30 +385,9 @@ impl Fleet {
         self.standing.note(id, state, policy, now);
     }
 
-    /// What is true, to be written down so that not all of the journal need be folded again.
-    pub fn checkpoint(&self) -> Kept {
-        Kept {
-            states: self.states.clone(),
-            kill_switch: self.kill_switch.clone(),
-            rollbacks: self.rollbacks.clone(),
-        }
-    }
-
-    /// Continues from a checkpoint.
-    pub fn restore(&mut self, kept: Kept) {
-        self.kill_switch = kept.kill_switch;
-        self.rollbacks = kept.rollbacks;
-        for (id, state) in kept.states {
-            // Whatever is due will be found so by the first tick.
-            let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
-            self.states.insert(id.clone(), state);
-            self.index(&id, now);
-        }
-    }
-
     /// When to take a turn again even if nothing happens.
     pub fn next_deadline(&self) -> Option<UnixMs> {
-        self.standing.next()
+        [self.standing.next(), self.next_forgotten()].into_iter().flatten().min()
     }
 
     /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary
