@@ -7,6 +7,7 @@ use metrics::{
     histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 
 use crate::{
     domain::{
@@ -131,10 +132,14 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
 const SECONDS: [f64; 14] =
     [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
 
+/// A gauge that nobody has set for this long is shown no more: what it is about is gone.
+pub const SAID_FOR: Duration = Duration::from_secs(600);
+
 /// Installs the recorder for the whole process and names every metric. Whoever holds the handle must run its
 /// upkeep, or histograms grow until somebody scrapes.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::GAUGE, Some(SAID_FOR))
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .install_recorder()?;
     for (name, kind, help) in METRICS {
@@ -365,12 +370,17 @@ pub fn heartbeat(arrived: bool) {
 
 /// A query for services was answered with so many, or not.
 pub fn discovered(of: &str, named: Option<usize>) {
-    let (of, result) = (of.to_owned(), if named.is_some() { "ok" } else { "failed" });
-    counter!("rollbackd_discoveries_total", "discovery" => of.clone(), "result" => result)
+    let result = if named.is_some() { "ok" } else { "failed" };
+    counter!("rollbackd_discoveries_total", "discovery" => of.to_owned(), "result" => result)
         .increment(1);
     if let Some(named) = named {
-        gauge!("rollbackd_discovered_services", "discovery" => of).set(named as f64);
+        discovered_last(of, named);
     }
+}
+
+/// How many services the newest answer named, said again for as long as it is the newest.
+pub fn discovered_last(of: &str, named: usize) {
+    gauge!("rollbackd_discovered_services", "discovery" => of.to_owned()).set(named as f64);
 }
 
 /// How many notices are where.

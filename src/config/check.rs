@@ -68,8 +68,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     let mut targets = BTreeMap::new();
     let mut platforms = BTreeMap::new();
     let mut each_found = BTreeMap::new();
+    let store = store_options(found, &raw.store, &state_dir);
     let mut policy = Policy {
-        fleet: policy::fleet(&raw.fleet),
+        fleet: policy::fleet(&raw.fleet, store.journal_keep),
         config_hash: hex(&Sha256::digest(text)),
         freezes: intake::freezes(found, &raw.freeze),
         ..Policy::default()
@@ -89,7 +90,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         policy.services.insert(service.id.clone(), Arc::new(service));
     }
     Config {
-        store: store_options(found, &raw.store, &state_dir),
+        store,
         channels: channels::channels(found, &raw.notify),
         heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
         http: intake::http(found, raw, &environment),

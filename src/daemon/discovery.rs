@@ -45,11 +45,21 @@ pub(super) async fn discover(
 ) {
     let mut tick = interval(discovery.every.duration());
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failed = false;
+    let mut again = interval(telemetry::SAID_FOR / 4);
+    let (mut failed, mut newest) = (false, None);
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = again.tick() => {
+                if let Some(named) = newest {
+                    telemetry::discovered_last(&discovery.name, named);
+                }
+                continue;
+            }
+        }
         let named = ask(&discovery, &server).await;
         telemetry::discovered(&discovery.name, named.as_ref().ok().map(Vec::len));
+        newest = named.as_ref().ok().map(Vec::len).or(newest);
         if let (Err(why), false) = (&named, failed) {
             warn!("discover.{} found nothing out, the services stay: {why}", discovery.name);
         }

@@ -3,7 +3,8 @@
 //! A turn: the windows see the event; facts follow; they are made durable; only then are they true here; what is
 //! wanted from outside is derived from what is true. Nothing here reads a clock or touches anything.
 
-mod checkpoint;
+mod departed;
+mod kept;
 mod standing;
 
 use std::{
@@ -11,8 +12,8 @@ use std::{
     sync::Arc,
 };
 
-pub use self::checkpoint::Kept;
-use self::standing::Standing;
+pub use self::kept::Kept;
+use self::{departed::Departed, standing::Standing};
 use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
@@ -63,6 +64,7 @@ pub struct Fleet {
     pub unwritable: Option<(UnixMs, String)>,
     started: Option<UnixMs>,
     standing: Standing,
+    departed: Departed,
     rollbacks: VecDeque<UnixMs>,
 }
 
@@ -89,6 +91,7 @@ impl Fleet {
         self.watches.retain(|id, _| policy.services.contains_key(id));
         self.standing.retain(|id| policy.services.contains_key(id));
         self.policy = policy;
+        self.welcome();
         self.stand_out_again();
     }
 
@@ -120,12 +123,14 @@ impl Fleet {
                     }
                 }
             }
+            Fact::Fleet(FleetFact::Left { services }) => self.leave(services, now),
+            Fact::Fleet(FleetFact::Forgotten { services }) => self.forget(services, now),
+            Fact::Fleet(FleetFact::Started { .. }) => self.welcome(),
             Fact::Fleet(
                 FleetFact::Undelivered { .. }
                 | FleetFact::Configured { .. }
                 | FleetFact::ConfigRefused { .. }
-                | FleetFact::Discovered { .. }
-                | FleetFact::Started { .. },
+                | FleetFact::Discovered { .. },
             )
             | Fact::Service(_)
             | Fact::Ledger(_)
@@ -240,7 +245,9 @@ impl Fleet {
             }
         };
         let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
-        fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
+        let departed = self.departures(&event.what, now).into_iter().map(Fact::Fleet);
+        let told = told.map(|notice| Fact::Told(Box::new(notice)));
+        fact.into_iter().chain(told).chain(departed).collect()
     }
 
     /// The windows see the event, whether or not anything follows from it.
@@ -386,7 +393,7 @@ impl Fleet {
 
     /// When to take a turn again even if nothing happens.
     pub fn next_deadline(&self) -> Option<UnixMs> {
-        self.standing.next()
+        [self.standing.next(), self.next_forgotten()].into_iter().flatten().min()
     }
 
     /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary

@@ -153,6 +153,14 @@ pub struct FleetPolicy {
     pub storm_window: Span,
     /// Automatic rollbacks of the whole fleet in an hour.
     pub budget_per_hour: u32,
+    /// What is true of a service that nobody asks for any more stays for so long. Longer than notices stay in the outbox:
+    /// those of one that comes back later are numbered anew.
+    #[serde(default = "forget_left_after")]
+    pub forget_left_after: Span,
+}
+
+fn forget_left_after() -> Span {
+    FleetPolicy::default().forget_left_after
 }
 
 impl Default for FleetPolicy {
@@ -162,6 +170,7 @@ impl Default for FleetPolicy {
             storm_share: 0.30,
             storm_window: Span::minutes(5),
             budget_per_hour: 5,
+            forget_left_after: Span::hours(24 * 91),
         }
     }
 }

@@ -191,9 +191,10 @@ pub fn changes(came: &[String], went: &[String]) -> Vec<String> {
     came.into_iter().chain(went).collect()
 }
 
-fn listed(names: &[String]) -> String {
+/// The first of them, and how many more there are.
+pub(super) fn listed(names: &[impl ToString]) -> String {
     const NAMED: usize = 10;
-    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let first = names.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(NAMED) {
         Some(more @ 1..) => format!("{first} and {more} more"),
         Some(0) | None => first,

@@ -453,8 +453,12 @@ impl Town {
 
     /// How many rollbacks were begun since noon.
     pub(super) fn rollbacks(&self) -> usize {
-        let planned = |r: &&Record| r.body.contains("\"planned\"");
-        self.journal[self.told_from..].iter().filter(planned).count()
+        self.count("\"planned\"")
+    }
+
+    /// How many facts since noon have this in their text.
+    pub(super) fn count(&self, part: &str) -> usize {
+        self.journal[self.told_from..].iter().filter(|r| r.body.contains(part)).count()
     }
 
     pub(super) fn serving(&self) -> String {

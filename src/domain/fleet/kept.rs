@@ -1,4 +1,4 @@
-//! What is true, written down so that not all of the journal need be folded again.
+//! What is true of the whole fleet at one moment, so that not all of the journal need be folded again.
 
 use std::{
     borrow::Cow,
@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::Fleet;
+use super::{Fleet, departed::Departed};
 use crate::{
     domain::{event::Now, service::ServiceId, state::ServiceState},
     units::UnixMs,
@@ -19,6 +19,8 @@ pub struct Kept<'f> {
     states: Cow<'f, BTreeMap<ServiceId, Box<ServiceState>>>,
     kill_switch: Cow<'f, Option<String>>,
     rollbacks: Cow<'f, VecDeque<UnixMs>>,
+    #[serde(default)]
+    departed: Cow<'f, Departed>,
 }
 
 impl Fleet {
@@ -28,6 +30,7 @@ impl Fleet {
             states: Cow::Borrowed(&self.states),
             kill_switch: Cow::Borrowed(&self.kill_switch),
             rollbacks: Cow::Borrowed(&self.rollbacks),
+            departed: Cow::Borrowed(&self.departed),
         }
     }
 
@@ -35,6 +38,7 @@ impl Fleet {
     pub fn restore(&mut self, kept: Kept<'_>) {
         self.kill_switch = kept.kill_switch.into_owned();
         self.rollbacks = kept.rollbacks.into_owned();
+        self.departed = kept.departed.into_owned();
         for (id, state) in kept.states.into_owned() {
             // Whatever is due will be found so by the first tick.
             let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
