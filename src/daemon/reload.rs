@@ -304,3 +304,6 @@ pub(super) fn tokens(config: &Config, http: &config::Http) -> anyhow::Result<Tok
     let local = auth::local_token(&config.state_dir).context("the token of this machine")?;
     Ok(Tokens::new(http.tokens.iter().cloned().chain([local])))
 }
+
+#[cfg(test)]
+mod tests;
