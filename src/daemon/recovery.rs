@@ -45,10 +45,7 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
     store
         .view()
         .replay(after, |record: Record| {
-            let now = Now { wall: record.fact.at, steady: UnixMs(record.fact.steady_ms) };
-            last = Some(now);
-            let (service, fact) = parse(&record).map_err(Unreadable::Fact)?;
-            fleet.recover(service.as_ref(), &fact, now);
+            last = Some(fold(&mut fleet, &record).map_err(Unreadable::Fact)?);
             Ok::<(), Unreadable>(())
         })
         .context("the journal cannot be folded")?;
@@ -58,6 +55,14 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
     }
     restore_windows(store, &mut fleet);
     Ok((fleet, last))
+}
+
+/// Folds one record of the journal into what is true; when it was written.
+pub fn fold(fleet: &mut Fleet, record: &Record) -> anyhow::Result<Now> {
+    let now = Now { wall: record.fact.at, steady: UnixMs(record.fact.steady_ms) };
+    let (service, fact) = parse(record)?;
+    fleet.recover(service.as_ref(), &fact, now);
+    Ok(now)
 }
 
 fn usable<T: DeserializeOwned>(kept: &Checkpoint) -> Result<T, String> {
