@@ -3,9 +3,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-fleet deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate check bench bench-fleet deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
+# Of simulate: how many incidents, and the seed of the first world.
+N ?= 20000
+FIRST ?= 0
 # Of bench-fleet: how many services, and how many seconds of each phase are measured.
 SERVICES ?= 1000
 PHASE ?= 90
@@ -23,8 +26,12 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 	cargo build --locked --profile demo
 	target/demo/rollbackd demo $(SCENARIO)
 
-test: rig ## Every test, against the real Prometheus and Alertmanager (installed when missing)
+test: rig ## Every test, against the real Prometheus and Alertmanager (installed when missing); then simulate
 	cargo test --locked
+	$(MAKE) --no-print-directory simulate N=20000
+
+simulate: ## Worlds in which everything fails, until N incidents were had: N=300000 FIRST=0 (the first seed)
+	cargo test --quiet --locked --profile simulate --test simulate -- $(N) $(FIRST)
 
 check: fmt clippy docs deny units ## What must hold before a commit: format, lints, docs, licences, the systemd unit
 

@@ -34,7 +34,7 @@ type Look = Box<dyn FnOnce(&Fleet, Now) + Send>;
 /// Work on the store, on the event loop's own thread: it is the only writer.
 type Work = Box<dyn FnOnce(&mut Store, Now) + Send>;
 /// Which channels take notices for whom.
-pub(crate) type Routing = Vec<(String, BTreeSet<Audience>)>;
+pub type Routing = Vec<(String, BTreeSet<Audience>)>;
 /// Where the answer to an event goes.
 pub(crate) type Answer = oneshot::Sender<Result<Option<Reply>, String>>;
 

@@ -3,54 +3,35 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    domain::event::Now,
+    domain::{
+        event::Now,
+        steady::{Ahead, Set},
+    },
     units::{Span, UnixMs},
 };
-
-/// A clock that is slewed, read a moment late, or steps by a leap second was not set; nothing here is compared more
-/// closely than that.
-const SET_MIN_MS: i64 = 2_000;
 
 /// The daemon's one source of time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     steady_at_start: UnixMs,
     started: Instant,
-    /// By how much the wall clock was ahead of the steady one when they were last compared.
-    ahead_ms: i64,
-}
-
-/// That the wall clock was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Set {
-    /// What it would have said.
-    pub from: UnixMs,
-    /// What it says.
-    pub to: UnixMs,
+    ahead: Ahead,
 }
 
 impl Clock {
     /// Starts now, continuing from the journal's last reading, if there is one.
-    ///
-    /// While the daemon was down the wall clock is all there is: what it moved forward counts, a step back counts as
-    /// nothing. So what remained of a deadline is never extended.
     pub fn starting(last: Option<Now>) -> Self {
-        let wall = wall();
-        let (steady_at_start, ahead_ms) = match last {
-            Some(last) if wall < last.wall => (last.steady, last.wall.0 - last.steady.0),
-            Some(last) => (last.steady + wall.since(last.wall), last.wall.0 - last.steady.0),
-            None => (wall, 0),
-        };
-        Self { steady_at_start, started: Instant::now(), ahead_ms }
+        let (steady_at_start, ahead) = Ahead::starting(last, wall());
+        Self { steady_at_start, started: Instant::now(), ahead }
     }
 
     /// Whether the wall clock was set since this was last asked, or, told of, [`Self::agree`]d to. A clock that was
     /// set back while the daemon was down is noticed; one that was set forward then is taken for a longer time down.
     pub fn was_set(&mut self) -> Option<Set> {
         // Twice: whoever is interrupted between reading one clock and the other must not see a step.
-        let looks = [self.compare(), self.compare()];
-        let nearest = looks.into_iter().min_by_key(|set| (set.to.0 - set.from.0).abs())?;
-        if (nearest.to.0 - nearest.from.0).abs() >= SET_MIN_MS {
+        let looks = [self.ahead.compare(self.now()), self.ahead.compare(self.now())];
+        let nearest = looks.into_iter().min_by_key(Set::by_ms)?;
+        if nearest.is_real() {
             return Some(nearest);
         }
         self.agree(nearest);
@@ -59,12 +40,7 @@ impl Clock {
 
     /// From here on the wall clock is right as it is.
     pub fn agree(&mut self, set: Set) {
-        self.ahead_ms = self.ahead_ms.saturating_add(set.to.0 - set.from.0);
-    }
-
-    fn compare(&self) -> Set {
-        let now = self.now();
-        Set { from: now.steady.set_by(self.ahead_ms), to: now.wall }
+        self.ahead.agree(set);
     }
 
     /// The time now.
@@ -94,7 +70,7 @@ mod tests {
         assert_eq!(clock.was_set(), None);
         for by in [-90_000, 3_600_000] {
             // As if the wall clock had been set: it is as far ahead as it is, and was not when last compared.
-            clock.ahead_ms -= by;
+            clock.agree(Set { from: UnixMs(0), to: UnixMs(-by) });
             let set = clock.was_set().unwrap();
             let seen = set.to.0 - set.from.0;
             assert!((by - 1000..by + 1000).contains(&seen), "{seen}");

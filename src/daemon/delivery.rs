@@ -13,8 +13,9 @@ use crate::handle::{Handle, Unanswered};
 use crate::{
     domain::{
         backoff::backoff,
+        delivery::{self, Next, Went},
         event::{Event, What},
-        notice::{Kind, Notice, Urgency},
+        notice::{Notice, Urgency},
     },
     notifiers::{
         Channel, DeliveryError,
@@ -24,8 +25,6 @@ use crate::{
     telemetry,
 };
 
-/// After so many failed attempts the other channels are told that a page does not arrive.
-const ATTEMPTS_BEFORE_TELLING: u32 = 3;
 /// So old may be what was found due: a page comes before the rest of it, also one that is tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How often a notice that cannot be written down is tried on each channel.
@@ -144,51 +143,45 @@ async fn deliver_one(
     let result = channel.deliver(client, &row.notice).await;
     pace.sent(Instant::now().into_std());
     telemetry::delivered(&channel.name, &result);
-    match result {
-        Ok(()) => return mark_delivered(handle, row).await,
+    let (went, why) = match result {
+        Ok(()) => (Went::Arrived, String::new()),
         Err(DeliveryError::Retry { why, after }) => {
             if let Some(after) = after {
                 pace.close(after, Instant::now().into_std());
             }
-            let wait = after.unwrap_or_else(|| backoff(row.attempts + 1, &row.notice.id));
-            let first_told = row.attempts + 1 == ATTEMPTS_BEFORE_TELLING;
-            if first_told && row.notice.urgency == Urgency::Page {
-                undelivered(handle, channel, &row.notice, &why, true).await?;
-            }
-            write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await?;
+            (Went::Later { after }, why)
         }
         Err(DeliveryError::Refused { why }) => {
             error!(channel = channel.name, "`{}` was refused: {why}", row.notice.subject);
-            undelivered(handle, channel, &row.notice, &why, false).await?;
+            (Went::Refused, why)
+        }
+    };
+    match delivery::next(went, &channel.name, &row.notice, row.attempts, &why) {
+        Next::Delivered => return mark_delivered(handle, row).await,
+        Next::Again { wait, tell } => {
+            // Told once while it is tried again, and once when it is given up.
+            report(handle, channel, &row, "late", tell).await?;
+            write(handle, move |store, now| store.failed(&row, &why, now.wall + wait)).await?;
+        }
+        Next::GivenUp { tell } => {
+            report(handle, channel, &row, "given-up", tell).await?;
             write(handle, move |store, _| store.dead(&row, &why)).await?;
         }
     }
     Ok(Written::Yes)
 }
 
-/// Tells the event loop, so that the failure is visible on every other channel. A notice about a channel that
-/// does not deliver is not told about in its turn.
-async fn undelivered(
+/// Tells the event loop, so that the failure is visible on every other channel.
+async fn report(
     handle: &Handle,
     channel: &Channel,
-    notice: &Notice,
-    why: &str,
-    again: bool,
+    row: &OutboxRow,
+    stage: &str,
+    tell: Option<Box<What>>,
 ) -> Result<(), Unanswered> {
-    if notice.service.is_none() && notice.kind == Kind::Health {
-        return Ok(());
-    }
-    let what = What::Undelivered {
-        service: notice.service.clone(),
-        subject: notice.subject.clone(),
-        channel: channel.name.clone(),
-        why: why.to_owned(),
-        again,
-    };
-    // Told once while it is tried again, and once when it is given up.
-    let stage = if again { "late" } else { "given-up" };
-    let id = format!("undelivered:{stage}:{}:{}", channel.name, notice.id);
-    handle.report(Event { id, what }).await
+    let Some(what) = tell else { return Ok(()) };
+    let id = format!("undelivered:{stage}:{}:{}", channel.name, row.notice.id);
+    handle.report(Event { id, what: *what }).await
 }
 
 async fn write(

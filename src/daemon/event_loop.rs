@@ -2,7 +2,7 @@
 //!
 //! It decides nothing: the turn is the domain's. It never waits for anything but the disk.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use tokio::{
     sync::{mpsc, watch},
@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::{clock::Clock, journaling, recovery::CHECKPOINT_KIND, rounds::Rounds};
 use crate::{
     domain::{
+        controller::Controller,
         event::{Event, What},
         fact::{self, Fact},
         fleet::{Batch, Fleet},
@@ -27,9 +28,6 @@ use crate::{
     telemetry,
     units::{Span, UnixMs},
 };
-
-/// Reports of attempts kept while the journal cannot be written: one for each rollback under way.
-const KEPT_MAX: usize = 10_000;
 
 /// What an event loop needs from the daemon.
 #[derive(Debug)]
@@ -53,18 +51,12 @@ pub(super) struct Wiring {
 /// The event loop.
 #[derive(Debug)]
 pub(super) struct EventLoop {
-    fleet: Fleet,
+    controller: Controller,
     store: Store,
     clock: Clock,
     wiring: Wiring,
-    in_flight: BTreeSet<(ServiceId, String, usize, u32, bool)>,
-    kept: VecDeque<Event>,
-    unwritable: Option<String>,
     /// When to try again whether the journal can be written.
     probe_at: Instant,
-    stopping: bool,
-    /// Told to stop a second time: what is in flight is not waited for any more.
-    stop_now: bool,
     rounds: Rounds,
     /// Something was seen since the last round.
     dirty: bool,
@@ -84,16 +76,11 @@ impl EventLoop {
         let snapshot_due = Instant::now() + wiring.snapshot_every.duration();
         let rounds = Rounds::new(&store);
         Self {
-            fleet,
+            controller: Controller::new(fleet),
             store,
             clock,
             wiring,
-            in_flight: BTreeSet::new(),
-            kept: VecDeque::new(),
-            unwritable: None,
             probe_at: Instant::now(),
-            stopping: false,
-            stop_now: false,
             rounds,
             dirty: false,
             snapshot_due,
@@ -105,14 +92,14 @@ impl EventLoop {
     /// Runs until it is told to stop and no attempt is in flight, or told to stop again, or everybody has gone.
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         // A report may have been lost with the daemon that closed the incident.
-        for (id, state) in &self.fleet.states {
+        for (id, state) in &self.controller.fleet.states {
             for incident in state.past.iter() {
                 let _ = self.wiring.closed.send((id.clone(), incident.id.clone()));
             }
         }
         self.turn(&Event { id: "start".into(), what: What::Started }, None);
         loop {
-            if self.stop_now || (self.stopping && self.in_flight.is_empty()) {
+            if self.controller.has_stopped() {
                 break;
             }
             let wake = self.wake_at();
@@ -130,11 +117,12 @@ impl EventLoop {
 
     fn wake_at(&self) -> Instant {
         // What is due stays due while nothing can be written: waking for it would be a spin.
-        if self.unwritable.is_some() {
+        if self.controller.is_unwritable() {
             return self.probe_at;
         }
         // Nothing is decided any more while it stops: what is due stays due.
-        let due = self.fleet.next_deadline().filter(|_| !self.stopping);
+        let due = self.controller.fleet.next_deadline();
+        let due = due.filter(|_| !self.controller.is_stopping());
         let due = due.map(|at| Instant::from_std(self.clock.instant(at)));
         let snapshot = self.dirty.then_some(self.snapshot_due);
         let idle = Instant::now() + Duration::from_secs(60);
@@ -144,41 +132,39 @@ impl EventLoop {
     fn serve(&mut self, ask: Ask) {
         match ask {
             Ask::Told { event, answer } => {
-                let goes_on = matches!(event.what, What::StepReported { .. });
-                if self.stopping && !goes_on {
+                if !self.controller.takes(&event) {
                     drop(answer);
                     return;
                 }
                 self.turn(&event, answer);
             }
-            Ask::Look(look) => look(&self.fleet, self.clock.now()),
+            Ask::Look(look) => look(&self.controller.fleet, self.clock.now()),
             Ask::Store(work) => work(&mut self.store, self.clock.now()),
             Ask::Adopt(policy, routing) => {
-                self.fleet.adopt(*policy);
+                self.controller.fleet.adopt(*policy);
                 self.wiring.routing = routing;
                 self.publish_watched();
             }
             Ask::Stop => {
-                info!(in_flight = self.in_flight.len(), "stopping after the steps under way");
-                self.stop_now = self.stopping;
-                self.stopping = true;
-                self.fleet.stopping = true;
+                let in_flight = self.controller.in_flight();
+                info!(in_flight, "stopping after the steps under way");
+                self.controller.stop();
             }
         }
     }
 
     fn tick(&mut self) {
-        if self.unwritable.is_some() {
+        if self.controller.is_unwritable() {
             self.try_to_write();
             self.probe_at = Instant::now() + PROBE_EVERY;
-            if self.unwritable.is_some() {
+            if self.controller.is_unwritable() {
                 return;
             }
         }
         if Instant::now() >= self.snapshot_due {
             self.save_windows(false);
         }
-        if !self.stopping {
+        if !self.controller.is_stopping() {
             self.turn(&Event { id: "deadline".into(), what: What::Tick }, None);
         }
     }
@@ -198,12 +184,13 @@ impl EventLoop {
     fn take(&mut self, event: &Event, answer: Option<crate::handle::Answer>) -> bool {
         let now = self.clock.now();
         let begun = Instant::now();
-        let Self { fleet, store, wiring, .. } = self;
-        let config_hash = fleet.policy.config_hash.clone();
-        let mut open = journaling::open_incidents(fleet, event);
+        let Self { controller, store, wiring, .. } = self;
+        let config_hash = controller.fleet.policy.config_hash.clone();
+        let mut open = journaling::open_incidents(&controller.fleet, event);
+        let was_writable = !controller.is_unwritable();
         let mut written = 0;
         let mut told = false;
-        let result = fleet.turn(event, now, |batch: &Batch| {
+        let taken = controller.take(event, now, |batch: &Batch| {
             let (facts, notices) =
                 journaling::drafts(batch, &mut open, event, now, &config_hash, &wiring.routing);
             told |= !notices.is_empty();
@@ -225,8 +212,8 @@ impl EventLoop {
         });
         telemetry::turn_took(begun.elapsed());
         self.dirty |= event.what.service().is_some();
-        let whole = result.is_ok();
-        match result {
+        let whole = taken.result.is_ok();
+        match taken.result {
             Ok(turned) => {
                 self.since_checkpoint += written;
                 self.settled(event, &turned.batches);
@@ -235,12 +222,17 @@ impl EventLoop {
                     let _ = answer.send(Ok(turned.reply));
                 }
             }
-            Err(fault) => self.cannot_write(event, answer, &fault),
+            Err(fault) => {
+                let why = self.stand_still(&event.id, &fault, was_writable);
+                if let Some(answer) = answer {
+                    let _ = answer.send(Err(why));
+                }
+            }
         }
         if told {
             self.wiring.outbox.send_modify(|count| *count += 1);
         }
-        self.start_wanted();
+        self.start(taken.orders);
         if written > 0 || self.watched_due <= begun {
             self.publish_watched();
             self.watched_due = begun + Duration::from_secs(1);
@@ -253,22 +245,20 @@ impl EventLoop {
 
     /// Says what became true, and lets go of what ended.
     fn settled(&mut self, event: &Event, batches: &[Batch]) {
-        if let What::StepReported { service, run, step, attempt, fallback, .. } = &event.what {
-            self.in_flight.remove(&(service.clone(), run.clone(), *step, *attempt, *fallback));
-        }
         for (service, facts) in batches {
             let who = service.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
             for fact in facts {
-                telemetry::fact(service.as_ref(), fact, &self.fleet);
+                telemetry::fact(service.as_ref(), fact, &self.controller.fleet);
                 if let Some(line) = timeline::line(fact) {
-                    let state = service.as_ref().and_then(|id| self.fleet.states.get(id));
+                    let state =
+                        service.as_ref().and_then(|id| self.controller.fleet.states.get(id));
                     let incident = state.and_then(|s| s.incident.as_ref());
                     Self::say(fact, &who, incident.map(|i| i.id.as_str()), &event.id, &line);
                 }
                 if let (Some(id), Fact::Incident(incident::Fact::Entered(Phase::Closed { .. }))) =
                     (service, fact)
                 {
-                    let past = self.fleet.states.get(id).and_then(|s| s.past.last());
+                    let past = self.controller.fleet.states.get(id).and_then(|s| s.past.last());
                     if let Some(incident) = past {
                         let _ = self.wiring.closed.send((id.clone(), incident.id.clone()));
                     }
@@ -303,35 +293,18 @@ impl EventLoop {
         }
     }
 
-    fn cannot_write(
-        &mut self,
-        event: &Event,
-        answer: Option<crate::handle::Answer>,
-        fault: &StoreError,
-    ) {
-        let why = self.stand_still(&event.id, fault);
-        if matches!(event.what, What::StepReported { .. }) && self.kept.len() < KEPT_MAX {
-            self.kept.push_back(event.clone());
-        }
-        if let Some(answer) = answer {
-            let _ = answer.send(Err(why));
-        }
-    }
-
     /// Nothing is acted upon while nothing can be written; that page is sent from memory on every channel.
-    fn stand_still(&mut self, cause: &str, fault: &StoreError) -> String {
+    fn stand_still(&mut self, cause: &str, fault: &StoreError, is_news: bool) -> String {
         let why = telemetry::chain(fault);
         error!(cause, "the journal cannot be written, nothing is acted upon: {why}");
-        if self.unwritable.is_none() {
+        if is_news {
             self.probe_at = Instant::now() + PROBE_EVERY;
             let notice = journaling::unwritable_notice(&why, self.clock.now().wall);
             if self.wiring.unwritten.try_send(notice).is_err() {
                 error!("and the page about it could not be queued");
             }
         }
-        let since = self.clock.now().wall;
-        self.fleet.unwritable.get_or_insert((since, why.clone()));
-        self.unwritable = Some(why.clone());
+        self.controller.stand_still(self.clock.now().wall, why.clone());
         telemetry::journal_writable(false);
         why
     }
@@ -342,46 +315,29 @@ impl EventLoop {
             tracing::debug!("still cannot write: {}", telemetry::chain(&fault));
             return;
         }
-        // What the turns decide, they decide because it can be written.
-        let known = self.fleet.unwritable.take();
-        while let Some(event) = self.kept.pop_front() {
+        let (known, mut proofs) = self.controller.proofs();
+        while let Some(event) = proofs.pop_front() {
             if !self.turn(&event, None) {
-                // It was kept again, behind those that came after it.
-                self.kept.rotate_right(1);
-                self.fleet.unwritable = known;
-                return;
+                return self.controller.not_yet(known, proofs);
             }
         }
-        let mut proofs = vec![Event { id: "writable".into(), what: What::Started }];
-        if !self.stopping {
-            proofs.push(Event { id: "writable".into(), what: What::Tick });
-        }
-        if proofs.iter().all(|event| self.turn(event, None)) {
-            warn!("the journal can be written again");
-            self.unwritable = None;
-            telemetry::journal_writable(true);
-            self.start_wanted();
-        } else {
-            self.fleet.unwritable = known;
-        }
+        warn!("the journal can be written again");
+        self.controller.can_write();
+        telemetry::journal_writable(true);
+        let orders = self.controller.orders();
+        self.start(orders);
     }
 
-    /// Effects are derived from what is true, minus what is in flight.
-    fn start_wanted(&mut self) {
-        if self.unwritable.is_some() {
-            return;
-        }
-        for (service, order) in self.fleet.wanted() {
-            let key =
-                (service.clone(), order.run.clone(), order.step, order.attempt, order.fallback);
-            if self.in_flight.insert(key) && self.wiring.orders.send((service, order)).is_err() {
+    fn start(&mut self, orders: Vec<(ServiceId, Order)>) {
+        for order in orders {
+            if self.wiring.orders.send(order).is_err() {
                 error!("nobody carries out orders any more");
             }
         }
     }
 
     fn publish_watched(&mut self) {
-        let watched = self.fleet.watched(self.clock.now());
+        let watched = self.controller.fleet.watched(self.clock.now());
         self.wiring.watched.send_if_modified(|known| {
             let changed = *known != watched;
             *known = watched;
@@ -392,11 +348,13 @@ impl EventLoop {
     fn save_windows(&mut self, all: bool) {
         let now = self.clock.now();
         self.dirty = false;
-        if let Err(fault) = self.rounds.write(&mut self.fleet, &mut self.store, now, all) {
+        let fleet = &mut self.controller.fleet;
+        if let Err(fault) = self.rounds.write(fleet, &mut self.store, now, all) {
             // Known before the first decision that could not be written down.
-            self.stand_still("snapshot", &fault);
+            let is_news = !self.controller.is_unwritable();
+            self.stand_still("snapshot", &fault, is_news);
         }
-        if self.unwritable.is_none()
+        if !self.controller.is_unwritable()
             && let Err(fault) = self.store.mark()
         {
             // A journal that can be written goes on; only damage to it would go unnoticed.
@@ -407,7 +365,7 @@ impl EventLoop {
 
     fn checkpoint(&mut self) {
         self.since_checkpoint = 0;
-        let body = match serde_json::to_string(&self.fleet.checkpoint()) {
+        let body = match serde_json::to_string(&self.controller.fleet.checkpoint()) {
             Ok(body) => body,
             // The one before is of more use than one that says nothing.
             Err(fault) => return warn!("the checkpoint could not be made: {fault}"),
@@ -449,7 +407,7 @@ mod tests {
         event_loop.turn(&Event { id: "e".into(), what: evidence }, None);
         event_loop.dirty = false;
         let idle = Instant::now() + Duration::from_secs(59);
-        let due = event_loop.fleet.next_deadline().expect("an incident is open");
+        let due = event_loop.controller.fleet.next_deadline().expect("an incident is open");
         // It has passed.
         event_loop.clock = Clock::starting(Some(Now { wall: clock::wall(), steady: due }));
         assert!(event_loop.wake_at() <= Instant::now());

@@ -22,17 +22,17 @@ use super::recovery::FLEET_STREAM;
 pub(super) const POLICY_VERSION: &str = "1";
 
 /// The open incident of each service that this event can be about.
-pub(super) type Open = BTreeMap<ServiceId, String>;
+pub type Open = BTreeMap<ServiceId, String>;
 
 /// What is open before the turn.
-pub(super) fn open_incidents(fleet: &Fleet, event: &Event) -> Open {
+pub fn open_incidents(fleet: &Fleet, event: &Event) -> Open {
     let about = event.what.service();
     let open = fleet.open().filter(|(id, _)| about.is_none_or(|about| about == *id));
     open.map(|(id, incident)| (id.clone(), incident.id.clone())).collect()
 }
 
 /// What to write for one batch. Each fact is written under the incident in which it happened; `open` follows.
-pub(super) fn drafts(
+pub fn drafts(
     (service, facts): &Batch,
     open: &mut Open,
     event: &Event,

@@ -8,7 +8,7 @@ mod event_loop;
 mod followers;
 mod giving_up;
 mod hold;
-mod journaling;
+pub mod journaling;
 mod platforms;
 mod poller;
 mod query;

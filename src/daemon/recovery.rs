@@ -18,7 +18,6 @@ pub const CHECKPOINT_KIND: &str = "fleet";
 /// What the journal says is true, and when it was last written.
 pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<Now>)> {
     let mut fleet = Fleet::new(policy, store.lease().epoch());
-    let mut last: Option<Now> = None;
     let mut after = 0;
     let checkpoint = store.view().load_checkpoint().context("the checkpoint cannot be read")?;
     if let Some(kept) = checkpoint {
@@ -42,22 +41,47 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
             }
         }
     }
+    let mut folding = Folding::over(fleet, after);
     store
         .view()
-        .replay(after, |record: Record| {
-            let now = Now { wall: record.fact.at, steady: UnixMs(record.fact.steady_ms) };
-            last = Some(now);
-            let (service, fact) = parse(&record).map_err(Unreadable::Fact)?;
-            fleet.recover(service.as_ref(), &fact, now);
-            Ok::<(), Unreadable>(())
-        })
+        .replay(after, |record: Record| folding.fold(&record).map_err(Unreadable::Fact))
         .context("the journal cannot be folded")?;
+    let Folding { mut fleet, mut last, .. } = folding;
     if last.is_none() && after > 0 {
         let newest = store.view().last(1)?;
         last = newest.first().map(|r| Now { wall: r.fact.at, steady: UnixMs(r.fact.steady_ms) });
     }
     restore_windows(store, &mut fleet);
     Ok((fleet, last))
+}
+
+/// What the journal says is true, record after record.
+#[derive(Debug)]
+pub struct Folding {
+    /// What is true after the records so far.
+    pub fleet: Fleet,
+    /// When the last of them was written.
+    pub last: Option<Now>,
+    seq: u64,
+}
+
+impl Folding {
+    /// Goes on from what is true after the first `seq` records.
+    pub fn over(fleet: Fleet, seq: u64) -> Self {
+        Self { fleet, last: None, seq }
+    }
+
+    /// Folds the next record. One that is in already, as behind an older checkpoint, changes nothing.
+    pub fn fold(&mut self, record: &Record) -> anyhow::Result<()> {
+        if record.seq <= self.seq {
+            return Ok(());
+        }
+        let now = Now { wall: record.fact.at, steady: UnixMs(record.fact.steady_ms) };
+        let (service, fact) = parse(record)?;
+        self.fleet.recover(service.as_ref(), &fact, now);
+        (self.seq, self.last) = (record.seq, Some(now));
+        Ok(())
+    }
 }
 
 fn usable<T: DeserializeOwned>(kept: &Checkpoint) -> Result<T, String> {

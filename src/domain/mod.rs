@@ -4,7 +4,9 @@
 pub mod backoff;
 pub mod baseline;
 pub mod change;
+pub mod controller;
 pub mod counter;
+pub mod delivery;
 pub mod escalation;
 pub mod evalue;
 pub mod event;
@@ -37,6 +39,7 @@ pub mod shown;
 pub mod signal;
 pub mod situation;
 pub mod state;
+pub mod steady;
 pub mod timeline;
 pub mod trigger;
 pub mod verification;

@@ -110,8 +110,9 @@ fn push_out(
     Ok(())
 }
 
-// Without an incident, what is told of one service stays in order, and so does what is told of the daemon.
-fn lane(notice: &Notice) -> String {
+/// What a notice must stay in order with: its incident; without one, what is told of one service stays in order, and so
+/// does what is told of the daemon.
+pub fn lane(notice: &Notice) -> String {
     match (&notice.incident, &notice.service) {
         (Some(incident), _) => format!("incident {incident}"),
         (None, Some(service)) => format!("service {service}"),

@@ -58,6 +58,23 @@ pub struct Record {
     pub hash: String,
 }
 
+impl Record {
+    /// What follows the record before it, whose place and hash are `after`, as the `stream_seq`-th of its stream.
+    pub fn following(after: &(u64, String), stream_seq: u64, epoch: u64, fact: &Draft) -> Self {
+        let mut record = Self {
+            seq: after.0 + 1,
+            stream_seq,
+            epoch,
+            daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
+            fact: fact.clone(),
+            prev_hash: after.1.clone(),
+            hash: String::new(),
+        };
+        record.hash = chain::hash(&record, &fact.at.to_string());
+        record
+    }
+}
+
 /// A notice for one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxDraft {
@@ -109,22 +126,13 @@ impl Store {
 }
 
 fn insert(tx: &Transaction<'_>, epoch: u64, facts: &[Draft]) -> rusqlite::Result<Vec<Record>> {
-    let (mut seq, mut prev_hash) = tail(tx)?;
+    let mut last = tail(tx)?;
     let mut records = Vec::with_capacity(facts.len());
     for fact in facts {
-        seq += 1;
-        let mut record = Record {
-            seq,
-            stream_seq: last_in_stream(tx, &fact.stream)? + 1,
-            epoch,
-            daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
-            fact: fact.clone(),
-            prev_hash,
-            hash: String::new(),
-        };
-        record.hash = chain::hash(&record, &fact.at.to_string());
+        let stream_seq = last_in_stream(tx, &fact.stream)? + 1;
+        let record = Record::following(&last, stream_seq, epoch, fact);
         put(tx, &record)?;
-        prev_hash = record.hash.clone();
+        last = (record.seq, record.hash.clone());
         records.push(record);
     }
     Ok(records)

@@ -13,7 +13,7 @@ pub mod journal;
 pub mod lease;
 mod mark;
 pub mod outbox;
-mod queue;
+pub mod queue;
 pub mod reader;
 mod retention;
 mod schema;
@@ -32,7 +32,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use self::{
     answers::Answer,
     chain::{Break, Chain},
-    enqueue::Overflow,
+    enqueue::{Overflow, lane},
     error::StoreError,
     journal::{Appended, Draft, OutboxDraft, Record, Turn},
     lease::{Lease, Withheld},

@@ -11,29 +11,40 @@ use crate::{
 
 /// A waiting notice, without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub(super) id: i64,
-    pub(super) lane: String,
-    pub(super) audience: String,
-    pub(super) urgency: Urgency,
-    pub(super) next_try_at: UnixMs,
-    pub(super) attempts: u32,
+pub struct Waiting {
+    /// Its place in the queue.
+    pub id: i64,
+    /// What it must stay in order with.
+    pub lane: String,
+    /// Who is told.
+    pub audience: String,
+    /// Whether it must be acknowledged.
+    pub urgency: Urgency,
+    /// When it may be tried.
+    pub next_try_at: UnixMs,
+    /// Failed attempts so far.
+    pub attempts: u32,
 }
 
 /// A notice to send now, and the earlier ones that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pick {
-    pub(super) id: i64,
-    pub(super) covers: Vec<i64>,
-    pub(super) attempts: u32,
-    pub(super) urgency: Urgency,
-    pub(super) ready_at: UnixMs,
+pub struct Pick {
+    /// Its place in the queue.
+    pub id: i64,
+    /// The earlier ones.
+    pub covers: Vec<i64>,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// Whether it must be acknowledged.
+    pub urgency: Urgency,
+    /// When it may be sent.
+    pub ready_at: UnixMs,
 }
 
 /// The head of every lane, pages first. `queue` is in the order in which the notices were queued.
 ///
 /// Only a lane's head may go, so that nothing overtakes; lanes do not wait for one another.
-pub(super) fn heads(queue: &[Waiting]) -> Vec<Pick> {
+pub fn heads(queue: &[Waiting]) -> Vec<Pick> {
     let mut lanes: BTreeMap<&str, Vec<&Waiting>> = BTreeMap::new();
     for waiting in queue {
         lanes.entry(&waiting.lane).or_default().push(waiting);
@@ -62,7 +73,7 @@ fn head(lane: &[&Waiting]) -> Option<Pick> {
 }
 
 /// The newest notice, saying that it stands for earlier ones.
-pub(super) fn coalesce(mut newest: Notice, earlier: usize) -> Notice {
+pub fn coalesce(mut newest: Notice, earlier: usize) -> Notice {
     match earlier {
         0 => {}
         1 => newest.lines.push("1 earlier notice coalesced".into()),

@@ -110,6 +110,29 @@ proptest! {
     }
 
     #[test]
+    fn what_comes_late_or_twice_changes_nothing(
+        stretches in prop::collection::vec(stretch(), 1..20),
+        late in prop::collection::vec((0usize..120, 0i64..20, 0u64..=1000), 1..20),
+    ) {
+        let step = Span::seconds(60);
+        let mut disturbed = Trigger::new(Arc::new(rule()), step);
+        let mut orderly = Trigger::new(Arc::new(rule()), step);
+        for (index, sample) in samples(step, &stretches).iter().enumerate() {
+            disturbed.observe(sample);
+            orderly.observe(sample);
+            // Up to here it knows; what was unknown may still be told.
+            let known = orderly.evidence().known;
+            for (_, ticks, bad) in late.iter().filter(|(at, ..)| *at == index) {
+                let Some(known) = known else { continue };
+                let reading = Reading::Counts { bad: *bad, total: 1000 };
+                let at = known - step * *ticks;
+                prop_assert_eq!(disturbed.observe(&Sample { at, width: step, reading }), None);
+            }
+            prop_assert_eq!(disturbed.snapshot(), orderly.snapshot(), "sample {}", index);
+        }
+    }
+
+    #[test]
     fn silence_and_nonsense_never_fire_and_never_resolve(
         stretches in prop::collection::vec(stretch(), 1..20),
         silent in 1i64..200,

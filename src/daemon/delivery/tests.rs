@@ -10,6 +10,7 @@ use axum::{
 };
 
 use super::*;
+use crate::domain::notice::Kind;
 use crate::{
     domain::{event::Now, notice::Audience},
     handle::Ask,

@@ -115,10 +115,5 @@ pub(super) async fn who_breaks_the_template_is_left_out_alone_and_told() {
         })
     })
     .await;
-    assert!(
-        told.starts_with(
-            "loner is not watched, its template cannot take it: "
-        ),
-        "{told}"
-    );
+    assert!(told.starts_with("loner is not watched, its template cannot take it: "), "{told}");
 }

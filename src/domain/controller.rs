@@ -1,0 +1,213 @@
+//! In which order an event leads to effects: facts, the disk, what is believed, what is wanted.
+//!
+//! The daemon's event loop is this around a store and a clock, the simulator around a world in which everything fails. It
+//! starts nothing and writes nothing itself.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::{
+    event::{Event, Now, What},
+    fleet::{Batch, Fleet, Turned},
+    run::Order,
+    service::ServiceId,
+};
+use crate::units::UnixMs;
+
+/// Reports of attempts kept while the journal cannot be written: one for each rollback under way.
+const KEPT_MAX: usize = 10_000;
+
+/// Which attempt at which step of which run, and whether its fallback.
+type Attempt = (ServiceId, String, usize, u32, bool);
+
+/// The one owner of what is true.
+#[derive(Debug)]
+pub struct Controller {
+    /// Everything that is true, and everything that is seen.
+    pub fleet: Fleet,
+    in_flight: BTreeSet<Attempt>,
+    kept: VecDeque<Event>,
+    unwritable: bool,
+    stopping: bool,
+    stop_now: bool,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub struct Taken<E> {
+    /// What is true since, or why it could not be written down.
+    pub result: Result<Turned, E>,
+    /// Attempts to start now.
+    pub orders: Vec<(ServiceId, Order)>,
+}
+
+impl Controller {
+    /// Over what the journal says is true.
+    pub fn new(fleet: Fleet) -> Self {
+        Self {
+            fleet,
+            in_flight: BTreeSet::new(),
+            kept: VecDeque::new(),
+            unwritable: false,
+            stopping: false,
+            stop_now: false,
+        }
+    }
+
+    /// One event: its turn, and what is to be started because of it. Where `append` fails nothing is started, and the
+    /// report of an attempt is kept for when it can be written down.
+    pub fn take<E>(
+        &mut self,
+        event: &Event,
+        now: Now,
+        append: impl FnMut(&Batch) -> Result<(), E>,
+    ) -> Taken<E> {
+        let result = self.fleet.turn(event, now, append);
+        match (&result, &event.what) {
+            (Ok(_), What::StepReported { service, run, step, attempt, fallback, .. }) => {
+                let ended = (service.clone(), run.clone(), *step, *attempt, *fallback);
+                self.in_flight.remove(&ended);
+            }
+            (Err(_), What::StepReported { .. }) => {
+                self.unwritable = true;
+                if self.kept.len() < KEPT_MAX {
+                    self.kept.push_back(event.clone());
+                }
+            }
+            (Err(_), _) => self.unwritable = true,
+            (Ok(_), _) => {}
+        }
+        Taken { result, orders: self.orders() }
+    }
+
+    /// Effects are derived from what is true, minus what is in flight; none while nothing can be written.
+    pub fn orders(&mut self) -> Vec<(ServiceId, Order)> {
+        if self.unwritable {
+            return vec![];
+        }
+        let mut orders = self.fleet.wanted();
+        orders.retain(|(service, order)| {
+            let Order { run, step, attempt, fallback, .. } = order;
+            self.in_flight.insert((service.clone(), run.clone(), *step, *attempt, *fallback))
+        });
+        orders
+    }
+
+    /// How many attempts are under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether nothing can be written, so that nothing is acted upon.
+    pub fn is_unwritable(&self) -> bool {
+        self.unwritable
+    }
+
+    /// Nothing can be written since `at`, or since it was first told.
+    pub fn stand_still(&mut self, at: UnixMs, why: String) {
+        self.unwritable = true;
+        self.fleet.unwritable.get_or_insert((at, why));
+    }
+
+    /// What must be written before anything is acted upon again: what could not be, then two turns as proof. What they
+    /// decide, they decide because it can be written. A turn that fails is followed by [`Self::not_yet`].
+    pub fn proofs(&mut self) -> (Option<(UnixMs, String)>, VecDeque<Event>) {
+        let mut proofs = std::mem::take(&mut self.kept);
+        let proof = |what| Event { id: "writable".into(), what };
+        proofs.push_back(proof(What::Started));
+        if !self.stopping {
+            proofs.push_back(proof(What::Tick));
+        }
+        (self.fleet.unwritable.take(), proofs)
+    }
+
+    /// A proof failed: what could not be written since `known` still cannot be, and `rest` comes after what failed.
+    pub fn not_yet(&mut self, known: Option<(UnixMs, String)>, rest: VecDeque<Event>) {
+        let reports = rest.into_iter().filter(|e| matches!(e.what, What::StepReported { .. }));
+        self.kept.extend(reports);
+        self.fleet.unwritable = known;
+    }
+
+    /// Every proof was written.
+    pub fn can_write(&mut self) {
+        self.unwritable = false;
+    }
+
+    /// Ends after the attempts under way; told again, at once.
+    pub fn stop(&mut self) {
+        self.stop_now = self.stopping;
+        self.stopping = true;
+        self.fleet.stopping = true;
+    }
+
+    /// Whether it is ending: nothing is decided any more.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Whether it has ended.
+    pub fn has_stopped(&self) -> bool {
+        self.stop_now || (self.stopping && self.in_flight.is_empty())
+    }
+
+    /// Whether an event is taken: while it stops, only how an attempt went.
+    pub fn takes(&self, event: &Event) -> bool {
+        !self.stopping || matches!(event.what, What::StepReported { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        examples,
+        run::{Outcome, Report},
+        service::Mode,
+    };
+
+    const NOW: Now = Now { wall: UnixMs(1_772_452_800_000), steady: UnixMs(5_000_000) };
+
+    fn event(what: What) -> Event {
+        Event { id: "e".into(), what }
+    }
+
+    fn report(step: usize) -> Event {
+        let report = Report {
+            outcome: Outcome::Done,
+            before: String::new(),
+            after: String::new(),
+            output: String::new(),
+            took_ms: 1,
+        };
+        let service = "shop/production".parse().unwrap();
+        let run = "r".to_owned();
+        event(What::StepReported { service, run, step, attempt: 1, fallback: false, report })
+    }
+
+    fn steps(events: &VecDeque<Event>) -> Vec<usize> {
+        let step = |e: &Event| {
+            if let What::StepReported { step, .. } = &e.what { Some(*step) } else { None }
+        };
+        events.iter().filter_map(step).collect()
+    }
+
+    #[test]
+    fn reports_that_could_not_be_written_stay_in_order_until_they_are() {
+        let policy = examples::policy([examples::service("shop/production", Mode::Auto)]);
+        let mut controller = Controller::new(Fleet::new(policy, 1));
+        // A report of a run that nobody knows leads to no fact; the fleet's own always is one.
+        let refuse = |_: &Batch| Err("the disk is full");
+        assert!(controller.take(&event(What::Started), NOW, refuse).result.is_err());
+        controller.stand_still(NOW.wall, "the disk is full".into());
+        assert!(controller.is_unwritable());
+        controller.kept.extend([report(0), report(1), report(2)]);
+        let (known, mut proofs) = controller.proofs();
+        assert_eq!((known.is_some(), steps(&proofs)), (true, vec![0, 1, 2]));
+        assert!(controller.fleet.unwritable.is_none(), "it decides as if it could be written");
+        let first = proofs.pop_front().unwrap();
+        // As `take` does when the first of them fails.
+        controller.kept.push_back(first);
+        controller.not_yet(known, proofs);
+        assert!(controller.is_unwritable() && controller.fleet.unwritable.is_some());
+        assert_eq!(steps(&controller.proofs().1), [0, 1, 2]);
+    }
+}

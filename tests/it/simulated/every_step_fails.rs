@@ -1,0 +1,58 @@
+//! Every step of every kind of plan fails in every way, in turn: the result is the target state, or a halt that names what
+//! was done and what was not, and a page.
+
+use crate::world::{Bases, Life, Script, executor::Mishap, live, operator::Layout, script::Fate};
+
+/// The steps of the plan with scripts: drain, announce, switch, restart, undrain, purge, smoke.
+const SCRIPTED: usize = 7;
+/// Switch and restart.
+const PLAIN: usize = 2;
+
+fn fates() -> Vec<Fate> {
+    let each =
+        Mishap::ALL.into_iter().flat_map(|mishap| [Fate::Once(mishap), Fate::Always(mishap)]);
+    each.chain([Fate::Twice, Fate::CrashBefore, Fate::CrashAfter]).collect()
+}
+
+/// The target state, or a page that says of each step whether it is done.
+fn ended_well(life: &Life, steps: usize) -> Result<(), String> {
+    if let Some(violation) = &life.violation {
+        return Err(violation.clone());
+    }
+    // `done: ` is part of `not done: `.
+    let named = |page: &String| {
+        ["done: ", "failed: ", "unknown: "].map(|mark| page.matches(mark).count()).iter().sum()
+    };
+    let halted = life.pages.iter().any(|page| {
+        let named: usize = named(page);
+        page.contains("yours now") && named >= steps
+    });
+    let verified = life.story.iter().any(|line| line.contains("closed: rolled back and verified"));
+    let serves = life.serves[0].as_deref() == Some("v1");
+    match () {
+        () if verified && serves => Ok(()),
+        () if halted => Ok(()),
+        // A release that is called by another's name is not what it says: the verification tells.
+        () if life.pages.iter().any(|page| page.contains("could not be verified")) => Ok(()),
+        () => Err(format!("verified: {verified}, halted: {halted}, serves: {:?}", life.serves)),
+    }
+}
+
+#[test]
+fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done() {
+    let mut bases = Bases::default();
+    let mut wrong = vec![];
+    for (layout, steps) in [(Layout::Alone, SCRIPTED), (Layout::Pair, PLAIN)] {
+        for step in 0..steps {
+            for fate in fates() {
+                let script = Script::of_one_step(layout, step, fate);
+                let life = live(&mut bases, 1, script, true);
+                if let Err(why) = ended_well(&life, steps) {
+                    let story = life.story.join("\n");
+                    wrong.push(format!("{layout:?}, step {step}, {fate:?}: {why}\n{story}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them, first: {}", wrong.len(), wrong[0]);
+}

@@ -1,0 +1,6 @@
+//! Tests over the simulated world of [`crate::world`]: it is deterministic, each step may fail in each way, and every seed
+//! that ever failed is a story here.
+
+mod every_step_fails;
+mod order;
+mod seeds;

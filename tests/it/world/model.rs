@@ -1,0 +1,353 @@
+//! What must be true outside, in the words of the design: who was told what, what serves, how often it was changed.
+//!
+//! It knows the truth that the daemon can only guess, and nothing of how the daemon decides. Each check names its invariant:
+//!
+//! * I1, I2, I4, I6, I7, I9, I11, I13: `deeds.rs`, at each plan and each change that is made outside.
+//! * I3: `deeds.rs`, at each plan and each end. I5, I8: `owed.rs`, after each turn and at the end.
+//! * I10, I12: `memory.rs`, after each turn and at the end.
+
+mod deeds;
+mod memory;
+mod owed;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollbackd::domain::{
+    event::{Event, Said},
+    fact::{self, Fact},
+    guard::Guard,
+    incident::{self, Clock, Closing, Phase},
+    ledger,
+    policy::Policy,
+    service::{Mode, ServiceId},
+    severity::Severity,
+};
+
+use super::{operator, readings::Sources, site::Site};
+
+/// The truth at one moment.
+pub(crate) struct Look<'a> {
+    pub(crate) at: i64,
+    pub(crate) sites: &'a [Site],
+    pub(crate) sources: &'a [Sources],
+    pub(crate) policy: &'a Policy,
+}
+
+/// An incident that the daemon told of.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) severity: Severity,
+    /// Since when it is as severe.
+    pub(super) rose: i64,
+    /// Nothing was done about it yet.
+    pub(super) waits: bool,
+    pub(super) late: bool,
+    /// It rests on what somebody told, too.
+    pub(super) hearsay: bool,
+}
+
+/// A plan under way.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) run: String,
+    pub(super) resources: BTreeSet<String>,
+    pub(super) to: String,
+    pub(super) since: i64,
+}
+
+/// What is known of one service.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    pub(super) index: usize,
+    pub(super) mode: Mode,
+    /// What runs, and since when it is really well.
+    pub(super) runs: Option<String>,
+    pub(super) well_since: Option<i64>,
+    /// Everything that ran well for the bake time.
+    pub(super) earned: BTreeSet<String>,
+    pub(super) quarantined: BTreeSet<String>,
+    pub(super) hurt_at: i64,
+    /// Since when it hurts badly, and everybody could see it.
+    pub(super) bad_since: Option<i64>,
+    pub(super) changed_at: i64,
+    /// A person said that it is nothing; they know of it until it is over.
+    pub(super) dismissed: bool,
+    pub(super) paged_at: i64,
+    pub(super) drained_at: Option<i64>,
+    pub(super) held: bool,
+    pub(super) open: Option<Open>,
+    pub(super) running: Option<Running>,
+    pub(super) rolled_back_at: Option<i64>,
+    /// What people asked for: who says nothing has nothing done in their name.
+    pub(super) asked: u32,
+    /// A page that this turn owes.
+    pub(super) owed: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(super) services: BTreeMap<ServiceId, Service>,
+    pub(crate) violation: Option<String>,
+    pub(super) memory: memory::Memory,
+    pub(super) kill_switch: bool,
+    /// Attempts that are in the journal.
+    pub(super) begun: BTreeSet<(String, usize)>,
+    pub(super) deeds: BTreeMap<(String, usize, String), (u32, i64)>,
+    pub(super) pages: BTreeMap<String, String>,
+    pub(super) received: BTreeSet<String>,
+    /// Since when the daemon runs and can write.
+    pub(super) able_since: Option<i64>,
+    pub(super) down_ms: i64,
+    pub(super) down_since: Option<i64>,
+    pub(super) stepped_at: Option<i64>,
+    pub(super) reloaded_at: i64,
+}
+
+impl Clone for Model {
+    /// What the shadow remembers is folded anew in each world.
+    fn clone(&self) -> Self {
+        Self {
+            services: self.services.clone(),
+            violation: self.violation.clone(),
+            memory: memory::Memory::default(),
+            begun: self.begun.clone(),
+            deeds: self.deeds.clone(),
+            pages: self.pages.clone(),
+            received: self.received.clone(),
+            ..*self
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn new(policy: &Policy, at: i64) -> Self {
+        let ids = (0..policy.services.len()).map(operator::id);
+        let service = |(index, id): (usize, ServiceId)| {
+            let mode = policy.services[&id].mode;
+            (id, Service::new(index, mode, at))
+        };
+        Self {
+            services: ids.enumerate().map(service).collect(),
+            violation: None,
+            memory: memory::Memory::default(),
+            kill_switch: false,
+            begun: BTreeSet::new(),
+            deeds: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            received: BTreeSet::new(),
+            able_since: None,
+            down_ms: 0,
+            down_since: None,
+            stepped_at: None,
+            reloaded_at: at,
+        }
+    }
+
+    /// The first thing that is wrong is what is told.
+    pub(crate) fn violated(&mut self, invariant: &str, at: i64, how: String) {
+        let at = at as f64 / 60_000.0;
+        self.violation.get_or_insert(format!("{invariant} at minute {at:.2}: {how}"));
+    }
+
+    pub(crate) fn up(&mut self, at: i64) {
+        self.able_since = Some(at);
+        self.down_ms += self.down_since.take().map_or(0, |since| at - since);
+    }
+
+    pub(crate) fn down(&mut self, at: i64) {
+        self.able_since = None;
+        self.down_since = Some(at);
+        self.services.values_mut().for_each(|s| s.owed = None);
+    }
+
+    pub(crate) fn writable(&mut self, at: i64) {
+        self.able_since.get_or_insert(at);
+    }
+
+    pub(crate) fn unwritable(&mut self) {
+        self.able_since = None;
+        self.services.values_mut().for_each(|s| s.owed = None);
+    }
+
+    pub(crate) fn clock_stepped(&mut self, at: i64) {
+        self.stepped_at = Some(at);
+    }
+
+    pub(crate) fn adopted(&mut self, policy: &Policy, at: i64) {
+        self.reloaded_at = at;
+        self.memory.adopted(policy);
+        for (id, service) in &mut self.services {
+            service.mode = policy.services[id].mode;
+        }
+    }
+
+    pub(crate) fn spoke(&mut self, id: &ServiceId, said: &Said) {
+        if let (Some(service), Said::Approve { .. } | Said::RollBack { .. }) =
+            (self.services.get_mut(id), said)
+        {
+            service.asked += 1;
+        }
+    }
+
+    /// A person was told yes.
+    pub(crate) fn heeded(&mut self, id: &ServiceId, said: &Said) {
+        let Some(service) = self.services.get_mut(id) else { return };
+        match said {
+            Said::Lift { version } => drop(service.quarantined.remove(version)),
+            Said::Acknowledge
+            | Said::Hold { .. }
+            | Said::Unhold
+            | Said::Approve { .. }
+            | Said::Reject { .. }
+            | Said::Dismiss { .. }
+            | Said::RollBack { .. } => {}
+        }
+    }
+
+    /// What the daemon wrote down.
+    pub(crate) fn fact(
+        &mut self,
+        id: Option<&ServiceId>,
+        fact: &Fact,
+        event: &Event,
+        look: &Look<'_>,
+    ) {
+        match fact {
+            Fact::Told(notice) => self.told(notice, look.at),
+            Fact::Fleet(fact::Fleet::KillSwitch { reason }) => self.kill_switch = reason.is_some(),
+            _ => {}
+        }
+        let Some(id) = id else { return };
+        match fact {
+            Fact::Incident(fact) => {
+                self.check_plan(id, fact, look);
+                self.check_end(id, fact, look);
+                self.incident(id, fact, look);
+            }
+            Fact::Run(fact) => self.run(id, fact, event, look),
+            Fact::Service(fact) => {
+                let held = match fact {
+                    fact::Service::Held { .. } => true,
+                    fact::Service::Unheld { .. } => false,
+                    _ => return,
+                };
+                if let Some(service) = self.services.get_mut(id) {
+                    service.held = held;
+                }
+            }
+            Fact::Ledger(ledger::Fact::Quarantined { revision, .. }) => {
+                if let Some(service) = self.services.get_mut(id) {
+                    service.quarantined.insert(revision.version.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn incident(&mut self, id: &ServiceId, fact: &incident::Fact, look: &Look<'_>) {
+        let at = look.at;
+        // A storm is paged once.
+        let fresh = |s: &Service| at - s.paged_at <= look.policy.fleet.storm_window.ms();
+        let storm_paged = self.services.values().any(fresh);
+        let Some(service) = self.services.get_mut(id) else { return };
+        let hearsay = |name: &str| {
+            name.starts_with("alert:") || name.contains("corruption") || name.contains("asked")
+        };
+        match fact {
+            incident::Fact::Opened { severity, trigger, .. } => {
+                let hearsay = hearsay(trigger);
+                let severity = *severity;
+                service.open = Some(Open { severity, rose: at, waits: true, late: false, hearsay });
+            }
+            incident::Fact::Joined { trigger, .. } => {
+                if let Some(open) = &mut service.open {
+                    open.hearsay |= hearsay(trigger);
+                }
+            }
+            incident::Fact::Raised { to, .. } => {
+                if let Some(open) = &mut service.open {
+                    open.severity = *to;
+                    if open.waits {
+                        (open.rose, open.late) = (at, false);
+                    }
+                }
+            }
+            incident::Fact::Decided(decision) => {
+                let storm = decision
+                    .guards
+                    .iter()
+                    .any(|v| v.guard == Guard::Storm && v.refusal().is_some());
+                if decision.verdict == incident::Choice::Ask && !(storm && storm_paged) {
+                    service.owed = Some("people are asked".into());
+                }
+            }
+            incident::Fact::Planned { run, plan, .. } => {
+                service.quarantined.extend(plan.targets.iter().map(|t| t.from.version.clone()));
+                let (run, to) = (run.clone(), plan.to_versions());
+                let resources = plan.resources.clone();
+                service.running = Some(Running { run, resources, to, since: at });
+            }
+            incident::Fact::Late(Clock::Acted) => {
+                if let Some(open) = &mut service.open {
+                    open.late = true;
+                }
+                // Whoever was paged this very minute knows.
+                if at - service.paged_at > 60_000 {
+                    service.owed = Some("it is late".into());
+                }
+            }
+            incident::Fact::Entered(phase) => service.entered(phase),
+            _ => {}
+        }
+        if let (incident::Fact::Planned { .. }, Some(open)) = (fact, &mut service.open) {
+            open.waits = false;
+        }
+    }
+}
+
+impl Service {
+    fn new(index: usize, mode: Mode, at: i64) -> Self {
+        Self {
+            index,
+            mode,
+            runs: None,
+            well_since: None,
+            earned: BTreeSet::new(),
+            quarantined: BTreeSet::new(),
+            hurt_at: i64::MIN / 2,
+            bad_since: None,
+            changed_at: at,
+            dismissed: false,
+            paged_at: i64::MIN / 2,
+            drained_at: None,
+            held: false,
+            open: None,
+            running: None,
+            rolled_back_at: None,
+            asked: 0,
+            owed: None,
+        }
+    }
+
+    fn entered(&mut self, phase: &Phase) {
+        let waits = matches!(
+            phase,
+            Phase::Assessing | Phase::Gathering { .. } | Phase::Monitoring { .. } | Phase::Deciding
+        );
+        if let Some(open) = &mut self.open {
+            open.waits = waits;
+        }
+        match phase {
+            Phase::Escalated { by: None, why } => self.owed = Some(why.clone()),
+            Phase::Closed { outcome } => {
+                self.open = None;
+                self.dismissed |= matches!(outcome, Closing::Dismissed { .. });
+            }
+            _ => {}
+        }
+        if matches!(phase, Phase::Escalated { .. } | Phase::Closed { .. } | Phase::Verifying { .. })
+        {
+            self.running = None;
+        }
+    }
+}

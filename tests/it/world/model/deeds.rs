@@ -1,0 +1,232 @@
+//! What is done outside, and what is planned to be done.
+
+use rollbackd::domain::{
+    event::Event,
+    incident::{self, Closing, Phase},
+    plan::{Action, Plan},
+    run,
+    service::{Mode, ServiceId},
+    severity::Severity,
+};
+
+use super::{Look, Model};
+use crate::world::{
+    executor::Attempt,
+    operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE},
+    readings::Sources,
+    site::{Done, Effect, Site},
+};
+
+/// A poll on each side, and the restart after the switch.
+const SLACK_MS: i64 = 60_000;
+/// So long nothing may have been read for a source to be blind: longer than any freshness bound.
+const BLIND_MS: i64 = 210_000;
+/// What hurt within this time may be acted upon: what a trigger remembers, and a monitoring period.
+const REMEMBERED_MS: i64 = 8 * 60_000;
+
+impl Model {
+    /// Time passes: what runs is well, or hurts.
+    pub(crate) fn time_passes(&mut self, at: i64, sites: &[Site], sources: &[Sources]) {
+        let mut hidden = vec![];
+        for (id, service) in &mut self.services {
+            let site = if sites.len() == 1 { &sites[0] } else { &sites[service.index] };
+            let truth = sources[service.index].truth(site, at);
+            if service.runs != site.running || truth.hurts() {
+                service.well_since = None;
+            }
+            service.runs.clone_from(&site.running);
+            if truth.hurts() {
+                service.hurt_at = at;
+            } else if let Some(version) = &site.running {
+                let since = *service.well_since.get_or_insert(at);
+                if at - since >= BAKE.ms() - SLACK_MS {
+                    service.earned.insert(version.clone());
+                }
+            }
+            service.changed_at =
+                service.changed_at.max(site.touched_by_others().unwrap_or(i64::MIN));
+            let seen = truth.hurts_badly() && !sources[service.index].is_ailing(at);
+            service.bad_since = if seen { service.bad_since.or(Some(at)) } else { None };
+            service.dismissed &= truth.hurts();
+            let since = service.bad_since.filter(|_| !service.dismissed);
+            if let (Some(since), None) = (since, &service.open) {
+                hidden.push((id.clone(), since, service.paged_at));
+            }
+        }
+        for (id, since, paged_at) in hidden {
+            self.check_nothing_is_hidden(&id, since, paged_at, at);
+        }
+    }
+
+    /// Every plan, and above all those of the daemon's own.
+    pub(super) fn check_plan(&mut self, id: &ServiceId, fact: &incident::Fact, look: &Look<'_>) {
+        let incident::Fact::Planned { plan, by, .. } = fact else { return };
+        let Some(service) = self.services.get(id) else { return };
+        let at = look.at;
+        let mut wrong: Vec<(&str, String)> = vec![];
+        for (other, theirs) in &self.services {
+            let shared =
+                theirs.running.as_ref().map(|r| r.resources.intersection(&plan.resources).count());
+            if shared.is_some_and(|shared| shared > 0) {
+                wrong.push(("I1", format!("{id} and {other} change the same at once")));
+            }
+        }
+        if service.mode == Mode::Observe {
+            wrong.push(("I7", format!("{id} is only observed")));
+        }
+        match by {
+            Some(by) if service.asked == 0 => {
+                wrong.push(("I11", format!("{by} never asked for a rollback of {id}")));
+            }
+            Some(_) => {}
+            None => wrong.extend(self.own_plan(id, plan, look)),
+        }
+        for (invariant, how) in wrong {
+            self.violated(invariant, at, how);
+        }
+        if let (None, Some(service)) = (by, self.services.get_mut(id)) {
+            service.rolled_back_at = Some(at);
+        }
+    }
+
+    fn own_plan(
+        &self,
+        id: &ServiceId,
+        plan: &Plan,
+        look: &Look<'_>,
+    ) -> Vec<(&'static str, String)> {
+        let at = look.at;
+        let service = &self.services[id];
+        let mut wrong = vec![];
+        for target in &plan.targets {
+            let to = &target.to.version;
+            if !service.earned.contains(to) {
+                wrong.push(("I2", format!("{to} of {id} never was good for the bake time")));
+            }
+            if service.quarantined.contains(to) {
+                wrong.push(("I2", format!("{to} of {id} was rolled away from")));
+            }
+        }
+        let open = service.open.as_ref();
+        let hearsay = open.is_some_and(|open| open.hearsay);
+        if service.mode != Mode::Auto {
+            wrong.push(("I7", format!("{id} is in {:?}", service.mode)));
+        }
+        if open.is_none_or(|open| open.severity.is_worse_than(Severity::P2)) == open.is_none() {
+            wrong.push(("I5", format!("silence rolls back {id}, which is not P0 or P1")));
+        }
+        if service.held || self.kill_switch {
+            wrong.push(("I11", format!("{id} is held")));
+        }
+        let told_at = look.sources[service.index].told_at;
+        if !hearsay && at - told_at > BLIND_MS {
+            wrong
+                .push(("I3", format!("nothing was read of {id} for {} s", (at - told_at) / 1_000)));
+        }
+        if !hearsay && at - service.hurt_at > REMEMBERED_MS {
+            wrong.push((
+                "I13",
+                format!("{id} has been well for {} s", (at - service.hurt_at) / 1_000),
+            ));
+        }
+        if at - service.changed_at > 2 * MAX_CHANGE_AGE.ms() {
+            wrong.push(("I13", format!("{id} did not change")));
+        }
+        let again = service.rolled_back_at.filter(|last| at - last < COOLDOWN.ms() - 2_000);
+        if let Some(last) = again {
+            wrong.push(("I13", format!("{id} was rolled back {} s ago", (at - last) / 1_000)));
+        }
+        wrong
+    }
+
+    /// What nobody sees does not end.
+    pub(super) fn check_end(&mut self, id: &ServiceId, fact: &incident::Fact, look: &Look<'_>) {
+        let ends = matches!(
+            fact,
+            incident::Fact::Entered(Phase::Closed {
+                outcome: Closing::Recovered | Closing::RolledBack | Closing::Fixed
+            })
+        );
+        let Some(service) = self.services.get(id).filter(|_| ends) else { return };
+        let hearsay = service.open.as_ref().is_some_and(|open| open.hearsay);
+        let silent_ms = look.at - look.sources[service.index].told_at;
+        if silent_ms > BLIND_MS && !hearsay {
+            let how = format!("{id} is over although nothing was read for {} s", silent_ms / 1_000);
+            self.violated("I3", look.at, how);
+        }
+    }
+
+    pub(super) fn run(&mut self, id: &ServiceId, fact: &run::Fact, event: &Event, look: &Look<'_>) {
+        let Some(service) = self.services.get_mut(id) else { return };
+        let Some(running) = service.running.clone() else { return };
+        match fact {
+            run::Fact::Begun { step, .. } => {
+                self.begun.insert((running.run, *step));
+            }
+            run::Fact::Halted { why } => service.owed = Some(why.clone()),
+            run::Fact::Finished => {
+                let site = &look.sites[if look.sites.len() == 1 { 0 } else { service.index }];
+                let by_others = site.touched_by_others().is_some_and(|at| at >= running.since);
+                if !by_others && site.running.as_deref() != Some(running.to.as_str()) {
+                    let runs = site.running.clone().unwrap_or_else(|| "nothing".into());
+                    let how = format!(
+                        "{id} is said to be on {} by {}, and {runs} runs",
+                        running.to, event.id
+                    );
+                    self.violated("I4", look.at, how);
+                }
+            }
+            run::Fact::Ended { .. } => {}
+        }
+    }
+
+    /// Something was changed outside.
+    pub(crate) fn effect(
+        &mut self,
+        effect: &Effect,
+        attempt: &Attempt,
+        epoch: u64,
+        hold_until: i64,
+    ) {
+        let (id, order, at) = (&attempt.service, &attempt.order, effect.at);
+        let key = (order.run.clone(), order.step);
+        if !self.begun.contains(&key) {
+            self.violated("I4", at, format!("{id}: {:?} before it was written down", effect.done));
+        }
+        if !attempt.orphan && attempt.epoch != epoch {
+            self.violated("I6", at, format!("{id}: {:?} without the lease", effect.done));
+        }
+        if !attempt.orphan && at < hold_until {
+            self.violated("I11", at, format!("{id}: {:?} in spite of the HOLD file", effect.done));
+        }
+        self.applied_once(effect, attempt);
+        let Some(service) = self.services.get_mut(id) else { return };
+        match &effect.done {
+            Done::Ran { script, .. } if script == "drain" => service.drained_at = Some(at),
+            Done::Ran { script, .. } if script == "undrain" => service.drained_at = None,
+            Done::Ran { .. } | Done::Switched { .. } | Done::Restarted { .. } => {}
+        }
+    }
+
+    /// Each step is applied once in effect.
+    fn applied_once(&mut self, effect: &Effect, attempt: &Attempt) {
+        let (order, at) = (&attempt.order, effect.at);
+        let again = match (&effect.done, &order.what.action) {
+            (Done::Ran { in_effect: true, .. }, Action::Command { observe: Some(_), .. }) => true,
+            (Done::Ran { .. }, Action::Command { observe: None, idempotent: false, .. })
+            | (Done::Switched { .. }, _) => {
+                let key = (order.run.clone(), order.step, String::new());
+                let (count, _) = self.deeds.entry(key).or_insert((0, at));
+                *count += 1;
+                *count > 1
+            }
+            _ => false,
+        };
+        let by_others = self.services.get(&attempt.service).is_some_and(|service| {
+            service.running.as_ref().is_some_and(|running| service.changed_at >= running.since)
+        });
+        if again && !(by_others && matches!(effect.done, Done::Switched { .. })) {
+            self.violated("I4", at, format!("{}: {:?} a second time", order.run, effect.done));
+        }
+    }
+}

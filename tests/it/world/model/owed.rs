@@ -1,0 +1,120 @@
+//! What people are owed: to be told, in time, and to own what is not over.
+
+use rollbackd::domain::{
+    event::Event,
+    fleet::Fleet,
+    incident::Phase,
+    notice::{Audience, Notice, Urgency},
+    service::ServiceId,
+    state::ServiceState,
+};
+
+use super::{Look, Model};
+
+/// What is due is told after this long at the latest: two polls after a start, and a look again.
+const PROMPT_MS: i64 = 80_000;
+/// What hurts badly, and is read by everybody, is an incident by then.
+const NOTICED_MS: i64 = 6 * 60_000;
+
+impl Model {
+    pub(super) fn told(&mut self, notice: &Notice, at: i64) {
+        if notice.urgency != Urgency::Page || notice.audience != Audience::OnCall {
+            return;
+        }
+        self.pages.insert(notice.id.clone(), notice.subject.clone());
+        if let Some(service) = notice.service.as_ref().and_then(|id| self.services.get_mut(id)) {
+            service.owed = None;
+            service.paged_at = at;
+        }
+    }
+
+    /// A person has it.
+    pub(crate) fn received(&mut self, notice: &Notice) {
+        self.received.insert(notice.id.clone());
+    }
+
+    /// After each turn that was written down.
+    pub(crate) fn after_turn(&mut self, fleet: &Fleet, event: &Event, look: &Look<'_>) {
+        self.check_memory(fleet, look.at);
+        let mut wrong = vec![];
+        for (id, service) in &mut self.services {
+            if let Some(why) = service.owed.take() {
+                wrong.push(("I8", format!("{id}: nobody was paged by {}: {why}", event.id)));
+            }
+        }
+        wrong.extend(self.overdue(look));
+        for (invariant, how) in wrong {
+            self.violated(invariant, look.at, how);
+        }
+    }
+
+    /// By its deadline the action is under way, or people are paged that it is late. No clock that is set, and no crash,
+    /// makes it later; what nobody can decide while the daemon is down is told as soon as it is up.
+    fn overdue(&self, look: &Look<'_>) -> Vec<(&'static str, String)> {
+        let Some(able_since) = self.able_since else { return vec![] };
+        let mut wrong = vec![];
+        for (id, service) in &self.services {
+            let Some(open) = service.open.as_ref().filter(|o| o.waits && !o.late) else { continue };
+            let Some(policy) = look.policy.services.get(id) else { continue };
+            let Some(within) = policy.matrix.row(open.severity).act_within else { continue };
+            // While it is down there is only the wall clock; where that is set back, the time down is not counted.
+            let uncounted = if self.stepped_at.is_some() { self.down_ms } else { 0 };
+            let due = (open.rose + within.ms() + uncounted).max(able_since);
+            if look.at > due + PROMPT_MS {
+                let late = (look.at - due) / 1_000;
+                wrong.push((
+                    "I5",
+                    format!("{id} is {late} s past its deadline, and nobody was told"),
+                ));
+            }
+        }
+        wrong
+    }
+
+    /// What hurts badly, and can be seen, does not go unnoticed.
+    pub(super) fn check_nothing_is_hidden(
+        &mut self,
+        id: &ServiceId,
+        since: i64,
+        paged_at: i64,
+        at: i64,
+    ) {
+        let undisturbed = self.able_since.map(|able| {
+            since.max(able).max(self.reloaded_at).max(self.stepped_at.unwrap_or(since))
+        });
+        if undisturbed.is_some_and(|from| at - from > NOTICED_MS && paged_at < since) {
+            self.violated("I5", at, format!("{id} has hurt for minutes, and nobody was told"));
+        }
+    }
+
+    /// Whether somebody owns what is open, or nothing is.
+    pub(crate) fn is_at_rest(state: &ServiceState) -> bool {
+        let Some(incident) = &state.incident else { return true };
+        let owned = incident.acknowledged && !incident.escalation.is_open();
+        match incident.phase {
+            Phase::Scheduled | Phase::Closed { .. } => true,
+            Phase::Deciding | Phase::Escalated { .. } => owned,
+            Phase::Assessing
+            | Phase::Gathering { .. }
+            | Phase::Monitoring { .. }
+            | Phase::RollingBack
+            | Phase::Verifying { .. }
+            | Phase::Watching { .. } => false,
+        }
+    }
+
+    pub(crate) fn at_the_end(&mut self, fleet: &Fleet, at: i64) {
+        let lost = self.pages.iter().find(|(id, _)| !self.received.contains(*id));
+        if let Some((id, subject)) = lost {
+            let how = format!("the page {id} never reached anybody: {subject}");
+            self.violated("I8", at, how);
+        }
+        let drained =
+            self.services.iter().find(|(_, s)| s.drained_at.is_some_and(|at| s.paged_at < at));
+        if let Some((id, _)) = drained {
+            let how = format!("{id} is still drained, and nobody was paged");
+            self.violated("I9", at, how);
+        }
+        self.check_bounds(fleet, at);
+    }
+}

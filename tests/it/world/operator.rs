@@ -1,0 +1,238 @@
+//! What the operator of a simulated fleet decided: the runbook's rules with shorter durations, so that an incident lives for
+//! minutes and a second of computing simulates thousands.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rollbackd::{
+    domain::{
+        baseline,
+        plan::{CommandLine, Restart, Running},
+        planning::{Runbook, ScriptStep, Smoke},
+        policy::{
+            FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, Response, Row,
+            ServicePolicy, SignalKind, SignalPolicy, TriggerPolicy, VerificationPolicy,
+        },
+        runbook::ReleaseRunbook,
+        service::{Mode, ServiceId},
+        severity::Severity,
+        trigger::{Escalation, Rule},
+    },
+    units::{Percent, Span},
+};
+
+/// As coarse as the rules bear: each poll costs as much as any event.
+pub(crate) const POLL_MS: i64 = 30_000;
+pub(crate) const BAKE: Span = Span::minutes(5);
+pub(crate) const COOLDOWN: Span = Span::minutes(6);
+pub(crate) const MAX_CHANGE_AGE: Span = Span::minutes(20);
+
+/// What a fleet looks like: how many services, which mode each has, and whether two share what they deploy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Layout {
+    /// One service in `auto`, with scripts around the switch.
+    Alone,
+    /// Two in `auto`.
+    Pair,
+    /// One in `auto`, one in `approve`, one in `observe`.
+    Modes,
+    /// Two services on one release directory: one resource.
+    Twins,
+    /// Six: enough for a storm.
+    Street,
+}
+
+impl Layout {
+    pub(crate) fn services(self) -> usize {
+        match self {
+            Self::Alone => 1,
+            Self::Pair | Self::Twins => 2,
+            Self::Modes => 3,
+            Self::Street => 6,
+        }
+    }
+
+    fn mode(self, index: usize) -> Mode {
+        match (self, index) {
+            (Self::Modes, 1) => Mode::Approve,
+            (Self::Modes, 2) => Mode::Observe,
+            _ => Mode::Auto,
+        }
+    }
+
+    /// Which release directory a service is deployed from.
+    pub(crate) fn root(self, index: usize) -> String {
+        match self {
+            Self::Twins => "/srv/twins".into(),
+            Self::Alone | Self::Pair | Self::Modes | Self::Street => {
+                format!("/srv/{}", name(index))
+            }
+        }
+    }
+}
+
+fn name(index: usize) -> String {
+    ["shop", "cart", "mail", "pay", "find", "look"][index].to_owned()
+}
+
+pub(crate) fn id(index: usize) -> ServiceId {
+    ServiceId::new(&name(index), "sim").unwrap()
+}
+
+/// What is decided at first.
+pub(crate) fn policy(layout: Layout) -> Policy {
+    let services = (0..layout.services()).map(|index| (id(index), service(layout, index).into()));
+    Policy {
+        services: services.collect(),
+        fleet: FleetPolicy::default(),
+        config_hash: format!("{layout:?}"),
+        freezes: vec![],
+    }
+}
+
+fn service(layout: Layout, index: usize) -> ServicePolicy {
+    let signals = [("errors", SignalKind::ErrorRate), ("health", SignalKind::Health)];
+    ServicePolicy {
+        id: id(index),
+        mode: layout.mode(index),
+        matrix: matrix(),
+        signals: BTreeMap::from(signals.map(|(name, kind)| (name.to_owned(), signal(kind)))).into(),
+        triggers: triggers().into(),
+        guards: guards(),
+        runbook: Some(runbook(&layout.root(index), layout == Layout::Alone)),
+        verification: VerificationPolicy {
+            hold: Span::minutes(2),
+            ..VerificationPolicy::default()
+        },
+        people: PeoplePolicy {
+            repeat_page_every: Span::minutes(3),
+            root_cause_within: Span::hours(24),
+        },
+        bake: BAKE,
+        watch_after: Span::minutes(3),
+        acts_on_evidence: BTreeSet::new(),
+        blind_watched: Span::minutes(3),
+        blind_idle: Span::minutes(6),
+        history_slot: Span::seconds(30),
+        baseline: baseline::Options::default(),
+    }
+}
+
+fn signal(kind: SignalKind) -> SignalPolicy {
+    let source = if kind == SignalKind::Health { "probe" } else { "prometheus main" };
+    SignalPolicy {
+        kind,
+        source: source.into(),
+        poll_every: Span(POLL_MS),
+        lag: Span::ZERO,
+        quantile_window: Span::minutes(1),
+    }
+}
+
+fn matrix() -> Matrix {
+    let row = |response, monitor, act_within: Option<i64>, verify_within| Row {
+        response,
+        monitor: Span::minutes(monitor),
+        act_within: act_within.map(Span::minutes),
+        verify_within: Span::minutes(verify_within),
+    };
+    Matrix {
+        p0: row(Response::RollBack, 0, Some(3), 9),
+        p1: row(Response::MonitorThenRollBack, 2, Some(5), 11),
+        p2: row(Response::Ask, 0, Some(6), 12),
+        p3: row(Response::Tell, 0, None, 12),
+    }
+}
+
+fn guards() -> GuardPolicy {
+    GuardPolicy {
+        max_change_age: Some(MAX_CHANGE_AGE),
+        burning_window: Span::minutes(5),
+        noisy_window: Span::minutes(40),
+        cooldown: COOLDOWN,
+        ..GuardPolicy::default()
+    }
+}
+
+fn triggers() -> BTreeMap<String, TriggerPolicy> {
+    let minutes = Span::minutes;
+    let escalation = Escalation { lasts: minutes(1), ..Escalation::default() };
+    let critical = Rule::ratio(Severity::P1, Percent(0.05), minutes(2)).with_escalation(escalation);
+    [
+        ("critical-errors", LooksAt::ErrorRate, critical, true),
+        (
+            "elevated-errors",
+            LooksAt::ErrorRate,
+            Rule::ratio(Severity::P2, Percent(0.01), minutes(2)),
+            true,
+        ),
+        (
+            "service-outage",
+            LooksAt::Availability,
+            Rule::boolean(Severity::P0, minutes(1), Span::seconds(15)),
+            true,
+        ),
+        (
+            "failed-health-checks",
+            LooksAt::Health,
+            Rule::boolean(Severity::P1, Span::seconds(90), Span::seconds(30)),
+            true,
+        ),
+        (
+            "traffic-collapse",
+            LooksAt::Traffic,
+            Rule::traffic(Severity::P1, Percent(0.1), minutes(2)),
+            false,
+        ),
+        ("data-corruption", LooksAt::Event, Rule::event(Severity::P0, true), true),
+        ("migration-failure", LooksAt::Event, Rule::event(Severity::P1, false), true),
+    ]
+    .map(|(name, looks_at, rule, may_act)| {
+        (name.to_owned(), TriggerPolicy { looks_at, rule: Arc::new(rule), may_act })
+    })
+    .into()
+}
+
+/// A program with its arguments.
+pub(crate) fn line(program: &str) -> CommandLine {
+    CommandLine {
+        argv: vec![program.to_owned()],
+        env: BTreeMap::new(),
+        dir: None,
+        timeout: Span::seconds(30),
+    }
+}
+
+/// A release directory; with a script of each kind around its switch, and a smoke test.
+pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
+    let script = |name: &str, observed: bool, idempotent: bool| ScriptStep {
+        title: name.to_owned(),
+        run: line(name),
+        observe: observed.then(|| line(&format!("{name}?"))),
+        idempotent,
+        attempts: 2,
+    };
+    let mut runbook = Runbook {
+        application: ReleaseRunbook {
+            root: root.to_owned(),
+            restart: Restart::Unit("unit".into()),
+            running: Running::Unit("unit".into()),
+            switch_timeout: Span::seconds(30),
+            restart_timeout: Span::minutes(1),
+            attempts: 2,
+        },
+        before: vec![],
+        after: vec![],
+        checks: vec![],
+        verify_hold: Span::minutes(2),
+    };
+    if scripts {
+        runbook.before = vec![script("drain", true, false), script("announce", false, false)];
+        runbook.after = vec![script("undrain", true, false), script("purge", false, true)];
+        let smoke = Smoke { title: "smoke".into(), run: line("smoke"), attempts: 2 };
+        runbook.checks = vec![smoke];
+    }
+    runbook
+}
