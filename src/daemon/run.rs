@@ -34,7 +34,7 @@ use crate::{
     executors,
     handle::{Ask, Handle},
     notifiers,
-    store::{Chain, Lease, Store},
+    store::{Chain, Lease, Store, StoreError},
     telemetry,
 };
 
@@ -201,10 +201,7 @@ fn check_chain(store: &Store) -> anyhow::Result<()> {
     match store.view().verify_chain().context("the journal cannot be read")? {
         Chain::Whole { .. } => Ok(()),
         Chain::Broken { seq, why } => {
-            anyhow::bail!(
-                "the journal is broken at record {seq} ({why:?}): it was changed from outside. \
-                 Move the database aside to begin anew; nothing is done on a record nobody can trust"
-            )
+            Err(StoreError::Broken { path: store.path(), seq, why }.into())
         }
     }
 }

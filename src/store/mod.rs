@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod queue;
 pub mod reader;
 mod retention;
+pub mod salvage;
 mod schema;
 mod snapshots;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use self::{
     outbox::OutboxRow,
     reader::Reader,
     retention::{Checkpoint, Pruned},
+    salvage::Salvage,
     snapshots::Snapshot,
 };
 use self::{lease::Lock, mark::Mark, reader::View};
@@ -132,6 +134,11 @@ impl Store {
     /// The right to act, for whoever changes the world.
     pub fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// The database.
+    pub fn path(&self) -> PathBuf {
+        self.path.clone()
     }
 
     /// Everything that can be read, seen through the writer's own connection.
