@@ -197,7 +197,7 @@ class Run:
         )
         found = self.measure("vmalert", vmalert)
         alerts = json.loads(fetch(f"http://127.0.0.1:{port}/api/v1/alerts"))["data"]["alerts"]
-        found["pending"] = sum(1 for alert in alerts if alert["name"] == "CriticalErrors")
+        found["pending"] = sum(1 for alert in alerts or [] if alert["name"] == "CriticalErrors")
         said = samples(fetch(f"http://127.0.0.1:{port}/metrics"))
         sums = said.get("vmalert_iteration_duration_seconds_sum", [])
         counts = said.get("vmalert_iteration_duration_seconds_count", [])
