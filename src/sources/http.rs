@@ -7,12 +7,14 @@ mod clients;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod srv;
 #[cfg(test)]
 mod tests;
 
 pub use clients::Clients;
 pub(crate) use failure::class_of;
 pub use failure::{Failure, Phase};
+pub use srv::services;
 
 use std::{
     collections::BTreeSet,

@@ -341,6 +341,7 @@ fn where_targets_are_is_said_once_and_as_it_can_be_read() {
         ("file = \"/a.json\"\ndns = \"a:1\"", "found in more than one way"),
         ("dns = \"10.0.0.1:80\"", "not the name of a host"),
         ("dns = \"http://a\"", "not the name of a host"),
+        ("dns = \"_m._tcp.a:80\"", "not the name of SRV records"),
         ("file = \"a.json\"", "not an absolute path"),
         ("file = \"/a.json\"\nscheme = \"ftp\"", "not a scheme"),
         ("file = \"/a.json\"\npath = \"m?a=b\"", "not a path"),

@@ -8,7 +8,7 @@ mod entry;
 mod file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -33,6 +33,8 @@ pub enum Origin {
     File(PathBuf),
     /// Every address of a name: `shop.internal:8080`.
     Dns(String),
+    /// Every host and port of a name's SRV records: `_metrics._tcp.shop.internal`.
+    Srv(String),
 }
 
 /// Which targets, how many at most, and how each is asked.
@@ -167,6 +169,11 @@ impl Listing {
                 let found = found.map_err(|fault| format!("`{host}` is not resolved: {fault}"))?;
                 Ok(Some(found.into_iter().map(|address| at(&url, address)).collect()))
             }
+            Origin::Srv(name) => {
+                let found = http::services(name, self.client.options()).await;
+                let found = found.map_err(|fault| format!("`{name}` is not resolved: {fault}"))?;
+                Ok(Some(at_services(&scheme, &found, &below)?))
+            }
             Origin::File(path) => {
                 let (path, before) = (path.clone(), self.stamp.take());
                 let read = move || file::read(&path, before, &scheme, &below);
@@ -190,7 +197,7 @@ impl Listing {
                 // Addresses are given to others: they are not kept for as long as a file.
                 let lag = self.options.freshness.lag.duration();
                 let old = self.resolved.is_none_or(|at| now.duration_since(at) > lag);
-                if old && matches!(self.options.origin, Origin::Dns(_)) {
+                if old && !matches!(self.options.origin, Origin::File(_)) {
                     self.known.clear();
                     self.too_many = None;
                 }
@@ -239,6 +246,15 @@ impl Listing {
 fn at(url: &Url, address: IpAddr) -> (String, Found) {
     let found = Found { url: url.clone(), address: Some(address) };
     (entry::series(&of_address(url, address)), found)
+}
+
+/// A host that an SRV record names is asked by that name.
+fn at_services(scheme: &str, found: &BTreeSet<(String, u16)>, below: &str) -> Result<All, String> {
+    let target = |(host, port): &(String, u16)| {
+        let url = url_of(scheme, &format!("{host}:{port}"), below)?;
+        Ok((entry::series(&url), Found { url, address: None }))
+    };
+    found.iter().map(target).collect()
 }
 
 fn of_address(url: &Url, address: IpAddr) -> Url {

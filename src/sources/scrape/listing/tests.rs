@@ -262,6 +262,23 @@ async fn with_tls_an_address_is_asked_for_the_name_of_the_certificate() {
     assert_eq!(target.client.options().pinned, Some(address));
 }
 
+/// As a headless service in Kubernetes has them: a host for each pod, and the port's number.
+#[test]
+fn each_host_and_port_of_an_srv_name_is_a_target_asked_by_its_own_name() {
+    let found = [("10-1-2-3.shop.svc", 8080), ("10-1-2-4.shop.svc", 9090)];
+    let found = found.map(|(host, port)| (host.to_owned(), port)).into();
+    let all = at_services("http", &found, "/metrics").expect("targets");
+    let urls: Vec<String> = all.values().map(|found| found.url.to_string()).collect();
+    assert_eq!(
+        urls,
+        ["http://10-1-2-3.shop.svc:8080/metrics", "http://10-1-2-4.shop.svc:9090/metrics"]
+    );
+    assert_eq!(all.keys().cloned().collect::<Vec<_>>(), urls);
+    assert!(all.values().all(|found| found.address.is_none()));
+    let odd = [("a/b@c".to_owned(), 80)].into();
+    at_services("http", &odd, "/metrics").expect_err("no host is called so");
+}
+
 #[tokio::test]
 async fn addresses_are_known_for_one_lag_after_the_name_was_resolved() {
     let mut listing = followed(options(Origin::Dns("rollbackd.invalid:80".into())));
