@@ -140,7 +140,8 @@ class Run:
         config = files.daemon(self.path("rollbackd.toml"), services, state, port, self.url)
         daemon = self.start(
             "daemon",
-            [self.given.daemon, "run", "--config", config],
+            # As the unit has it.
+            ["env", "MALLOC_ARENA_MAX=1", self.given.daemon, "run", "--config", config],
             f"http://127.0.0.1:{port}/readyz",
         )
         found = self.measure("daemon", daemon)
