@@ -46,6 +46,11 @@ fn some_worlds_break_no_invariant() {
 }
 
 #[test]
+fn windows_from_before_a_breach_do_not_end_it() {
+    is_well(425);
+}
+
+#[test]
 fn seeds_that_taught_the_model_something_stay_well() {
     // A dismissal, a page of the same minute, a storm that was paged once: none of them is silence.
     for seed in [16, 79, 87, 142, 216, 504] {

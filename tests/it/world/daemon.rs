@@ -249,6 +249,7 @@ impl World {
                 return self.die(self.armed_down(), true);
             }
             let Some(epoch) = self.daemon.as_ref().map(|d| d.epoch) else { return };
+            self.model.ordered(&service, &order, self.at);
             let key = format!("{}/{}/{}", order.run, order.step, order.attempt);
             let mut dice = self.dice.named(&key);
             let mishap = self.mishap(&order, &mut dice);
