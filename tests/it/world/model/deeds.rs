@@ -23,6 +23,8 @@ const SLACK_MS: i64 = 60_000;
 const BLIND_MS: i64 = 3 * POLL_MS + 20_000;
 /// What has hurt badly for this long was not seen to be well by anybody who looked.
 const NOT_OVER_MS: i64 = 150_000;
+/// Well for this long, no trigger takes a breach for the one before.
+const RECOVERED_MS: i64 = 3 * 60_000;
 /// What hurt within this time may be acted upon: what a trigger remembers, and a monitoring period.
 const REMEMBERED_MS: i64 = 8 * 60_000;
 
@@ -51,7 +53,8 @@ impl Model {
             service.worst_since = if worst { service.worst_since.or(Some(at)) } else { None };
             let seen = worst && !sources[service.index].is_ailing(at);
             service.bad_since = if seen { service.bad_since.or(Some(at)) } else { None };
-            service.dismissed &= truth.hurts();
+            // A breach that comes again before a trigger has recovered is the same one.
+            service.dismissed &= at - service.hurt_at < RECOVERED_MS;
             let since = service.bad_since.filter(|_| !service.dismissed);
             if let (Some(since), None) = (since, &service.open) {
                 hidden.push((id.clone(), since, service.paged_at));

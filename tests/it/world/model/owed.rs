@@ -5,7 +5,8 @@ use rollbackd::domain::{
     fleet::Fleet,
     incident::Phase,
     notice::{Audience, Notice, Urgency},
-    service::ServiceId,
+    policy::ServicePolicy,
+    service::{Mode, ServiceId},
     state::ServiceState,
 };
 
@@ -108,16 +109,17 @@ impl Model {
     }
 
     /// Whether somebody owns what is open, or nothing is.
-    pub(crate) fn is_at_rest(state: &ServiceState) -> bool {
+    pub(crate) fn is_at_rest(state: &ServiceState, policy: &ServicePolicy) -> bool {
         let Some(incident) = &state.incident else { return true };
         let owned = incident.acknowledged && !incident.escalation.is_open();
         match incident.phase {
             Phase::Scheduled | Phase::Closed { .. } => true,
             Phase::Deciding | Phase::Escalated { .. } => owned,
+            // The operator has said since that nothing is to be touched: it stands, and somebody knows.
+            Phase::RollingBack => owned && policy.mode == Mode::Observe,
             Phase::Assessing
             | Phase::Gathering { .. }
             | Phase::Monitoring { .. }
-            | Phase::RollingBack
             | Phase::Verifying { .. }
             | Phase::Watching { .. } => false,
         }
