@@ -172,6 +172,12 @@ impl EventLoop {
     /// One turn; whether everything it led to is written down. A clock that was set comes before whatever it stamps.
     fn turn(&mut self, event: &Event, answer: Option<crate::handle::Answer>) -> bool {
         if let Some(set) = self.clock.was_set() {
+            // Before the fact: a crash in between does it once more, which only makes a notice come sooner.
+            if set.to < set.from
+                && let Err(fault) = self.store.clock_set_back(set.from.since(set.to))
+            {
+                warn!("notices may come late by the step: {}", telemetry::chain(&fault));
+            }
             let what = What::ClockSet { from: set.from, to: set.to };
             let event = Event { id: format!("clock-{}", set.to.0), what };
             if self.take(&event, None) {

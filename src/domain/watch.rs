@@ -405,6 +405,12 @@ impl Instance {
         self.trigger.state() == State::Ok
             && matches!((self.ok_since, newest), (Some(ok), Some(at)) if at.since(ok) >= recovery)
     }
+
+    /// Whether there was time for a recovery since a breach began, by its source's time.
+    fn is_past(&self, onset: UnixMs) -> bool {
+        let recovery = self.trigger.rule().hold.recovery;
+        self.trigger.evidence().newest.is_some_and(|at| at >= onset + recovery)
+    }
 }
 
 /// A trigger's name in the policy: over several signals it goes by `name@signal`, an alert that stands for it by

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::notice::{Audience, Kind, Notice, Urgency},
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 const ERROR_MAX: usize = 500;
@@ -124,6 +124,13 @@ impl Store {
         let sql = "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ?2, coalesced_into = nullif(?3, id) WHERE id = ?1";
         let error = bounded(error);
         self.settle(row, |tx, id| tx.prepare_cached(sql)?.execute(params![id, error, row.id]))
+    }
+
+    /// The wall clock was set back by so much: no pause is as much longer. Done twice it makes a pause shorter, and so
+    /// does a clock set forward, which does no harm.
+    pub fn clock_set_back(&mut self, by: Span) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET next_try_ms = next_try_ms - ?1 WHERE state = 'queued'";
+        self.write(|tx| tx.prepare_cached(sql)?.execute([by.ms()]).map(drop))
     }
 
     fn settle(

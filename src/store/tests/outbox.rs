@@ -42,6 +42,21 @@ fn a_notice_waits_until_it_is_delivered_across_restarts() {
     assert_eq!(due(&store, T0), [], "the same notice is told once");
 }
 
+/// Found by seed 1764 of the simulator: a page that had failed once was not tried again for an hour.
+#[test]
+fn a_clock_that_is_set_back_makes_no_page_wait_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    tell(&mut store, &[page("a1", "a"), page("b1", "b")]);
+    let rows = due(&store, T0);
+    store.failed(&rows[0], "503", T0 + Span::seconds(30)).unwrap();
+    let back = T0 - Span::hours(1);
+    assert_eq!(due(&store, back), [], "as if both were for later");
+    store.clock_set_back(Span::hours(1)).unwrap();
+    assert_eq!(ids(&due(&store, back)), ["b1"]);
+    assert_eq!(ids(&due(&store, back + Span::seconds(30))), ["a1", "b1"]);
+}
+
 #[test]
 fn a_failing_notice_holds_back_its_own_incident_only() {
     let dir = tempfile::tempdir().unwrap();

@@ -51,6 +51,18 @@ fn a_crash_between_any_two_turns_leaves_one_rollback_and_extends_no_deadline() {
     }
 }
 
+/// They say that all is well, for they know of no breach. Found by seed 425 of the simulator.
+#[test]
+fn windows_from_before_a_breach_do_not_end_it() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("7m");
+        town.crash(Windows::OfNoon, false);
+        town.run("1m");
+    });
+    assert!(!told.contains(" clears") && !told.contains("closed:"), "{told}");
+}
+
 #[test]
 fn a_crash_that_loses_the_windows_in_the_middle_of_monitoring_still_knows_what_was_judged() {
     let told = brief(shop(), |town| {

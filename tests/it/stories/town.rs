@@ -15,7 +15,8 @@ use rollbackd::{
         run::{Order, Outcome, Report},
         service::{Mode, ServiceId},
         state::ServiceState,
-        timeline, watch,
+        timeline,
+        watch::{self, ServiceWatch},
     },
     units::{Span, UnixMs},
 };
@@ -53,6 +54,8 @@ pub(super) struct Town {
     turns: u64,
     journal: Vec<Record>,
     told_from: usize,
+    /// The windows as they were written down at noon.
+    at_noon: BTreeMap<ServiceId, String>,
     /// The journal so far, folded as a restart would.
     shadow: Fleet,
     in_flight: BTreeSet<(String, usize, u32, bool)>,
@@ -74,6 +77,13 @@ impl Town {
     pub(super) fn warm_up(&mut self) {
         self.run_for(WARM_UP);
         self.told_from = self.journal.len();
+        self.at_noon = self.written_windows();
+    }
+
+    fn written_windows(&self) -> BTreeMap<ServiceId, String> {
+        let watches = self.fleet.watches.iter();
+        let text = |watch: &ServiceWatch| serde_json::to_string(&watch.snapshot()).unwrap();
+        watches.map(|(id, watch)| (id.clone(), text(watch))).collect()
     }
 
     /// A town that nobody has looked at yet, before noon.
@@ -90,6 +100,7 @@ impl Town {
             turns: 0,
             journal: vec![],
             told_from: 0,
+            at_noon: BTreeMap::new(),
             shadow: Fleet::new(policy.clone(), 1),
             in_flight: BTreeSet::new(),
             under_way: vec![],
@@ -406,13 +417,15 @@ impl Town {
         self.in_flight.clear();
         self.epoch += 1;
         let mut fleet = self.folded();
-        if windows == Windows::Kept {
-            for (id, watch) in &self.fleet.watches {
-                let body = serde_json::to_string(&watch.snapshot()).unwrap();
-                let kept: watch::Snapshot = serde_json::from_str(&body).unwrap();
-                let policy = &self.policy.services[id];
-                fleet.watches.get_mut(id).unwrap().restore(kept, policy);
-            }
+        let written = match windows {
+            Windows::Kept => self.written_windows(),
+            Windows::OfNoon => self.at_noon.clone(),
+            Windows::Lost => BTreeMap::new(),
+        };
+        for (id, body) in written {
+            let kept: watch::Snapshot = serde_json::from_str(&body).unwrap();
+            let policy = &self.policy.services[&id];
+            fleet.watches.get_mut(&id).unwrap().restore(kept, policy);
         }
         self.fleet = fleet;
         self.turn(What::Started);
@@ -470,6 +483,8 @@ impl Town {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Windows {
     Kept,
+    /// They could not be written down since.
+    OfNoon,
     Lost,
 }
 

@@ -144,6 +144,9 @@ impl World {
         let now = self.now();
         let daemon = self.daemon.as_mut()?;
         let set = daemon.ahead.compare(now);
+        if set.is_real() && set.to < set.from {
+            self.journal.clock_set_back(set.from.since(set.to));
+        }
         if !set.is_real() {
             daemon.ahead.agree(set);
         } else if self.take(What::ClockSet { from: set.from, to: set.to }).is_some()
@@ -249,6 +252,7 @@ impl World {
                 return self.die(self.armed_down(), true);
             }
             let Some(epoch) = self.daemon.as_ref().map(|d| d.epoch) else { return };
+            self.model.ordered(&service, &order, self.at);
             let key = format!("{}/{}/{}", order.run, order.step, order.attempt);
             let mut dice = self.dice.named(&key);
             let mishap = self.mishap(&order, &mut dice);

@@ -14,7 +14,7 @@ use rollbackd::{
         Draft, OutboxDraft, Record, lane,
         queue::{self, Pick, Waiting},
     },
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 /// Why nothing was written.
@@ -159,6 +159,13 @@ impl Journal {
         for row in queue.filter(|row| due.rows.contains(&row.id)) {
             row.attempts += 1;
             row.next_try_at = retry_at;
+        }
+    }
+
+    /// As `Store::clock_set_back`.
+    pub(crate) fn clock_set_back(&mut self, by: Span) {
+        for row in self.outbox.values_mut().flatten() {
+            row.next_try_at = row.next_try_at - by;
         }
     }
 

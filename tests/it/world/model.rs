@@ -18,6 +18,7 @@ use rollbackd::domain::{
     guard::Guard,
     incident::{self, Clock, Closing, Phase},
     ledger,
+    plan::Step,
     policy::Policy,
     service::{Mode, ServiceId},
     severity::Severity,
@@ -42,6 +43,8 @@ pub(super) struct Open {
     /// Nothing was done about it yet.
     pub(super) waits: bool,
     pub(super) late: bool,
+    /// People were asked, or it was acted upon, since it is as severe.
+    pub(super) decided: bool,
     /// It rests on what somebody told, too.
     pub(super) hearsay: bool,
 }
@@ -52,6 +55,7 @@ pub(super) struct Running {
     pub(super) run: String,
     pub(super) resources: BTreeSet<String>,
     pub(super) to: String,
+    pub(super) steps: Vec<Step>,
     pub(super) since: i64,
 }
 
@@ -67,7 +71,8 @@ pub(super) struct Service {
     pub(super) earned: BTreeSet<String>,
     pub(super) quarantined: BTreeSet<String>,
     pub(super) hurt_at: i64,
-    /// Since when it hurts badly, and everybody could see it.
+    /// Since when it hurts badly; and the same while everybody can see it.
+    pub(super) worst_since: Option<i64>,
     pub(super) bad_since: Option<i64>,
     pub(super) changed_at: i64,
     /// A person said that it is nothing; they know of it until it is over.
@@ -91,7 +96,7 @@ pub(crate) struct Model {
     pub(super) memory: memory::Memory,
     pub(super) kill_switch: bool,
     /// Attempts that are in the journal.
-    pub(super) begun: BTreeSet<(String, usize)>,
+    pub(super) begun: BTreeSet<(String, usize, u32)>,
     pub(super) deeds: BTreeMap<(String, usize, String), (u32, i64)>,
     pub(super) pages: BTreeMap<String, String>,
     pub(super) received: BTreeSet<String>,
@@ -257,7 +262,14 @@ impl Model {
             incident::Fact::Opened { severity, trigger, .. } => {
                 let hearsay = hearsay(trigger);
                 let severity = *severity;
-                service.open = Some(Open { severity, rose: at, waits: true, late: false, hearsay });
+                service.open = Some(Open {
+                    severity,
+                    rose: at,
+                    waits: true,
+                    late: false,
+                    decided: false,
+                    hearsay,
+                });
             }
             incident::Fact::Joined { trigger, .. } => {
                 if let Some(open) = &mut service.open {
@@ -268,11 +280,18 @@ impl Model {
                 if let Some(open) = &mut service.open {
                     open.severity = *to;
                     if open.waits {
-                        (open.rose, open.late) = (at, false);
+                        (open.rose, open.late, open.decided) = (at, false, false);
                     }
                 }
             }
             incident::Fact::Decided(decision) => {
+                if let Some(open) = &mut service.open {
+                    open.decided |= !matches!(
+                        decision.verdict,
+                        incident::Choice::GatherUntil { .. }
+                            | incident::Choice::MonitorUntil { .. }
+                    );
+                }
                 let storm = decision
                     .guards
                     .iter()
@@ -285,7 +304,8 @@ impl Model {
                 service.quarantined.extend(plan.targets.iter().map(|t| t.from.version.clone()));
                 let (run, to) = (run.clone(), plan.to_versions());
                 let resources = plan.resources.clone();
-                service.running = Some(Running { run, resources, to, since: at });
+                let steps = plan.steps.clone();
+                service.running = Some(Running { run, resources, to, steps, since: at });
             }
             incident::Fact::Late(Clock::Acted) => {
                 if let Some(open) = &mut service.open {
@@ -315,6 +335,7 @@ impl Service {
             earned: BTreeSet::new(),
             quarantined: BTreeSet::new(),
             hurt_at: i64::MIN / 2,
+            worst_since: None,
             bad_since: None,
             changed_at: at,
             dismissed: false,

@@ -73,7 +73,7 @@ impl World {
             let waits = |i: &rollbackd::domain::incident::Incident| i.escalation.is_open();
             let paged = state.incident.as_ref().is_some_and(waits) || state.page.is_open();
             let held = state.hold.is_some();
-            open |= held || paged || !super::Model::is_at_rest(state);
+            open |= held || paged || !super::Model::is_at_rest(state, &self.policy.services[&id]);
             if held {
                 self.says(service, Said::Unhold);
             }

@@ -3,24 +3,28 @@
 use rollbackd::domain::{
     event::Event,
     incident::{self, Closing, Phase},
-    plan::{Action, Plan},
-    run,
+    plan::{Action, Plan, Step},
+    run::{self, Order},
     service::{Mode, ServiceId},
     severity::Severity,
 };
 
-use super::{Look, Model};
+use super::{Look, Model, Running};
 use crate::world::{
     executor::Attempt,
-    operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE},
+    operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE, POLL_MS},
     readings::Sources,
-    site::{Done, Effect, Site},
+    site::{Actor, Done, Effect, Site},
 };
 
 /// A poll on each side, and the restart after the switch.
 const SLACK_MS: i64 = 60_000;
-/// So long nothing may have been read for a source to be blind: longer than any freshness bound.
-const BLIND_MS: i64 = 210_000;
+/// So long nothing may have been read for a source to be blind: three polls, and a moment.
+const BLIND_MS: i64 = 3 * POLL_MS + 20_000;
+/// What has hurt badly for this long was not seen to be well by anybody who looked.
+const NOT_OVER_MS: i64 = 150_000;
+/// Well for this long, no trigger takes a breach for the one before.
+const RECOVERED_MS: i64 = 3 * 60_000;
 /// What hurt within this time may be acted upon: what a trigger remembers, and a monitoring period.
 const REMEMBERED_MS: i64 = 8 * 60_000;
 
@@ -45,14 +49,18 @@ impl Model {
             }
             service.changed_at =
                 service.changed_at.max(site.touched_by_others().unwrap_or(i64::MIN));
-            let seen = truth.hurts_badly() && !sources[service.index].is_ailing(at);
+            let worst = truth.hurts_badly();
+            service.worst_since = if worst { service.worst_since.or(Some(at)) } else { None };
+            let seen = worst && !sources[service.index].is_ailing(at);
             service.bad_since = if seen { service.bad_since.or(Some(at)) } else { None };
-            service.dismissed &= truth.hurts();
+            // A breach that comes again before a trigger has recovered is the same one.
+            service.dismissed &= at - service.hurt_at < RECOVERED_MS;
             let since = service.bad_since.filter(|_| !service.dismissed);
             if let (Some(since), None) = (since, &service.open) {
                 hidden.push((id.clone(), since, service.paged_at));
             }
         }
+        self.check_no_silent_refusal(at);
         for (id, since, paged_at) in hidden {
             self.check_nothing_is_hidden(&id, since, paged_at, at);
         }
@@ -152,6 +160,11 @@ impl Model {
         let silent_ms = look.at - look.sources[service.index].told_at;
         if silent_ms > BLIND_MS && !hearsay {
             let how = format!("{id} is over although nothing was read for {} s", silent_ms / 1_000);
+            return self.violated("I3", look.at, how);
+        }
+        let hurts_ms = service.worst_since.map_or(0, |since| look.at - since);
+        if hurts_ms > NOT_OVER_MS && !hearsay && !service.dismissed {
+            let how = format!("{id} is over although it has hurt badly for {} s", hurts_ms / 1_000);
             self.violated("I3", look.at, how);
         }
     }
@@ -160,14 +173,25 @@ impl Model {
         let Some(service) = self.services.get_mut(id) else { return };
         let Some(running) = service.running.clone() else { return };
         match fact {
-            run::Fact::Begun { step, .. } => {
-                self.begun.insert((running.run, *step));
+            run::Fact::Begun { step, attempt, .. } => {
+                self.begun.insert((running.run.clone(), *step, *attempt));
+                let site = &look.sites[if look.sites.len() == 1 { 0 } else { service.index }];
+                let before = step.checked_sub(1).and_then(|before| running.steps.get(before));
+                if let Some(before) = before.filter(|before| !in_effect(before, &running, site)) {
+                    let how = format!("{id} goes on, and `{}` is not in effect", before.title);
+                    self.violated("I4", look.at, how);
+                }
             }
             run::Fact::Halted { why } => service.owed = Some(why.clone()),
             run::Fact::Finished => {
                 let site = &look.sites[if look.sites.len() == 1 { 0 } else { service.index }];
                 let by_others = site.touched_by_others().is_some_and(|at| at >= running.since);
-                if !by_others && site.running.as_deref() != Some(running.to.as_str()) {
+                // What can be observed was so before the next step; another script may have undone it since.
+                let observed =
+                    |step: &Step| matches!(&step.action, Action::Command { observe: Some(_), .. });
+                let mut lasting = running.steps.iter().filter(|step| !observed(step));
+                let all = lasting.all(|step| in_effect(step, &running, site));
+                if !by_others && (!all || site.running.as_deref() != Some(running.to.as_str())) {
                     let runs = site.running.clone().unwrap_or_else(|| "nothing".into());
                     let how = format!(
                         "{id} is said to be on {} by {}, and {runs} runs",
@@ -180,6 +204,14 @@ impl Model {
         }
     }
 
+    /// An attempt is about to begin.
+    pub(crate) fn ordered(&mut self, id: &ServiceId, order: &Order, at: i64) {
+        if !self.begun.contains(&(order.run.clone(), order.step, order.attempt)) {
+            let how = format!("{id}: `{}` begins before it is written down", order.what.title);
+            self.violated("I4", at, how);
+        }
+    }
+
     /// Something was changed outside.
     pub(crate) fn effect(
         &mut self,
@@ -188,11 +220,7 @@ impl Model {
         epoch: u64,
         hold_until: i64,
     ) {
-        let (id, order, at) = (&attempt.service, &attempt.order, effect.at);
-        let key = (order.run.clone(), order.step);
-        if !self.begun.contains(&key) {
-            self.violated("I4", at, format!("{id}: {:?} before it was written down", effect.done));
-        }
+        let (id, at) = (&attempt.service, effect.at);
         if !attempt.orphan && attempt.epoch != epoch {
             self.violated("I6", at, format!("{id}: {:?} without the lease", effect.done));
         }
@@ -228,5 +256,25 @@ impl Model {
         if again && !(by_others && matches!(effect.done, Done::Switched { .. })) {
             self.violated("I4", at, format!("{}: {:?} a second time", order.run, effect.done));
         }
+    }
+}
+
+/// Whether a step is in effect, unless somebody else has been there since.
+fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
+    if site.touched_by_others().is_some_and(|at| at >= running.since) {
+        return true;
+    }
+    match &step.action {
+        Action::ReleaseSwitch { to, .. } => site.linked == *to,
+        Action::ReleaseRestart { to, .. } => site.running.as_ref() == Some(to),
+        Action::Command { run, .. } => {
+            let name = &run.argv[0];
+            let ran = |e: &Effect| {
+                let by = matches!(&e.by, Actor::Daemon { run, .. } if *run == running.run);
+                by && matches!(&e.done, Done::Ran { script, .. } if script == name)
+            };
+            site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
+        }
+        Action::Check { .. } => true,
     }
 }

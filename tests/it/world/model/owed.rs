@@ -5,7 +5,8 @@ use rollbackd::domain::{
     fleet::Fleet,
     incident::Phase,
     notice::{Audience, Notice, Urgency},
-    service::ServiceId,
+    policy::ServicePolicy,
+    service::{Mode, ServiceId},
     state::ServiceState,
 };
 
@@ -13,6 +14,8 @@ use super::{Look, Model};
 
 /// What is due is told after this long at the latest: two polls after a start, and a look again.
 const PROMPT_MS: i64 = 80_000;
+/// What has hurt for this long holds: the longest time to wait, the time that a change is given, and two polls.
+const HOLDS_MS: i64 = 5 * 60_000 + 90_000;
 /// What hurts badly, and is read by everybody, is an incident by then.
 const NOTICED_MS: i64 = 6 * 60_000;
 
@@ -87,17 +90,36 @@ impl Model {
         }
     }
 
+    /// When the time to wait is over and it still hurts, it is acted upon, or people are asked: no guard refuses in silence.
+    pub(super) fn check_no_silent_refusal(&mut self, at: i64) {
+        let Some(able) = self.able_since else { return };
+        let undisturbed = able.max(self.reloaded_at).max(self.stepped_at.unwrap_or(able));
+        let silent = self.services.iter().find(|(_, service)| {
+            let Some(open) = service.open.as_ref().filter(|o| o.waits && !o.decided) else {
+                return false;
+            };
+            let seen = service.bad_since.is_some_and(|since| at - since > HOLDS_MS);
+            let from = open.rose.max(undisturbed).max(service.changed_at);
+            seen && at - from > HOLDS_MS
+        });
+        if let Some((id, _)) = silent {
+            let how = format!("{id} still hurts after the time to wait, and nobody was asked");
+            self.violated("I8", at, how);
+        }
+    }
+
     /// Whether somebody owns what is open, or nothing is.
-    pub(crate) fn is_at_rest(state: &ServiceState) -> bool {
+    pub(crate) fn is_at_rest(state: &ServiceState, policy: &ServicePolicy) -> bool {
         let Some(incident) = &state.incident else { return true };
         let owned = incident.acknowledged && !incident.escalation.is_open();
         match incident.phase {
             Phase::Scheduled | Phase::Closed { .. } => true,
             Phase::Deciding | Phase::Escalated { .. } => owned,
+            // The operator has said since that nothing is to be touched: it stands, and somebody knows.
+            Phase::RollingBack => owned && policy.mode == Mode::Observe,
             Phase::Assessing
             | Phase::Gathering { .. }
             | Phase::Monitoring { .. }
-            | Phase::RollingBack
             | Phase::Verifying { .. }
             | Phase::Watching { .. } => false,
         }
