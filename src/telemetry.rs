@@ -107,6 +107,11 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         Kind::Gauge,
         "0 while the journal cannot be written and nothing is done",
     ),
+    (
+        "rollbackd_cannot_start",
+        Kind::Gauge,
+        "1 while the daemon could not start and does nothing; `/readyz` says why",
+    ),
     ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
     ("rollbackd_kill_switch", Kind::Gauge, "1 while the HOLD file is set"),
     (
@@ -151,6 +156,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     gauge!("rollbackd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("rollbackd_journal_writable").set(1.0);
+    gauge!("rollbackd_cannot_start").set(0.0);
     Ok(handle)
 }
 
@@ -177,6 +183,12 @@ pub fn journal_took(took: Duration) {
 /// A turn ended.
 pub fn turn_took(took: Duration) {
     histogram!("rollbackd_turn_seconds").record(took.as_secs_f64());
+}
+
+/// The daemon could not start; nothing is written.
+pub fn cannot_start() {
+    gauge!("rollbackd_cannot_start").set(1.0);
+    journal_writable(false);
 }
 
 /// Whether the journal can be written.

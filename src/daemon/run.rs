@@ -34,7 +34,7 @@ use crate::{
     executors,
     handle::{Ask, Handle},
     notifiers,
-    store::{Chain, Lease, Store, StoreError},
+    store::{Lease, Store},
     telemetry,
 };
 
@@ -56,10 +56,13 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
-    let mut running = match start(&config, path, &client, metrics).await {
+    let mut running = match start(&config, path, &client, metrics.clone()).await {
         Ok(running) => running,
         Err(fault) => {
-            giving_up::page(&config, &client, &fault).await;
+            error!("the daemon cannot start: {fault:#}");
+            let mut stop = StopSignals::new()?;
+            let stand = giving_up::stand(&config, metrics, &fault, stop.next());
+            tokio::join!(giving_up::page(&config, &client, &fault), stand);
             return Err(fault);
         }
     };
@@ -97,7 +100,6 @@ async fn start(
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Running> {
     let mut store = open(config).await.context("the store cannot be opened")?;
-    check_chain(&store)?;
     let mut rosters =
         discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
     let found = discovery::found(&rosters);
@@ -195,15 +197,6 @@ async fn open(config: &Config) -> anyhow::Result<Store> {
     // Opening waits for the lease and reads the whole file: not on an async thread.
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await?;
     Ok(opened?)
-}
-
-fn check_chain(store: &Store) -> anyhow::Result<()> {
-    match store.view().verify_chain().context("the journal cannot be read")? {
-        Chain::Whole { .. } => Ok(()),
-        Chain::Broken { seq, why } => {
-            Err(StoreError::Broken { path: store.path(), seq, why }.into())
-        }
-    }
 }
 
 fn start_event_loop(

@@ -116,7 +116,12 @@ impl Store {
         schema::migrate(&mut conn, &path)?;
         if !begins_anew {
             let epoch = epoch(&conn).map_err(|e| StoreError::reading(&path, e))?;
-            Mark::check(&options.dir, &View::new(&conn, &path), epoch)?;
+            let view = View::new(&conn, &path);
+            // Before anything is written: what is damaged is left as it is.
+            if let Chain::Broken { seq, why } = view.verify_chain()? {
+                return Err(StoreError::Broken { path, seq, why });
+            }
+            Mark::check(&options.dir, &view, epoch)?;
         }
         let epoch = next_epoch(&conn).map_err(|e| StoreError::writing(&path, e))?;
         let lease = Lease::new(&options.dir, lock, epoch);
@@ -134,11 +139,6 @@ impl Store {
     /// The right to act, for whoever changes the world.
     pub fn lease(&self) -> &Lease {
         &self.lease
-    }
-
-    /// The database.
-    pub fn path(&self) -> PathBuf {
-        self.path.clone()
     }
 
     /// Everything that can be read, seen through the writer's own connection.

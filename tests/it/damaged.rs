@@ -25,7 +25,7 @@ const RECORDS: u64 = 60;
 const CHECKPOINT: u64 = 40;
 
 fn draft(n: u64, fact_version: u32) -> Draft {
-    let reason = format!("reason {n} {}", "x".repeat(if n % 3 == 0 { 9_000 } else { 50 }));
+    let reason = format!("reason {n} {}", "x".repeat(if n.is_multiple_of(3) { 9_000 } else { 50 }));
     let fact = Fact::Service(Service::Held { by: "ops".into(), reason });
     Draft {
         stream: format!("s{}/production", n % 4),
@@ -288,9 +288,7 @@ fn facts_behind_a_damaged_place_of_the_log_are_found() {
 
     // Torn off in the last turn, as by a power cut: that turn was never acknowledged.
     fs::write(&log, &whole[..whole.len() - 3_000]).unwrap();
-    for beside in ["rollbackd.db-shm"] {
-        fs::remove_file(place.dir().join(beside)).ok();
-    }
+    fs::remove_file(place.dir().join("rollbackd.db-shm")).ok();
     let (code, said) = place.verified();
     assert_eq!((code, &said["last"]), (Some(WHOLE), &Value::from(RECORDS)), "{said:#}");
 }
