@@ -4,7 +4,7 @@
 //!
 //! [`FleetPolicy::forget_left_after`]: crate::domain::policy::FleetPolicy::forget_left_after
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +18,10 @@ use crate::{
     units::UnixMs,
 };
 
-/// When each of them left, on the steady clock.
+/// When each of them left, on the steady clock; who left first is first, for that is looked at before every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Departed(BTreeMap<ServiceId, UnixMs>);
+pub(super) struct Departed(BTreeSet<(UnixMs, ServiceId)>);
 
 impl Fleet {
     /// Who left, and who left so long ago that nothing of it is kept.
@@ -44,11 +44,8 @@ impl Fleet {
             | What::ClockSet { .. }
             | What::ConfigRefused { .. } => return vec![],
         };
-        let is_gone = |id: &&ServiceId| !self.policy.services.contains_key(*id);
-        let is_new = |id: &&ServiceId| !self.departed.0.contains_key(*id);
-        let states = self.states.keys().filter(|_| anew);
-        let left: Vec<ServiceId> = states.filter(is_gone).filter(is_new).cloned().collect();
-        let due = self.forgettable().filter(|(_, at)| *at <= now.steady);
+        let left = if anew { self.newly_left() } else { vec![] };
+        let due = self.forgettable().take_while(|(_, at)| *at <= now.steady);
         let forgotten: Vec<ServiceId> = due.map(|(id, _)| id.clone()).collect();
         let left = (!left.is_empty()).then_some(FleetFact::Left { services: left });
         let forgotten =
@@ -56,28 +53,38 @@ impl Fleet {
         left.into_iter().chain(forgotten).collect()
     }
 
-    /// Who may be forgotten, and when.
+    fn newly_left(&self) -> Vec<ServiceId> {
+        let known: BTreeSet<&ServiceId> = self.departed.0.iter().map(|(_, id)| id).collect();
+        let is_new =
+            |id: &&ServiceId| !self.policy.services.contains_key(*id) && !known.contains(*id);
+        self.states.keys().filter(is_new).cloned().collect()
+    }
+
+    /// Who may be forgotten, and when; who is due first is first.
     fn forgettable(&self) -> impl Iterator<Item = (&ServiceId, UnixMs)> {
         let is_plain = |id: &ServiceId| {
             let open = self.states.get(id).is_some_and(|state| state.incident.is_some());
             !open && !self.policy.services.contains_key(id)
         };
-        let all = self.departed.0.iter().filter(move |(id, _)| is_plain(id));
-        all.map(|(id, left)| (id, *left + self.policy.fleet.forget_left_after))
+        let all = self.departed.0.iter().filter(move |(_, id)| is_plain(id));
+        all.map(|(left, id)| (id, *left + self.policy.fleet.forget_left_after))
     }
 
     /// When the next of them is to be forgotten.
     pub(super) fn next_forgotten(&self) -> Option<UnixMs> {
-        self.forgettable().map(|(_, at)| at).min()
+        self.forgettable().next().map(|(_, at)| at)
     }
 
     pub(super) fn leave(&mut self, services: &[ServiceId], now: Now) {
-        self.departed.0.extend(services.iter().map(|id| (id.clone(), now.steady)));
+        let anew: BTreeSet<&ServiceId> = services.iter().collect();
+        self.departed.0.retain(|(_, id)| !anew.contains(id));
+        self.departed.0.extend(services.iter().map(|id| (now.steady, id.clone())));
     }
 
     pub(super) fn forget(&mut self, services: &[ServiceId], now: Now) {
+        let services: BTreeSet<&ServiceId> = services.iter().collect();
+        self.departed.0.retain(|(_, id)| !services.contains(id));
         for id in services {
-            self.departed.0.remove(id);
             self.states.remove(id);
             // It came back since: then it is another, of which nothing is known.
             if self.policy.services.contains_key(id) {
@@ -90,6 +97,6 @@ impl Fleet {
     /// Who is asked for again has not left.
     pub(super) fn welcome(&mut self) {
         let services = &self.policy.services;
-        self.departed.0.retain(|id, _| !services.contains_key(id));
+        self.departed.0.retain(|(_, id)| !services.contains_key(id));
     }
 }
