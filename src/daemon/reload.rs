@@ -138,7 +138,7 @@ impl Reload {
             }
         }
         // Only what is followed is written down: the next start stands on it.
-        self.rosters = self.with(&of, &roster);
+        self.rosters.insert(of.clone(), roster.clone());
         if let Some(kept) = self.written.due(&of, &roster, now) {
             let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
             if matches!(written, Ok(Ok(()))) {
