@@ -84,6 +84,14 @@ impl Place {
         fs::write(self.database(), bytes).unwrap();
     }
 
+    /// One bit of the record that says this.
+    fn flip(&self, text: &str) {
+        self.damage(|bytes| {
+            let at = find(bytes, text);
+            bytes[at] ^= 0x01;
+        });
+    }
+
     fn journal(&self, what: &str, more: &[&str]) -> Output {
         journal(&self.dir(), what, more)
     }
@@ -171,10 +179,7 @@ fn a_whole_journal_is_whole_whether_its_daemon_runs_or_not() {
 #[test]
 fn a_flipped_byte_in_a_record_costs_that_record_alone() {
     let place = Place::new();
-    place.damage(|bytes| {
-        let at = find(bytes, "reason 22 ");
-        bytes[at] ^= 0x01;
-    });
+    place.flip("reason 22 ");
     let (code, said) = place.verified();
     assert_eq!(code, Some(DAMAGED), "{said:#}");
     assert_eq!(said["wrong"][0]["what"], "altered", "{said:#}");
@@ -201,10 +206,7 @@ fn a_flipped_byte_in_a_record_costs_that_record_alone() {
 #[test]
 fn damage_after_the_checkpoint_holds_the_new_journal_until_a_person_has_looked() {
     let place = Place::new();
-    place.damage(|bytes| {
-        let at = find(bytes, "reason 50 ");
-        bytes[at] ^= 0x01;
-    });
+    place.flip("reason 50 ");
     let (rescued, into) = place.rescued();
     assert_eq!(rescued["rescued"]["complete"], false, "{rescued:#}");
     assert_eq!(rescued["rescued"]["unknown"]["from"], 50);

@@ -13,7 +13,7 @@ use rollbackd::domain::{
 use super::{
     World,
     act::{Act, Active},
-    operator,
+    operator, people,
     readings::Ailment,
     script::{Boundary, Happening},
     site::{Actor, Behaviour},
@@ -224,23 +224,12 @@ impl World {
 
     /// What a person might say, whether or not it makes sense now.
     fn words(&self, service: usize, which: u64) -> Said {
-        let reason = String::from("a reason");
         let id = operator::id(service);
         let incident = self
             .daemon
             .as_ref()
             .and_then(|d| d.controller.fleet.states.get(&id)?.incident.as_ref());
-        let plan = incident.and_then(|i| i.offered.as_ref()).map(|p| p.hash()).unwrap_or_default();
-        match which {
-            0 => Said::Acknowledge,
-            1 => Said::Approve { plan },
-            2 => Said::Reject { reason },
-            3 => Said::Dismiss { reason },
-            4 => Said::Hold { reason },
-            5 => Said::Unhold,
-            6 => Said::RollBack { to: None, reason },
-            _ => Said::Lift { version: "v2".into() },
-        }
+        people::might_say(which, incident)
     }
 
     /// Everything works again, and stays so.
