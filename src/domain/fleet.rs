@@ -328,7 +328,7 @@ impl Fleet {
     ) -> Option<(Vec<Fact>, Option<ServiceState>, Option<Reply>)> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
-        let fleet = self.view(id, state, now);
+        let fleet = self.view(id, (policy, state, watch), now);
         let frame = settle::Frame {
             policy,
             fleet_policy: &self.policy.fleet,
@@ -341,18 +341,21 @@ impl Fleet {
     }
 
     /// What one service must know of the others. Counted only while it has something to decide.
-    fn view(&self, id: &ServiceId, state: &ServiceState, now: Now) -> FleetView {
-        let calm = state.incident.is_none()
-            && !self.watches.get(id).is_some_and(|watch| watch.is_alarmed());
-        if calm && state.firing.is_empty() {
-            return self.view_of_calm(id, now);
+    fn view(
+        &self,
+        id: &ServiceId,
+        (policy, state, watch): (&ServicePolicy, &ServiceState, &ServiceWatch),
+        now: Now,
+    ) -> FleetView {
+        if state.incident.is_none() && !watch.is_alarmed() && state.firing.is_empty() {
+            return self.view_of_calm(id, policy, now);
         }
-        self.whole_view(id, now)
+        self.whole_view(id, policy, now)
     }
 
     /// All of it, whatever there is to decide.
-    fn whole_view(&self, id: &ServiceId, now: Now) -> FleetView {
-        let mut view = self.view_of_calm(id, now);
+    fn whole_view(&self, id: &ServiceId, policy: &ServicePolicy, now: Now) -> FleetView {
+        let mut view = self.view_of_calm(id, policy, now);
         let window = self.policy.fleet.storm_window;
         let alarmed = self.standing.alarmed(now.steady, window);
         view.alarmed = u32::try_from(alarmed).unwrap_or(u32::MAX);
@@ -364,7 +367,7 @@ impl Fleet {
         view
     }
 
-    fn view_of_calm(&self, id: &ServiceId, now: Now) -> FleetView {
+    fn view_of_calm(&self, id: &ServiceId, policy: &ServicePolicy, now: Now) -> FleetView {
         let mut view = FleetView {
             services: u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX),
             kill_switch: self.kill_switch.clone(),
@@ -379,8 +382,7 @@ impl Fleet {
         view.locked = self.standing.locked(id);
         let window = self.policy.fleet.storm_window;
         view.storm_paged = self.standing.storm_paged(id, now.steady, window);
-        let signals = self.policy.services.get(id).into_iter().flat_map(|s| s.signals.values());
-        let sources = signals.map(|signal| signal.source.as_str());
+        let sources = policy.signals.values().map(|signal| signal.source.as_str());
         let enough = self.policy.fleet.storm_services;
         view.blind_paged = self.standing.blind_paged(id, sources, (now.steady, window), enough);
         view
@@ -463,7 +465,7 @@ impl Fleet {
     ) -> Option<T> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
-        let fleet = self.whole_view(id, now);
+        let fleet = self.whole_view(id, policy, now);
         let situation = Situation {
             policy,
             fleet_policy: &self.policy.fleet,
