@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate check bench bench-fleet deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate check bench bench-fleet fuzz deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
@@ -18,6 +18,12 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_DEB_VERSION := 3.8.0
 CARGO_DEB := $(TOOLS)/bin/cargo-deb-$(CARGO_DEB_VERSION)
+
+CARGO_FUZZ_VERSION := 0.13.1
+CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+# Of fuzz: for how long each target, and which.
+FUZZ_S ?= 600
+TARGETS ?= webhook alerts exposition prometheus config record snapshot change evidence
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +50,9 @@ bench-fleet: ## The daemon beside Prometheus's rules and vmalert, judging one fl
 	tests/rig/victoria-metrics install
 	cargo build --locked --release
 	benches/fleet/run.py --services $(SERVICES) --phase $(PHASE) --json target/bench-fleet-$(SERVICES).json
+
+fuzz: $(CARGO_FUZZ) ## Random bytes for every parser of bytes from outside, with the nightly toolchain: FUZZ_S=600 TARGETS=webhook
+	for target in $(TARGETS); do fuzz/run $(CARGO_FUZZ) $$target $(FUZZ_S); done
 
 deb: $(CARGO_DEB) ## A Debian package, in target/debian
 	$(CARGO_DEB) --locked --output target/debian/
@@ -82,6 +91,9 @@ $(CARGO_DENY):
 
 $(CARGO_DEB):
 	$(call tool,cargo-deb,$(CARGO_DEB_VERSION))
+
+$(CARGO_FUZZ):
+	$(call tool,cargo-fuzz,$(CARGO_FUZZ_VERSION))
 
 units:
 	tests/rig/systemd install

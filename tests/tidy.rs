@@ -26,7 +26,7 @@ const RUST_RULES: &[(&str, Rule)] = &[
 
 #[test]
 fn every_rule_holds_everywhere() {
-    let files = files(&["src", "tests", "benches"], Some("rs"));
+    let files = files(&["src", "tests", "benches", "fuzz/src"], Some("rs"));
     assert!(files.len() > 5, "found only {} files: looked in the wrong place?", files.len());
     let wrong: Vec<String> = RUST_RULES
         .iter()

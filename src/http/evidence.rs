@@ -1,42 +1,11 @@
 //! POST /v1/evidence: somebody with the right to it tells of corrupt data, a breach, a failed migration.
 
 use axum::{Extension, Json, body::Body, extract::State, http::HeaderMap};
-use serde::Deserialize;
 
-use super::{Shared, auth::Caller, body, problem::Problem, services::resolved, views::Replied};
+use super::{
+    Shared, auth::Caller, body, posted, problem::Problem, services::resolved, views::Replied,
+};
 use crate::domain::event::What;
-
-/// What is posted.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Posted {
-    service: String,
-    environment: Option<String>,
-    kind: Kind,
-    note: String,
-    #[serde(default)]
-    partial: bool,
-}
-
-/// The closed list of what can be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Kind {
-    DataCorruption,
-    SecurityBreach,
-    MigrationFailure,
-}
-
-impl Kind {
-    /// The trigger that it stands for.
-    fn trigger(self) -> &'static str {
-        match self {
-            Self::DataCorruption => "data-corruption",
-            Self::SecurityBreach => "security-breach",
-            Self::MigrationFailure => "migration-failure",
-        }
-    }
-}
 
 /// POST /v1/evidence
 pub(super) async fn receive(
@@ -46,15 +15,12 @@ pub(super) async fn receive(
     body: Body,
 ) -> Result<Json<Replied>, Problem> {
     let bytes = body::read(&headers, body, &shared.settings().limits).await?;
-    let posted: Posted = body::parse(&bytes)?;
-    let note = body::clean(&posted.note, 2000);
-    if note.is_empty() {
-        return Err(Problem::invalid("`note` is empty; say what was found, people will read it"));
-    }
+    let posted = posted::evidence(&bytes)?;
+    let (trigger, note) = (posted.trigger().to_owned(), posted.note().to_owned());
     let (service, _) = resolved(&shared, posted.service, posted.environment).await?;
     let what = What::EvidencePosted {
         service: service.clone(),
-        trigger: posted.kind.trigger().to_owned(),
+        trigger,
         by,
         note,
         partial: posted.partial,

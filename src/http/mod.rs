@@ -10,6 +10,7 @@ mod changes;
 mod evidence;
 mod incidents;
 mod metrics;
+pub mod posted;
 pub mod problem;
 mod serve;
 mod services;

@@ -71,7 +71,8 @@ impl Alertmanager {
     }
 }
 
-fn parse(status: u16, body: &[u8]) -> Result<Firing, AskError> {
+/// Reads its answer.
+pub fn parse(status: u16, body: &[u8]) -> Result<Firing, AskError> {
     let alerts: Vec<Alert> = Some(status)
         .filter(|status| *status == 200)
         .and_then(|_| serde_json::from_slice(body).ok())

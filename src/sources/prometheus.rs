@@ -11,7 +11,7 @@ mod past;
 mod rows;
 
 pub use buckets::histograms;
-pub use envelope::{Row, Rows, Track};
+pub use envelope::{Row, Rows, Track, rows, tracks};
 pub use labels::Labels;
 pub use past::{Still, at_each_time};
 pub use rows::{counters, gauges};
@@ -168,7 +168,7 @@ impl Prometheus {
     pub async fn instant(&self, query: &str, at: UnixMs) -> Result<Rows, QueryError> {
         let time = seconds(at);
         let answer = self.post("query", &[("query", query), ("time", &time)]).await?;
-        let mut rows = envelope::rows(answer.status, &answer.body)?;
+        let mut rows = rows(answer.status, &answer.body)?;
         if rows.rows.len() > self.options.rows {
             let (rows, limit) = (rows.rows.len(), self.options.rows);
             return Err(QueryError::TooMany { rows, limit });
@@ -188,7 +188,7 @@ impl Prometheus {
     ) -> Result<Vec<Track>, QueryError> {
         let step = Span(step.ms().max(1));
         let step_text = step.as_seconds().to_string();
-        let mut tracks: Vec<Track> = Vec::new();
+        let mut all: Vec<Track> = Vec::new();
         let mut start = from;
         while start <= to {
             let end = (start + step * (POINTS - 1)).min(to);
@@ -200,10 +200,10 @@ impl Prometheus {
                 ("step", &step_text),
             ];
             let answer = self.post("query_range", &form).await?;
-            envelope::merge(&mut tracks, envelope::tracks(answer.status, &answer.body)?);
+            envelope::merge(&mut all, tracks(answer.status, &answer.body)?);
             start = end + step;
         }
-        Ok(tracks)
+        Ok(all)
     }
 
     /// Asks Prometheus itself whether it understands a query; its own words are in the error.

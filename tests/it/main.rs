@@ -8,6 +8,7 @@ mod config_online;
 mod damaged;
 mod docs;
 mod e2e;
+mod hostile;
 mod labelled;
 mod naive;
 mod notifiers;

@@ -128,7 +128,7 @@ impl Data {
 }
 
 /// Reads the answer to an instant query.
-pub(super) fn rows(status: u16, body: &[u8]) -> Result<Rows, QueryError> {
+pub fn rows(status: u16, body: &[u8]) -> Result<Rows, QueryError> {
     let (data, warnings, infos) = open(status, body)?;
     let samples = match data {
         Data::Vector(samples) => samples,
@@ -151,7 +151,7 @@ pub(super) fn rows(status: u16, body: &[u8]) -> Result<Rows, QueryError> {
 }
 
 /// Reads the answer to a range query.
-pub(super) fn tracks(status: u16, body: &[u8]) -> Result<Vec<Track>, QueryError> {
+pub fn tracks(status: u16, body: &[u8]) -> Result<Vec<Track>, QueryError> {
     let (data, warnings, _) = open(status, body)?;
     if let Some(warning) = warnings.into_iter().next() {
         // History is asked for once: half of it is refused, not marked.

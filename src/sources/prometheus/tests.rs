@@ -40,9 +40,9 @@ fn recorded_answers_are_read() {
             assert!(answer.rows.is_empty(), "{answer:?}");
             assert_eq!(answer.faults[0].reason(), "not_a_number");
         }
-        let tracks = envelope::tracks(200, &fixture(&format!("{version}/prom_range_matrix.json")));
-        assert_eq!(tracks.expect("tracks")[0].points.len(), 5);
-        let none = envelope::tracks(200, &fixture(&format!("{version}/prom_range_empty.json")));
+        let all = tracks(200, &fixture(&format!("{version}/prom_range_matrix.json")));
+        assert_eq!(all.expect("tracks")[0].points.len(), 5);
+        let none = tracks(200, &fixture(&format!("{version}/prom_range_empty.json")));
         assert_eq!(none.expect("tracks"), []);
     }
     for version in ["victoriametrics-1.79", "victoriametrics-debian13"] {
@@ -51,8 +51,8 @@ fn recorded_answers_are_read() {
         for empty in ["empty", "nan", "zero_div"] {
             assert_eq!(rows(&format!("{version}/vm_{empty}.json")), Rows::default());
         }
-        let tracks = envelope::tracks(200, &fixture(&format!("{version}/vm_range.json")));
-        assert_eq!(tracks.expect("tracks")[0].points.len(), 6);
+        let all = tracks(200, &fixture(&format!("{version}/vm_range.json")));
+        assert_eq!(all.expect("tracks")[0].points.len(), 6);
     }
 }
 

@@ -118,6 +118,13 @@ pub(crate) fn written(bases: &mut Bases, seed: u64) -> Vec<Record> {
     world.journal.records
 }
 
+/// The windows of a seed's services, as they would be written down at the end.
+pub(crate) fn windows_at_the_end(bases: &mut Bases, seed: u64) -> Vec<String> {
+    let mut world = bases.world(seed, Script::thrown(seed));
+    world.run();
+    world.windows().into_values().collect()
+}
+
 /// The shortest beginning of a seed's script in which it still fails.
 pub(crate) fn shortest(bases: &mut Bases, seed: u64) -> Option<(usize, Life)> {
     let whole = Script::thrown(seed);
