@@ -7,6 +7,7 @@ use super::{
     Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT, after,
     judge::{self, Judgement},
     owned::Owned,
+    target,
 };
 use crate::domain::{
     change::{Change, Component},
@@ -264,12 +265,15 @@ fn deciding(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     if !clear.is_empty() {
         return clear;
     }
-    let judged = judge::judge(s, incident);
-    if may_still_act(s, incident) && judged.refused().is_empty() && judged.plan.is_ok() {
-        return decide_to_act(s, incident);
+    if may_still_act(s, incident) {
+        let judged = judge::judge(s, incident);
+        if judged.refused().is_empty() && judged.plan.is_ok() {
+            return decide_to_act(s, incident);
+        }
     }
-    match judged.plan {
-        Ok(plan) if incident.offered.as_ref().map(|p| p.hash()) != Some(plan.hash()) => {
+    // Asked at every event for as long as people take: nothing is put into words for that.
+    match target::plan(s, None) {
+        Ok(plan) if !incident.offered.as_ref().is_some_and(|known| known.is_same_choice(&plan)) => {
             vec![Fact::Incident(Incidental::Offered { plan: Box::new(plan) })]
         }
         Ok(_) | Err(_) => vec![],

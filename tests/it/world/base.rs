@@ -118,6 +118,7 @@ impl World {
             hold_until: i64::MIN,
             alerts: vec![],
             routing: routing(),
+            thorough: seed.is_multiple_of(4),
             reacted: BTreeSet::new(),
             dice: Dice::of(seed, "world"),
             events: 0,
