@@ -73,6 +73,8 @@ pub(super) struct Signal {
     pub(super) refused_at: Option<UnixMs>,
     /// Answers awaited before it stands for itself again and no longer as an earlier daemon left it.
     pub(super) unasked: u8,
+    /// Whether an earlier daemon's windows are all that is known: nothing fires or clears by them.
+    restored: bool,
     /// Whether what its triggers say comes from backfill, which decides nothing before the next answer.
     backfilled: bool,
 }
@@ -246,6 +248,7 @@ impl ServiceWatch {
         let told = fault.is_some() || samples.iter().any(known);
         signal.unasked = if told { 0 } else { signal.unasked.saturating_sub(1) };
         signal.backfilled &= signal.unasked > 0;
+        signal.restored &= !samples.iter().any(known);
         if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
             signal.refused_at = Some(now.wall);
         }

@@ -36,6 +36,7 @@ impl ServiceWatch {
         };
         signal.unasked = UNASKED;
         signal.backfilled = true;
+        signal.restored = false;
         let tau = self.taus.get(name).copied();
         for (at, readings) in polls {
             // No window ever runs backwards, nor ahead.

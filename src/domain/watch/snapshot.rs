@@ -120,6 +120,7 @@ impl ServiceWatch {
                 signal.fault = kept.fault;
                 signal.idle = kept.idle;
                 signal.unasked = UNASKED;
+                signal.restored = true;
                 signal.backfilled = kept.backfilled;
             }
         }

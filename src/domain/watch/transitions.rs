@@ -19,7 +19,9 @@ impl ServiceWatch {
                 continue;
             }
             // What happened while nobody looked is true with the next answer, or the lack of one.
-            if self.signals.get(&instance.signal).is_some_and(|signal| signal.backfilled) {
+            // And windows may have been written down long before their daemon died.
+            let waits = |signal: &Signal| signal.backfilled || signal.restored;
+            if self.signals.get(&instance.signal).is_some_and(|signal| waits(signal)) {
                 continue;
             }
             let Some(policy) = s.policy.triggers.get(&instance.name) else { continue };

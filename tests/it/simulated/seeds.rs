@@ -51,6 +51,13 @@ fn windows_from_before_a_breach_do_not_end_it() {
 }
 
 #[test]
+fn windows_from_before_a_recovery_do_not_fire_again() {
+    for seed in [27, 272, 1014, 1268] {
+        is_well(seed);
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_makes_no_page_wait_for_it() {
     for seed in [1764, 1872, 2066] {
         is_well(seed);
@@ -60,7 +67,7 @@ fn a_clock_that_is_set_back_makes_no_page_wait_for_it() {
 #[test]
 fn seeds_that_taught_the_model_something_stay_well() {
     // A dismissal, a page of the same minute, a storm that was paged once: none of them is silence.
-    for seed in [16, 79, 87, 142, 216, 504, 2022, 2428, 2525] {
+    for seed in [16, 79, 87, 142, 216, 504, 2022, 2428, 2525, 401, 1251] {
         is_well(seed);
     }
 }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollbackd::domain::{
     event::{Event, Said},
     fact::{self, Fact},
+    firing,
     guard::Guard,
     incident::{self, Clock, Closing, Phase},
     ledger,
@@ -71,6 +72,10 @@ pub(super) struct Service {
     pub(super) earned: BTreeSet<String>,
     pub(super) quarantined: BTreeSet<String>,
     pub(super) hurt_at: i64,
+    /// When a counter may last have begun anew where nobody could tell.
+    pub(super) disorderly_at: i64,
+    /// When no probe got through, whatever the service did.
+    pub(super) unreachable_at: i64,
     /// Since when it hurts badly; and the same while everybody can see it.
     pub(super) worst_since: Option<i64>,
     pub(super) bad_since: Option<i64>,
@@ -230,6 +235,7 @@ impl Model {
                 self.incident(id, fact, look);
             }
             Fact::Run(fact) => self.run(id, fact, event, look),
+            Fact::Trigger(firing::Fact::Fired(firing)) => self.check_firing(id, firing, look.at),
             Fact::Service(fact) => {
                 let held = match fact {
                     fact::Service::Held { .. } => true,
@@ -335,6 +341,8 @@ impl Service {
             earned: BTreeSet::new(),
             quarantined: BTreeSet::new(),
             hurt_at: i64::MIN / 2,
+            disorderly_at: i64::MIN / 2,
+            unreachable_at: i64::MIN / 2,
             worst_since: None,
             bad_since: None,
             changed_at: at,

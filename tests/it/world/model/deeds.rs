@@ -2,6 +2,7 @@
 
 use rollbackd::domain::{
     event::Event,
+    firing::{Basis, Firing},
     incident::{self, Closing, Phase},
     plan::{Action, Plan, Step},
     run::{self, Order},
@@ -13,7 +14,7 @@ use super::{Look, Model, Running};
 use crate::world::{
     executor::Attempt,
     operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE, POLL_MS},
-    readings::Sources,
+    readings::{Ailment, Sources},
     site::{Actor, Done, Effect, Site},
 };
 
@@ -23,6 +24,8 @@ const SLACK_MS: i64 = 60_000;
 const BLIND_MS: i64 = 3 * POLL_MS + 20_000;
 /// What has hurt badly for this long was not seen to be well by anybody who looked.
 const NOT_OVER_MS: i64 = 150_000;
+/// So long after it was over a breach may still fire: the narrowest window, and what may be stale.
+const FIRES_MS: i64 = 4 * 60_000;
 /// Well for this long, no trigger takes a breach for the one before.
 const RECOVERED_MS: i64 = 3 * 60_000;
 /// What hurt within this time may be acted upon: what a trigger remembers, and a monitoring period.
@@ -38,6 +41,13 @@ impl Model {
             if service.runs != site.running || truth.hurts() {
                 service.well_since = None;
             }
+            let sources = &sources[service.index];
+            if sources.is_ailing(at) && sources.ailment == Ailment::Disorderly {
+                service.disorderly_at = at;
+            }
+            if at < sources.unreachable_until {
+                service.unreachable_at = at;
+            }
             service.runs.clone_from(&site.running);
             if truth.hurts() {
                 service.hurt_at = at;
@@ -51,7 +61,7 @@ impl Model {
                 service.changed_at.max(site.touched_by_others().unwrap_or(i64::MIN));
             let worst = truth.hurts_badly();
             service.worst_since = if worst { service.worst_since.or(Some(at)) } else { None };
-            let seen = worst && !sources[service.index].is_ailing(at);
+            let seen = worst && !sources.is_ailing(at);
             service.bad_since = if seen { service.bad_since.or(Some(at)) } else { None };
             // A breach that comes again before a trigger has recovered is the same one.
             service.dismissed &= at - service.hurt_at < RECOVERED_MS;
@@ -63,6 +73,21 @@ impl Model {
         self.check_no_silent_refusal(at);
         for (id, since, paged_at) in hidden {
             self.check_nothing_is_hidden(&id, since, paged_at, at);
+        }
+    }
+
+    /// What fires hurts, or did a moment ago: neither silence nor disorder is a breach, and nobody ever stopped coming.
+    pub(super) fn check_firing(&mut self, id: &ServiceId, firing: &Firing, at: i64) {
+        let Some(service) = self.services.get(id).filter(|_| firing.basis == Basis::Window) else {
+            return;
+        };
+        let lately = |since: i64| at - since <= FIRES_MS;
+        let hurts = lately(service.hurt_at) || lately(service.unreachable_at);
+        // A counter that begins anew at what it was before looks as if nobody had come.
+        let nobody = firing.trigger == "traffic-collapse" && !lately(service.disorderly_at);
+        if !hurts || nobody {
+            let how = format!("{id} is well, and {} fires: {}", firing.trigger, firing.says);
+            self.violated("I3", at, how);
         }
     }
 

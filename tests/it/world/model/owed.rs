@@ -3,7 +3,7 @@
 use rollbackd::domain::{
     event::Event,
     fleet::Fleet,
-    incident::Phase,
+    incident::{Clock, Phase},
     notice::{Audience, Notice, Urgency},
     policy::ServicePolicy,
     service::{Mode, ServiceId},
@@ -116,7 +116,10 @@ impl Model {
             Phase::Scheduled | Phase::Closed { .. } => true,
             Phase::Deciding | Phase::Escalated { .. } => owned,
             // The operator has said since that nothing is to be touched: it stands, and somebody knows.
-            Phase::RollingBack => owned && policy.mode == Mode::Observe,
+            Phase::RollingBack => {
+                let told = incident.late.contains(&Clock::Verified);
+                owned && told && policy.mode == Mode::Observe
+            }
             Phase::Assessing
             | Phase::Gathering { .. }
             | Phase::Monitoring { .. }
