@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -45,7 +46,7 @@ impl City {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut policy: Policy = policy::fleet(&names);
         for service in policy.services.values_mut() {
-            service.signals.remove("latency");
+            Arc::make_mut(&mut Arc::make_mut(service).signals).remove("latency");
         }
         let ids = policy.services.keys().cloned().collect();
         let mut city = Self { fleet: Fleet::new(policy, 1), ids, tick: 0, requests: 0.0 };
@@ -189,7 +190,7 @@ fn to_the_first_step(city: &mut City, fresh: &mut usize) -> Duration {
     // The rollback that was begun must not be wanted for ever.
     let service = city.fleet.policy.services.get_mut(&id);
     if let Some(service) = service {
-        service.mode = rollbackd::domain::service::Mode::Observe;
+        Arc::make_mut(service).mode = rollbackd::domain::service::Mode::Observe;
     }
     took.expect("an outage after a change is rolled back")
 }

@@ -7,6 +7,7 @@ use metrics::{
     histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 
 use crate::{
     domain::{
@@ -106,6 +107,11 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         Kind::Gauge,
         "0 while the journal cannot be written and nothing is done",
     ),
+    (
+        "rollbackd_cannot_start",
+        Kind::Gauge,
+        "1 while the daemon could not start and does nothing; `/readyz` says why",
+    ),
     ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
     ("rollbackd_kill_switch", Kind::Gauge, "1 while the HOLD file is set"),
     (
@@ -131,10 +137,14 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
 const SECONDS: [f64; 14] =
     [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0];
 
+/// A gauge that nobody has set for this long is shown no more: what it is about is gone.
+pub const SAID_FOR: Duration = Duration::from_secs(600);
+
 /// Installs the recorder for the whole process and names every metric. Whoever holds the handle must run its
 /// upkeep, or histograms grow until somebody scrapes.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::GAUGE, Some(SAID_FOR))
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .install_recorder()?;
     for (name, kind, help) in METRICS {
@@ -146,6 +156,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     gauge!("rollbackd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("rollbackd_journal_writable").set(1.0);
+    gauge!("rollbackd_cannot_start").set(0.0);
     Ok(handle)
 }
 
@@ -172,6 +183,12 @@ pub fn journal_took(took: Duration) {
 /// A turn ended.
 pub fn turn_took(took: Duration) {
     histogram!("rollbackd_turn_seconds").record(took.as_secs_f64());
+}
+
+/// The daemon could not start; nothing is written.
+pub fn cannot_start() {
+    gauge!("rollbackd_cannot_start").set(1.0);
+    journal_writable(false);
 }
 
 /// Whether the journal can be written.
@@ -243,11 +260,13 @@ pub fn fact(service: Option<&ServiceId>, fact: &Fact, fleet: &Fleet) {
     match fact {
         Fact::Trigger(firing::Fact::Fired(f)) => {
             let policy = service.and_then(|id| fleet.policy.services.get(id));
-            let trigger = trigger_label(&f.trigger, policy);
+            let trigger = trigger_label(&f.trigger, policy.map(AsRef::as_ref));
             counter!("rollbackd_trigger_fired_total", "trigger" => trigger, "severity" => f.severity.to_string())
                 .increment(1);
         }
-        Fact::Incident(fact) => of_incident(fact, service.and_then(|id| fleet.states.get(id))),
+        Fact::Incident(fact) => {
+            of_incident(fact, service.and_then(|id| fleet.states.get(id)).map(AsRef::as_ref))
+        }
         Fact::Fleet(crate::domain::fact::Fleet::ClockSet { .. }) => {
             counter!("rollbackd_clock_set_total").increment(1);
         }
@@ -363,12 +382,17 @@ pub fn heartbeat(arrived: bool) {
 
 /// A query for services was answered with so many, or not.
 pub fn discovered(of: &str, named: Option<usize>) {
-    let (of, result) = (of.to_owned(), if named.is_some() { "ok" } else { "failed" });
-    counter!("rollbackd_discoveries_total", "discovery" => of.clone(), "result" => result)
+    let result = if named.is_some() { "ok" } else { "failed" };
+    counter!("rollbackd_discoveries_total", "discovery" => of.to_owned(), "result" => result)
         .increment(1);
     if let Some(named) = named {
-        gauge!("rollbackd_discovered_services", "discovery" => of).set(named as f64);
+        discovered_last(of, named);
     }
+}
+
+/// How many services the newest answer named, said again for as long as it is the newest.
+pub fn discovered_last(of: &str, named: usize) {
+    gauge!("rollbackd_discovered_services", "discovery" => of.to_owned()).set(named as f64);
 }
 
 /// How many notices are where.
@@ -387,7 +411,7 @@ pub fn outbox(depth: &[crate::store::outbox::Depth]) {
 /// What was dropped of all readings so far, by reason.
 pub fn drops(fleet: &Fleet) -> BTreeMap<&'static str, u64> {
     let mut sums = BTreeMap::new();
-    let all = fleet.watches.values().flat_map(watch::ServiceWatch::all_drops);
+    let all = fleet.watches.values().flat_map(|watch| watch.all_drops());
     for (reason, count) in all.flat_map(|d| d.iter()).filter(|(_, count)| *count > 0) {
         *sums.entry(reason.name()).or_default() += count;
     }

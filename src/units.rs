@@ -108,6 +108,16 @@ impl Span {
         self.0 as f64 / 1000.0
     }
 
+    /// For people: from ten seconds on the milliseconds are noise.
+    #[must_use]
+    pub fn to_read(self) -> Self {
+        const SECOND: i64 = 1_000;
+        if self.0.saturating_abs() < 10 * SECOND {
+            return self;
+        }
+        Self(self.0.saturating_add(SECOND / 2).div_euclid(SECOND) * SECOND)
+    }
+
     /// For timers and clients of the shell.
     pub fn duration(self) -> Duration {
         Duration::from_millis(self.0.max(0).unsigned_abs())
@@ -247,7 +257,7 @@ fn trimmed(number: f64) -> String {
 }
 
 /// A value that must never be seen: it cannot be displayed, and `Debug` hides it.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -306,6 +316,13 @@ mod tests {
         assert_eq!(Span(0).to_string().parse(), Ok(Span(0)));
         for bad in ["", "5", "five minutes", "5 minutes", "-5m", "5m x", "99999999999999999999d"] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?} was taken for a span");
+        }
+    }
+
+    #[test]
+    fn nobody_reads_the_milliseconds_of_minutes() {
+        for (ms, read) in [(284_999, "4m 45s"), (9_950, "9s 950ms"), (10_400, "10s"), (0, "0s")] {
+            assert_eq!(Span(ms).to_read().to_string(), read);
         }
     }
 

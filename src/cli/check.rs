@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{client::Fault, out::Out, outlook::Outlook};
 use crate::{
-    config::{self, Level, Problem},
+    config::{self, Config, Discovery, Level, Problem},
     units::UnixMs,
 };
 
@@ -33,11 +33,17 @@ impl Check {
             Ok((config, warnings)) => (warnings, Some(config)),
             Err(problems) => (problems, None),
         };
+        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+        let name = self.file.display().to_string();
+        if let Some(config) = &config {
+            problems.extend(config::check_lists(config, &name, &text));
+        }
+        let mut finds = None;
         if let (true, Some(config)) = (self.online, &config) {
             crate::tls::install();
-            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
-            let name = self.file.display().to_string();
-            problems.extend(config::check_online(config, &name, &text).await);
+            let online = config::check_online(config, &name, &text).await;
+            problems.extend(online.problems);
+            finds = Some(online.finds);
         }
         let errors = problems.iter().filter(|p| p.level == Level::Error).count();
         let now = UnixMs(jiff::Timestamp::now().as_millisecond());
@@ -49,6 +55,9 @@ impl Check {
             if let Some(outlook) = outlook {
                 answer["outlook"] = json!(outlook);
             }
+            if let Some(finds) = finds {
+                answer["finds"] = json!(finds);
+            }
             out.json(&answer)?;
         } else {
             if !problems.is_empty() {
@@ -57,14 +66,11 @@ impl Check {
             if let Some(outlook) = outlook {
                 out.text(&format!("{}\n", outlook.text(out.paint)))?;
             }
+            for line in finds.iter().flatten().flat_map(config::Finds::says) {
+                out.text(&line)?;
+            }
             if let (0, Some(config)) = (errors, &config) {
-                out.text(&format!(
-                    "{} is usable: {} services, {} signals, {} channels",
-                    self.file.display(),
-                    config.policy.services.len(),
-                    config.polls.len(),
-                    config.channels.len()
-                ))?;
+                out.text(&format!("{} is usable: {}", self.file.display(), amounts(config)))?;
             }
         }
         if errors == 0 {
@@ -73,6 +79,29 @@ impl Check {
         let plural = if errors == 1 { "problem" } else { "problems" };
         Err(Fault::Usage(format!("{}: {errors} {plural}", self.file.display())))
     }
+}
+
+/// How much there is in it, and who else would be watched.
+fn amounts(config: &Config) -> String {
+    let count =
+        |many: usize, what: &str| format!("{many} {what}{}", if many == 1 { "" } else { "s" });
+    let mut text = [
+        count(config.policy.services.len(), "service"),
+        count(config.polls.len(), "signal"),
+        count(config.channels.len(), "channel"),
+    ]
+    .join(", ");
+    for discovery in &config.discoveries {
+        let Discovery { name, template, server, query, label, options, .. } = discovery;
+        let most = options.services_max;
+        let signals = config.each_found.get(name).map_or(0, |each| each.polls.len());
+        let signals = count(signals, "signal");
+        text += &format!(
+            "\nand the services found by discover.{name}, at most {most}: by label `{label}` of `{query}` of \
+             prometheus {server}, each with the {signals} of template {template}"
+        );
+    }
+    text
 }
 
 /// All problems, one after the other.

@@ -5,7 +5,7 @@ use std::{fs, io, time::Duration};
 use reqwest::{Method, StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{EXIT_LEASE, EXIT_USAGE, Reach};
+use super::{EXIT_DAMAGED, EXIT_LEASE, EXIT_NEWER, EXIT_NO_JOURNAL, EXIT_USAGE, Reach};
 use crate::{
     http::{auth::token_file, problem::Problem, views::ServiceView},
     units::Secret,
@@ -36,6 +36,15 @@ pub(super) enum Fault {
     /// Another daemon holds the state directory.
     #[error("{0}")]
     Lease(String),
+    /// The journal is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+    /// There is no journal there.
+    #[error("{0}")]
+    NoJournal(String),
+    /// A newer program wrote the journal.
+    #[error("{0}")]
+    Newer(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -46,6 +55,9 @@ impl Fault {
         match self {
             Self::Usage(_) => EXIT_USAGE,
             Self::Lease(_) => EXIT_LEASE,
+            Self::Damaged(_) => EXIT_DAMAGED,
+            Self::NoJournal(_) => EXIT_NO_JOURNAL,
+            Self::Newer(_) => EXIT_NEWER,
             Self::NotRunning { .. } | Self::NoToken(_) | Self::Refused(_) | Self::Other(_) => 1,
         }
     }

@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod incidents;
 mod init;
+mod journal;
 mod logging;
 mod out;
 mod outlook;
@@ -31,6 +32,12 @@ use self::{
 
 /// Configuration or usage.
 pub const EXIT_USAGE: u8 = 64;
+/// The journal is damaged.
+pub const EXIT_DAMAGED: u8 = 65;
+/// There is no journal.
+pub const EXIT_NO_JOURNAL: u8 = 66;
+/// The journal is a newer program's.
+pub const EXIT_NEWER: u8 = 69;
 /// The lease was not had in time.
 pub const EXIT_LEASE: u8 = 75;
 
@@ -94,6 +101,8 @@ enum Command {
     Show(show::Show),
     /// The report of an incident, in Markdown.
     Report(report::Report),
+    /// The journal of facts: check it, export it, make a new one of what can be read.
+    Journal(journal::Journal),
     #[command(flatten)]
     Say(say::Say),
 }
@@ -140,6 +149,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
             Command::Incidents(what) => what.run(out).await,
             Command::Show(what) => what.run(out).await,
             Command::Report(what) => what.run(out).await,
+            Command::Journal(what) => what.run(out),
             Command::Say(what) => what.run(out).await,
         }
     })

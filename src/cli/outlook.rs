@@ -3,6 +3,7 @@
 //! Pure: it looks at the configuration and at the time, and at no daemon. What a running daemon sees is told by
 //! [`super::explain`].
 
+mod found;
 mod when;
 mod with;
 
@@ -10,12 +11,12 @@ use serde::Serialize;
 
 use super::paint::Paint;
 use crate::{
-    config::{Config, Poll, Read},
+    config::{Config, Discovery, Each, Platform, Poll, Read},
     domain::{
         guard::Guard,
         notice::Audience,
         policy::{LooksAt, ServicePolicy, SignalKind, TriggerPolicy},
-        service::{Mode, ServiceId},
+        service::Mode,
         severity::Severity,
     },
     notifiers::Notifier,
@@ -35,7 +36,11 @@ pub(super) struct Outlook {
 /// One service.
 #[derive(Clone, Debug, Serialize)]
 struct Service {
-    service: ServiceId,
+    /// Which; in words where it is any that a query finds.
+    service: String,
+    /// How it is found that it is there; empty where it is written down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    found: Vec<String>,
     mode: Mode,
     /// What the mode means.
     acts: String,
@@ -72,9 +77,18 @@ struct Refusal {
 impl Outlook {
     /// What this configuration means now.
     pub(super) fn of(config: &Config, now: UnixMs) -> Self {
-        let services = config.policy.services.values();
+        let written = config.policy.services.values().map(|policy| {
+            let of_it = |poll: &&Poll| poll.service == policy.id;
+            let polls = config.polls.iter().filter(of_it);
+            let platform = config.platforms.get(&policy.id);
+            Service::of(config, policy, (polls, platform), now)
+        });
+        let found = config.discoveries.iter().filter_map(|discovery| {
+            let each = config.each_found.get(&discovery.name)?;
+            Some(Service::found_by(config, discovery, each, now))
+        });
         Self {
-            services: services.map(|policy| Service::of(config, policy, now)).collect(),
+            services: written.chain(found).collect(),
             told: told(config),
             together: together(config),
         }
@@ -92,16 +106,46 @@ impl Outlook {
 }
 
 impl Service {
-    fn of(config: &Config, policy: &ServicePolicy, now: UnixMs) -> Self {
+    /// Any that a query finds, by no name of its own.
+    fn found_by(config: &Config, discovery: &Discovery, each: &Each, now: UnixMs) -> Self {
+        let reads = (each.polls.iter(), each.platform.as_ref());
+        let mut service = Self::of(config, &each.policy, reads, now);
+        let environment = each.policy.id.environment();
+        service.service = format!(
+            "each service {}/{environment} found by discover.{}",
+            found::NAME,
+            discovery.name
+        );
+        service.found = found::found(discovery);
+        for refusal in &mut service.always_refuses {
+            let template = format!("[template.{}.", discovery.template);
+            refusal.why = refusal.why.replace("[service.NAME.", &template);
+        }
+        found::plainly(each, &mut service.reads);
+        found::plainly(each, &mut service.rolls_back);
+        for trigger in &mut service.triggers {
+            found::plainly(each, &mut trigger.fires_if);
+            found::plainly(each, &mut trigger.then);
+        }
+        service
+    }
+
+    fn of<'c>(
+        config: &Config,
+        policy: &ServicePolicy,
+        (polls, platform): (impl Iterator<Item = &'c Poll>, Option<&Platform>),
+        now: UnixMs,
+    ) -> Self {
         let triggers = policy.triggers.iter();
         let mut triggers: Vec<Trigger> =
             triggers.map(|(name, trigger)| Trigger::of(policy, name, trigger)).collect();
         triggers.sort_by_key(|trigger| (trigger.severity, !trigger.may_act));
         Self {
-            service: policy.id.clone(),
+            service: policy.id.to_string(),
+            found: vec![],
             mode: policy.mode,
             acts: acts(policy),
-            reads: reads(config, policy),
+            reads: reads(polls, platform),
             triggers,
             reminders: reminders(policy),
             rolls_back: with::rolls_back(policy),
@@ -111,12 +155,9 @@ impl Service {
     }
 
     fn text(&self, paint: Paint) -> String {
-        let mut text = format!(
-            "{}  mode {}: {}\n",
-            paint.bold(&self.service.to_string()),
-            self.mode,
-            self.acts
-        );
+        let mut text =
+            format!("{}  mode {}: {}\n", paint.bold(&self.service), self.mode, self.acts);
+        text += &part("How it is found", &self.found, paint);
         text += &part("What is read", &self.reads, paint);
         text += &format!("\n{}\n", paint.bold("What happens when"));
         for trigger in &self.triggers {
@@ -171,13 +212,12 @@ fn acts(policy: &ServicePolicy) -> String {
     .to_owned()
 }
 
-fn reads(config: &Config, policy: &ServicePolicy) -> Vec<String> {
-    let of_it = |poll: &&Poll| poll.service == policy.id;
-    let mut reads: Vec<String> = config.polls.iter().filter(of_it).map(signal).collect();
+fn reads<'c>(polls: impl Iterator<Item = &'c Poll>, platform: Option<&Platform>) -> Vec<String> {
+    let mut reads: Vec<String> = polls.map(signal).collect();
     if reads.is_empty() {
         reads.push("nothing: only alerts, posts and people can tell of it".to_owned());
     }
-    reads.push(match config.platforms.get(&policy.id) {
+    reads.push(match platform {
         Some(platform) => format!(
             "changes: {}/current, every {}, and every {} while it is watched; pipelines may post them too",
             platform.runbook.root, platform.look_every, platform.look_every_watched
@@ -290,8 +330,9 @@ fn together(config: &Config) -> Vec<String> {
     let fleet = &config.policy.fleet;
     let services = config.policy.services.len();
     let mut together = vec![];
-    if services > 1 {
-        let storm = if services <= fleet.storm_services as usize {
+    let found = !config.discoveries.is_empty();
+    if services > 1 || found {
+        let storm = if !found && services <= fleet.storm_services as usize {
             "all of them".to_owned()
         } else {
             let share = crate::units::Percent(fleet.storm_share);

@@ -10,10 +10,11 @@ mod platform;
 mod policy;
 mod reach;
 mod service;
+mod shared;
 mod signal;
 mod trigger;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -22,11 +23,7 @@ use self::{
     service::{Checked, Common},
 };
 use crate::{
-    config::{
-        Alertmanager, Config, Limits, Loaded,
-        document::{Shape, stands_for_any},
-        raw,
-    },
+    config::{Alertmanager, Config, Each, Limits, Loaded, document::Shape, raw},
     domain::{plan::hex, policy::Policy},
     sources::{exposition, http},
     store,
@@ -36,15 +33,18 @@ use crate::{
 const STATE_DIR: &str = "/var/lib/rollbackd";
 const ENVIRONMENT: &str = "production";
 
-/// Checks the whole file.
-pub(super) fn check(file: &str, text: &str, raw: raw::Raw, shape: Shape) -> Loaded {
+/// Checks the whole file. Also which services are at fault, by their keys, and why.
+pub(super) fn check(
+    file: &str,
+    text: &str,
+    raw: raw::Raw,
+    shape: Shape,
+) -> (Loaded, BTreeMap<String, String>) {
     let mut found = Found::new(file, text, shape);
     let config = build(&mut found, &raw, text);
-    let problems = found.all();
-    if problems.iter().any(|problem| problem.level == super::Level::Error) {
-        return Err(problems);
-    }
-    Ok((config, problems))
+    let (problems, at_fault) = found.all();
+    let is_unusable = problems.iter().any(|problem| problem.level == super::Level::Error);
+    (if is_unusable { Err(problems) } else { Ok((config, problems)) }, at_fault)
 }
 
 fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
@@ -67,34 +67,37 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     let mut polls = vec![];
     let mut targets = BTreeMap::new();
     let mut platforms = BTreeMap::new();
+    let mut each_found = BTreeMap::new();
+    let store = store_options(found, &raw.store, &state_dir);
     let mut policy = Policy {
-        fleet: policy::fleet(&raw.fleet),
+        fleet: policy::fleet(&raw.fleet, store.journal_keep),
         config_hash: hex(&Sha256::digest(text)),
         freezes: intake::freezes(found, &raw.freeze),
         ..Policy::default()
     };
     trigger::check_names(found, &raw.trigger);
-    let mut rules = trigger::Rules::default();
-    for Checked { policy: mut service, polls: read, targets: scraped, platform } in
+    for Checked { policy: service, polls: read, targets: scraped, platform } in
         service::services(found, &common)
     {
-        if stands_for_any(service.id.name()) {
+        if let Some(of) = found.stands_for(&service.id) {
+            let each = Each { policy: service, polls: read, platform };
+            each_found.entry(of.to_owned()).or_insert(each);
             continue;
         }
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
         polls.extend(read);
         targets.extend(scraped);
-        service.triggers.values_mut().for_each(|trigger| rules.share(trigger));
-        policy.services.insert(service.id.clone(), service);
+        policy.services.insert(service.id.clone(), Arc::new(service));
     }
     Config {
-        store: store_options(found, &raw.store, &state_dir),
+        store,
         channels: channels::channels(found, &raw.notify),
         heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
         http: intake::http(found, raw, &environment),
         alertmanager: alertmanager(found, &raw.alertmanager),
         limits: limits(found, &raw.limits),
         discoveries: discover::discoveries(found, raw),
+        each_found,
         policy,
         state_dir,
         reports_dir,

@@ -8,6 +8,8 @@ mod cut;
 mod discovered;
 mod template;
 
+use std::collections::BTreeMap;
+
 use toml::{
     Spanned,
     de::{DeTable, Deserializer},
@@ -20,7 +22,7 @@ use crate::config::{
 };
 
 pub use self::discovered::Discovered;
-pub(super) use self::discovered::stands_for_any;
+pub(super) use self::discovered::{StandIn, StandIns, names_any};
 
 use serde::Deserialize;
 
@@ -34,6 +36,10 @@ pub(super) struct Shape {
     pub(super) problems: Vec<Problem>,
     /// The paths of tables and keys that were cut out: `service.checkout.signal`.
     pub(super) cut: Vec<Vec<String>>,
+    /// Services that nobody wrote or found.
+    pub(super) stand_ins: StandIns,
+    /// The services, by their keys, that something is wrong with, and the first of that.
+    pub(super) at_fault: BTreeMap<String, String>,
 }
 
 /// Reads as much as can be read, with the services that were found. Of a text that is not TOML, nothing.
@@ -52,7 +58,7 @@ pub(super) fn read(file: &str, text: &str, discovered: &Discovered) -> (Raw, Sha
         shape.cut.push(vec![]);
         return (Raw::default(), shape);
     }
-    discovered::apply(document.get_mut(), discovered);
+    shape.stand_ins = discovered::apply(document.get_mut(), discovered);
     for (span, what, instead) in template::apply(document.get_mut()) {
         shape.problems.push(Problem::error(file, text, span, what, instead));
     }
@@ -90,6 +96,11 @@ fn read_table(
             (Some(path), None) if said.is_choice => shape.cut.iter().any(|cut| of_it(cut, path)),
             (_, _) => false,
         };
+        if let (Some([table, key, ..]), false) = (path.as_deref(), is_our_doing)
+            && table == "service"
+        {
+            shape.at_fault.entry(key.clone()).or_insert_with(|| problem.what.clone());
+        }
         // A template's fault is met once for each service that follows it.
         if !is_our_doing && !shape.problems.contains(&problem) {
             shape.problems.push(problem);

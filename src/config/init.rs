@@ -5,7 +5,7 @@
 
 mod conventions;
 mod draft;
-mod propose;
+pub(in crate::config) mod propose;
 mod survey;
 #[cfg(test)]
 mod tests;

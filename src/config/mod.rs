@@ -6,7 +6,9 @@
 mod check;
 mod difference;
 mod document;
+mod doubtful;
 mod init;
+mod listed;
 mod nearest;
 mod online;
 mod problem;
@@ -22,14 +24,21 @@ pub(crate) use self::nearest::nearest;
 pub use self::{
     difference::Difference,
     document::Discovered,
+    doubtful::load_text_without_the_broken,
     init::{First, Refused, Wish, first},
-    online::check_online,
+    listed::check_lists,
+    online::{Finds, Online, check_online},
     problem::{Level, Problem},
     schema::schema,
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{
-    domain::{policy::Policy, roster, runbook::ReleaseRunbook, service::ServiceId},
+    domain::{
+        policy::{Policy, ServicePolicy},
+        roster,
+        runbook::ReleaseRunbook,
+        service::ServiceId,
+    },
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
         health, http, prometheus,
@@ -53,6 +62,8 @@ pub struct Config {
     pub store: store::Options,
     /// Queries that find services, whose answers were laid under the file.
     pub discoveries: Vec<Discovery>,
+    /// What a service would be that a query finds, by the query's name in the file, while it has found none.
+    pub each_found: BTreeMap<String, Each>,
     /// What is read, one entry for each signal of each service.
     pub polls: Vec<Poll>,
     /// The Prometheus servers, by their names in the file.
@@ -90,6 +101,17 @@ pub struct Discovery {
     pub every: Span,
     /// Which answers are believed.
     pub options: roster::Options,
+}
+
+/// A service that nobody wrote or found yet: its name stands for any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Each {
+    /// What would be decided by.
+    pub policy: ServicePolicy,
+    /// What would be read.
+    pub polls: Vec<Poll>,
+    /// Where it could be rolled back.
+    pub platform: Option<Platform>,
 }
 
 impl Discovery {
@@ -263,5 +285,5 @@ pub fn load_text(name: &str, text: &str) -> Loaded {
 /// As [`load_text`], with the services that its queries found.
 pub fn load_text_with(name: &str, text: &str, discovered: &Discovered) -> Loaded {
     let (raw, shape) = document::read(name, text, discovered);
-    check::check(name, text, raw, shape)
+    check::check(name, text, raw, shape).0
 }

@@ -1,77 +1,233 @@
 //! Asks the Prometheus servers themselves whether they understand their queries: `check --online`.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+mod finds;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
+pub use self::finds::Finds;
 use crate::{
-    config::{self, Ask, Config, Level, Problem, Read},
+    config::{
+        self, Ask, Config, Level, Poll, Problem, Read, init::propose::listed, load_text_with,
+    },
+    domain::service::ServiceId,
     sources::prometheus::{Prometheus, QueryError, Row, Rows},
     units::UnixMs,
 };
 
+/// Of services that are found, the queries of the first so many are tried; what all of them share is asked once anyway.
+const TRIED_MAX: usize = 20;
+
 /// How bad it is, what is wrong, what to do.
 type Verdict = (Level, String, &'static str);
 
-/// Runs each query once. `name` and `text` are what the configuration was loaded from.
+/// What the servers said.
+#[derive(Clone, Debug)]
+pub struct Online {
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// What each query for services finds now.
+    pub finds: Vec<Finds>,
+}
+
+/// Runs each query once, those for services first. `name` and `text` are what the configuration was loaded from.
 ///
 /// A server that refuses a query is an error, and so are errors that are a part of no total; a server that cannot be
 /// reached, or that knows no such series, is a warning: both may be different when the daemon runs.
-pub async fn check_online(config: &Config, name: &str, text: &str) -> Vec<Problem> {
-    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
-    let mut problems: Vec<Problem> = vec![];
-    let servers: BTreeMap<&str, Prometheus> = config
-        .servers
-        .iter()
+pub async fn check_online(config: &Config, name: &str, text: &str) -> Online {
+    let servers = config.servers.iter();
+    let servers = servers
         .filter_map(|(name, options)| Some((name.as_str(), Prometheus::new(options.clone()).ok()?)))
         .collect();
-    let mut asked: BTreeMap<(&str, &str), Result<Rows, QueryError>> = BTreeMap::new();
-    for poll in &config.polls {
-        let Read::Prometheus { server, ask, rows: whose } = &poll.read else { continue };
-        let Some(prometheus) = servers.get(server.as_str()) else { continue };
-        for (_, query) in ask.queries() {
-            if let Entry::Vacant(new) = asked.entry((server.as_str(), query)) {
-                new.insert(prometheus.check_online(query, now).await);
+    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+    let mut asking = Asking { servers, now, asked: BTreeMap::new() };
+    let mut told = Told { name, text, problems: vec![] };
+    let mut finds = finds::finds(config, &mut asking, &mut told).await;
+    let discovered = finds.iter().map(|finds| (finds.discovery.clone(), finds.names.clone()));
+    let with_found = match load_text_with(name, text, &discovered.collect()) {
+        Ok((with_found, _)) => with_found,
+        Err(problems) => {
+            told.problems.extend(problems);
+            config.clone()
+        }
+    };
+    let mut polls = vec![];
+    let mut tried: BTreeSet<&ServiceId> = BTreeSet::new();
+    let mut untried: BTreeSet<&ServiceId> = BTreeSet::new();
+    for poll in &with_found.polls {
+        if !config.policy.services.contains_key(&poll.service) {
+            tried.insert(&poll.service);
+            // What is asked for all of them is known by now; another query for each of thousands is not tried.
+            if tried.len() > TRIED_MAX && !asking.has_asked(poll) {
+                untried.insert(&poll.service);
+                continue;
             }
         }
-        let answers: BTreeMap<&str, &Result<Rows, QueryError>> = asked
-            .iter()
-            .filter(|((of, _), _)| *of == server)
-            .map(|((_, query), answer)| (*query, answer))
-            .collect();
-        let rows = |query: &str| answers.get(query).and_then(|answer| answer.as_ref().ok());
-        let mut add = |query: &str, (level, what, instead): Verdict| {
-            let mut problem = match place(text, query) {
-                Some(at) => Problem::error(name, text, at, what.as_str(), instead),
-                None => {
-                    let what = format!("{} of {}: {what}", poll.signal, poll.service);
-                    Problem::of_file(name, what, instead)
-                }
-            };
-            problem.level = level;
-            if !problems.contains(&problem) {
-                problems.push(problem);
+        asking.ask(poll).await;
+        polls.push(poll);
+    }
+    for (of, each) in &with_found.each_found {
+        let stand_in = each.policy.id.name();
+        for poll in &each.polls {
+            // Nobody is called as the one that stands for any.
+            if asking.queries(poll).iter().all(|(_, _, query)| !query.contains(stand_in)) {
+                asking.ask(poll).await;
+                judge(poll, &asking, &mut told, &format!("discover.{of}"));
             }
-        };
-        for (key, query) in ask.queries() {
-            if let Some(verdict) = answers.get(query).and_then(|answer| verdict(key, answer)) {
-                add(query, verdict);
-            }
-            if let (Some(whose), Some(rows)) = (whose, rows(query)) {
-                nobodys(key, whose, rows).into_iter().for_each(|verdict| add(query, verdict));
-            }
-        }
-        if let Ask::Ratio { bad, total, .. } = ask
-            && let (Some(errors), Some(all)) = (rows(bad), rows(total))
-            && let Some(verdict) = mismatch(errors, all)
-        {
-            add(bad, verdict);
         }
     }
-    problems
+    for poll in &polls {
+        judge(poll, &asking, &mut told, &poll.service.to_string());
+    }
+    let without = whose(&polls, &asking, &mut told);
+    let answered: BTreeSet<&ServiceId> =
+        polls.iter().filter(|poll| asking.is_answered(poll)).map(|poll| &poll.service).collect();
+    finds.iter_mut().for_each(|finds| finds.note_rows(&answered, &without, &untried));
+    Online { problems: told.problems, finds }
+}
+
+/// What was asked, and the answers.
+struct Asking<'c> {
+    servers: BTreeMap<&'c str, Prometheus>,
+    now: UnixMs,
+    asked: BTreeMap<(String, String), Result<Rows, QueryError>>,
+}
+
+impl Asking<'_> {
+    /// Server, key and query of each that a poll asks.
+    fn queries<'p>(&self, poll: &'p Poll) -> Vec<(&'p str, &'static str, &'p str)> {
+        match &poll.read {
+            Read::Prometheus { server, ask, .. } => ask
+                .queries()
+                .into_iter()
+                .map(|(key, query)| (server.as_str(), key, query))
+                .collect(),
+            Read::Scrape { .. } | Read::Health(_) => vec![],
+        }
+    }
+
+    fn has_asked(&self, poll: &Poll) -> bool {
+        let answered = |(server, _, query): &(&str, _, &str)| self.answer(server, query).is_some();
+        self.queries(poll).iter().all(answered)
+    }
+
+    fn is_answered(&self, poll: &Poll) -> bool {
+        let queries = self.queries(poll);
+        let answered = |(server, _, query): &(&str, _, &str)| self.rows(server, query).is_some();
+        !queries.is_empty() && queries.iter().all(answered)
+    }
+
+    async fn ask(&mut self, poll: &Poll) {
+        for (server, _, query) in self.queries(poll) {
+            self.try_query(server, query).await;
+        }
+    }
+
+    async fn try_query(&mut self, server: &str, query: &str) {
+        let key = (server.to_owned(), query.to_owned());
+        if let Some(prometheus) =
+            self.servers.get(server).filter(|_| !self.asked.contains_key(&key))
+        {
+            let answer = prometheus.check_online(query, self.now).await;
+            self.asked.insert(key, answer);
+        }
+    }
+
+    fn answer(&self, server: &str, query: &str) -> Option<&Result<Rows, QueryError>> {
+        self.asked.get(&(server.to_owned(), query.to_owned()))
+    }
+
+    fn rows(&self, server: &str, query: &str) -> Option<&Rows> {
+        self.answer(server, query)?.as_ref().ok()
+    }
+}
+
+/// What is wrong, each once, under its query.
+struct Told<'t> {
+    name: &'t str,
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+impl Told<'_> {
+    /// `whose` is said where the query stands nowhere, for a template filled it in.
+    fn add(&mut self, whose: &str, query: &str, (level, what, instead): Verdict) {
+        let mut problem = match place(self.text, query) {
+            Some(at) => Problem::error(self.name, self.text, at, what, instead),
+            None => Problem::of_file(self.name, format!("{whose}: {what}"), instead),
+        };
+        problem.level = level;
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// What an answer says of a query, whoever asks it.
+fn judge(poll: &Poll, asking: &Asking<'_>, told: &mut Told<'_>, of: &str) {
+    let whose = format!("{} of {of}", poll.signal);
+    for (server, key, query) in asking.queries(poll) {
+        if let Some(verdict) = asking.answer(server, query).and_then(|answer| verdict(key, answer))
+        {
+            told.add(&whose, query, verdict);
+        }
+    }
+    if let Read::Prometheus { server, ask: Ask::Ratio { bad, total, .. }, .. } = &poll.read
+        && let (Some(errors), Some(all)) = (asking.rows(server, bad), asking.rows(server, total))
+        && let Some(verdict) = mismatch(errors, all)
+    {
+        told.add(&whose, bad, verdict);
+    }
+}
+
+/// Server, query and the label that tells the service.
+type Shared<'p> = (&'p str, &'p str, &'p str);
+/// The key that asks, the value of its label, and whose it is.
+type Asker<'p> = (&'static str, &'p str, &'p Poll);
+
+/// Rows that are no service's, and services without rows, which are returned.
+fn whose<'p>(
+    polls: &[&'p Poll],
+    asking: &Asking<'_>,
+    told: &mut Told<'_>,
+) -> BTreeSet<&'p ServiceId> {
+    let mut without = BTreeSet::new();
+    let mut shared: BTreeMap<Shared<'_>, Vec<Asker<'_>>> = BTreeMap::new();
+    for poll in polls.iter().copied() {
+        let Read::Prometheus { rows: whose, .. } = &poll.read else { continue };
+        for (server, key, query) in asking.queries(poll) {
+            let Some(rows) = asking.rows(server, query) else { continue };
+            match whose {
+                Some(config::Rows { label, value }) => {
+                    shared.entry((server, query, label)).or_default().push((key, value, poll));
+                }
+                None if rows.rows.is_empty() && key != "bad" => {
+                    without.insert(&poll.service);
+                }
+                None => {}
+            }
+        }
+    }
+    for ((server, query, label), askers) in shared {
+        let Some(rows) = asking.rows(server, query) else { continue };
+        let known = rows.rows.iter().filter_map(|row| row.labels.get(label));
+        let known: BTreeSet<&str> = known.collect();
+        // Of errors that never happened there is no series.
+        let missing =
+            askers.iter().filter(|(key, value, _)| *key != "bad" && !known.contains(value));
+        without.extend(missing.clone().map(|(_, _, poll)| &poll.service));
+        let missing = missing.map(|(_, value, _)| *value).collect();
+        let (_, _, poll) = askers[0];
+        let first = format!("{} of {}", poll.signal, poll.service);
+        for verdict in nobodys(rows, label, &missing, askers.len()) {
+            told.add(&first, query, verdict);
+        }
+    }
+    without
 }
 
 /// Errors whose labels are not the total's: no key of theirs is ever found there.
@@ -95,25 +251,34 @@ fn names(row: &Row) -> Vec<&str> {
     row.labels.iter().map(|(name, _)| name).filter(|name| *name != "__name__").collect()
 }
 
-/// Rows that are no service's, and a service without rows.
-fn nobodys(key: &str, whose: &config::Rows, rows: &Rows) -> Vec<Verdict> {
-    let config::Rows { label, value } = whose;
+/// Rows without the label that tells the service, and services that no row is about.
+fn nobodys(rows: &Rows, label: &str, missing: &BTreeSet<&str>, of: usize) -> Vec<Verdict> {
     let mut verdicts = vec![];
-    let without = rows.rows.iter().filter(|row| row.labels.get(label).is_none()).count();
-    if without > 0 {
+    let unnamed = rows.rows.iter().filter(|row| row.labels.get(label).is_none()).count();
+    if unnamed > 0 {
         verdicts.push((
             Level::Warning,
-            format!("{without} of {} rows have no label `{label}`", rows.rows.len()),
+            format!("{unnamed} of {} rows have no label `{label}`", rows.rows.len()),
             "keep that label in the sum, or leave those series out",
         ));
     }
-    let known = rows.rows.iter().any(|row| row.labels.get(label) == Some(value.as_str()));
-    if !known && without < rows.rows.len() && key != "bad" {
-        verdicts.push((
-            Level::Warning,
-            format!("no row has {label}=\"{value}\" now"),
-            "compare label_value, or the service's name, with what Prometheus shows",
-        ));
+    // Where no row has the label, or there is none at all, that is said already.
+    if unnamed == rows.rows.len() {
+        return verdicts;
+    }
+    let compare = "compare label_value, or the service's name, with what Prometheus shows";
+    let mut names = missing.iter();
+    match (names.next(), of) {
+        (None, _) => {}
+        (Some(only), 1) => {
+            verdicts.push((Level::Warning, format!("no row has {label}={only:?} now"), compare));
+        }
+        (Some(_), _) => {
+            let names = listed(missing.iter().copied());
+            let what =
+                format!("{} of {of} services have no row by `{label}` now: {names}", missing.len());
+            verdicts.push((Level::Warning, what, compare));
+        }
     }
     verdicts
 }
@@ -158,7 +323,7 @@ fn in_full(fault: &QueryError) -> String {
 }
 
 /// Where a text stands in the file; nowhere when a template filled it in.
-fn place(text: &str, query: &str) -> Option<std::ops::Range<usize>> {
+pub(super) fn place(text: &str, query: &str) -> Option<std::ops::Range<usize>> {
     let document = DeTable::parse(text).ok()?;
     in_table(document.get_ref(), query)
 }

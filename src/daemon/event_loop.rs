@@ -286,6 +286,8 @@ impl EventLoop {
                 fact::Fleet::KillSwitch { .. }
                 | fact::Fleet::Configured { .. }
                 | fact::Fleet::Discovered { odd: None, .. }
+                | fact::Fleet::Left { .. }
+                | fact::Fleet::Forgotten { .. }
                 | fact::Fleet::Started { .. },
             ) => info!(service, incident, cause, "{service}: {line}"),
             Fact::Fleet(

@@ -25,7 +25,7 @@ use crate::{
     executors,
     handle::Handle,
     notifiers::Channel,
-    sources::{alertmanager::Alertmanager, prometheus::Prometheus},
+    sources::{alertmanager::Alertmanager, http, prometheus::Prometheus},
 };
 
 /// Answers of discoveries that may wait: one of each is enough, and they come once a minute.
@@ -48,6 +48,9 @@ pub(super) struct Followers {
     watched: watch::Receiver<BTreeSet<ServiceId>>,
     /// What is read and looked at, by what it is: begun once, however often services come and go.
     begun: BTreeMap<u64, AbortHandle>,
+    /// Through whom sources are asked. What goes on, and what is as what goes on, needs no new one.
+    clients: http::Clients,
+    servers: wiring::Servers,
     permits: Arc<Semaphore>,
     /// What was missed before the start; none before it is known what is read.
     owed: Option<Owed>,
@@ -76,6 +79,8 @@ impl Followers {
             outbox,
             watched,
             begun: BTreeMap::new(),
+            clients: http::Clients::default(),
+            servers: wiring::Servers::new(),
             permits: Arc::new(Semaphore::new(1)),
             owed: None,
             since: Instant::now(),
@@ -85,8 +90,9 @@ impl Followers {
     /// Ends what followed another configuration and begins what follows this one. Whatever can fail is done first:
     /// on an error all goes on as it was.
     pub(super) async fn follow(&mut self, config: &Config) -> anyhow::Result<()> {
-        let servers = wiring::servers(config)?;
-        let sources = wiring::sources(config, &servers)?;
+        let mut clients = http::Clients::default();
+        let servers = wiring::servers(config, &wiring::Servers::new())?;
+        let sources = wiring::sources(config, &servers, &mut clients)?;
         let asks = config.alertmanager.as_ref().map(|asks| {
             let asked = Alertmanager::new(asks.url.clone(), asks.http.clone());
             asked.map(|asked| (Arc::new(asked), asks.ask_every.duration()))
@@ -96,6 +102,7 @@ impl Followers {
         self.tasks.shutdown().await;
 
         self.begun.clear();
+        (self.clients, self.servers) = (clients, servers);
         self.permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
         self.read(config, sources);
         for (discovery, server) in discoveries {
@@ -114,8 +121,10 @@ impl Followers {
 
     /// Follows other services of the same file: what is read already goes on without missing a poll.
     pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
-        let sources = wiring::sources(config, &wiring::servers(config)?)?;
+        self.servers = wiring::servers(config, &self.servers)?;
+        let sources = wiring::sources(config, &self.servers, &mut self.clients)?;
         self.read(config, sources);
+        self.clients.let_go_unused();
         Ok(())
     }
 
@@ -176,4 +185,48 @@ fn hashed(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const FILE: &str = r#"
+[prometheus.main]
+url = "http://127.0.0.1:9"
+[template.web]
+signal.health.http.url = "http://{service}.invalid/health"
+scrape.url = "http://{service}.invalid/metrics"
+signal.error_rate.scrape = { bad = 'bad', total = 'total' }
+[discover.web]
+template = "web"
+query = 'count by (service) (requests)'
+label = "service"
+"#;
+
+    fn with(found: &[&str]) -> Config {
+        let names = found.iter().map(|name| (*name).to_owned()).collect();
+        let found = [("web".to_owned(), names)].into();
+        let loaded = config::load_text_with("rollbackd.toml", FILE, &found);
+        loaded.unwrap_or_else(|problems| panic!("{problems:?}")).0
+    }
+
+    /// Each discovery built every client anew: TLS roots for each service, once a minute.
+    #[tokio::test]
+    async fn what_is_found_builds_no_client_for_what_is_as_the_others() {
+        let (handle, _asks) = Handle::channel(1);
+        let dir = tempfile::tempdir().unwrap();
+        let executor = executors::Options::new(dir.path().to_owned()).unwrap();
+        let (_outbox, outbox) = watch::channel(0);
+        let (_watched, watched) = watch::channel(BTreeSet::new());
+        let client = reqwest::Client::new();
+        let mut followers = Followers::new(handle, client, executor, outbox, watched);
+        followers.follow(&with(&["cart", "shop"])).await.unwrap();
+        let (built, server) = (followers.clients.count(), followers.servers["main"].clone());
+        assert_eq!((built, followers.begun.len()), (2, 4), "one for probes, one for metrics");
+        followers.follow_found(&with(&["cart", "mail", "shop"])).unwrap();
+        assert_eq!((followers.clients.count(), followers.begun.len()), (built, 6));
+        assert!(Arc::ptr_eq(&server, &followers.servers["main"]));
+    }
 }

@@ -1,4 +1,5 @@
-//! What a daemon still does that cannot start, or must end: it pages from memory, for nothing else may work.
+//! What a daemon still does that cannot start, or must end: it pages from memory, for nothing else may work, and says
+//! on its interface why it does nothing.
 
 use std::{
     fs, io,
@@ -6,14 +7,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use super::{clock, journaling};
-use crate::{config::Config, domain::notice::Notice, store::StoreError};
+use super::{clock, journaling, reload, supervise};
+use crate::{
+    config::Config,
+    domain::notice::Notice,
+    http::{Interface, Server, auth::Tokens},
+    store::StoreError,
+    telemetry,
+};
 
 /// It is started again and again by systemd, and people are not paged each time.
 const PAGE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Longer than monitors pause between two looks, and short enough for a cause that goes away by itself.
+const STAND_FOR: Duration = Duration::from_secs(60);
 /// An empty file whose time is that of the last page. It can be touched while the disk is full.
 const PAGED: &str = "cannot-start";
 
@@ -34,6 +44,41 @@ pub(super) async fn page(config: &Config, client: &reqwest::Client, fault: &anyh
     if !noted {
         warn!("that it was paged could not be noted: the next start pages again");
     }
+}
+
+/// Says on the interface why it does nothing: nobody may read the log, and monitors look here. `ended` ends it early;
+/// after a minute it ends by itself, for a new start may find the cause gone.
+pub(super) async fn stand(
+    config: &Config,
+    metrics: PrometheusHandle,
+    fault: &anyhow::Error,
+    ended: impl Future<Output = ()>,
+) {
+    let held = fault.downcast_ref::<StoreError>();
+    let Some(http) = &config.http else { return };
+    // The other daemon answers there.
+    if matches!(held, Some(StoreError::LeaseHeld { .. })) {
+        return;
+    }
+    telemetry::cannot_start();
+    let why = format!("{fault:#}");
+    // The directory of this machine's own token may be what cannot be read.
+    let tokens =
+        reload::tokens(config, http).unwrap_or_else(|_| Tokens::new(http.tokens.iter().cloned()));
+    let Ok(interface) = Interface::that_cannot_start(why.clone(), metrics, tokens, http) else {
+        return;
+    };
+    // Where the address is what cannot be had, whoever has it answers.
+    let Ok(server) = Server::bind(http, &interface).await else { return };
+    supervise::notify(&[sd_notify::NotifyState::Status(&format!("cannot start: {why}"))]);
+    error!("nothing is done; {} says why for {STAND_FOR:?}", server.address());
+    let end = async {
+        tokio::select! {
+            () = ended => {}
+            () = tokio::time::sleep(STAND_FOR) => {}
+        }
+    };
+    server.serve(end).await;
 }
 
 /// It has started: the next time that it cannot is news.

@@ -21,7 +21,7 @@ use crate::{
         event::{Event, What},
         fleet::Fleet,
         incident::Incident,
-        roster::{self, Roster},
+        roster::{self, Roster, Taken},
         service::ServiceId,
     },
     handle::Handle,
@@ -45,6 +45,8 @@ pub(super) struct Reload {
     pub config: Config,
     /// The services that queries found.
     pub rosters: BTreeMap<String, Roster>,
+    /// What of them is written down.
+    pub written: discovery::Written,
     /// Why what was found could not be followed, so that it is told once.
     pub refused: Option<Vec<String>>,
     /// The interface, whose tokens may change.
@@ -75,7 +77,8 @@ impl Reload {
         handle: &Handle,
         followers: &mut Followers,
     ) -> Result<Vec<String>, Vec<String>> {
-        let (text, new) = read(&self.path, discovery::found(&self.rosters)).await?;
+        let found = discovery::found(&self.rosters);
+        let Read { text, config: new, .. } = read(&self.path, found, BTreeSet::new()).await?;
         let (next, difference) = self.config.followed_by(new);
         let one = |fault: anyhow::Error| vec![format!("{fault:#}")];
         must_go_on(handle, &next).await?;
@@ -86,42 +89,48 @@ impl Reload {
             interface.adopt(tokens, http);
         }
         (self.text, self.config) = (text, next);
+        self.rosters.values_mut().for_each(Roster::try_again);
         for kept in &difference.needs_restart {
             warn!("{kept}");
         }
         Ok(difference.taken.into_iter().chain(difference.needs_restart).collect())
     }
 
-    /// Follows what a query for services found, as far as it is believed.
+    /// Follows what a query for services found, as far as it is believed. Of those that are new, who breaks its template
+    /// is left out alone.
     pub(super) async fn found(
         &mut self,
         answer: Answer,
         handle: &Handle,
         followers: &mut Followers,
     ) {
-        let Answer { of, named } = answer;
-        let asked = self.config.discoveries.iter().find(|discovery| discovery.name == of);
-        let Some((question, options)) = asked.map(|d| (d.question(), d.options.clone())) else {
+        let Some(options) = answer.to(&self.config.discoveries).map(|d| d.options.clone()) else {
             return;
         };
+        let Answer { of, question, named } = answer;
         let Ok(busy) = handle.look(|fleet, _| busy(fleet)).await else { return };
         let now = clock::wall();
         let before = self.rosters.get(&of).cloned().unwrap_or_default();
         let mut roster = before.clone();
-        let (mut changes, mut odd) = match &named {
-            Ok(named) => {
-                let taken = roster.take(&question, named, &busy, now, &options);
-                (taken.changes(), taken.odd)
-            }
-            Err(why) => (vec![], roster.failed(why, now, &options)),
+        let Taken { came, went, mut odd } = match &named {
+            Ok(named) => roster.take(&question, named, &busy, now, &options),
+            Err(why) => Taken { odd: roster.failed(why, now, &options), ..Taken::default() },
         };
+        let mut changes = roster::changes(&came, &went);
         let mut refused = None;
         if !changes.is_empty() {
             let rosters = self.with(&of, &roster);
-            match self.follow_found(&rosters, handle, followers).await {
-                // Told as not odd any more, where it was refused before.
-                Ok(()) if self.refused.take().is_some() => odd = odd.or(Some(vec![])),
-                Ok(()) => {}
+            match self.follow_found(&rosters, &came, handle, followers).await {
+                Ok(broken) => {
+                    // Told as not odd any more, where it was refused before.
+                    if self.refused.take().is_some() {
+                        odd = odd.or(Some(vec![]));
+                    }
+                    if !broken.is_empty() {
+                        roster.leave_out(&broken, now);
+                        changes = roster::changes(&without(&came, &broken), &went);
+                    }
+                }
                 Err(why) => {
                     (roster, changes, odd) = (before, vec![], None);
                     refused = self.newly_refused(&of, why);
@@ -129,11 +138,14 @@ impl Reload {
             }
         }
         // Only what is followed is written down: the next start stands on it.
-        let kept = discovery::kept(&of, &roster, now);
-        self.rosters = self.with(&of, &roster);
-        let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
-        if !matches!(written, Ok(Ok(()))) {
-            warn!("what discover.{of} found could not be written down");
+        self.rosters.insert(of.clone(), roster.clone());
+        if let Some(kept) = self.written.due(&of, &roster, now) {
+            let written = handle.store(move |store, _| store.save_snapshots(&[kept])).await;
+            if matches!(written, Ok(Ok(()))) {
+                self.written.stands(&of, &roster);
+            } else {
+                warn!("what discover.{of} found could not be written down");
+            }
         }
         let says = |odd: Vec<roster::Odd>| odd.iter().map(roster::Odd::says).collect();
         let odd: Option<Vec<String>> = refused.or(odd.map(says));
@@ -168,20 +180,34 @@ impl Reload {
     async fn follow_found(
         &mut self,
         rosters: &BTreeMap<String, Roster>,
+        came: &[String],
         handle: &Handle,
         followers: &mut Followers,
-    ) -> Result<(), Vec<String>> {
+    ) -> Result<BTreeMap<String, String>, Vec<String>> {
         let (name, text) = (self.path.display().to_string(), self.text.clone());
-        let found = discovery::found(rosters);
-        let load = move || config::load_text_with(&name, &text, &found);
+        let (found, new) = (discovery::found(rosters), came.iter().cloned().collect());
+        let load = move || config::load_text_without_the_broken(&name, &text, &found, &new);
         let loaded = tokio::task::spawn_blocking(load).await;
-        let new = usable(loaded.map_err(|fault| vec![fault.to_string()])?)?;
+        let (loaded, broken) = loaded.map_err(|fault| vec![fault.to_string()])?;
+        let new = usable(loaded)?;
         let (next, _) = self.config.followed_by(new);
         followers.follow_found(&next).map_err(|fault| vec![format!("{fault:#}")])?;
         adopt(handle, &next).await?;
         self.config = next;
-        Ok(())
+        say_broken(&broken);
+        Ok(broken)
     }
+}
+
+/// All of them stand in the log; people are told of one.
+fn say_broken(broken: &BTreeMap<String, String>) {
+    for (name, why) in broken {
+        warn!("{name} was found and is not watched, its template cannot take it: {why}");
+    }
+}
+
+fn without(came: &[String], broken: &BTreeMap<String, String>) -> Vec<String> {
+    came.iter().filter(|name| !broken.contains_key(*name)).cloned().collect()
 }
 
 /// As many faults as a notice has room for.
@@ -205,23 +231,39 @@ fn busy(fleet: &Fleet) -> BTreeSet<String> {
     fleet.open().map(|(id, _)| id.name().to_owned()).collect()
 }
 
-/// The file at `path`, with the services that were found.
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// As it stands.
+    pub text: Arc<str>,
+    /// What it says.
+    pub config: Config,
+    /// Those that are left out of it, and why.
+    pub broken: BTreeMap<String, String>,
+}
+
+/// The file at `path`, with the services that were found; without those of the `doubtful` that their template cannot
+/// take.
 pub(super) async fn read(
     path: &Path,
     found: Discovered,
-) -> Result<(Arc<str>, Config), Vec<String>> {
+    doubtful: BTreeSet<String>,
+) -> Result<Read, Vec<String>> {
     let path = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || match std::fs::read_to_string(&path) {
         // Read once: what is checked is what is kept.
         Ok(text) => {
-            let loaded = config::load_text_with(&path.display().to_string(), &text, &found);
+            let name = path.display().to_string();
+            let loaded = config::load_text_without_the_broken(&name, &text, &found, &doubtful);
             (Arc::from(text), loaded)
         }
         // What cannot be read has its own words.
-        Err(_) => (Arc::from(""), config::load_with(&path, &found)),
+        Err(_) => (Arc::from(""), (config::load_with(&path, &found), BTreeMap::new())),
     });
-    let (text, loaded) = loaded.await.map_err(|fault| vec![fault.to_string()])?;
-    Ok((text, usable(loaded)?))
+    let (text, (loaded, broken)) = loaded.await.map_err(|fault| vec![fault.to_string()])?;
+    let config = usable(loaded)?;
+    say_broken(&broken);
+    Ok(Read { text, config, broken })
 }
 
 fn usable(loaded: config::Loaded) -> Result<Config, Vec<String>> {
@@ -262,3 +304,6 @@ pub(super) fn tokens(config: &Config, http: &config::Http) -> anyhow::Result<Tok
     let local = auth::local_token(&config.state_dir).context("the token of this machine")?;
     Ok(Tokens::new(http.tokens.iter().cloned().chain([local])))
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,10 @@ impl Rounds {
             }));
             ids
         };
+        // Who comes back begins anew; services that were found come and go.
+        if self.pasts.len() > fleet.watches.len() {
+            self.pasts.retain(|id, _| fleet.watches.contains_key(id));
+        }
         let mut pasts = 0;
         let ids: Vec<ServiceId> = ids.into_iter().collect();
         for some in ids.chunks(AT_ONCE) {
@@ -182,6 +186,24 @@ mod tests {
         let (again, _) = recovery::recover(&store, policy).unwrap();
         assert_eq!(seen(&again), seen(&fleet));
         assert_eq!(Rounds::new(&store).pasts, rounds.pasts);
+    }
+
+    #[test]
+    fn of_services_that_went_nothing_is_kept() {
+        let of = |ids: &[&str]| {
+            examples::policy(ids.iter().map(|id| examples::service(id, Mode::Observe)))
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(Options::new(directory.path())).unwrap();
+        let mut fleet = Fleet::new(of(&["shop/test", "cart/test"]), 1);
+        let mut rounds = Rounds::new(&store);
+        for policy in [of(&["shop/test", "cart/test"]), of(&["shop/test"])] {
+            fleet.adopt(policy);
+            let now = poll(&mut fleet, 1);
+            rounds.write(&mut fleet, &mut store, now, false).unwrap();
+        }
+        let pasts: Vec<String> = rounds.pasts.keys().map(ToString::to_string).collect();
+        assert_eq!(pasts, ["shop/test"]);
     }
 
     fn id(number: usize) -> ServiceId {

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
-    clock::Clock,
+    clock::{self, Clock},
     delivery, discovery,
     event_loop::{EventLoop, Wiring},
     followers::Followers,
@@ -34,7 +34,7 @@ use crate::{
     executors,
     handle::{Ask, Handle},
     notifiers,
-    store::{Chain, Lease, Store},
+    store::{Lease, Store},
     telemetry,
 };
 
@@ -56,10 +56,13 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
-    let mut running = match start(&config, path, &client, metrics).await {
+    let mut running = match start(&config, path, &client, metrics.clone()).await {
         Ok(running) => running,
         Err(fault) => {
-            giving_up::page(&config, &client, &fault).await;
+            error!("the daemon cannot start: {fault:#}");
+            let mut stop = StopSignals::new()?;
+            let stand = giving_up::stand(&config, metrics, &fault, stop.next());
+            tokio::join!(giving_up::page(&config, &client, &fault), stand);
             return Err(fault);
         }
     };
@@ -97,21 +100,26 @@ async fn start(
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Running> {
     let mut store = open(config).await.context("the store cannot be opened")?;
-    check_chain(&store)?;
     let mut rosters =
         discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
     let found = discovery::found(&rosters);
-    let (text, read) = match reload::read(&path, found).await {
+    let all = found.values().flatten().cloned().collect();
+    let reload::Read { text, config: read, broken } = match reload::read(&path, found, all).await {
         Ok(read) => read,
         // A file that is right by itself is followed: what is written in it must not stay unwatched. The next answer
         // is refused by the same words, and told.
         Err(why) => {
             error!("the services that were found are not followed:\n{}", why.join("\n"));
             rosters.clear();
-            let without = reload::read(&path, Discovered::new()).await;
+            let without = reload::read(&path, Discovered::new(), BTreeSet::new()).await;
             without.map_err(|why| anyhow!(why.join("\n")))?
         }
     };
+    for roster in rosters.values_mut() {
+        // Who was left out by an earlier daemon may be taken by this file.
+        roster.try_again();
+        roster.leave_out(&broken, clock::wall());
+    }
     let config = &read;
     let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
     let clock = Clock::starting(last);
@@ -148,7 +156,8 @@ async fn start(
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
-    let reload = Reload { path, text, config: read, rosters, refused: None, interface };
+    let written = discovery::Written::default();
+    let reload = Reload { path, text, config: read, rosters, written, refused: None, interface };
     Ok(Running { side, followers, reload, handle, lease, ended, thread, stop_serving })
 }
 
@@ -188,18 +197,6 @@ async fn open(config: &Config) -> anyhow::Result<Store> {
     // Opening waits for the lease and reads the whole file: not on an async thread.
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await?;
     Ok(opened?)
-}
-
-fn check_chain(store: &Store) -> anyhow::Result<()> {
-    match store.view().verify_chain().context("the journal cannot be read")? {
-        Chain::Whole { .. } => Ok(()),
-        Chain::Broken { seq, why } => {
-            anyhow::bail!(
-                "the journal is broken at record {seq} ({why:?}): it was changed from outside. \
-                 Move the database aside to begin anew; nothing is done on a record nobody can trust"
-            )
-        }
-    }
 }
 
 fn start_event_loop(
@@ -275,7 +272,7 @@ async fn until_told_to_stop(
                 supervise::notify(&[sd_notify::NotifyState::Ready]);
             }
             why = &mut lost => {
-                let notice = journaling::lease_lost_notice(&why, super::clock::wall());
+                let notice = journaling::lease_lost_notice(&why, clock::wall());
                 giving_up::page_from_memory(&reload.config, client, &notice).await;
                 anyhow::bail!("the lease is lost: {why}");
             }

@@ -76,7 +76,7 @@ mod tests {
             freshness: Freshness::default(),
             revision: None,
         };
-        Targets::Listed(Box::new(Listing::new(options).unwrap()))
+        Targets::Listed(Box::new(Listing::new(options, &mut http::Clients::default()).unwrap()))
     }
 
     fn permits(count: usize) -> Arc<Semaphore> {

@@ -19,6 +19,7 @@ use crate::{
     notifiers::Channel,
     sources::{
         health::Probe,
+        http,
         prometheus::{self, Prometheus},
         scrape,
     },
@@ -29,17 +30,26 @@ use crate::{
 /// The Prometheus servers, by their names in the file.
 pub(super) type Servers = BTreeMap<String, Arc<Prometheus>>;
 
-/// A client of each server, for all who ask it.
-pub(super) fn servers(config: &Config) -> anyhow::Result<Servers> {
+/// A client of each server, for all who ask it: the one from before, where it would be built of the same.
+pub(super) fn servers(config: &Config, before: &Servers) -> anyhow::Result<Servers> {
     let server = |(name, options): (&String, &prometheus::Options)| {
+        let same = before.get(name).filter(|server| server.options() == options);
+        if let Some(same) = same {
+            return Ok((name.clone(), same.clone()));
+        }
         let server = Prometheus::new(options.clone());
         Ok((name.clone(), Arc::new(server.with_context(|| format!("prometheus {name}"))?)))
     };
     config.servers.iter().map(server).collect()
 }
 
-/// Everything that is read, with what one answer serves asked for once.
-pub(super) fn sources(config: &Config, servers: &Servers) -> anyhow::Result<Vec<Paced>> {
+/// Everything that is read, with what one answer serves asked for once. What is asked in one way shares one of the
+/// clients.
+pub(super) fn sources(
+    config: &Config,
+    servers: &Servers,
+    clients: &mut http::Clients,
+) -> anyhow::Result<Vec<Paced>> {
     let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
     let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
     let mut all = vec![];
@@ -66,7 +76,7 @@ pub(super) fn sources(config: &Config, servers: &Servers) -> anyhow::Result<Vec<
                 queries.entry(key).or_default().push((wanted, value));
             }
             Read::Health(options) => {
-                let probe = Probe::new((**options).clone())
+                let probe = Probe::new((**options).clone(), clients)
                     .with_context(|| format!("the probe of {}", poll.service))?;
                 all.push(Paced {
                     source: Source::Health { probe, wanted },
@@ -77,8 +87,8 @@ pub(super) fn sources(config: &Config, servers: &Servers) -> anyhow::Result<Vec<
         }
     }
     for ((service, targets, every, every_watched), wants) in scrapes {
-        let targets =
-            scraped(config, &targets).with_context(|| format!("the targets of {service}"))?;
+        let targets = scraped(config, &targets, clients)
+            .with_context(|| format!("the targets of {service}"))?;
         all.push(Paced { source: Source::Scrape { targets, wants }, every, every_watched });
     }
     for (key, wants) in queries {
@@ -125,13 +135,19 @@ fn query(ask: &Ask) -> Query {
 }
 
 /// A list stands alone; targets that are known are asked together.
-fn scraped(config: &Config, names: &[String]) -> anyhow::Result<scrape::Targets> {
+fn scraped(
+    config: &Config,
+    names: &[String],
+    clients: &mut http::Clients,
+) -> anyhow::Result<scrape::Targets> {
     let mut fixed = vec![];
     for name in names {
         match config.targets.get(name).context("a poll names no known target")? {
-            scrape::Place::At(options) => fixed.push(scrape::Target::new(options.clone())?),
+            scrape::Place::At(options) => {
+                fixed.push(scrape::Target::new(options.clone(), clients)?)
+            }
             scrape::Place::Listed(options) => {
-                let listing = scrape::Listing::new(options.clone())?;
+                let listing = scrape::Listing::new(options.clone(), clients)?;
                 return Ok(scrape::Targets::Listed(Box::new(listing)));
             }
         }

@@ -34,11 +34,12 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
         id: id.parse().unwrap(),
         mode,
         matrix: Matrix::default(),
-        signals: BTreeMap::from([("error_rate".into(), signal)]),
+        signals: BTreeMap::from([("error_rate".into(), signal)]).into(),
         triggers: BTreeMap::from([
             ("critical-errors".into(), trigger(LooksAt::ErrorRate, errors)),
             ("data-corruption".into(), trigger(LooksAt::Event, Rule::event(Severity::P0, true))),
-        ]),
+        ])
+        .into(),
         guards: GuardPolicy::default(),
         runbook: Some(runbook()),
         verification: VerificationPolicy::default(),
@@ -73,7 +74,7 @@ fn runbook() -> Runbook {
 /// A policy over these services.
 pub(crate) fn policy(services: impl IntoIterator<Item = ServicePolicy>) -> Policy {
     Policy {
-        services: services.into_iter().map(|s| (s.id.clone(), s)).collect(),
+        services: services.into_iter().map(|s| (s.id.clone(), s.into())).collect(),
         fleet: FleetPolicy::default(),
         config_hash: "test".into(),
         freezes: vec![],

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{change::Change, firing, incident, ledger, notice::Notice, run};
+use super::{change::Change, firing, incident, ledger, notice::Notice, run, service::ServiceId};
 use crate::units::UnixMs;
 
 /// The version of the facts' shape that this daemon writes. Older ones stay readable.
@@ -86,6 +86,16 @@ pub enum Fleet {
     ConfigRefused {
         /// What is wrong with it, a sentence each.
         why: Vec<String>,
+    },
+    /// Nobody asks for these any more. What is true of them stays for a while.
+    Left {
+        /// Who.
+        services: Vec<ServiceId>,
+    },
+    /// They left so long ago that nothing of them is kept.
+    Forgotten {
+        /// Who.
+        services: Vec<ServiceId>,
     },
     /// The daemon began to act under this epoch.
     Started {

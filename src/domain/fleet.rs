@@ -3,13 +3,17 @@
 //! A turn: the windows see the event; facts follow; they are made durable; only then are they true here; what is
 //! wanted from outside is derived from what is true. Nothing here reads a clock or touches anything.
 
+mod departed;
+mod kept;
 mod standing;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
-use serde::{Deserialize, Serialize};
-
-use self::standing::Standing;
+pub use self::kept::Kept;
+use self::{departed::Departed, standing::Standing};
 use super::{
     event::{Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
@@ -45,9 +49,11 @@ pub struct Fleet {
     /// What the operator decided.
     pub policy: Policy,
     /// What is true of each service: the fold of the journal.
-    pub states: BTreeMap<ServiceId, ServiceState>,
+    // Boxed: a tree keeps room for eleven of what it holds in each of its nodes, and these are large.
+    pub states: BTreeMap<ServiceId, Box<ServiceState>>,
     /// What the windows of each service see.
-    pub watches: BTreeMap<ServiceId, ServiceWatch>,
+    // Boxed: as above.
+    pub watches: BTreeMap<ServiceId, Box<ServiceWatch>>,
     /// The reason in the `HOLD` file.
     pub kill_switch: Option<String>,
     /// The lease's number.
@@ -58,14 +64,7 @@ pub struct Fleet {
     pub unwritable: Option<(UnixMs, String)>,
     started: Option<UnixMs>,
     standing: Standing,
-    rollbacks: VecDeque<UnixMs>,
-}
-
-/// What is true at one moment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Kept {
-    states: BTreeMap<ServiceId, ServiceState>,
-    kill_switch: Option<String>,
+    departed: Departed,
     rollbacks: VecDeque<UnixMs>,
 }
 
@@ -80,18 +79,19 @@ impl Fleet {
     /// Swaps what the operator decided; what happened and what was seen stays.
     pub fn adopt(&mut self, policy: Policy) {
         for (id, service) in &policy.services {
-            self.states.entry(id.clone()).or_insert_with(|| ServiceState::new(id.clone()));
+            self.states.entry(id.clone()).or_insert_with(|| ServiceState::new(id.clone()).into());
             match self.watches.get_mut(id) {
                 Some(_) if self.policy.services.get(id) == Some(service) => {}
                 Some(watch) => watch.adopt(service),
                 None => {
-                    self.watches.insert(id.clone(), ServiceWatch::new(service));
+                    self.watches.insert(id.clone(), Box::new(ServiceWatch::new(service)));
                 }
             }
         }
         self.watches.retain(|id, _| policy.services.contains_key(id));
         self.standing.retain(|id| policy.services.contains_key(id));
         self.policy = policy;
+        self.welcome();
         self.stand_out_again();
     }
 
@@ -99,8 +99,10 @@ impl Fleet {
     pub fn recover(&mut self, service: Option<&ServiceId>, fact: &Fact, now: Now) {
         match service {
             Some(id) => {
-                let state =
-                    self.states.entry(id.clone()).or_insert_with(|| ServiceState::new(id.clone()));
+                let state = self
+                    .states
+                    .entry(id.clone())
+                    .or_insert_with(|| ServiceState::new(id.clone()).into());
                 state.evolve(fact, now);
                 self.count_rollback(fact, now.steady);
                 self.index(id, now);
@@ -121,12 +123,14 @@ impl Fleet {
                     }
                 }
             }
+            Fact::Fleet(FleetFact::Left { services }) => self.leave(services, now),
+            Fact::Fleet(FleetFact::Forgotten { services }) => self.forget(services, now),
+            Fact::Fleet(FleetFact::Started { .. }) => self.welcome(),
             Fact::Fleet(
                 FleetFact::Undelivered { .. }
                 | FleetFact::Configured { .. }
                 | FleetFact::ConfigRefused { .. }
-                | FleetFact::Discovered { .. }
-                | FleetFact::Started { .. },
+                | FleetFact::Discovered { .. },
             )
             | Fact::Service(_)
             | Fact::Ledger(_)
@@ -176,7 +180,7 @@ impl Fleet {
                     self.count_rollback(fact, now.steady);
                 }
                 turned.batches.push(batch);
-                self.states.insert(id.clone(), state);
+                self.states.insert(id.clone(), Box::new(state));
                 self.index(&id, now);
             } else if matches!(event.what, What::Configured { .. } | What::Discovered { .. })
                 || self.standing.is_due(&id, now.steady)
@@ -241,7 +245,9 @@ impl Fleet {
             }
         };
         let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
-        fact.into_iter().chain(told.map(|notice| Fact::Told(Box::new(notice)))).collect()
+        let departed = self.departures(&event.what, now).into_iter().map(Fact::Fleet);
+        let told = told.map(|notice| Fact::Told(Box::new(notice)));
+        fact.into_iter().chain(told).chain(departed).collect()
     }
 
     /// The windows see the event, whether or not anything follows from it.
@@ -336,8 +342,8 @@ impl Fleet {
 
     /// What one service must know of the others. Counted only while it has something to decide.
     fn view(&self, id: &ServiceId, state: &ServiceState, now: Now) -> FleetView {
-        let calm =
-            state.incident.is_none() && !self.watches.get(id).is_some_and(ServiceWatch::is_alarmed);
+        let calm = state.incident.is_none()
+            && !self.watches.get(id).is_some_and(|watch| watch.is_alarmed());
         if calm && state.firing.is_empty() {
             return self.view_of_calm(id, now);
         }
@@ -382,33 +388,12 @@ impl Fleet {
 
     fn index(&mut self, id: &ServiceId, now: Now) {
         let (state, policy) = (self.states.get(id), self.policy.services.get(id));
-        self.standing.note(id, state, policy, now);
-    }
-
-    /// What is true, to be written down so that not all of the journal need be folded again.
-    pub fn checkpoint(&self) -> Kept {
-        Kept {
-            states: self.states.clone(),
-            kill_switch: self.kill_switch.clone(),
-            rollbacks: self.rollbacks.clone(),
-        }
-    }
-
-    /// Continues from a checkpoint.
-    pub fn restore(&mut self, kept: Kept) {
-        self.kill_switch = kept.kill_switch;
-        self.rollbacks = kept.rollbacks;
-        for (id, state) in kept.states {
-            // Whatever is due will be found so by the first tick.
-            let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
-            self.states.insert(id.clone(), state);
-            self.index(&id, now);
-        }
+        self.standing.note(id, state.map(Box::as_ref), policy.map(Arc::as_ref), now);
     }
 
     /// When to take a turn again even if nothing happens.
     pub fn next_deadline(&self) -> Option<UnixMs> {
-        self.standing.next()
+        [self.standing.next(), self.next_forgotten()].into_iter().flatten().min()
     }
 
     /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary
@@ -450,7 +435,7 @@ impl Fleet {
         match (self.states.get(id), self.policy.services.get(id)) {
             (Some(state), Some(policy)) => {
                 state.is_watched(policy, now.wall)
-                    || self.watches.get(id).is_some_and(ServiceWatch::is_alarmed)
+                    || self.watches.get(id).is_some_and(|watch| watch.is_alarmed())
             }
             (None, _) | (_, None) => false,
         }

@@ -356,18 +356,7 @@ impl Incident {
     pub fn verify_by(&self, policy: &ServicePolicy) -> UnixMs {
         let by_matrix = self.rose.steady + policy.matrix.row(self.severity).verify_within;
         let begun = self.run.as_ref().and_then(|r| Some((r.started_at()?, r.plan.estimate)));
-        let by_hand = match self.phase {
-            Phase::Verifying { since, .. } => Some((since, policy.verification.hold * 2)),
-            Phase::Assessing
-            | Phase::Gathering { .. }
-            | Phase::Monitoring { .. }
-            | Phase::Deciding
-            | Phase::Scheduled
-            | Phase::RollingBack
-            | Phase::Watching { .. }
-            | Phase::Escalated { .. }
-            | Phase::Closed { .. } => None,
-        };
+        let by_hand = self.phase.verifying_since().map(|at| (at, policy.verification.hold * 2));
         begun.or(by_hand).map_or(by_matrix, |(at, estimate)| by_matrix.max(at + estimate))
     }
 

@@ -153,6 +153,14 @@ pub struct FleetPolicy {
     pub storm_window: Span,
     /// Automatic rollbacks of the whole fleet in an hour.
     pub budget_per_hour: u32,
+    /// What is true of a service that nobody asks for any more stays for so long. Longer than notices stay in the outbox:
+    /// those of one that comes back later are numbered anew.
+    #[serde(default = "forget_left_after")]
+    pub forget_left_after: Span,
+}
+
+fn forget_left_after() -> Span {
+    FleetPolicy::default().forget_left_after
 }
 
 impl Default for FleetPolicy {
@@ -162,6 +170,7 @@ impl Default for FleetPolicy {
             storm_share: 0.30,
             storm_window: Span::minutes(5),
             budget_per_hour: 5,
+            forget_left_after: Span::hours(24 * 91),
         }
     }
 }
@@ -284,10 +293,10 @@ pub struct ServicePolicy {
     pub mode: Mode,
     /// Severity to response.
     pub matrix: Matrix,
-    /// What is read.
-    pub signals: BTreeMap<String, SignalPolicy>,
-    /// Conditions over the signals, by name.
-    pub triggers: BTreeMap<String, TriggerPolicy>,
+    /// What is read. Services of one template share it.
+    pub signals: Arc<BTreeMap<String, SignalPolicy>>,
+    /// Conditions over the signals, by name. Services of one template share them.
+    pub triggers: Arc<BTreeMap<String, TriggerPolicy>>,
     /// The guards' numbers.
     pub guards: GuardPolicy,
     /// What can be rolled back, and how. Without one, people are told that there is nothing to roll back.
@@ -315,8 +324,8 @@ pub struct ServicePolicy {
 /// Everything that the operator decided.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// By identity.
-    pub services: BTreeMap<ServiceId, ServicePolicy>,
+    /// By identity. The shell holds the same beside the fleet.
+    pub services: BTreeMap<ServiceId, Arc<ServicePolicy>>,
     /// Over all of them.
     pub fleet: FleetPolicy,
     /// Hash of the configuration file that this was built from.

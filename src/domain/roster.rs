@@ -42,6 +42,11 @@ impl Default for Options {
 
 /// Few services may come and go as they like: ten new ones beside three are no wrong label.
 const FEW: usize = 10;
+/// What a template could not take may be mended beside it: a secret that was not there yet. To try costs a reading of
+/// the whole file.
+const TRIED_AGAIN_AFTER: Span = Span::minutes(10);
+/// Of how long somebody has been missing no more than this is forgotten by a crash.
+const WRITTEN_WHILE_MISSING: Span = Span::minutes(10);
 
 /// The services that are watched because a query named them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +66,10 @@ pub struct Roster {
     failing_since: Option<UnixMs>,
     /// What is odd about the newest answer: told when it changes.
     odd: Vec<Odd>,
+    /// Names that their template cannot take, with when each was tried; with nothing, to be tried at once.
+    broken: BTreeMap<String, Option<UnixMs>>,
+    /// The first of them, and what is wrong with it.
+    broken_why: Option<(String, String)>,
 }
 
 /// What is odd about an answer.
@@ -109,6 +118,15 @@ pub enum Odd {
         /// The first of them, safe to print.
         first: String,
     },
+    /// Names that their template cannot take.
+    Broken {
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl Odd {
@@ -126,13 +144,22 @@ impl Odd {
                  for {for_}; is its label the service's name?"
             ),
             Self::TooMany { left_out, most } => format!(
-                "{left_out} services are not watched: services_max is {most}; raise it, or narrow the query"
+                "{left_out} of those it names are not watched: services_max is {most}; raise it, or narrow the query"
             ),
             Self::Silent { since, why } => {
                 format!("no answer since {} UTC, nobody new is watched: {why}", since.clock())
             }
+            Self::Unusable { count: 1, first } => {
+                format!("{first} cannot be a service's name: letters, digits and . _ - can")
+            }
             Self::Unusable { count, first } => format!(
                 "{count} names cannot be a service's, first {first}: letters, digits and . _ - can"
+            ),
+            Self::Broken { count: 1, first, why } => {
+                format!("{first} is not watched, its template cannot take it: {why}")
+            }
+            Self::Broken { count, first, why } => format!(
+                "{count} services are not watched, their template cannot take them, one is {first}: {why}"
             ),
         }
     }
@@ -149,21 +176,25 @@ pub struct Taken {
     pub odd: Option<Vec<Odd>>,
 }
 
-impl Taken {
-    /// Who came and who went, in sentences that stay short however many they are.
-    pub fn changes(&self) -> Vec<String> {
-        let said = |names: &[String], what: &str| {
-            (!names.is_empty()).then(|| format!("{} {what}: {}", names.len(), listed(names)))
+/// Who came and who went, in sentences that stay short however many they are.
+pub fn changes(came: &[String], went: &[String]) -> Vec<String> {
+    let said = |names: &[String], what: &str| {
+        let are = match names.len() {
+            0 => return None,
+            1 => "1 service is".to_owned(),
+            many => format!("{many} services are"),
         };
-        let came = said(&self.came, "services are watched from now on");
-        let went = said(&self.went, "services are not watched any more");
-        came.into_iter().chain(went).collect()
-    }
+        Some(format!("{are} {what}: {}", listed(names)))
+    };
+    let came = said(came, "watched from now on");
+    let went = said(went, "not watched any more");
+    came.into_iter().chain(went).collect()
 }
 
-fn listed(names: &[String]) -> String {
+/// The first of them, and how many more there are.
+pub(super) fn listed(names: &[impl ToString]) -> String {
     const NAMED: usize = 10;
-    let first = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let first = names.iter().take(NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(NAMED) {
         Some(more @ 1..) => format!("{first} and {more} more"),
         Some(0) | None => first,
@@ -176,6 +207,38 @@ impl Roster {
         self.members.keys().map(String::as_str)
     }
 
+    /// Whether it says more than what was `written`. When it was asked last is written with something else: time in
+    /// which nobody asked counts for nobody, and two intervals of it at most for anybody.
+    pub fn is_news_after(&self, written: &Self) -> bool {
+        let since = self.asked_at.zip(written.asked_at).map(|(now, then)| now.since(then));
+        let is_late = since.is_none_or(|age| !(Span::ZERO..WRITTEN_WHILE_MISSING).contains(&age));
+        let Self {
+            question,
+            members,
+            asked_at: _,
+            doubted_since,
+            fewer_since,
+            failing_since,
+            odd,
+            broken,
+            broken_why,
+        } = self;
+        let differs = |(name, missing): (&String, &Span)| match written.members.get(name) {
+            None => true,
+            Some(before) if (*before == Span::ZERO) != (*missing == Span::ZERO) => true,
+            Some(before) => is_late && before != missing,
+        };
+        *question != written.question
+            || members.len() != written.members.len()
+            || members.iter().any(differs)
+            || *doubted_since != written.doubted_since
+            || *fewer_since != written.fewer_since
+            || *failing_since != written.failing_since
+            || *odd != written.odd
+            || *broken != written.broken
+            || *broken_why != written.broken_why
+    }
+
     /// What is odd about the newest answer.
     pub fn odd(&self) -> &[Odd] {
         &self.odd
@@ -183,7 +246,7 @@ impl Roster {
 
     /// There was no answer. What is odd about that, where people are to be told.
     pub fn failed(&mut self, why: &str, now: UnixMs, options: &Options) -> Option<Vec<Odd>> {
-        let since = *self.failing_since.get_or_insert(now);
+        let since = earliest(&mut self.failing_since, now);
         let told = self.odd.iter().any(|odd| matches!(odd, Odd::Silent { .. }));
         if told || now.since(since) < options.silent_for {
             return None;
@@ -203,21 +266,24 @@ impl Roster {
         options: &Options,
     ) -> Taken {
         let mut taken = Taken::default();
-        if self.question != question {
-            taken.went = self.begin_anew(question, named, busy);
-        }
         let mut odd = vec![];
         let usable = usable(named, &mut odd);
+        // Whom a new question is about is known only once its answer names somebody.
+        if self.question != question && (!usable.is_empty() || self.members.is_empty()) {
+            taken.went = self.begin_anew(question, &usable, busy);
+        }
         let known = self.members.len();
         let since_last = self.asked_at.map_or(Span::ZERO, |at| now.since(at).max(Span::ZERO));
         let since_last = since_last.min(options.every * 2);
         (self.asked_at, self.failing_since) = (Some(now), None);
+        self.forget_mended(&usable, &mut odd);
         let far_fewer = self.are_far_fewer(usable.len(), now, options);
+        let believed = self.is_believed(usable.len(), known, now, options, &mut odd);
         if usable.is_empty() && known > 0 {
             odd.push(Odd::Empty { kept: known });
         } else if far_fewer {
             odd.push(Odd::Shrunk { named: usable.len(), kept: known });
-        } else {
+        } else if believed {
             taken.went.extend(self.let_go(&usable, busy, since_last, options));
         }
         for name in &usable {
@@ -225,8 +291,8 @@ impl Roster {
                 *missing = Span::ZERO;
             }
         }
-        if self.is_believed(usable.len(), known, now, options, &mut odd) {
-            taken.came = self.let_in(&usable, options, &mut odd);
+        if believed {
+            taken.came = self.let_in(&usable, now, options, &mut odd);
         }
         odd.sort();
         if odd != self.odd {
@@ -236,15 +302,43 @@ impl Roster {
         taken
     }
 
+    /// Names that cannot be watched, with what is wrong with each. They are told with the next answer, and tried again
+    /// later.
+    pub fn leave_out(&mut self, broken: &BTreeMap<String, String>, now: UnixMs) {
+        for (name, why) in broken {
+            if self.members.remove(name).is_some() {
+                self.broken.insert(name.clone(), Some(now));
+                self.broken_why.get_or_insert_with(|| (name.clone(), why.clone()));
+            }
+        }
+    }
+
+    /// Another configuration may take what the one before could not.
+    pub fn try_again(&mut self) {
+        self.broken.values_mut().for_each(|tried| *tried = None);
+    }
+
+    /// Those that are watched by now, or named no more, are not broken.
+    fn forget_mended(&mut self, usable: &BTreeSet<&str>, odd: &mut Vec<Odd>) {
+        let members = &self.members;
+        self.broken.retain(|name, _| usable.contains(name.as_str()) && !members.contains_key(name));
+        if self.broken.is_empty() {
+            self.broken_why = None;
+        }
+        if let Some((first, why)) = self.broken_why.clone() {
+            odd.push(Odd::Broken { count: self.broken.len(), first, why });
+        }
+    }
+
     /// Another question was asked: what it does not name was never meant. Who came, from the first answer on, has
     /// nothing to be compared with.
     fn begin_anew(
         &mut self,
         question: &str,
-        named: &[String],
+        named: &BTreeSet<&str>,
         busy: &BTreeSet<String>,
     ) -> Vec<String> {
-        let stays = |name: &String| busy.contains(name) || named.contains(name);
+        let stays = |name: &String| busy.contains(name) || named.contains(name.as_str());
         let went: Vec<String> = self.members.keys().filter(|name| !stays(name)).cloned().collect();
         let members = self.members.keys().filter(|name| stays(name));
         let members = members.map(|name| (name.clone(), Span::ZERO)).collect();
@@ -261,7 +355,7 @@ impl Roster {
             self.fewer_since = None;
             return false;
         }
-        let since = *self.fewer_since.get_or_insert(now);
+        let since = earliest(&mut self.fewer_since, now);
         now.since(since) < options.forget_after
     }
 
@@ -295,13 +389,15 @@ impl Roster {
         options: &Options,
         odd: &mut Vec<Odd>,
     ) -> bool {
+        // No more than there is room for could ever come: where that is not far more, there is nothing to wait for.
+        let could_be = named.min(options.services_max.max(known));
         let far_more =
-            known > 0 && named > FEW && named > known.saturating_mul(options.doubt_factor);
+            known > 0 && named > FEW && could_be > known.saturating_mul(options.doubt_factor);
         if !far_more {
             self.doubted_since = None;
             return true;
         }
-        let since = *self.doubted_since.get_or_insert(now);
+        let since = earliest(&mut self.doubted_since, now);
         if now.since(since) >= options.doubt_for {
             self.doubted_since = None;
             return true;
@@ -313,12 +409,20 @@ impl Roster {
     fn let_in(
         &mut self,
         usable: &BTreeSet<&str>,
+        now: UnixMs,
         options: &Options,
         odd: &mut Vec<Odd>,
     ) -> Vec<String> {
+        let waits = |name: &str| {
+            let tried = self.broken.get(name).copied().flatten();
+            tried.is_some_and(|at| (Span::ZERO..TRIED_AGAIN_AFTER).contains(&now.since(at)))
+        };
         let room = options.services_max.saturating_sub(self.members.len());
-        let new: Vec<&str> =
-            usable.iter().copied().filter(|name| !self.members.contains_key(*name)).collect();
+        let new: Vec<&str> = usable
+            .iter()
+            .copied()
+            .filter(|name| !self.members.contains_key(*name) && !waits(name))
+            .collect();
         if new.len() > room {
             odd.push(Odd::TooMany { left_out: new.len() - room, most: options.services_max });
         }
@@ -328,8 +432,9 @@ impl Roster {
     }
 }
 
-/// A name goes into addresses, queries and commands that people type: what could mean something else there is none.
-fn is_usable(name: &str) -> bool {
+/// Whether a service can be called so. A name goes into addresses, queries and commands that people type: what could
+/// mean something else there is none.
+pub fn is_usable(name: &str) -> bool {
     const BYTES_MAX: usize = 100;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     name.len() <= BYTES_MAX
@@ -337,13 +442,23 @@ fn is_usable(name: &str) -> bool {
         && name.bytes().all(plain)
 }
 
+/// Since when it has been so. A clock that was set back must not make it wait for the time that was taken away.
+fn earliest(since: &mut Option<UnixMs>, now: UnixMs) -> UnixMs {
+    let earliest = since.map_or(now, |since| since.min(now));
+    *since = Some(earliest);
+    earliest
+}
+
+/// Many rows may name one service.
 fn usable<'n>(named: &'n [String], odd: &mut Vec<Odd>) -> BTreeSet<&'n str> {
-    let (good, bad): (Vec<&String>, Vec<&String>) = named.iter().partition(|name| is_usable(name));
+    let named: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+    let (good, bad): (BTreeSet<&str>, BTreeSet<&str>) =
+        named.into_iter().partition(|name| is_usable(name));
     if let Some(first) = bad.first() {
         let first: String = first.chars().take(60).collect();
         odd.push(Odd::Unusable { count: bad.len(), first: format!("{first:?}") });
     }
-    good.into_iter().map(String::as_str).collect()
+    good
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use super::{
     fact::{Fact, Fleet, Service},
     firing, incident,
     inventory::PLATFORM,
-    ledger, run,
+    ledger,
+    roster::listed,
+    run,
     situation::whole_seconds,
 };
 use crate::units::UnixMs;
@@ -208,6 +210,12 @@ fn fleet(fact: &Fleet) -> String {
         }
         Fleet::ConfigRefused { why } => {
             format!("a configuration was refused, the one before goes on: {}", why.join("; "))
+        }
+        Fleet::Left { services } => {
+            format!("nobody asks for these any more: {}", listed(services))
+        }
+        Fleet::Forgotten { services } => {
+            format!("they left long ago, nothing of them is kept: {}", listed(services))
         }
         Fleet::Started { epoch, version } => {
             format!("rollbackd {version} began to act, epoch {epoch}")

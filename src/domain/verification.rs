@@ -69,7 +69,7 @@ impl Verification {
 /// The checklist as it stands now.
 pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     let mut checks = vec![serving(s, incident)];
-    for (name, signal) in &s.policy.signals {
+    for (name, signal) in s.policy.signals.iter() {
         checks.extend(signal_check(s, name, signal.kind));
     }
     checks.push(no_trigger(s, incident));

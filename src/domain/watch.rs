@@ -146,12 +146,12 @@ impl ServiceWatch {
         let slowest = policy.signals.values().map(|s| s.poll_every + s.lag).max();
         let polls = i64::from(policy.guards.freshness_polls);
         self.patience = (slowest.unwrap_or(Span::ZERO) * polls).max(policy.guards.freshness_min);
-        for (name, signal) in &policy.signals {
+        for (name, signal) in policy.signals.iter() {
             let new = || Box::new(Signal::new(policy, signal));
             self.signals.entry(name.clone()).or_insert_with(new);
         }
         let mut kept = std::mem::take(&mut self.triggers);
-        for (name, trigger) in &policy.triggers {
+        for (name, trigger) in policy.triggers.iter() {
             let over: Vec<&String> = policy
                 .signals
                 .iter()

@@ -42,6 +42,8 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
             | Fleet::Configured { .. }
             | Fleet::ConfigRefused { .. }
             | Fleet::Discovered { .. }
+            | Fleet::Left { .. }
+            | Fleet::Forgotten { .. }
             | Fleet::Started { .. },
         )
         | Fact::Service(_)

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     event::Now, fleet::Fleet, incident::Incident, report, service::ServiceId, situation::Situation,
+    state::ServiceState,
 };
 
 /// Incidents in one list.
@@ -75,8 +76,7 @@ async fn find<T: Send + 'static>(
 }
 
 fn holder(fleet: &Fleet, id: &str) -> Option<ServiceId> {
-    let has = |(_, state): &(&ServiceId, &crate::domain::state::ServiceState)| {
-        state.incident.iter().chain(state.past.iter()).any(|i| i.id == id)
-    };
-    fleet.states.iter().find(has).map(|(service, _)| service.clone())
+    let has =
+        |state: &ServiceState| state.incident.iter().chain(state.past.iter()).any(|i| i.id == id);
+    fleet.states.iter().find(|(_, state)| has(state)).map(|(service, _)| service.clone())
 }

@@ -25,7 +25,7 @@ use std::sync::{
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -62,6 +62,8 @@ pub struct Interface {
     unmatched: Mutex<Unmatched>,
     boot: String,
     events: AtomicU64,
+    /// Why the daemon could not start, if it could not: then this is all that is answered.
+    cannot_start: Option<String>,
 }
 
 type Shared = Arc<Interface>;
@@ -74,6 +76,27 @@ impl Interface {
         tokens: Tokens,
         options: &Http,
     ) -> std::io::Result<Arc<Self>> {
+        Self::build(handle, metrics, tokens, options, None)
+    }
+
+    /// The interface of a daemon that could not start: whoever asks is told why, and only its metrics are shown.
+    pub fn that_cannot_start(
+        why: String,
+        metrics: PrometheusHandle,
+        tokens: Tokens,
+        options: &Http,
+    ) -> std::io::Result<Arc<Self>> {
+        let (nobody, _) = Handle::channel(1);
+        Self::build(nobody, metrics, tokens, options, Some(why))
+    }
+
+    fn build(
+        handle: Handle,
+        metrics: PrometheusHandle,
+        tokens: Tokens,
+        options: &Http,
+        cannot_start: Option<String>,
+    ) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             handle,
             metrics,
@@ -81,6 +104,7 @@ impl Interface {
             unmatched: Mutex::new(Unmatched::default()),
             boot: hex(&auth::random::<4>()?),
             events: AtomicU64::new(1),
+            cannot_start,
         }))
     }
 
@@ -153,8 +177,20 @@ fn router(shared: &Shared) -> Router {
         .route("/readyz", get(metrics::ready))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), started))
         .layer(middleware::from_fn(account))
         .with_state(Arc::clone(shared))
+}
+
+/// Of a daemon that could not start nobody wants anything but the reason; a sender sends again.
+async fn started(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let answered = matches!(request.uri().path(), "/healthz" | "/metrics");
+    match &shared.cannot_start {
+        Some(why) if !answered => {
+            Problem::unavailable(format!("the daemon cannot start: {why}")).into_response()
+        }
+        Some(_) | None => next.run(request).await,
+    }
 }
 
 async fn nowhere() -> Problem {

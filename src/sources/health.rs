@@ -86,9 +86,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Builds the probe's client.
-    pub fn new(options: Options) -> Result<Self, http::CannotBuild> {
-        Ok(Self { client: http::Client::new(options.http.clone())?, options })
+    /// Asks through the one of these clients that it shares with its like.
+    pub fn new(options: Options, clients: &mut http::Clients) -> Result<Self, http::CannotBuild> {
+        Ok(Self { client: clients.of(&options.http)?, options })
     }
 
     /// Its options.

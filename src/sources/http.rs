@@ -3,14 +3,18 @@
 //! It never follows a redirect, takes no proxy from the environment unless told, and its errors never print a URL, for
 //! URLs hold credentials. It does not judge an answer's status.
 
+mod clients;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod srv;
 #[cfg(test)]
 mod tests;
 
+pub use clients::Clients;
 pub(crate) use failure::class_of;
 pub use failure::{Failure, Phase};
+pub use srv::services;
 
 use std::{
     collections::BTreeSet,
@@ -35,7 +39,7 @@ use crate::{
 };
 
 /// How to reach a server, and what that may cost.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     /// To resolve the name, connect and shake hands.
     pub connect: Span,
@@ -74,7 +78,7 @@ impl Default for Options {
 }
 
 /// A credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Auth {
     /// `Authorization: Bearer`.
     Bearer(Secret),
@@ -88,7 +92,7 @@ pub enum Auth {
 }
 
 /// Which proxy requests go through.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Proxy {
     /// None, whatever the environment says.
     #[default]

@@ -88,10 +88,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// Builds the target's client.
-    pub fn new(mut options: Options) -> Result<Self, http::CannotBuild> {
+    /// Asked through the one of these clients that it shares with its like.
+    pub fn new(
+        mut options: Options,
+        clients: &mut http::Clients,
+    ) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
-        Ok(Self::over(http::Client::new(options.http.clone())?, options))
+        Ok(Self::over(clients.of(&options.http)?, options))
     }
 
     /// A target that is asked through a client that others share.

@@ -7,6 +7,7 @@ use std::{
 
 use rusqlite::ErrorCode;
 
+use super::chain::Break;
 use crate::units::Span;
 
 /// Why the store did not do what it was asked. Every text says what, where, and what to do.
@@ -74,7 +75,7 @@ pub enum StoreError {
     },
     /// The database is not one, or its pages contradict each other.
     #[error(
-        "{path} is damaged ({detail}); stop the daemon, keep a copy of the file, then restore a backup, or move it away to start with an empty journal"
+        "{path} is damaged ({detail}); `rollbackd journal verify` says what of it can still be read, `rollbackd journal rescue` makes a new one of that; or restore a backup"
     )]
     Corrupt {
         /// The database.
@@ -84,7 +85,7 @@ pub enum StoreError {
     },
     /// The database holds less than it once did: its log was damaged, or an older copy was put in its place.
     #[error(
-        "the journal beside {path} ends at record {holds}, and had come to {came_to}: its log is damaged, or an older copy was put in its place; what is missing may be a rollback or a quarantine. Restore a whole copy, or, if this one is meant, remove {path} and see by `rollbackd status` what it knows as good"
+        "the journal beside {path} ends at record {holds}, and had come to {came_to}: its log is damaged, or an older copy was put in its place; what is missing may be a rollback or a quarantine. `rollbackd journal verify` says what can still be read, `rollbackd journal rescue` makes a new one of that. Or restore a whole copy; or, if this one is meant, remove {path} and see by `rollbackd status` what it knows as good"
     )]
     WentBack {
         /// The note of how far it had come.
@@ -93,6 +94,32 @@ pub enum StoreError {
         came_to: u64,
         /// How far it comes now.
         holds: u64,
+    },
+    /// A record was changed or lost from outside: nothing is done on a record that nobody can trust.
+    #[error(
+        "the journal {path} is broken at record {seq}: {why}; `rollbackd journal verify` says what of it can still be read, `rollbackd journal rescue` makes a new one of that; or restore a backup"
+    )]
+    Broken {
+        /// The database.
+        path: PathBuf,
+        /// The first wrong record.
+        seq: u64,
+        /// How.
+        why: Break,
+    },
+    /// There is neither a first record nor a checkpoint from which a daemon could go on.
+    #[error(
+        "of {path} neither the first record nor the checkpoint can be read, so that no daemon could go on from the rest; `rollbackd journal export` has it. Restore a backup, or begin with an empty state directory"
+    )]
+    NoBeginning {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Something else is there already.
+    #[error("{path} is not empty; name a directory that does not exist yet")]
+    NotEmpty {
+        /// Which directory.
+        path: PathBuf,
     },
     /// Nothing was written; trying later can help, and `probe_write` tells when.
     #[error("cannot write {path}: {advice}")]

@@ -64,6 +64,19 @@ impl View<'_> {
         Ok(())
     }
 
+    /// The next records after a place, each with its time as it was written: for whoever reads long and must not keep
+    /// the log from being reused meanwhile.
+    pub(super) fn some(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(Record, String)>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        self.collect(&sql, params![after.cast_signed(), bound(limit)], |row| {
+            Ok((record(row)?, row.get(16)?))
+        })
+    }
+
     /// The last record's place; 0 in an empty journal.
     pub fn last_seq(&self) -> Result<u64, StoreError> {
         tail(self.conn()).map(|(seq, _)| seq).map_err(|e| self.fault(e))

@@ -138,7 +138,8 @@ fn insert(tx: &Transaction<'_>, epoch: u64, facts: &[Draft]) -> rusqlite::Result
     Ok(records)
 }
 
-fn put(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+/// Writes a record as it is.
+pub(super) fn put(tx: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
     let sql = concat!(
         "INSERT INTO journal (seq, stream, stream_seq, epoch, incident, at, at_ms, steady_ms, kind, fact_version,",
         " cause, daemon_version, config_hash, policy_version, body, prev_hash, hash)",

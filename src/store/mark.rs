@@ -20,9 +20,9 @@ pub(super) const MARK_FILE: &str = "rollbackd.mark";
 /// How far the database had come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
-    epoch: u64,
-    seq: u64,
-    hash: String,
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+    pub(super) hash: String,
 }
 
 impl Mark {
@@ -45,6 +45,11 @@ impl Mark {
             fs::rename(&new, &path)
         };
         save().map_err(|source| StoreError::directory(&path, source))
+    }
+
+    /// The note in `dir`, where there is one that can be read.
+    pub(super) fn read(dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(dir.join(MARK_FILE)).ok()?).ok()
     }
 
     /// Refuses a database that holds less than the note in `dir` says, or something else.

@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod queue;
 pub mod reader;
 mod retention;
+pub mod salvage;
 mod schema;
 mod snapshots;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use self::{
     outbox::OutboxRow,
     reader::Reader,
     retention::{Checkpoint, Pruned},
+    salvage::Salvage,
     snapshots::Snapshot,
 };
 use self::{lease::Lock, mark::Mark, reader::View};
@@ -114,7 +116,12 @@ impl Store {
         schema::migrate(&mut conn, &path)?;
         if !begins_anew {
             let epoch = epoch(&conn).map_err(|e| StoreError::reading(&path, e))?;
-            Mark::check(&options.dir, &View::new(&conn, &path), epoch)?;
+            let view = View::new(&conn, &path);
+            // Before anything is written: what is damaged is left as it is.
+            if let Chain::Broken { seq, why } = view.verify_chain()? {
+                return Err(StoreError::Broken { path, seq, why });
+            }
+            Mark::check(&options.dir, &view, epoch)?;
         }
         let epoch = next_epoch(&conn).map_err(|e| StoreError::writing(&path, e))?;
         let lease = Lease::new(&options.dir, lock, epoch);

@@ -1,17 +1,22 @@
 //! Gauges of what is so now. They are read from the fleet, not kept up with its facts: after a restart, and for what is
 //! gone, there is no fact.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metrics::gauge;
 
 use super::trigger_label;
 use crate::domain::{event::Now, fleet::Fleet};
 
+/// How often what is gone is said to be zero: five minutes, for a monitor to notice. Then it is said no more, and vanishes
+/// once nobody has said it for [`SAID_FOR`](super::SAID_FOR).
+const ZEROES: u32 = 60;
+
 /// What is so at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     kill_switch: bool,
+    writable: bool,
     /// By service.
     open: BTreeMap<String, f64>,
     /// By service and trigger; only those that fire.
@@ -23,7 +28,11 @@ pub struct Seen {
 impl Seen {
     /// Of the services that are configured.
     pub fn of(fleet: &Fleet, now: Now) -> Self {
-        let mut seen = Self { kill_switch: fleet.kill_switch.is_some(), ..Self::default() };
+        let mut seen = Self {
+            kill_switch: fleet.kill_switch.is_some(),
+            writable: fleet.unwritable.is_none(),
+            ..Self::default()
+        };
         for (id, policy) in &fleet.policy.services {
             let state = fleet.states.get(id);
             let open = state.is_some_and(|state| state.incident.is_some());
@@ -42,37 +51,60 @@ impl Seen {
         seen
     }
 
-    /// Those that were set and are gone stand at zero.
-    fn with_what_is_gone(mut self, before: &Self) -> Self {
-        fn zero<K: Clone + Ord>(now: &mut BTreeMap<K, f64>, before: &BTreeMap<K, f64>) {
-            for key in before.keys() {
+    /// Those that were set and are gone stand at zero, unless the service is gone for good.
+    fn with_what_is_gone(mut self, before: &Self, for_good: &BTreeSet<String>) -> Self {
+        fn zero<K: Clone + Ord>(
+            now: &mut BTreeMap<K, f64>,
+            before: &BTreeMap<K, f64>,
+            stays: impl Fn(&K) -> bool,
+        ) {
+            for key in before.keys().filter(|key| stays(key)) {
                 now.entry(key.clone()).or_insert(0.0);
             }
         }
-        zero(&mut self.open, &before.open);
-        zero(&mut self.firing, &before.firing);
-        zero(&mut self.ages, &before.ages);
+        zero(&mut self.open, &before.open, |service| !for_good.contains(service));
+        zero(&mut self.firing, &before.firing, |(service, _)| !for_good.contains(service));
+        zero(&mut self.ages, &before.ages, |(service, _)| !for_good.contains(service));
         self
     }
 }
 
 /// Those that were set.
 #[derive(Debug, Default)]
-pub struct Gauges(Seen);
+pub struct Gauges {
+    seen: Seen,
+    /// Services that are gone, and how often that was said.
+    gone: BTreeMap<String, u32>,
+}
 
 impl Gauges {
+    /// What is to be said after what was said.
+    fn follow(&mut self, seen: Seen) {
+        self.gone.retain(|service, _| !seen.open.contains_key(service));
+        for service in self.seen.open.keys().filter(|service| !seen.open.contains_key(*service)) {
+            *self.gone.entry(service.clone()).or_default() += 1;
+        }
+        let said = self.gone.iter().filter(|(_, said)| **said > ZEROES);
+        let for_good: BTreeSet<String> = said.map(|(service, _)| service.clone()).collect();
+        self.gone.retain(|service, _| !for_good.contains(service));
+        self.seen = seen.with_what_is_gone(&self.seen, &for_good);
+    }
+
     /// Sets them all.
     pub fn set(&mut self, seen: Seen) {
-        self.0 = seen.with_what_is_gone(&self.0);
-        gauge!("rollbackd_kill_switch").set(f64::from(u8::from(self.0.kill_switch)));
-        for (service, open) in &self.0.open {
+        self.follow(seen);
+        // What never changes is said again too, or it would vanish.
+        gauge!("rollbackd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!("rollbackd_journal_writable").set(f64::from(u8::from(self.seen.writable)));
+        gauge!("rollbackd_kill_switch").set(f64::from(u8::from(self.seen.kill_switch)));
+        for (service, open) in &self.seen.open {
             gauge!("rollbackd_incident_open", "service" => service.clone()).set(*open);
         }
-        for ((service, trigger), fires) in &self.0.firing {
+        for ((service, trigger), fires) in &self.seen.firing {
             gauge!("rollbackd_trigger_firing", "service" => service.clone(), "trigger" => trigger.clone())
                 .set(*fires);
         }
-        for ((service, signal), age) in &self.0.ages {
+        for ((service, signal), age) in &self.seen.ages {
             gauge!("rollbackd_poll_age_seconds", "service" => service.clone(), "signal" => signal.clone())
                 .set(*age);
         }
@@ -139,8 +171,21 @@ mod tests {
         let mut without = policy;
         without.services.remove(&shop);
         started.adopt(without);
-        let after = Seen::of(&started, NOW).with_what_is_gone(&seen);
+        let after = Seen::of(&started, NOW).with_what_is_gone(&seen, &BTreeSet::new());
         assert_eq!(after.open[names[1]], 0.0);
         assert!(after.firing.len() == 2 && after.firing.values().all(|fires| *fires == 0.0));
+
+        // Whoever has left was zero for ever, and there were always more of them.
+        let mut gauges = Gauges::default();
+        gauges.follow(seen.clone());
+        for _ in 0..ZEROES {
+            gauges.follow(Seen::of(&started, NOW));
+            assert_eq!(gauges.seen.open.get(names[1]), Some(&0.0));
+        }
+        gauges.follow(Seen::of(&started, NOW));
+        assert_eq!(gauges.seen, Seen::of(&started, NOW));
+        assert!(gauges.gone.is_empty());
+        gauges.follow(seen.clone());
+        assert_eq!(gauges.seen.open[names[1]], 1.0, "it is back");
     }
 }

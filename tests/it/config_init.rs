@@ -77,7 +77,7 @@ async fn a_first_configuration_asks_for_series_that_are_there() {
     let (code, _, stderr) = rollbackd(&[&one[..], &["--force"]].concat());
     assert_eq!(code, Some(0), "{stderr}");
     let (_, stdout, _) = rollbackd(&["check", &file, "--online"]);
-    assert!(stdout.contains("1 services, 2 signals"), "{stdout}");
+    assert!(stdout.contains("1 service, 2 signals"), "{stdout}");
 
     let scrape = format!("http://127.0.0.1:{}/metrics", page.port());
     let (code, stdout, stderr) = rollbackd(&["init", "--service", "shop", "--scrape", &scrape]);

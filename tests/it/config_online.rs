@@ -1,14 +1,16 @@
 //! `check --online` against a real Prometheus: its own words, under the query.
 
+use std::{process::Command, time::Duration};
+
 use rollbackd::config::{Level, Problem, check_online, load_text};
 
-use crate::rig::{Prometheus, prometheus_config};
+use crate::rig::{MetricsPage, Prometheus, prometheus_config};
 
 /// What is wrong once the servers were asked, in the order of the file; by itself the file is right.
 async fn asked(text: &str) -> Vec<Problem> {
     let (config, problems) = load_text("rollbackd.toml", text).unwrap();
     assert_eq!(problems, []);
-    let mut problems = check_online(&config, "rollbackd.toml", text).await;
+    let mut problems = check_online(&config, "rollbackd.toml", text).await.problems;
     problems.sort_by_key(|problem| problem.line);
     problems
 }
@@ -79,4 +81,106 @@ label = "service"
     );
     assert!(words[1].contains("1 of 2 rows have no label `service`"), "{words:?}");
     assert!(words[2].contains("no row has service=\"shop\""), "{words:?}");
+}
+
+const FOUND: &str = r#"
+http_requests_total{service="cart",code="200"} 7
+http_requests_total{service="checkout",code="200"} 7
+http_requests_total{service="mail",code="200"} 7
+http_requests_total{service="my shop",code="200"} 7
+http_requests_total{service="search",code="200"} 7
+http_requests_total{code="200"} 7
+busy{service="checkout"} NaN
+busy{service="queue"} 0.5
+"#;
+
+const FINDING: &str = r#"
+[prometheus.main]
+url = "URL"
+[service.cart]
+watch_only = true
+[service.cart.signal.latency.prometheus]
+value = 'vector(0.1)'
+[discover.web]
+template = "web"
+query = 'count by (service) (http_requests_total)'
+label = "service"
+services_max = 3
+[discover.busy]
+template = "web"
+query = 'busy'
+label = "service"
+[discover.wrong]
+template = "web"
+query = 'count by (code) (http_requests_total)'
+label = "service"
+[template.web]
+watch_only = true
+[template.web.signal.error_rate.prometheus]
+label = "service"
+bad = 'sum by (service) (http_requests_total{code="500"})'
+total = 'sum by (service) (http_requests_total)'
+[template.web.signal.cpu.prometheus]
+value = 'busy{service="{service}"}'
+"#;
+
+/// `check` alone cannot know whom a query will find: asked online, it says so before a daemon is let loose on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_query_for_services_finds_is_told_before_the_daemon_runs() {
+    let page = MetricsPage::start(FOUND).await;
+    let config = prometheus_config("shop", &[page.port()], None);
+    let prometheus = Prometheus::start(&config, &[("rules.yml", "groups: []")]).await;
+    prometheus.value("busy{service=\"queue\"}", Duration::from_secs(30)).await;
+    let text = FINDING.replace("URL", &prometheus.url());
+    let (config, problems) = load_text("rollbackd.toml", &text).unwrap();
+    assert_eq!(problems, []);
+    let online = check_online(&config, "rollbackd.toml", &text).await;
+    let says: Vec<String> = online.finds.iter().flat_map(|finds| finds.says()).collect();
+    assert_eq!(
+        says,
+        [
+            "discover.busy finds 2 services now: checkout, queue",
+            "  of 2 of 2 a signal's query has no row now: checkout, queue",
+            "discover.web finds 1 service now: mail",
+            "  left out: my shop: a name is letters, digits and . _ -, at most 100 of them",
+            "  left out: 1 of those it names are not watched: services_max is 3; raise it, or narrow the query",
+            "  left out: cart: written in the file, and watched as it is written",
+            "  left out: checkout: found by another query before, whose template is followed",
+            "  of 1 of 1 a signal's query has no row now: mail",
+            "discover.wrong finds nobody to watch now"
+        ]
+    );
+    let mut told: Vec<(usize, Level, &str)> =
+        online.problems.iter().map(|p| (p.line, p.level, p.what.as_str())).collect();
+    told.sort_unstable_by_key(|(line, ..)| *line);
+    assert_eq!(
+        told,
+        [
+            (0, Level::Warning, "cpu of checkout/production: Prometheus knows no such series now"),
+            (0, Level::Warning, "cpu of mail/production: Prometheus knows no such series now"),
+            (10, Level::Warning, "1 of 6 rows have no label `service`: they name nobody"),
+            (19, Level::Error, "none of 1 rows has the label `service`: they have code"),
+            (26, Level::Warning, "1 of 6 rows have no label `service`"),
+            (26, Level::Warning, "1 of 3 services have no row by `service` now: queue"),
+        ]
+    );
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rollbackd.toml");
+    std::fs::write(&file, text).unwrap();
+    let check = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollbackd"));
+        let output = command.arg("check").arg(&file).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let usable = check(&[]);
+    assert!(usable.contains("is usable: 1 service, 1 signal, 1 channel"), "{usable}");
+    assert!(check(&["--online"]).contains("discover.web finds 1 service now: mail"));
+    assert!(
+        usable.contains(
+            "and the services found by discover.web, at most 3: by label `service` of \
+             `count by (service) (http_requests_total)` of prometheus main, each with the 2 signals of template web"
+        ),
+        "{usable}"
+    );
 }

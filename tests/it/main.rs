@@ -5,6 +5,7 @@
 mod allocations;
 mod config_init;
 mod config_online;
+mod damaged;
 mod docs;
 mod e2e;
 mod labelled;

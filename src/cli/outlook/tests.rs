@@ -26,6 +26,38 @@ fn a_service_that_is_only_watched_is_explained() {
     insta::assert_snapshot!(text(MINIMAL));
 }
 
+#[test]
+fn a_service_that_a_query_will_find_is_explained() {
+    let fleet = r#"
+[prometheus.main]
+url = "http://127.0.0.1:9090"
+[discover.web]
+template = "web"
+query = '''
+count by (service) (
+  http_requests_total{env="prod"}
+)'''
+label = "service"
+services_max = 500
+[template.web]
+environment = "prod"
+mode = "auto"
+[template.web.signal.error_rate.prometheus]
+label = "service"
+bad = 'sum by (service, pod) (http_requests_total{code=~"5.."})'
+total = 'sum by (service, pod) (http_requests_total)'
+[template.web.signal.health.http]
+url = "https://{service}.internal/healthz"
+[template.web.rollback.application.release]
+root = "/srv/{service}"
+restart = { unit = "{service}.service" }
+running = { unit = "{service}.service" }
+"#;
+    let text = text(fleet);
+    assert!(!text.contains("any-"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
 /// Which guards would refuse, in this configuration.
 fn refuse(config: &str) -> Vec<&'static str> {
     let service = outlook(config).services.remove(0);

@@ -49,7 +49,7 @@ pub(super) fn verified(policy: &ServicePolicy) -> Vec<String> {
         "  no trigger above P3 fires".to_owned(),
     ];
     let p95 = Span(limits.max_p95_ms.round() as i64);
-    for (name, signal) in &policy.signals {
+    for (name, signal) in policy.signals.iter() {
         lines.push(match signal.kind {
             SignalKind::ErrorRate => {
                 let (limit, least) = (Percent(limits.max_error_rate), limits.min_requests);

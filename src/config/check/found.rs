@@ -1,16 +1,22 @@
 //! What was found so far, and the questions that every check asks.
 
-use std::{fs, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    ops::Range,
+};
 
 use reqwest::Url;
 use toml::Spanned;
 
 use crate::{
     config::{
-        document::Shape,
-        problem::Problem,
+        document::{Shape, StandIn, names_any},
+        problem::{Level, Problem},
         raw::{Placed, SecretRef},
     },
+    domain::service::ServiceId,
+    sources::http,
     units::{Secret, Span},
 };
 
@@ -20,18 +26,33 @@ pub(super) struct Found<'t> {
     file: &'t str,
     text: &'t str,
     shape: Shape,
+    /// The services, by their keys, that are looked at.
+    about: Vec<String>,
+    /// Certificates that a client was built with: a fleet's are all the same, and that takes long.
+    usable: BTreeSet<Vec<u8>>,
 }
 
 impl<'t> Found<'t> {
     pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
-        Self { file, text, shape }
+        Self { file, text, shape, about: vec![], usable: BTreeSet::new() }
     }
 
-    /// All of them, in the order of the file.
-    pub(super) fn all(self) -> Vec<Problem> {
+    /// Which `[discover.NAME]` a service stands for that nobody wrote or found.
+    pub(super) fn stands_for(&self, id: &ServiceId) -> Option<&str> {
+        let key = (id.name().to_owned(), id.environment().to_owned());
+        self.shape.stand_ins.get(&key).map(|stand_in| stand_in.of.as_str())
+    }
+
+    /// All of them, in the order of the file, and the services that are at fault.
+    pub(super) fn all(self) -> (Vec<Problem>, BTreeMap<String, String>) {
         let mut problems = self.shape.problems;
         problems.sort_by_key(|problem| problem.span.start);
-        problems
+        (problems, self.shape.at_fault)
+    }
+
+    /// What is found from now on is the fault of these services; of none, of the file's.
+    pub(super) fn about(&mut self, services: &[&str]) {
+        self.about = services.iter().map(|key| (*key).to_owned()).collect();
     }
 
     /// Something with which the daemon does not start.
@@ -55,9 +76,33 @@ impl<'t> Found<'t> {
     }
 
     /// What comes from a table for all is met once for each service.
-    fn add(&mut self, problem: Problem) {
+    fn add(&mut self, mut problem: Problem) {
+        self.say_plainly(&mut problem.what);
+        self.say_plainly(&mut problem.instead);
+        if problem.level == Level::Error {
+            for key in &self.about {
+                let first = self.shape.at_fault.entry(key.clone());
+                first.or_insert_with(|| problem.what.clone());
+            }
+        }
         if !self.shape.problems.contains(&problem) {
             self.shape.problems.push(problem);
+        }
+    }
+
+    /// Nobody wrote the name that stands for any: what is wrong is the template's, for each service that follows it.
+    fn say_plainly(&self, text: &mut String) {
+        // The longest first: one name may begin with another.
+        for ((name, environment), StandIn { of, template }) in self.shape.stand_ins.iter().rev() {
+            if !text.contains(name.as_str()) {
+                continue;
+            }
+            let each = format!("each service found by discover.{of}");
+            *text = text
+                .replace(&format!("service.{name}."), &format!("template.{template}."))
+                .replace(&format!("{name}/{environment}"), &each)
+                .replace(&format!("`{name}`"), &each)
+                .replace(name, &each);
         }
     }
 
@@ -137,8 +182,28 @@ impl<'t> Found<'t> {
         None
     }
 
+    /// Certificates to trust, in PEM, that a client can be built with.
+    pub(super) fn certificates(&mut self, path: &Spanned<String>) -> Option<Vec<u8>> {
+        let pem = self.bytes(path)?;
+        if self.usable.contains(&pem) {
+            return Some(pem);
+        }
+        let options = http::Options { ca_pem: Some(pem.clone()), ..http::Options::default() };
+        if let Err(fault) = http::Client::new(options) {
+            let instead = "name a file with certificates in PEM";
+            self.error(path.span(), fault.to_string(), instead);
+        } else {
+            self.usable.insert(pem.clone());
+        }
+        Some(pem)
+    }
+
     /// What a file holds.
     pub(super) fn bytes(&mut self, path: &Spanned<String>) -> Option<Vec<u8>> {
+        // A file of its own for each service is there when the service is.
+        if names_any(path.get_ref()) {
+            return None;
+        }
         match fs::read(path.get_ref()) {
             Ok(bytes) => Some(bytes),
             Err(fault) => {
@@ -156,6 +221,7 @@ impl<'t> Found<'t> {
                 let bytes = self.bytes(&Spanned::new(from.span(), path.clone()))?;
                 (String::from_utf8(bytes).ok(), format!("the file `{path}`"))
             }
+            SecretRef::Env(name) if names_any(name) => return None,
             SecretRef::Env(name) => (std::env::var(name).ok(), format!("the variable `{name}`")),
         };
         let secret = text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());

@@ -135,13 +135,15 @@ pub(super) fn guards(found: &mut Found<'_>, raw: &raw::Guard, matrix: &Matrix) -
 }
 
 /// The guards over all services.
-pub(super) fn fleet(raw: &raw::Fleet) -> FleetPolicy {
+/// What is true of a service goes a day after everything that was told of it: housekeeping is done by then.
+pub(super) fn fleet(raw: &raw::Fleet, journal_keep: Span) -> FleetPolicy {
     let usual = FleetPolicy::default();
     FleetPolicy {
         storm_services: raw.storm_services.unwrap_or(usual.storm_services),
         storm_share: raw.storm_share.map_or(usual.storm_share, |share| share.0),
         storm_window: raw.storm_window.unwrap_or(usual.storm_window),
         budget_per_hour: raw.rollbacks_per_hour.unwrap_or(usual.budget_per_hour),
+        forget_left_after: journal_keep + Span::hours(24),
     }
 }
 

@@ -28,9 +28,9 @@ pub(super) fn options(
         }
         (None, None) => None,
     };
-    let ca_pem = raw.ca_file.as_ref().and_then(|path| found.bytes(path));
+    let ca_pem = raw.ca_file.as_ref().and_then(|path| found.certificates(path));
     let total = found.positive(&raw.timeout, usual.total);
-    let options = http::Options {
+    http::Options {
         connect: usual.connect.min(total),
         attempt: if raw.timeout.is_some() { total } else { usual.attempt },
         total,
@@ -38,13 +38,7 @@ pub(super) fn options(
         ca_pem,
         insecure: raw.insecure,
         ..usual
-    };
-    if let (Some(path), Some(_)) = (&raw.ca_file, &options.ca_pem)
-        && let Err(fault) = http::Client::new(options.clone())
-    {
-        found.error(path.span(), fault.to_string(), "name a file with certificates in PEM");
     }
-    options
 }
 
 /// A Prometheus server.

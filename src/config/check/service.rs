@@ -10,6 +10,7 @@ use crate::{
         check::{
             found::Found,
             kinds, platform, policy,
+            shared::Shared,
             signal::{self, Of, Signal},
             trigger,
         },
@@ -43,24 +44,29 @@ pub(super) struct Checked {
 /// All services.
 pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checked> {
     let mut seen: BTreeMap<ServiceId, &Spanned<String>> = BTreeMap::new();
-    let mut roots: BTreeMap<String, ServiceId> = BTreeMap::new();
+    let mut roots: BTreeMap<String, (&str, ServiceId)> = BTreeMap::new();
+    let mut shared = Shared::default();
     let mut services = vec![];
     for (key, raw) in &common.raw.service {
+        found.about(&[key.get_ref()]);
         let Some(id) = identity(found, common, key, raw) else { continue };
         if let Some(other) = seen.insert(id.clone(), key) {
             let what = format!("`{key}` and `{other}` are both {id}");
             let instead = "give one of them another environment, or another name";
             found.error(key.span(), what, instead);
         }
-        let service = service(found, common, key, raw, id.clone());
+        let service = service(found, common, &mut shared, (key, raw), id.clone());
         if let Some(platform) = &service.platform
-            && let Some(other) = roots.insert(platform.runbook.root.clone(), id)
+            && let Some((other_key, other)) =
+                roots.insert(platform.runbook.root.clone(), (key.get_ref(), id))
         {
+            found.about(&[key.get_ref(), other_key]);
             let what = format!("{other} is rolled back in {} too", platform.runbook.root);
             found.error(key.span(), what, "give each service a directory of its own");
         }
         services.push(service);
     }
+    found.about(&[]);
     if services.is_empty() && !found.was_cut(&["service"]) {
         let what = "no service is watched";
         found.warn(0..0, what, "add a table [service.NAME]");
@@ -93,8 +99,8 @@ fn identity(
 fn service(
     found: &mut Found<'_>,
     common: &Common<'_>,
-    key: &Spanned<String>,
-    raw: &raw::Service,
+    shared: &mut Shared,
+    (key, raw): (&Spanned<String>, &raw::Service),
     id: ServiceId,
 ) -> Checked {
     let all = common.raw;
@@ -117,7 +123,8 @@ fn service(
     let (runbook, platform) = rollback(found, key, raw, mode, verification.hold).unzip();
     let policy = ServicePolicy {
         mode,
-        signals: signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect(),
+        signals: shared
+            .signals(signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect()),
         guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
         matrix,
         runbook,
@@ -126,7 +133,7 @@ fn service(
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
         watch_after: raw.watch_after.or(all.watch_after).unwrap_or(Span::hours(1)),
         acts_on_evidence: evidence(found, raw, &triggers),
-        triggers,
+        triggers: shared.triggers(triggers),
         blind_watched: people.blind_watched.unwrap_or(Span::minutes(5)),
         blind_idle: people.blind_idle.unwrap_or(Span::minutes(30)),
         history_slot: found.positive(&baseline.slot, Span::minutes(1)),

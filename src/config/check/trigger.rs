@@ -60,24 +60,6 @@ fn check_name(
     }
 }
 
-/// Rules that differ: most services of a fleet have the same.
-#[derive(Default)]
-pub(super) struct Rules(Vec<Arc<Rule>>);
-
-impl Rules {
-    /// More different ones are not looked through for each service.
-    const MOST: usize = 100;
-
-    /// Lets a trigger stand on an equal rule that is there already.
-    pub(super) fn share(&mut self, trigger: &mut TriggerPolicy) {
-        match self.0.iter().find(|known| **known == trigger.rule) {
-            Some(known) => trigger.rule = Arc::clone(known),
-            None if self.0.len() < Self::MOST => self.0.push(Arc::clone(&trigger.rule)),
-            None => {}
-        }
-    }
-}
-
 /// What was said about a trigger, and where to complain.
 pub(super) struct Said {
     pub(super) raw: raw::Trigger,

@@ -232,6 +232,14 @@ fn shared(together: &[&Named]) -> String {
          [template.{template}]\nwatch_only = true                     # nothing to roll back yet\n"
     );
     text += &signals(&format!("template.{template}"), by, None);
+    let which = if by.label_may_lack { vec![format!("{label}!=\"\"")] } else { vec![] };
+    let which: Vec<&str> = which.iter().map(String::as_str).collect();
+    let query = selector(by.convention.requests, by.convention.only, &which);
+    let query = in_toml(&format!("count by ({label}) ({query})"));
+    text += &format!(
+        "\n# In place of a table for each, a query can find them, also those that come later:\n\
+         #[discover.{template}]\n#template = \"{template}\"\n#query = {query}\n#label = \"{label}\"\n"
+    );
     for it in together {
         let key = &it.key;
         text += &format!("\n[service.{key}]\ntemplate = \"{template}\"\n");

@@ -176,7 +176,7 @@ fn process(survey: &Survey, convention: &Convention) -> &'static str {
 }
 
 /// A handful of names, and how many more.
-pub(super) fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+pub(in crate::config) fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
     const TOLD: usize = 10;
     let all = names.len();
     // Names come from outside: what would break a line is shown escaped.

@@ -211,6 +211,20 @@ fn what_can_never_hold_is_refused() {
     }
 }
 
+/// It was said twice, of names that stand nowhere in the file.
+#[test]
+fn what_a_template_lacks_is_said_once_of_each_service_that_follows_it() {
+    let told = refused(
+        "[prometheus.main]\nurl = \"http://x\"\n[template.t]\nmode = \"approve\"\n\
+         signal.health.http.url = \"http://{service}\"\n\
+         [discover.web]\ntemplate = \"t\"\nquery = 'up'\nlabel = \"job\"",
+    );
+    let says = "each service found by discover.web has nothing that can be rolled back, and its mode is approve\n\
+                add [template.t.rollback.application.release]";
+    assert_eq!(told.matches(says).count(), 1, "{told}");
+    assert!(!told.contains("any-"), "{told}");
+}
+
 #[test]
 fn what_is_only_odd_is_a_warning() {
     let cases = [
@@ -327,8 +341,8 @@ fn where_targets_are_is_said_once_and_as_it_can_be_read() {
         ("file = \"/a.json\"\ndns = \"a:1\"", "found in more than one way"),
         ("dns = \"10.0.0.1:80\"", "not the name of a host"),
         ("dns = \"http://a\"", "not the name of a host"),
+        ("dns = \"_m._tcp.a:80\"", "not the name of SRV records"),
         ("file = \"a.json\"", "not an absolute path"),
-        ("file = \"/a.yml\"", "read as JSON only"),
         ("file = \"/a.json\"\nscheme = \"ftp\"", "not a scheme"),
         ("file = \"/a.json\"\npath = \"m?a=b\"", "not a path"),
         ("file = \"/a.json\"\ntargets_max = 0", "0 lets nothing through"),

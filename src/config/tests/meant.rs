@@ -1,6 +1,6 @@
 //! What a file that is right becomes.
 
-use super::loaded;
+use super::{loaded, refused};
 use crate::{
     config::{Ask, Config, Read, load_text_with},
     domain::{
@@ -100,6 +100,22 @@ fn what_a_query_found_follows_its_template() {
     assert_eq!(rows.collect::<Vec<_>>(), ["cart", "checkout", "checkout", "mail"]);
 }
 
+/// They were dropped by their names, in silence.
+#[test]
+fn a_service_may_be_called_as_one_that_stands_for_any() {
+    let text = format!(
+        "{FLEET}\n[service.any-service-of-web]\nwatch_only = true\n[discover.web]\ntemplate = \"web\"\n\
+         query = 'requests'\nlabel = \"service\"\n[template.own]\nwatch_onli = true\n\
+         [discover.web-2]\ntemplate = \"own\"\nquery = 'requests'\nlabel = \"service\""
+    );
+    assert_eq!(refused(&text).matches("did you mean").count(), 1);
+    let (config, _) = loaded(&text.replace("onli", "only"));
+    let ids: Vec<String> = config.policy.services.keys().map(ToString::to_string).collect();
+    assert_eq!(ids, ["any-service-of-web/production", "cart/production", "checkout/staging"]);
+    assert_eq!(config.each_found["web"].policy.id.name(), "any-other-service-of-web");
+    assert_eq!(config.each_found["web-2"].policy.id.name(), "any-other-service-of-web-2");
+}
+
 #[test]
 fn a_shorter_hold_shortens_what_hangs_on_it() {
     let (config, _) = loaded(FLEET);
@@ -126,7 +142,7 @@ fn latency_is_judged_by_what_its_source_can_tell() {
              slower_than = \"4x\"\nabove = \"6%\""
         );
         let (config, _) = loaded(&text);
-        config.policy.services.into_values().next().unwrap().triggers
+        config.policy.services.into_values().next().unwrap().triggers.clone()
     };
     let unit = |unit: &str| {
         let text = format!(
@@ -137,10 +153,10 @@ fn latency_is_judged_by_what_its_source_can_tell() {
     };
     assert_eq!(unit("unit = \"ms\"\n"), TimeUnit::Milliseconds);
     assert_eq!(unit(""), TimeUnit::Seconds);
-    let slow = service("histogram = 'seconds'").remove("performance-degradation").unwrap();
+    let slow = &service("histogram = 'seconds'")["performance-degradation"];
     assert_eq!(slow.looks_at, LooksAt::SlowShare(Multiple(4.0)));
     assert!(matches!(&slow.rule.kind, Kind::Ratio(ratio) if ratio.above == Percent(0.06)));
-    let slow = service("value = 'p95'").remove("performance-degradation").unwrap();
+    let slow = &service("value = 'p95'")["performance-degradation"];
     assert_eq!(slow.looks_at, LooksAt::LatencyP95);
     let Kind::Gauge(gauge) = &slow.rule.kind else { panic!("{slow:?}") };
     assert_eq!(gauge.above, Limit::Baseline(Multiple(4.0)));

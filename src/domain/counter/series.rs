@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -49,11 +50,12 @@ impl Options {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counters {
     options: Options,
-    /// Revision, then series (a pod): the last good reading.
-    chains: BTreeMap<String, BTreeMap<String, Chain>>,
+    /// Revision, then series (a pod): the last good reading. Few revisions serve at once, most often one, for which a
+    /// tree would keep the room of eleven.
+    chains: LiteMap<String, BTreeMap<String, Chain>>,
     followed: usize,
     /// Ends of the newest samples, by revision.
-    newest: BTreeMap<String, i64>,
+    newest: LiteMap<String, i64>,
     polled: Option<UnixMs>,
     /// How far the newest sample was behind its poll: where "nothing known" is placed in the source's time.
     behind: Span,
@@ -87,9 +89,9 @@ impl Counters {
     pub fn new(options: Options) -> Self {
         Self {
             options,
-            chains: BTreeMap::new(),
+            chains: LiteMap::new(),
             followed: 0,
-            newest: BTreeMap::new(),
+            newest: LiteMap::new(),
             polled: None,
             behind: Span::ZERO,
             drops: Drops::default(),
@@ -177,14 +179,14 @@ impl Counters {
     fn forget_the_gone(&mut self, now: UnixMs) {
         let oldest = now - self.options.longest() - self.options.lag;
         let followed = &mut self.followed;
-        self.chains.retain(|_, pods| {
+        for (_, pods) in self.chains.iter_mut() {
             pods.retain(|_, chain| {
                 let keep = chain.0.is_some_and(|(at, ..)| at >= oldest.0);
                 *followed -= usize::from(!keep);
                 keep
             });
-            !pods.is_empty()
-        });
+        }
+        self.chains.retain(|_, pods| !pods.is_empty());
         let chains = &self.chains;
         self.newest.retain(|revision, _| chains.contains_key(revision));
     }

@@ -50,18 +50,7 @@ pub(super) fn overtaken(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
 /// When it was acted upon, or left to people, on the wall clock.
 fn acted_at(s: &Situation<'_>, incident: &Incident) -> Option<UnixMs> {
     let begun = incident.run.as_ref().and(s.state.rollbacks.last()).map(|r| r.at);
-    let by_hand = match incident.phase {
-        Phase::Verifying { since, .. } => Some(since),
-        Phase::Assessing
-        | Phase::Gathering { .. }
-        | Phase::Monitoring { .. }
-        | Phase::Deciding
-        | Phase::Scheduled
-        | Phase::RollingBack
-        | Phase::Watching { .. }
-        | Phase::Escalated { .. }
-        | Phase::Closed { .. } => incident.verified_at,
-    };
+    let by_hand = incident.phase.verifying_since().or(incident.verified_at);
     let owned = incident.owned.as_ref().map(|owned| owned.since.steady);
     begun.or(by_hand).or(owned).map(|at| s.wall_of(at))
 }
@@ -106,7 +95,7 @@ fn somebody_deployed(s: &Situation<'_>, run: &run::Run) -> Option<String> {
 }
 
 pub(super) fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
-    let Phase::Verifying { since, .. } = incident.phase else { return vec![] };
+    let Some(since) = incident.phase.verifying_since() else { return vec![] };
     let found = verification::verify(s, incident);
     let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
     let passes = verification::Verification::passes(&found.checks);

@@ -71,6 +71,22 @@ impl Phase {
             Self::Closed { .. } => "closed",
         }
     }
+
+    /// Since when a restored revision serves that is still to be proven, on the steady clock.
+    pub fn verifying_since(&self) -> Option<UnixMs> {
+        match self {
+            Self::Verifying { since, .. } => Some(*since),
+            Self::Assessing
+            | Self::Gathering { .. }
+            | Self::Monitoring { .. }
+            | Self::Deciding
+            | Self::Scheduled
+            | Self::RollingBack
+            | Self::Watching { .. }
+            | Self::Escalated { .. }
+            | Self::Closed { .. } => None,
+        }
+    }
 }
 
 /// How an incident ended.

@@ -2,8 +2,9 @@
 //!
 //! As with counters, what cannot be placed in time is left out: it is never taken for now.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use super::reading::Raw;
@@ -24,7 +25,7 @@ pub(super) struct Latency {
     window: Span,
     /// The last cumulative buckets of each series.
     #[serde(default)]
-    series: BTreeMap<String, Last>,
+    series: LiteMap<String, Last>,
     /// What was added by each poll within the window.
     polls: VecDeque<(UnixMs, Added)>,
     #[serde(default)]
@@ -38,7 +39,7 @@ struct Last {
 }
 
 /// A count for each upper bound.
-type Added = BTreeMap<Bound, f64>;
+type Added = LiteMap<Bound, f64>;
 
 /// A bucket's upper bound, ordered; infinity is written as the largest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -124,7 +125,7 @@ impl Latency {
         if current.at.since(before.at) > longest {
             return None;
         }
-        let total = |buckets: &Added| buckets.last_key_value().map_or(0.0, |(_, count)| *count);
+        let total = |buckets: &Added| buckets.last().map_or(0.0, |(_, count)| *count);
         if total(&current.buckets) < total(&before.buckets) {
             return Some(current.buckets);
         }
@@ -156,9 +157,8 @@ fn merge(sum: &mut Option<Added>, more: &Added) {
         *sum = Some(more.clone());
         return;
     };
-    let common: BTreeSet<Bound> = more.keys().copied().collect();
-    sum.retain(|bound, _| common.contains(bound));
-    for (bound, count) in sum {
+    sum.retain(|bound, _| more.contains_key(bound));
+    for (bound, count) in sum.iter_mut() {
         *count += more.get(bound).copied().unwrap_or(0.0);
     }
 }

@@ -68,7 +68,7 @@ pub fn wait(wait: &Wait, unit: Unit) -> String {
             (None, _) => "a breach".into(),
         },
         Wait::Traffic => "requests: the newest interval had none".into(),
-        Wait::Hold { remaining } => format!("{remaining} more of it"),
+        Wait::Hold { remaining } => format!("{} more of it", remaining.to_read()),
         Wait::Share { share, needed } => {
             format!(
                 "a breach in {needed} of the time; so far it is {}",
@@ -78,14 +78,16 @@ pub fn wait(wait: &Wait, unit: Unit) -> String {
         Wait::Samples { seen, needed } => format!("{needed} breaching samples; so far {seen}"),
         Wait::Errors { seen, needed } => format!("{needed} errors; so far {seen}"),
         Wait::ErrorsApart { span, needed } => {
-            format!("errors over {needed}; so far they lie within {span}")
+            format!("errors over {needed}; so far they lie within {}", span.to_read())
         }
         Wait::Bound { lower_bound, threshold } => format!(
             "more evidence: surely only more than {}, the limit is {}",
             number(*lower_bound, Unit::Share),
             number(*threshold, Unit::Share)
         ),
-        Wait::Recovery { remaining } => format!("{remaining} more of clean time to be resolved"),
+        Wait::Recovery { remaining } => {
+            format!("{} more of clean time to be resolved", remaining.to_read())
+        }
         Wait::Release => "a person to release it".into(),
     }
 }

@@ -26,6 +26,8 @@ pub fn dropped(id: &ServiceId, incident: &Incident) -> String {
     )
 }
 
+const DROPPED: &str = "services with an open incident were taken out of the configuration";
+
 /// What people are told of a fact that belongs to no service; `concerned` are the services that it stops, or that are
 /// gone.
 pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) -> Option<Notice> {
@@ -78,13 +80,13 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
             let subject = "rollbackd refused a configuration; the one before goes on";
             (Urgency::Page, subject.to_owned(), vec![])
         }
+        Fleet::Left { .. } | Fleet::Forgotten { .. } => return None,
         Fleet::Started { .. } if concerned.is_empty() => return None,
         Fleet::Started { .. } => {
             // Every start is called the same.
             id = format!("{id}@{}", now.wall.0);
             lines.extend_from_slice(concerned);
-            let subject = "services with an open incident were taken out of the configuration";
-            (Urgency::Page, subject.to_owned(), vec![])
+            (Urgency::Page, DROPPED.to_owned(), vec![])
         }
     };
     let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();

@@ -9,7 +9,7 @@ async fn ask(fake: &Fake, change: impl FnOnce(&mut Options)) -> Health {
     options.http.attempt = Span(300);
     options.http.total = Span(500);
     change(&mut options);
-    Probe::new(options).expect("a probe").poll().await.0
+    Probe::new(options, &mut http::Clients::default()).expect("a probe").poll().await.0
 }
 
 fn spring(options: &mut Options) {

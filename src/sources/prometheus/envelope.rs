@@ -1,6 +1,10 @@
 //! The JSON that Prometheus answers with, read strictly.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    time::Duration,
+};
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
@@ -211,6 +215,16 @@ pub(super) fn key_of<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> St
 
 impl Rows {
     const TOLD: usize = 20;
+
+    /// The labels of every row, also of those whose value cannot be used.
+    pub fn labels(&self) -> impl Iterator<Item = &Labels> {
+        self.rows.iter().map(|row| &row.labels).chain(&self.unusable)
+    }
+
+    /// The values of a label, each once; whatever number stands beside them.
+    pub fn values_of(&self, label: &str) -> BTreeSet<&str> {
+        self.labels().filter_map(|labels| labels.get(label)).collect()
+    }
 
     pub(super) fn lose(&mut self, labels: Labels, fault: impl FnOnce(String) -> Fault) {
         if self.faults.len() < Self::TOLD {

@@ -7,7 +7,11 @@
 mod entry;
 mod file;
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use reqwest::Url;
 use tokio::time::Instant;
@@ -29,6 +33,8 @@ pub enum Origin {
     File(PathBuf),
     /// Every address of a name: `shop.internal:8080`.
     Dns(String),
+    /// Every host and port of a name's SRV records: `_metrics._tcp.shop.internal`.
+    Srv(String),
 }
 
 /// Which targets, how many at most, and how each is asked.
@@ -53,6 +59,13 @@ pub struct ListOptions {
 }
 
 impl ListOptions {
+    /// How many targets its file lists now, and which file that is; nothing where it is no file that says so.
+    pub fn look_now(&self) -> Option<(&Path, Result<usize, String>)> {
+        let Origin::File(path) = &self.origin else { return None };
+        let seen = file::read(path, None, &self.scheme, &self.path);
+        Some((path, seen.map(|seen| seen.targets.map_or(0, |targets| targets.len()))))
+    }
+
     /// A target's own options; its series is named by where it is.
     fn target(&self, series: &str, url: Url) -> Options {
         Options {
@@ -102,10 +115,13 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// A list that was not looked at yet.
-    pub fn new(mut options: ListOptions) -> Result<Self, http::CannotBuild> {
+    /// A list that was not looked at yet. Its targets are asked through one of these clients.
+    pub fn new(
+        mut options: ListOptions,
+        clients: &mut http::Clients,
+    ) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
-        let client = http::Client::new(options.http.clone())?;
+        let client = clients.of(&options.http)?;
         Ok(Self {
             options,
             client,
@@ -153,6 +169,11 @@ impl Listing {
                 let found = found.map_err(|fault| format!("`{host}` is not resolved: {fault}"))?;
                 Ok(Some(found.into_iter().map(|address| at(&url, address)).collect()))
             }
+            Origin::Srv(name) => {
+                let found = http::services(name, self.client.options()).await;
+                let found = found.map_err(|fault| format!("`{name}` is not resolved: {fault}"))?;
+                Ok(Some(at_services(&scheme, &found, &below)?))
+            }
             Origin::File(path) => {
                 let (path, before) = (path.clone(), self.stamp.take());
                 let read = move || file::read(&path, before, &scheme, &below);
@@ -176,7 +197,7 @@ impl Listing {
                 // Addresses are given to others: they are not kept for as long as a file.
                 let lag = self.options.freshness.lag.duration();
                 let old = self.resolved.is_none_or(|at| now.duration_since(at) > lag);
-                if old && matches!(self.options.origin, Origin::Dns(_)) {
+                if old && !matches!(self.options.origin, Origin::File(_)) {
                     self.known.clear();
                     self.too_many = None;
                 }
@@ -212,7 +233,7 @@ impl Listing {
         };
         if options.url.scheme() == "https" {
             options.http.pinned = Some(address);
-            return Target::new(options);
+            return Ok(Target::over(http::Client::new(options.http.clone())?, options));
         }
         let host = options.url.host_str().unwrap_or_default();
         let host = options.url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));
@@ -225,6 +246,15 @@ impl Listing {
 fn at(url: &Url, address: IpAddr) -> (String, Found) {
     let found = Found { url: url.clone(), address: Some(address) };
     (entry::series(&of_address(url, address)), found)
+}
+
+/// A host that an SRV record names is asked by that name.
+fn at_services(scheme: &str, found: &BTreeSet<(String, u16)>, below: &str) -> Result<All, String> {
+    let target = |(host, port): &(String, u16)| {
+        let url = url_of(scheme, &format!("{host}:{port}"), below)?;
+        Ok((entry::series(&url), Found { url, address: None }))
+    };
+    found.iter().map(target).collect()
 }
 
 fn of_address(url: &Url, address: IpAddr) -> Url {

@@ -1,3 +1,5 @@
+mod hostile;
+
 use super::*;
 use crate::{
     sources::{
@@ -235,7 +237,8 @@ fn gauges_are_folded() {
 async fn a_target_is_scraped_over_http() {
     let body = "http_requests_total{code=\"200\"} 5\nhttp_requests_total{code=\"500\"} 2\n";
     let mut fake = Fake::answers(200, "Content-Type: text/plain; version=0.0.4\r\n", body).await;
-    let target = Target::new(options(fake.url.as_str())).expect("a target");
+    let target =
+        Target::new(options(fake.url.as_str()), &mut http::Clients::default()).expect("a target");
     let polls = target.poll(&[errors()], NOW).await;
     assert_eq!(polls[0].readings, [counter("pod-1", 2.0, 7.0)]);
     let asked = fake.asked().await;
@@ -258,7 +261,8 @@ async fn whatever_else_answers_is_told_and_never_a_zero() {
         (503, "overloaded", Class::Down, "answered 503: `overloaded`"),
     ] {
         let fake = Fake::answers(status, "", body).await;
-        let target = Target::new(options(fake.url.as_str())).expect("a target");
+        let target = Target::new(options(fake.url.as_str()), &mut http::Clients::default())
+            .expect("a target");
         let polls = target.poll(&[errors(), errors()], NOW).await;
         assert_eq!(polls.len(), 2);
         for poll in polls {

@@ -172,3 +172,44 @@ fn victim() {
         println!("durable {n}");
     }
 }
+
+/// Retention is a transaction like any other: cut off anywhere, it has happened or it has not.
+#[test]
+fn retention_cut_off_anywhere_leaves_the_journal_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for n in 0..60 {
+        turn(&mut store, n).unwrap();
+    }
+    let last = 60 * FACTS_A_TURN;
+    let body = "state".repeat(2_000);
+    let versions = std::collections::BTreeMap::new();
+    let seq = last - 10;
+    store.save_checkpoint(&crate::store::Checkpoint { seq, at: T0, versions, body }).unwrap();
+    drop(store);
+    let state = dir.path().join("state");
+    let mut store = open(dir.path());
+    let before = fs::read(state.join("rollbackd.db-wal")).unwrap().len();
+    let long_after = T0 + Span::hours(24 * 365);
+    assert_eq!(store.prune(long_after, last).unwrap().through, seq);
+    let database = fs::read(state.join("rollbackd.db")).unwrap();
+    let log = fs::read(state.join("rollbackd.db-wal")).unwrap();
+    assert!(log.len() > before + 4096, "nothing was written");
+
+    let mut seen = std::collections::BTreeSet::new();
+    for cut in (before..=log.len()).step_by(2_060).chain([log.len()]) {
+        let copy = tempfile::tempdir().unwrap();
+        let there = copy.path().join("state");
+        fs::create_dir(&there).unwrap();
+        fs::write(there.join("rollbackd.db"), &database).unwrap();
+        fs::write(there.join("rollbackd.db-wal"), &log[..cut]).unwrap();
+        let store = open(copy.path());
+        let Chain::Whole { records, last: kept } = store.view().verify_chain().unwrap() else {
+            panic!("broken when cut at {cut}")
+        };
+        assert_eq!(kept, last, "cut at {cut}");
+        assert!(store.view().load_checkpoint().unwrap().is_some());
+        seen.insert(records);
+    }
+    assert_eq!(seen, [10, last].into(), "all of it or none");
+}

@@ -95,6 +95,23 @@ fn damage_is_found_when_the_store_is_opened() {
 }
 
 #[test]
+fn a_changed_record_is_found_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    write(&mut store, &[fact("fleet", "what was written")]).unwrap();
+    drop(store);
+    let path = dir.path().join("state/rollbackd.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(8).position(|w| w == b"what was").unwrap();
+    bytes[at] ^= 0x01;
+    fs::write(&path, &bytes).unwrap();
+    let refused = Store::open(options(dir.path()));
+    assert!(matches!(refused, Err(StoreError::Broken { seq: 1, .. })), "{refused:?}");
+    drop(refused);
+    assert!(fs::read(&path).unwrap() == bytes, "not even an epoch");
+}
+
+#[test]
 fn a_lock_by_another_program_is_waited_for_and_then_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(Options { busy_wait: Span(50), ..options(dir.path()) }).unwrap();

@@ -141,6 +141,33 @@ fn retention_removes_only_what_is_old_and_covered() {
     assert_eq!(bodies(&store, 8), ["8", "9"]);
 }
 
+/// README.md says what a year takes: here is a fifth of it, in incidents as the demo's are, told on two channels.
+#[test]
+fn a_thousand_incidents_fit_into_a_hundred_megabytes_and_the_first_stays_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let (incidents, facts_each, notices_each) = (200, 27, 7);
+    let body = serde_json::json!({ "of": "incident", "text": "x".repeat(1_100) }).to_string();
+    for n in 0..incidents {
+        let incident = Some(format!("shop-2026-{n}"));
+        let fact = Draft { incident, ..fact("shop/production", &body) };
+        let facts = vec![fact; facts_each];
+        let mut notices = vec![];
+        for m in 0..notices_each {
+            let mut notice = notice(&format!("n{n}-{m}"), &format!("i{n}"), Urgency::Info);
+            notice.lines = vec!["y".repeat(1_000)];
+            notices.extend(["slack", "hook"].map(|channel| to(channel, notice.clone())));
+        }
+        store.append(&Turn { facts: &facts, notices: &notices, answers: &[] }).unwrap();
+    }
+    let first = store.view().incident("shop-2026-0", 0, 100).unwrap();
+    assert_eq!(first.len(), facts_each);
+    drop(store);
+    let size = std::fs::metadata(dir.path().join("state/rollbackd.db")).unwrap().len();
+    let of_a_thousand = size * 1_000 / incidents / 1_000_000;
+    assert!((50..=100).contains(&of_a_thousand), "{of_a_thousand} MB for a thousand incidents");
+}
+
 #[test]
 fn places_go_on_where_everything_was_pruned() {
     let dir = tempfile::tempdir().unwrap();

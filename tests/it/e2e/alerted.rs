@@ -221,6 +221,9 @@ fn what_is_seen_is_acted_upon_and_what_is_not_is_not() {
     together(&[
         ("a bad release", || Box::pin(a_bad_release())),
         ("a fleet that is found", || Box::pin(found::what_a_query_finds_is_watched_and_stays())),
+        ("one that breaks its template", || {
+            Box::pin(found::who_breaks_the_template_is_left_out_alone_and_told())
+        }),
         ("a total outage", || Box::pin(a_total_outage())),
         ("a blind spell", || Box::pin(a_blind_spell())),
         ("nonsense", || Box::pin(pages::nonsense_is_told_and_counted_and_nothing_follows())),

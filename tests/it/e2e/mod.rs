@@ -5,6 +5,7 @@
 
 mod alerted;
 mod demos;
+mod disk;
 mod found;
 mod journal;
 mod kills;

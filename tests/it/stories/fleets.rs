@@ -11,7 +11,7 @@ use rollbackd::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::{fleet, id},
+    policy::{fleet, id, services_mut},
     town::{Town, Windows, failed},
 };
 
@@ -134,7 +134,7 @@ fn both_of_two_services_are_a_storm() {
 #[test]
 fn one_resource_is_held_by_one_plan() {
     let mut policy = fleet(&["cart", "mail", "pay", "search", "shop"]);
-    for service in policy.services.values_mut() {
+    for service in services_mut(&mut policy) {
         service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
     }
     let told = brief(policy, |town| {
@@ -196,7 +196,7 @@ fn the_fleet_s_budget_is_spent_once() {
 #[test]
 fn a_second_rollback_of_a_service_waits_for_the_cooldown() {
     let mut policy = fleet(&["shop"]);
-    policy.services.values_mut().for_each(|p| {
+    services_mut(&mut policy).for_each(|p| {
         p.verification.hold = Span::minutes(2);
         p.watch_after = Span::minutes(5);
     });
@@ -250,7 +250,7 @@ fn a_freeze_turns_rollbacks_into_questions() {
 #[test]
 fn a_service_that_was_taken_out_holds_nothing_and_is_not_silent() {
     let mut policy = fleet(&["cart", "mail", "pay", "search", "shop"]);
-    for service in policy.services.values_mut() {
+    for service in services_mut(&mut policy) {
         service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
     }
     let told = brief(policy, |town| {

@@ -10,6 +10,7 @@ mod world;
 
 mod alerts;
 mod blind;
+mod departed;
 mod deployments;
 mod fleets;
 mod missed;

@@ -12,7 +12,7 @@ use rollbackd::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::{id, shop, shop_with},
+    policy::{id, services_mut, shop, shop_with},
     story,
 };
 
@@ -150,7 +150,7 @@ fn responses_three_times_as_slow_as_before_the_change() {
 #[test]
 fn an_outage_that_ends_while_a_p0_waits_for_company_is_not_acted_upon() {
     let mut policy = super::policy::fleet(&["shop", "cart"]);
-    policy.services.values_mut().for_each(|p| p.guards.company_wait = Span::seconds(20));
+    services_mut(&mut policy).for_each(|p| p.guards.company_wait = Span::seconds(20));
     let told = brief(policy, |town| {
         town.deploy("v2", Behaviour { requests: 0.0, ..OUTAGE });
         town.place().running = None;

@@ -34,17 +34,22 @@ pub(super) fn shop() -> Policy {
 /// The same with something decided otherwise.
 pub(super) fn shop_with(change: impl FnOnce(&mut ServicePolicy)) -> Policy {
     let mut policy = shop();
-    if let Some(service) = policy.services.values_mut().next() {
+    if let Some(service) = services_mut(&mut policy).next() {
         change(service);
     }
     policy
+}
+
+/// What was decided for each service, to decide otherwise.
+pub(super) fn services_mut(policy: &mut Policy) -> impl Iterator<Item = &mut ServicePolicy> {
+    policy.services.values_mut().map(Arc::make_mut)
 }
 
 /// Several services.
 pub(super) fn fleet(names: &[&str]) -> Policy {
     let services = names.iter().map(|name| {
         let id = id(name);
-        (id.clone(), service(id))
+        (id.clone(), service(id).into())
     });
     Policy {
         services: services.collect(),
@@ -63,8 +68,9 @@ fn service(id: ServiceId) -> ServicePolicy {
     ServicePolicy {
         mode: Mode::Auto,
         matrix: Matrix::default(),
-        signals: ["errors", "health", "latency"].map(|s| (s.to_owned(), signal(s))).into(),
-        triggers: triggers(),
+        signals: BTreeMap::from(["errors", "health", "latency"].map(|s| (s.to_owned(), signal(s))))
+            .into(),
+        triggers: triggers().into(),
         guards: GuardPolicy::default(),
         runbook: Some(runbook(&name)),
         verification: VerificationPolicy::default(),

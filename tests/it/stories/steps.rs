@@ -11,7 +11,7 @@ use rollbackd::domain::{
 use super::{
     brief,
     place::{OUTAGE, errors},
-    policy::shop,
+    policy::{services_mut, shop},
     story,
     town::{Town, Windows, failed},
 };
@@ -364,7 +364,7 @@ fn a_step_that_nobody_may_go_on_with_is_a_person_s_to_end() {
             in_a_step(town);
             town.says("ada", said.clone()).unwrap_err();
             town.adopts(|policy| {
-                policy.services.values_mut().for_each(|service| service.mode = Mode::Observe);
+                services_mut(policy).for_each(|service| service.mode = Mode::Observe);
             });
             town.says("ada", said.clone()).unwrap_err();
             town.crash(Windows::Kept, false);

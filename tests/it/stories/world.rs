@@ -13,6 +13,7 @@ use super::{
     policy::{fleet, id},
     town::{Town, Windows, failed},
 };
+use crate::world::people;
 
 #[derive(Clone, Debug)]
 enum Happens {
@@ -55,18 +56,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 fn said(town: &Town, which: u8) -> Said {
-    let reason = String::from("a reason");
-    let offered = || town.shop().incident.as_ref().and_then(|i| i.offered.as_ref());
-    match which {
-        0 => Said::Acknowledge,
-        1 => Said::Approve { plan: offered().map(|plan| plan.hash()).unwrap_or_default() },
-        2 => Said::Reject { reason },
-        3 => Said::Dismiss { reason },
-        4 => Said::Hold { reason },
-        5 => Said::Unhold,
-        6 => Said::RollBack { to: None, reason },
-        _ => Said::Lift { version: "v2".into() },
-    }
+    people::might_say(which.into(), town.shop().incident.as_ref())
 }
 
 fn happen(town: &mut Town, what: &Happens) {

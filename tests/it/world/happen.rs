@@ -1,6 +1,6 @@
 //! The script, as it comes true.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rollbackd::domain::{
     change::{Change, Component, Migrations, Origin, Revision},
@@ -13,7 +13,7 @@ use rollbackd::domain::{
 use super::{
     World,
     act::{Act, Active},
-    operator,
+    operator, people,
     readings::Ailment,
     script::{Boundary, Happening},
     site::{Actor, Behaviour},
@@ -224,23 +224,12 @@ impl World {
 
     /// What a person might say, whether or not it makes sense now.
     fn words(&self, service: usize, which: u64) -> Said {
-        let reason = String::from("a reason");
         let id = operator::id(service);
         let incident = self
             .daemon
             .as_ref()
             .and_then(|d| d.controller.fleet.states.get(&id)?.incident.as_ref());
-        let plan = incident.and_then(|i| i.offered.as_ref()).map(|p| p.hash()).unwrap_or_default();
-        match which {
-            0 => Said::Acknowledge,
-            1 => Said::Approve { plan },
-            2 => Said::Reject { reason },
-            3 => Said::Dismiss { reason },
-            4 => Said::Hold { reason },
-            5 => Said::Unhold,
-            6 => Said::RollBack { to: None, reason },
-            _ => Said::Lift { version: "v2".into() },
-        }
+        people::might_say(which, incident)
     }
 
     /// Everything works again, and stays so.
@@ -263,12 +252,12 @@ impl World {
 
 /// A reload in the middle of whatever goes on.
 fn change(policy: &mut Policy, which: u64) {
-    for service in policy.services.values_mut() {
+    for service in policy.services.values_mut().map(Arc::make_mut) {
         match which {
             0 => service.mode = Mode::Observe,
             1 => service.mode = Mode::Auto,
             2 => service.guards.cooldown = service.guards.cooldown * 2,
-            3 => drop(service.signals.remove("health")),
+            3 => drop(Arc::make_mut(&mut service.signals).remove("health")),
             _ => service.matrix.p1.monitor = service.matrix.p1.monitor * 2,
         }
     }

@@ -15,7 +15,7 @@ mod happen;
 mod journal;
 mod model;
 pub(crate) mod operator;
-mod people;
+pub(crate) mod people;
 mod readings;
 mod rng;
 pub(crate) mod script;

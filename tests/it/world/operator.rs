@@ -83,7 +83,7 @@ pub(crate) fn id(index: usize) -> ServiceId {
 
 /// What is decided at first.
 pub(crate) fn policy(layout: Layout) -> Policy {
-    let services = (0..layout.services()).map(|index| (id(index), service(layout, index)));
+    let services = (0..layout.services()).map(|index| (id(index), service(layout, index).into()));
     Policy {
         services: services.collect(),
         fleet: FleetPolicy::default(),
@@ -98,8 +98,8 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         id: id(index),
         mode: layout.mode(index),
         matrix: matrix(),
-        signals: signals.map(|(name, kind)| (name.to_owned(), signal(kind))).into(),
-        triggers: triggers(),
+        signals: BTreeMap::from(signals.map(|(name, kind)| (name.to_owned(), signal(kind)))).into(),
+        triggers: triggers().into(),
         guards: guards(),
         runbook: Some(runbook(&layout.root(index), layout == Layout::Alone)),
         verification: VerificationPolicy {

@@ -132,13 +132,6 @@ fn origin(
                     what,
                     "write it from the root: \"/etc/rollbackd/targets/shop.json\"",
                 );
-            } else if path.ends_with(".yml") || path.ends_with(".yaml") {
-                let what = "lists of targets are read as JSON only";
-                found.error(
-                    file.span(),
-                    what,
-                    "let what writes it write JSON: Prometheus reads that too",
-                );
             }
             Some((format!("every target in {path}"), Origin::File(PathBuf::from(path))))
         }
@@ -149,6 +142,16 @@ fn origin(
         }
         (None, None, Some(dns)) => {
             let name = dns.get_ref();
+            // No host is called so: it is what SRV records are about, and they say the port.
+            if name.starts_with('_') {
+                if name.contains(':') || url_of("http", name, "/").is_err() {
+                    let what = format!("{name:?} is not the name of SRV records");
+                    let instead = "write it without a port: \"_metrics._tcp.shop.internal\"";
+                    found.error(dns.span(), what, instead);
+                }
+                let origin = Origin::Srv(name.trim_end_matches('.').to_owned());
+                return Some((format!("every host and port of {name}"), origin));
+            }
             if !url_of("http", name, "/").is_ok_and(|url| url.domain().is_some()) {
                 let what = format!("{name:?} is not the name of a host");
                 found.error(dns.span(), what, "write it like \"shop.internal:8080\"");

@@ -1,4 +1,4 @@
-//! Targets that a file lists, in the format of Prometheus's `file_sd`: JSON, for there is no parser of YAML here.
+//! Targets that a file lists, in the format of Prometheus's `file_sd`: as JSON, or as YAML where the name says so.
 
 use std::{collections::BTreeMap, fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
@@ -65,18 +65,40 @@ pub(super) fn read(
     if text.len() as u64 > BYTES_MAX {
         return Err(format!("the targets in {shown} are longer than {BYTES_MAX} bytes"));
     }
-    let targets = targets(&text, scheme, below).map_err(|why| format!("in {shown}: {why}"))?;
+    let targets = targets(is_yaml(path), &text, scheme, below);
+    let targets = targets.map_err(|why| format!("in {shown}: {why}"))?;
     Ok(Seen { stamp, targets: Some(targets) })
+}
+
+/// By its ending, as Prometheus tells them apart.
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml")
+}
+
+fn in_json(text: &[u8]) -> Result<Vec<Group>, String> {
+    serde_json::from_slice(text)
+        .map_err(|fault| format!("this is no list of targets in JSON: {fault}"))
+}
+
+/// Aliases that unfold to far more than the file holds are refused by the parser's own bounds. A file without anything
+/// in it is refused as it is in JSON: it is one that somebody is about to write. Nobody is written `[]`.
+fn in_yaml(text: &[u8]) -> Result<Vec<Group>, String> {
+    let no_list = |why: &str| format!("this is no list of targets in YAML: {why}");
+    let text = std::str::from_utf8(text).map_err(|fault| no_list(&fault.to_string()))?;
+    let options = serde_saphyr::options! { with_snippet: false };
+    let groups: Option<Vec<Group>> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|fault| no_list(&fault.to_string().replace('\n', " ")))?;
+    groups.ok_or_else(|| no_list("it is empty"))
 }
 
 /// The targets by their series; one that is listed twice is one.
 pub(super) fn targets(
+    yaml: bool,
     text: &[u8],
     scheme: &str,
     below: &str,
 ) -> Result<BTreeMap<String, Url>, String> {
-    let groups: Vec<Group> = serde_json::from_slice(text)
-        .map_err(|fault| format!("this is no list of targets in JSON: {fault}"))?;
+    let groups = if yaml { in_yaml(text) } else { in_json(text) }?;
     let mut all = BTreeMap::new();
     for Group { targets, labels } in groups {
         // What would be asked without its parameters would answer something else.

@@ -15,8 +15,12 @@ fn options(origin: Origin) -> ListOptions {
     }
 }
 
+fn followed(options: ListOptions) -> Listing {
+    Listing::new(options, &mut http::Clients::default()).expect("a client")
+}
+
 fn listing(path: &Path) -> Listing {
-    Listing::new(options(Origin::File(path.to_owned()))).expect("a client")
+    followed(options(Origin::File(path.to_owned())))
 }
 
 fn names(listed: &Listed) -> Vec<&str> {
@@ -93,6 +97,68 @@ async fn targets_are_known_until_another_list_can_be_read() {
     assert_eq!((names(&none).len(), reasons(&none), none.partial), (0, vec!["no_targets"], false));
 }
 
+/// As Prometheus's documentation writes it, and as a machine would.
+#[tokio::test]
+async fn a_file_in_yaml_lists_them_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (name, text) in [
+        (
+            "shop.yml",
+            "# who\n- targets:\n  - 10.0.0.2:8080\n  - '10.0.0.1:8080'\n  labels: &l\n    team: 7\n- labels:\n    \
+             <<: *l\n    __scheme__: https\n  targets: [pay, 1:30]\n",
+        ),
+        (
+            "shop.yaml",
+            r#"[{"targets": ["10.0.0.1:8080", "10.0.0.2:8080"]}, {"targets": ["pay", "1:30"], "labels": {"__scheme__": "https"}}]"#,
+        ),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, text).expect("written");
+        let listed = listing(&path).now().await;
+        let all = [
+            "http://10.0.0.1:8080/metrics",
+            "http://10.0.0.2:8080/metrics",
+            "https://0.0.0.1:30/metrics",
+            "https://pay:443/metrics",
+        ];
+        assert_eq!((names(&listed), reasons(&listed)), (all.to_vec(), vec![]), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_list_in_yaml_is_told_with_its_line_and_what_was_known_stays() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("shop.yml");
+    fs::write(&path, "- targets: [a:1, b:1]\n").expect("written");
+    let mut listing = listing(&path);
+    assert_eq!(names(&listing.now().await).len(), 2);
+    let laughs: String = (1..40)
+        .map(|n| format!("- &l{n} [{}]\n", vec![format!("*l{}", n - 1); 9].join(", ")))
+        .collect();
+    let laughs = format!("- &l0 [x]\n{laughs}");
+    let deep = "[".repeat(100_000);
+    for (text, says) in [
+        ("", "is empty"),
+        ("# soon\n", "is empty"),
+        ("- targets:\n  - a:1\n  target: b\n", "line 3"),
+        ("- targets:\n  - a:1\n - b\n", "line 3"),
+        ("- labels: {}\n", "line 1"),
+        ("- targets: [a:1]\n  targets: [b:1]\n", "line 2"),
+        ("- targets: [a:1]\n---\n- targets: [b:1]\n", "document"),
+        ("targets: [a:1]\n", "line 1"),
+        ("<html>Sign in</html>", "line 1"),
+        ("- targets: [a:1]\n- targets: [\"b", "line 2"),
+        (laughs.as_str(), "no list of targets in YAML"),
+        (deep.as_str(), "no list of targets in YAML"),
+    ] {
+        fs::write(&path, text).expect("written");
+        let listed = listing.now().await;
+        assert_eq!((names(&listed).len(), reasons(&listed)), (2, vec!["unlisted"]), "{text}");
+        let why = listed.faults[0].to_string();
+        assert!(why.contains(says) && why.len() < 400 && !why.contains('\n'), "{why}");
+    }
+}
+
 #[tokio::test]
 async fn of_too_many_targets_none_is_taken_for_all() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -143,7 +209,7 @@ fn what_is_no_address_spoils_the_list_and_is_told_on_one_line() {
         &long,
     ] {
         let list = serde_json::json!([{ "targets": ["good:1", target] }]).to_string();
-        let why = file::targets(list.as_bytes(), "http", "/metrics").expect_err(target);
+        let why = file::targets(false, list.as_bytes(), "http", "/metrics").expect_err(target);
         assert!(why.contains("is not a target") && why.len() < 200 && !why.contains('\n'), "{why}");
     }
     for (label, value) in [
@@ -153,7 +219,7 @@ fn what_is_no_address_spoils_the_list_and_is_told_on_one_line() {
         ("__param_module", "x"),
     ] {
         let list = serde_json::json!([{ "targets": ["good:1"], "labels": { label: value } }]);
-        file::targets(list.to_string().as_bytes(), "http", "/metrics").expect_err(label);
+        file::targets(false, list.to_string().as_bytes(), "http", "/metrics").expect_err(label);
     }
 }
 
@@ -173,8 +239,7 @@ async fn a_list_that_is_no_file_or_far_too_long_is_told() {
 async fn each_address_of_a_name_is_a_target_that_is_asked_for_the_name() {
     let mut fake = http::fake::Fake::answers(200, "", "r 7\n").await;
     let port = fake.url.port().expect("a port");
-    let mut listing =
-        Listing::new(options(Origin::Dns(format!("localhost:{port}")))).expect("a client");
+    let mut listing = followed(options(Origin::Dns(format!("localhost:{port}"))));
     let listed = listing.now().await;
     let name = format!("http://127.0.0.1:{port}/metrics");
     assert!(listed.faults.is_empty() && names(&listed).contains(&name.as_str()), "{listed:?}");
@@ -188,7 +253,7 @@ async fn each_address_of_a_name_is_a_target_that_is_asked_for_the_name() {
 async fn with_tls_an_address_is_asked_for_the_name_of_the_certificate() {
     let secure =
         ListOptions { scheme: "https".into(), ..options(Origin::Dns("shop.internal:8443".into())) };
-    let mut listing = Listing::new(secure).expect("a client");
+    let mut listing = followed(secure);
     let url = url_of("https", "shop.internal:8443", "/metrics").expect("a URL");
     let address: IpAddr = "10.0.0.1".parse().expect("an address");
     listing.take(Ok(Some(All::from([at(&url, address)]))), Instant::now()).expect("known");
@@ -197,10 +262,26 @@ async fn with_tls_an_address_is_asked_for_the_name_of_the_certificate() {
     assert_eq!(target.client.options().pinned, Some(address));
 }
 
+/// As a headless service in Kubernetes has them: a host for each pod, and the port's number.
+#[test]
+fn each_host_and_port_of_an_srv_name_is_a_target_asked_by_its_own_name() {
+    let found = [("10-1-2-3.shop.svc", 8080), ("10-1-2-4.shop.svc", 9090)];
+    let found = found.map(|(host, port)| (host.to_owned(), port)).into();
+    let all = at_services("http", &found, "/metrics").expect("targets");
+    let urls: Vec<String> = all.values().map(|found| found.url.to_string()).collect();
+    assert_eq!(
+        urls,
+        ["http://10-1-2-3.shop.svc:8080/metrics", "http://10-1-2-4.shop.svc:9090/metrics"]
+    );
+    assert_eq!(all.keys().cloned().collect::<Vec<_>>(), urls);
+    assert!(all.values().all(|found| found.address.is_none()));
+    let odd = [("a/b@c".to_owned(), 80)].into();
+    at_services("http", &odd, "/metrics").expect_err("no host is called so");
+}
+
 #[tokio::test]
 async fn addresses_are_known_for_one_lag_after_the_name_was_resolved() {
-    let mut listing =
-        Listing::new(options(Origin::Dns("rollbackd.invalid:80".into()))).expect("a client");
+    let mut listing = followed(options(Origin::Dns("rollbackd.invalid:80".into())));
     let never = listing.now().await;
     assert_eq!((names(&never).len(), reasons(&never)), (0, vec!["unlisted", "no_targets"]));
     let url = url_of("http", "shop.internal:8080", "/metrics").expect("a URL");

@@ -1,0 +1,150 @@
+use std::convert::Infallible;
+
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::{
+    domain::event::Now,
+    executors,
+    handle::Ask,
+    sources::{
+        http::fake::Fake,
+        prometheus::{self, Prometheus},
+    },
+    store::{self, Store},
+    units::UnixMs,
+};
+
+const FILE: &str = r#"
+[prometheus.main]
+url = "http://127.0.0.1:9"
+[template.web]
+watch_only = true
+signal.error_rate.prometheus = { label = "service", bad = 'sum by (service) (bad)', total = 'sum by (service) (total)' }
+[discover.web]
+template = "web"
+query = 'count by (service) (requests)'
+label = "service"
+"#;
+
+/// A daemon of which only the loop is not real.
+struct Rig {
+    reload: Reload,
+    followers: Followers,
+    handle: Handle,
+    told: mpsc::UnboundedReceiver<(Vec<String>, Option<Vec<String>>)>,
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let executor = executors::Options::new(dir.path().to_owned()).unwrap();
+        let (config, _) = config::load_text("rollbackd.toml", FILE).unwrap();
+        let store = Store::open(store::Options::new(dir.path())).unwrap();
+        let (handle, asks) = Handle::channel(8);
+        let (tell, told) = mpsc::unbounded_channel();
+        tokio::spawn(serve(asks, store, Fleet::new(config.policy.clone(), 1), tell));
+        let (outbox, watched) = (watch::channel(0).1, watch::channel(BTreeSet::new()).1);
+        let client = reqwest::Client::new();
+        let followers = Followers::new(handle.clone(), client, executor, outbox, watched);
+        let reload = Reload {
+            path: "rollbackd.toml".into(),
+            text: FILE.into(),
+            config,
+            rosters: BTreeMap::new(),
+            written: discovery::Written::default(),
+            refused: None,
+            interface: None,
+        };
+        Self { reload, followers, handle, told, _dir: dir }
+    }
+
+    /// Prometheus answers so: who is watched then, and what is told of it.
+    async fn answered(&mut self, body: &str) -> (usize, Vec<String>) {
+        let fake = Fake::answers(200, "", body).await;
+        let server = Arc::new(Prometheus::new(prometheus::Options::at(fake.url.clone())).unwrap());
+        let (answering, mut answers) = mpsc::channel(1);
+        let discovery = self.reload.config.discoveries[0].clone();
+        let asks = tokio::spawn(discovery::discover(discovery, server, answering));
+        let answer = answers.recv().await.unwrap();
+        asks.abort();
+        self.reload.found(answer, &self.handle, &mut self.followers).await;
+        let watched = self.reload.config.policy.services.len();
+        let told = self
+            .told
+            .try_recv()
+            .map_or(vec![], |(changes, odd)| odd.into_iter().flatten().chain(changes).collect());
+        (watched, told)
+    }
+}
+
+async fn serve(
+    mut asks: mpsc::Receiver<Ask>,
+    mut store: Store,
+    mut fleet: Fleet,
+    tell: mpsc::UnboundedSender<(Vec<String>, Option<Vec<String>>)>,
+) {
+    while let Some(ask) = asks.recv().await {
+        let now = Now { wall: clock::wall(), steady: UnixMs(0) };
+        match ask {
+            Ask::Look(look) => look(&fleet, now),
+            Ask::Store(work) => work(&mut store, now),
+            Ask::Adopt(policy, _) => fleet.adopt(*policy),
+            Ask::Told { event, answer } => {
+                let Ok(_) = fleet.turn(&event, now, |_| Ok::<(), Infallible>(()));
+                if let What::Discovered { changes, odd, .. } = event.what {
+                    tell.send((changes, odd)).unwrap();
+                }
+                answer.into_iter().for_each(|answer| _ = answer.send(Ok(None)));
+            }
+            Ask::Stop => return,
+        }
+    }
+}
+
+fn rows(names: impl IntoIterator<Item = String>) -> String {
+    let at = clock::wall().as_seconds();
+    let row = |name| serde_json::json!({ "metric": { "service": name }, "value": [at, "1"] });
+    let rows: Vec<_> = names.into_iter().map(row).collect();
+    serde_json::json!({ "status": "success", "data": { "resultType": "vector", "result": rows } })
+        .to_string()
+}
+
+fn names(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("svc-{n:04}"))
+}
+
+/// The list of bad input: none of it costs a service that was watched, and each is told once.
+#[tokio::test]
+async fn a_query_that_answers_oddly_loses_nobody_and_is_told_once() {
+    let mut rig = Rig::new();
+    let (watched, told) = rig.answered(&rows(names(20))).await;
+    assert_eq!((watched, told.len()), (20, 1), "{told:?}");
+
+    let (watched, told) = rig.answered(&rows([])).await;
+    assert_eq!(
+        (watched, &told[..]),
+        (20, &["the query finds no service; 20 stay watched".into()][..])
+    );
+    assert_eq!(rig.answered(&rows([])).await, (20, vec![]));
+
+    let (watched, told) = rig.answered(&rows(names(200))).await;
+    assert!(watched == 20 && told[0].starts_with("the query finds 200 services"), "{told:?}");
+    assert_eq!(rig.answered(&rows(names(200))).await, (20, vec![]));
+
+    let odd =
+        ["say \"hi\"", "two\nlines", "it's", "../../etc", "{service}", "a/b", "\u{202e}x", ""];
+    let odd = odd.map(str::to_owned).into_iter().chain(["a".repeat(5_000)]);
+    let (watched, told) = rig.answered(&rows(names(21).chain(odd))).await;
+    assert_eq!((watched, told.len()), (21, 2), "{told:?}");
+    assert!(told[0].starts_with("9 names cannot be a service's, first "), "{told:?}");
+    assert!(told.iter().all(|told| !told.contains('\n') && told.len() < 300), "{told:?}");
+
+    for nonsense in ["<html>Sign in</html>", "", "{}", &rows(names(5))[..200]] {
+        let (watched, told) = rig.answered(nonsense).await;
+        assert_eq!((watched, told), (21, vec![]), "no answer for a moment is nothing to tell");
+    }
+    let (watched, told) = rig.answered(&rows(names(21))).await;
+    assert_eq!((watched, told), (21, vec![]), "that nothing is odd any more has no words here");
+}
