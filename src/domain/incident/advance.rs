@@ -220,9 +220,11 @@ pub fn begin(
 /// What a change needs until its own first samples are judged: the smallest bucket, and a poll on each side of it.
 const CHANGE_SHOWS: Span = Span::minutes(2);
 
-/// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it.
+/// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it. What the
+/// breach is blamed on is no such change, also where the clocks' difference has it begin after its own breach.
 fn changed_a_moment_ago(s: &Situation<'_>, incident: &Incident) -> bool {
-    s.state.changes.last().is_some_and(|last| {
+    let blamed = |change: &Change| incident.change.as_ref().is_some_and(|c| c.is_same_as(change));
+    s.state.changes.last().filter(|last| !blamed(last)).is_some_and(|last| {
         last.started_at > s.onset_of(incident) && s.now.wall < last.settled_at() + CHANGE_SHOWS
     })
 }
