@@ -93,8 +93,7 @@ fn transition(
                 evidence: Some(Box::new(evidence)),
             })))
         }
-        // Windows that were written down before the breach know nothing of its end.
-        (State::Ok, Some(known)) if instance.is_clear() && instance.is_past(known.onset) => {
+        (State::Ok, Some(_)) if instance.is_clear() => {
             let clean = instance.trigger.rule().hold.recovery;
             Some(Fact::Cleared { trigger: key.to_owned(), why: format!("clean for {clean}") })
         }
