@@ -5,6 +5,7 @@ use rollbackd::{
     domain::{
         change::{Component, Revision},
         event::Said,
+        service::Mode,
         signal::Unknown,
     },
     units::Span,
@@ -12,8 +13,8 @@ use rollbackd::{
 
 use super::{
     brief,
-    place::{HEALTHY, OUTAGE, errors},
-    policy::shop,
+    place::{Behaviour, HEALTHY, OUTAGE, errors},
+    policy::{shop, shop_with},
     story,
     town::{Town, Windows},
 };
@@ -62,6 +63,20 @@ fn windows_from_before_a_breach_do_not_end_it() {
         town.run("1m");
     });
     assert!(!told.contains(" clears") && !told.contains("closed:"), "{told}");
+}
+
+/// The first clean answer after a start ended what had lasted longer than a recovery takes.
+#[test]
+fn windows_from_before_a_breach_end_it_only_by_a_whole_recovery() {
+    let mut town = Town::healthy(shop_with(|shop| shop.mode = Mode::Observe));
+    town.deploy("v2", Behaviour { up: false, ..HEALTHY });
+    town.run("130s");
+    town.crash(Windows::Old, false);
+    town.behaves(HEALTHY);
+    town.run("45s");
+    assert!(town.shop().incident.is_some(), "{}", town.transcript());
+    town.run("45s");
+    assert!(town.shop().incident.is_none(), "{}", town.transcript());
 }
 
 /// The windows still fire, and what they fired for is over. Found by seed 272 of the simulator.
