@@ -324,7 +324,7 @@ impl World {
             self.journal.snapshots = std::mem::take(&mut self.stale);
         }
         self.daemon = None;
-        self.model.down(self.at);
+        self.model.down();
         let mut dice = self.dice.clone();
         let mut left = vec![];
         for mut attempt in self.attempts.drain(..) {
@@ -413,7 +413,7 @@ impl World {
         self.checkpoint();
         self.stale = self.journal.snapshots.clone();
         self.daemon = None;
-        self.model.down(self.at);
+        self.model.down();
         self.tell(|| "the daemon has stopped".into());
         self.later(self.at + down, Act::Start);
     }

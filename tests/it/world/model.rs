@@ -78,6 +78,7 @@ pub(super) struct Service {
     pub(super) unreachable_at: i64,
     /// Since when it hurts badly; and the same while everybody can see it.
     pub(super) worst_since: Option<i64>,
+    pub(super) was_up: bool,
     pub(super) bad_since: Option<i64>,
     pub(super) changed_at: i64,
     /// A person said that it is nothing; they know of it until it is over.
@@ -107,8 +108,11 @@ pub(crate) struct Model {
     pub(super) received: BTreeSet<String>,
     /// Since when the daemon runs and can write.
     pub(super) able_since: Option<i64>,
-    pub(super) down_ms: i64,
-    pub(super) down_since: Option<i64>,
+    /// When something was last written: that the daemon lived on nobody knows who reads it.
+    pub(super) written_at: i64,
+    /// For how long a clock that is set hid that time passed.
+    pub(super) unwritten_ms: i64,
+    pub(super) down: bool,
     pub(super) stepped_at: Option<i64>,
     pub(super) reloaded_at: i64,
 }
@@ -146,8 +150,9 @@ impl Model {
             pages: BTreeMap::new(),
             received: BTreeSet::new(),
             able_since: None,
-            down_ms: 0,
-            down_since: None,
+            written_at: at,
+            unwritten_ms: 0,
+            down: false,
             stepped_at: None,
             reloaded_at: at,
         }
@@ -161,12 +166,14 @@ impl Model {
 
     pub(crate) fn up(&mut self, at: i64) {
         self.able_since = Some(at);
-        self.down_ms += self.down_since.take().map_or(0, |since| at - since);
+        if std::mem::take(&mut self.down) {
+            self.unwritten_ms += at - self.written_at;
+        }
     }
 
-    pub(crate) fn down(&mut self, at: i64) {
+    pub(crate) fn down(&mut self) {
         self.able_since = None;
-        self.down_since = Some(at);
+        self.down = true;
         self.services.values_mut().for_each(|s| s.owed = None);
     }
 
@@ -222,6 +229,7 @@ impl Model {
         event: &Event,
         look: &Look<'_>,
     ) {
+        self.written_at = look.at;
         match fact {
             Fact::Told(notice) => self.told(notice, look.at),
             Fact::Fleet(fact::Fleet::KillSwitch { reason }) => self.kill_switch = reason.is_some(),
@@ -344,6 +352,7 @@ impl Service {
             disorderly_at: i64::MIN / 2,
             unreachable_at: i64::MIN / 2,
             worst_since: None,
+            was_up: true,
             bad_since: None,
             changed_at: at,
             dismissed: false,

@@ -60,6 +60,10 @@ impl Model {
             service.changed_at =
                 service.changed_at.max(site.touched_by_others().unwrap_or(i64::MIN));
             let worst = truth.hurts_badly();
+            // What comes up and fails is no outage any more: that was seen to end, and this is another breach.
+            if std::mem::replace(&mut service.was_up, truth.up) != truth.up {
+                service.worst_since = None;
+            }
             service.worst_since = if worst { service.worst_since.or(Some(at)) } else { None };
             let seen = worst && !sources.is_ailing(at);
             service.bad_since = if seen { service.bad_since.or(Some(at)) } else { None };
@@ -82,10 +86,13 @@ impl Model {
             return;
         };
         let lately = |since: i64| at - since <= FIRES_MS;
-        let hurts = lately(service.hurt_at) || lately(service.unreachable_at);
         // A counter that begins anew at what it was before looks as if nobody had come.
-        let nobody = firing.trigger == "traffic-collapse" && !lately(service.disorderly_at);
-        if !hurts || nobody {
+        let looks_so = if firing.trigger == "traffic-collapse" {
+            lately(service.disorderly_at)
+        } else {
+            lately(service.hurt_at) || lately(service.unreachable_at)
+        };
+        if !looks_so {
             let how = format!("{id} is well, and {} fires: {}", firing.trigger, firing.says);
             self.violated("I3", at, how);
         }

@@ -60,8 +60,8 @@ impl Model {
             let Some(open) = service.open.as_ref().filter(|o| o.waits && !o.late) else { continue };
             let Some(policy) = look.policy.services.get(id) else { continue };
             let Some(within) = policy.matrix.row(open.severity).act_within else { continue };
-            // While it is down there is only the wall clock; where that is set back, the time down is not counted.
-            let uncounted = if self.stepped_at.is_some() { self.down_ms } else { 0 };
+            // While it is down there is only the wall clock; where that is set back, nothing is counted since the last record.
+            let uncounted = if self.stepped_at.is_some() { self.unwritten_ms } else { 0 };
             let due = (open.rose + within.ms() + uncounted).max(able_since);
             if look.at > due + PROMPT_MS {
                 let late = (look.at - due) / 1_000;
