@@ -86,6 +86,24 @@ fn an_outage_is_over_although_the_next_release_fails_otherwise() {
     is_well(7013);
 }
 
+/// While nobody could see, during the watch over a rollback: the next turn that sees opens an incident.
+#[test]
+fn what_fails_unseen_after_a_rollback_is_an_incident_of_its_own() {
+    for seed in [26241, 37876, 40728, 44779] {
+        is_well(seed);
+    }
+}
+
+#[test]
+fn our_own_network_is_well_again_although_a_clock_that_was_set_hides_errors() {
+    is_well(20720);
+}
+
+#[test]
+fn what_a_pipeline_deploys_again_during_a_crash_is_switched_away_from_again() {
+    is_well(28567);
+}
+
 #[test]
 fn seeds_that_taught_the_model_something_stay_well() {
     // A dismissal, a page of the same minute, a storm that was paged once: none of them is silence.

@@ -39,6 +39,7 @@ pub(crate) struct Look<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) severity: Severity,
+    pub(super) opened: i64,
     /// Since when it is as severe.
     pub(super) rose: i64,
     /// Nothing was done about it yet.
@@ -48,6 +49,13 @@ pub(super) struct Open {
     pub(super) decided: bool,
     /// It rests on what somebody told, too.
     pub(super) hearsay: bool,
+}
+
+impl Open {
+    fn new(severity: Severity, at: i64, hearsay: bool) -> Self {
+        let (waits, late, decided) = (true, false, false);
+        Self { severity, opened: at, rose: at, waits, late, decided, hearsay }
+    }
 }
 
 /// A plan under way.
@@ -275,15 +283,7 @@ impl Model {
         match fact {
             incident::Fact::Opened { severity, trigger, .. } => {
                 let hearsay = hearsay(trigger);
-                let severity = *severity;
-                service.open = Some(Open {
-                    severity,
-                    rose: at,
-                    waits: true,
-                    late: false,
-                    decided: false,
-                    hearsay,
-                });
+                service.open = Some(Open::new(*severity, at, hearsay));
             }
             incident::Fact::Joined { trigger, .. } => {
                 if let Some(open) = &mut service.open {

@@ -194,7 +194,14 @@ impl Model {
             let how = format!("{id} is over although nothing was read for {} s", silent_ms / 1_000);
             return self.violated("I3", look.at, how);
         }
-        let hurts_ms = service.worst_since.map_or(0, |since| look.at - since);
+        // The breach that it is about goes on; or a later one, which was there to be seen. One that nobody could see is an
+        // incident of its own as soon as it is judged.
+        let opened = service.open.as_ref().map_or(i64::MIN, |open| open.opened);
+        let its_own = service.worst_since.filter(|since| *since <= opened);
+        let seen = service.bad_since.zip(self.able_since).map(|(bad, able)| bad.max(able));
+        // A clock that was set has begun the windows anew.
+        let since = its_own.or(seen).map(|since| since.max(self.stepped_at.unwrap_or(since)));
+        let hurts_ms = since.map_or(0, |since| look.at - since);
         if hurts_ms > NOT_OVER_MS && !hearsay && !service.dismissed {
             let how = format!("{id} is over although it has hurt badly for {} s", hurts_ms / 1_000);
             self.violated("I3", look.at, how);
@@ -249,6 +256,7 @@ impl Model {
         &mut self,
         effect: &Effect,
         attempt: &Attempt,
+        site: &Site,
         epoch: u64,
         hold_until: i64,
     ) {
@@ -259,7 +267,7 @@ impl Model {
         if !attempt.orphan && at < hold_until {
             self.violated("I11", at, format!("{id}: {:?} in spite of the HOLD file", effect.done));
         }
-        self.applied_once(effect, attempt);
+        self.applied_once(effect, attempt, site);
         let Some(service) = self.services.get_mut(id) else { return };
         match &effect.done {
             Done::Ran { script, .. } if script == "drain" => service.drained_at = Some(at),
@@ -269,7 +277,7 @@ impl Model {
     }
 
     /// Each step is applied once in effect.
-    fn applied_once(&mut self, effect: &Effect, attempt: &Attempt) {
+    fn applied_once(&mut self, effect: &Effect, attempt: &Attempt, site: &Site) {
         let (order, at) = (&attempt.order, effect.at);
         let again = match (&effect.done, &order.what.action) {
             (Done::Ran { in_effect: true, .. }, Action::Command { observe: Some(_), .. }) => true,
@@ -283,7 +291,8 @@ impl Model {
             _ => false,
         };
         let by_others = self.services.get(&attempt.service).is_some_and(|service| {
-            service.running.as_ref().is_some_and(|running| service.changed_at >= running.since)
+            let since = service.running.as_ref().map(|running| running.since);
+            since.zip(site.touched_by_others()).is_some_and(|(since, touched)| touched >= since)
         });
         if again && !(by_others && matches!(effect.done, Done::Switched { .. })) {
             self.violated("I4", at, format!("{}: {:?} a second time", order.run, effect.done));
