@@ -60,7 +60,7 @@ fn simulate(wanted: u64, first: u64) -> ExitCode {
     std::thread::scope(|scope| {
         let workers: Vec<_> =
             (0..cores).map(|_| scope.spawn(|| work(wanted, &next, &incidents, &sum))).collect();
-        scope.spawn(|| {
+        let watcher = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 std::thread::park_timeout(Duration::from_secs(2));
                 progress(incidents.load(Ordering::Relaxed), wanted, begun, cores);
@@ -68,6 +68,7 @@ fn simulate(wanted: u64, first: u64) -> ExitCode {
         });
         workers.into_iter().for_each(|worker| worker.join().unwrap());
         done.store(true, Ordering::Relaxed);
+        watcher.thread().unpark();
     });
     let Sum { tally, mut failed } = sum.into_inner().unwrap();
     failed.sort();

@@ -161,9 +161,17 @@ pub struct Plan {
 impl Plan {
     /// The hash of every choice in the plan: what a person approves. 16 hex digits.
     pub fn hash(&self) -> String {
-        let choices = (&self.service, &self.targets, &self.steps, &self.resources);
-        let bytes = serde_json::to_vec(&choices).unwrap_or_default();
+        let bytes = serde_json::to_vec(&self.choices()).unwrap_or_default();
         hex(&Sha256::digest(&bytes)[..8])
+    }
+
+    /// Whether both have one hash.
+    pub fn is_same_choice(&self, other: &Self) -> bool {
+        self.choices() == other.choices()
+    }
+
+    fn choices(&self) -> (&ServiceId, &[Target], &[Step], &BTreeSet<String>) {
+        (&self.service, &self.targets, &self.steps, &self.resources)
     }
 
     /// `v2 -> v1`, or several joined by commas.
@@ -185,5 +193,6 @@ impl Plan {
 
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

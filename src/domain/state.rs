@@ -369,9 +369,10 @@ impl ServiceState {
     }
 
     /// Whether people know already that a signal tells nothing. What they were told mildly, or before the newest change,
-    /// is news once that change is to be watched.
-    pub(super) fn knows_blind(&self, signal: &str, watched: bool) -> bool {
-        let change = self.changes.last().filter(|c| !c.is_rollback);
+    /// is news once that change is to be watched; a sender's clock may be ahead, and its change is to be watched later.
+    pub(super) fn knows_blind(&self, signal: &str, watched: bool, now: UnixMs) -> bool {
+        let begun = self.changes.iter().rev().find(|c| c.started_at <= now);
+        let change = begun.filter(|c| !c.is_rollback);
         self.blind.get(signal).is_some_and(|blind| {
             let since = change.zip(blind.told_at).is_some_and(|(c, told)| c.started_at > told);
             !watched || blind.watched && !since

@@ -50,7 +50,7 @@ pub(super) struct Instance {
     pub(super) trigger: Trigger,
     /// What it looks at of its signal.
     channel: Option<Channel>,
-    /// Since when it has been ok without having been seen to recover: after a restart that lost its window.
+    /// Since when it has been ok without having been seen to recover: after a restart, which loses or ages its window.
     pub(super) ok_since: Option<UnixMs>,
 }
 
@@ -73,6 +73,8 @@ pub(super) struct Signal {
     pub(super) refused_at: Option<UnixMs>,
     /// Answers awaited before it stands for itself again and no longer as an earlier daemon left it.
     pub(super) unasked: u8,
+    /// Whether an earlier daemon's windows are all that is known: nothing fires or clears by them.
+    restored: bool,
     /// Whether what its triggers say comes from backfill, which decides nothing before the next answer.
     backfilled: bool,
 }
@@ -246,6 +248,7 @@ impl ServiceWatch {
         let told = fault.is_some() || samples.iter().any(known);
         signal.unasked = if told { 0 } else { signal.unasked.saturating_sub(1) };
         signal.backfilled &= signal.unasked > 0;
+        signal.restored &= !samples.iter().any(known);
         if readings.iter().any(|r| matches!(r, Raw::Down { answered: true, .. })) {
             signal.refused_at = Some(now.wall);
         }
@@ -390,7 +393,7 @@ impl Instance {
         self.trigger.observe(sample);
         match (before, self.trigger.state()) {
             (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(0)),
-            (State::Ok, State::Ok) => {}
+            (State::Ok, State::Ok) => drop(self.ok_since.get_or_insert(sample.at)),
             (_, State::Ok) => self.ok_since = Some(sample.at),
             (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {
                 self.ok_since = None;
@@ -404,12 +407,6 @@ impl Instance {
         let newest = self.trigger.evidence().newest;
         self.trigger.state() == State::Ok
             && matches!((self.ok_since, newest), (Some(ok), Some(at)) if at.since(ok) >= recovery)
-    }
-
-    /// Whether there was time for a recovery since a breach began, by its source's time.
-    fn is_past(&self, onset: UnixMs) -> bool {
-        let recovery = self.trigger.rule().hold.recovery;
-        self.trigger.evidence().newest.is_some_and(|at| at >= onset + recovery)
     }
 }
 

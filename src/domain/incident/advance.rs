@@ -7,6 +7,7 @@ use super::{
     Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT, after,
     judge::{self, Judgement},
     owned::Owned,
+    target,
 };
 use crate::domain::{
     change::{Change, Component},
@@ -219,9 +220,11 @@ pub fn begin(
 /// What a change needs until its own first samples are judged: the smallest bucket, and a poll on each side of it.
 const CHANGE_SHOWS: Span = Span::minutes(2);
 
-/// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it.
+/// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it. What the
+/// breach is blamed on is no such change, also where the clocks' difference has it begin after its own breach.
 fn changed_a_moment_ago(s: &Situation<'_>, incident: &Incident) -> bool {
-    s.state.changes.last().is_some_and(|last| {
+    let blamed = |change: &Change| incident.change.as_ref().is_some_and(|c| c.is_same_as(change));
+    s.state.changes.last().filter(|last| !blamed(last)).is_some_and(|last| {
         last.started_at > s.onset_of(incident) && s.now.wall < last.settled_at() + CHANGE_SHOWS
     })
 }
@@ -264,12 +267,15 @@ fn deciding(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     if !clear.is_empty() {
         return clear;
     }
-    let judged = judge::judge(s, incident);
-    if may_still_act(s, incident) && judged.refused().is_empty() && judged.plan.is_ok() {
-        return decide_to_act(s, incident);
+    if may_still_act(s, incident) {
+        let judged = judge::judge(s, incident);
+        if judged.refused().is_empty() && judged.plan.is_ok() {
+            return decide_to_act(s, incident);
+        }
     }
-    match judged.plan {
-        Ok(plan) if incident.offered.as_ref().map(|p| p.hash()) != Some(plan.hash()) => {
+    // Asked at every event for as long as people take: nothing is put into words for that.
+    match target::plan(s, None) {
+        Ok(plan) if !incident.offered.as_ref().is_some_and(|known| known.is_same_choice(&plan)) => {
             vec![Fact::Incident(Incidental::Offered { plan: Box::new(plan) })]
         }
         Ok(_) | Err(_) => vec![],

@@ -48,6 +48,7 @@ impl ServiceWatch {
             let told = |s: &Sample| !matches!(s.reading, Reading::Unknown { .. });
             let newest = samples.iter().map(|(_, s)| s).filter(|s| told(s)).map(|s| s.at).max();
             signal.newest = signal.newest.max(newest);
+            signal.restored &= newest.is_none();
             for (channel, sample) in &samples {
                 signal.record(*channel, sample);
                 for instance in self.triggers.values_mut() {

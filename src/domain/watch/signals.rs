@@ -29,6 +29,7 @@ impl Signal {
             idle: false,
             refused_at: None,
             unasked: 0,
+            restored: false,
             backfilled: false,
         }
     }

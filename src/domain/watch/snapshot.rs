@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     signals: BTreeMap<String, Kept>,
-    triggers: BTreeMap<String, (trigger::Snapshot, Option<UnixMs>)>,
+    triggers: BTreeMap<String, trigger::Snapshot>,
     taus: BTreeMap<String, f64>,
     learned_at: Option<UnixMs>,
     tallies: Option<Tallies>,
@@ -87,7 +87,7 @@ impl ServiceWatch {
             triggers: self
                 .triggers
                 .iter()
-                .map(|(key, i)| (key.clone(), (i.trigger.snapshot(), i.ok_since)))
+                .map(|(key, i)| (key.clone(), i.trigger.snapshot()))
                 .collect(),
             taus: self.taus.clone(),
             learned_at: self.learned_at,
@@ -120,10 +120,11 @@ impl ServiceWatch {
                 signal.fault = kept.fault;
                 signal.idle = kept.idle;
                 signal.unasked = UNASKED;
+                signal.restored = true;
                 signal.backfilled = kept.backfilled;
             }
         }
-        for (key, (kept, ok_since)) in &snapshot.triggers {
+        for (key, kept) in &snapshot.triggers {
             let Some(instance) = self.triggers.get_mut(key) else { continue };
             let (Some(rule), Some(signal)) =
                 (policy.triggers.get(&instance.name), policy.signals.get(&instance.signal))
@@ -131,7 +132,8 @@ impl ServiceWatch {
                 continue;
             };
             instance.trigger = Trigger::restore(Arc::clone(&rule.rule), signal.poll_every, kept);
-            instance.ok_since = *ok_since;
+            // What was well when it was written down is well again only from the next answer on.
+            instance.ok_since = None;
         }
         self.taus = snapshot.taus;
         self.learned_at = snapshot.learned_at;

@@ -19,7 +19,9 @@ impl ServiceWatch {
                 continue;
             }
             // What happened while nobody looked is true with the next answer, or the lack of one.
-            if self.signals.get(&instance.signal).is_some_and(|signal| signal.backfilled) {
+            // And windows may have been written down long before their daemon died.
+            let waits = |signal: &Signal| signal.backfilled || signal.restored;
+            if self.signals.get(&instance.signal).is_some_and(|signal| waits(signal)) {
                 continue;
             }
             let Some(policy) = s.policy.triggers.get(&instance.name) else { continue };
@@ -57,7 +59,7 @@ impl ServiceWatch {
         let watched = s.state.is_watched(s.policy, s.now.wall);
         let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
         let faults = self.inventory.as_ref().map(|i| i.faults.join("; ")).unwrap_or_default();
-        let known = s.state.knows_blind(PLATFORM, watched);
+        let known = s.state.knows_blind(PLATFORM, watched, s.now.wall);
         (!known && s.now.wall.since(since) >= patience).then(|| Fact::Blind {
             signal: PLATFORM.to_owned(),
             source: runbook.application.root.clone(),
@@ -91,8 +93,7 @@ fn transition(
                 evidence: Some(Box::new(evidence)),
             })))
         }
-        // Windows that were written down before the breach know nothing of its end.
-        (State::Ok, Some(known)) if instance.is_clear() && instance.is_past(known.onset) => {
+        (State::Ok, Some(_)) if instance.is_clear() => {
             let clean = instance.trigger.rule().hold.recovery;
             Some(Fact::Cleared { trigger: key.to_owned(), why: format!("clean for {clean}") })
         }
@@ -112,7 +113,8 @@ fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {
     // Nor is it one that has lasted all night when a change comes in the morning: that has to wait for its requests.
     let changed = s.state.changes.last().filter(|_| signal.idle).map(|c| c.started_at);
     let silent_since = changed.map_or(since, |at| at.max(since));
-    if s.state.knows_blind(name, watched) || quiet || s.now.wall.since(silent_since) < patience {
+    let known = s.state.knows_blind(name, watched, s.now.wall);
+    if known || quiet || s.now.wall.since(silent_since) < patience {
         return None;
     }
     let source = s.policy.signals.get(name).map_or_else(String::new, |p| p.source.clone());

@@ -120,7 +120,9 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
     match fact {
         firing::Fact::Blind { signal, source, why, since, watched } => {
             let others = |(name, blind): (&String, &Blindness)| {
-                name != signal && blind.source == *source && s.state.knows_blind(name, *watched)
+                name != signal
+                    && blind.source == *source
+                    && s.state.knows_blind(name, *watched, s.now.wall)
             };
             if s.state.blind.iter().any(others) {
                 return None;

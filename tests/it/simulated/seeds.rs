@@ -51,6 +51,13 @@ fn windows_from_before_a_breach_do_not_end_it() {
 }
 
 #[test]
+fn windows_from_before_a_recovery_do_not_fire_again() {
+    for seed in [27, 272, 1014, 1268] {
+        is_well(seed);
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_makes_no_page_wait_for_it() {
     for seed in [1764, 1872, 2066] {
         is_well(seed);
@@ -58,9 +65,49 @@ fn a_clock_that_is_set_back_makes_no_page_wait_for_it() {
 }
 
 #[test]
+fn a_change_that_lies_ahead_pages_nobody_again_and_again() {
+    is_well(7314);
+}
+
+/// What nobody wrote down since is not counted when the clock is set back while the daemon is down.
+#[test]
+fn the_time_between_the_last_record_and_a_crash_is_lost_with_the_clock() {
+    is_well(4265);
+}
+
+#[test]
+fn a_counter_that_begins_anew_at_what_it_was_looks_as_if_nobody_came() {
+    is_well(6569);
+}
+
+/// Probes saw the outage end; the errors of the release behind it are an incident of their own.
+#[test]
+fn an_outage_is_over_although_the_next_release_fails_otherwise() {
+    is_well(7013);
+}
+
+/// While nobody could see, during the watch over a rollback: the next turn that sees opens an incident.
+#[test]
+fn what_fails_unseen_after_a_rollback_is_an_incident_of_its_own() {
+    for seed in [26241, 37876, 40728, 44779] {
+        is_well(seed);
+    }
+}
+
+#[test]
+fn our_own_network_is_well_again_although_a_clock_that_was_set_hides_errors() {
+    is_well(20720);
+}
+
+#[test]
+fn what_a_pipeline_deploys_again_during_a_crash_is_switched_away_from_again() {
+    is_well(28567);
+}
+
+#[test]
 fn seeds_that_taught_the_model_something_stay_well() {
     // A dismissal, a page of the same minute, a storm that was paged once: none of them is silence.
-    for seed in [16, 79, 87, 142, 216, 504, 2022, 2428, 2525] {
+    for seed in [16, 79, 87, 142, 216, 401, 504, 1251, 2022, 2428, 2525, 9676] {
         is_well(seed);
     }
 }

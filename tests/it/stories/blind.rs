@@ -1,16 +1,19 @@
 //! No data: never fires, never clears, never rolls back; and after a while people are told.
 
 use insta::assert_snapshot;
-use rollbackd::domain::{
-    change::{Component, Revision},
-    event::Said,
-    signal::Unknown,
+use rollbackd::{
+    domain::{
+        change::{Change, Component, Revision},
+        event::{Said, What},
+        signal::Unknown,
+    },
+    units::Span,
 };
 
 use super::{
     brief,
     place::{Behaviour, HEALTHY, IDLE, errors},
-    policy::shop,
+    policy::{id, shop},
     quiet, story,
     town::Town,
 };
@@ -281,6 +284,29 @@ fn a_signal_that_is_blind_already_pages_again_when_a_change_is_to_be_watched() {
     15:04:00   -> PAGE: P2 shop/production: blind, errors tells nothing
     15:04:00   -> PAGE: P2 shop/production: blind, health tells nothing
     ");
+}
+
+/// Each turn paged as often as it may while the change lay ahead. Found by seed 7314 of the simulator.
+#[test]
+fn a_change_that_lies_ahead_pages_a_blind_signal_once() {
+    let mut town = Town::healthy(shop());
+    town.deploy("v2", HEALTHY);
+    town.place().monitoring_down = Some(Unknown::Failed);
+    town.run("10m");
+    let ahead = town.wall() + Span::minutes(4);
+    let change = town.shop().changes.last().unwrap();
+    let change = Change {
+        id: "build-9".into(),
+        to: Revision::named("v9"),
+        started_at: ahead,
+        ended_at: Some(ahead),
+        ..change.clone()
+    };
+    town.turn(What::ChangePosted { service: id("shop"), change });
+    town.run("3m");
+    assert_eq!(town.notices("blind, errors tells nothing").len(), 1, "{}", town.transcript());
+    town.run("2m");
+    assert_eq!(town.notices("blind, errors tells nothing").len(), 2, "{}", town.transcript());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
-    policy::shop,
+    policy::{fleet, shop},
 };
 
 #[test]
@@ -50,6 +50,27 @@ fn a_deployment_in_the_middle_of_monitoring_that_mends_it_is_left_alone() {
     12:19:30 minor clears: clean for 5m
     12:19:30 closed: recovered by itself
     12:19:30   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+/// Where the platform's clock is a little ahead, the breach begins before the change that caused it.
+#[test]
+fn the_change_behind_a_breach_is_given_no_time_to_mend_it() {
+    let told = brief(fleet(&["shop", "cart"]), |town| {
+        town.behaves(OUTAGE);
+        town.run("40s");
+        town.deploy("v2", OUTAGE);
+        town.place().versions.insert("v1".into(), HEALTHY);
+        town.run("3m");
+    });
+    assert_snapshot!(told, @r"
+    12:01:45 shop decided: wait until 12:02:00 to see whether others suffer too
+    12:01:45 shop   -> on-call: P0 shop/production: service-outage
+    12:02:00 shop decided: roll back now
+    12:02:00 shop rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:02:00 shop   -> PAGE: URGENT - Rollback in Progress - production
+    12:02:00 shop   -> stakeholders: URGENT - Rollback in Progress - production
+    12:03:00 shop service-outage clears: clean for 1m
     ");
 }
 

@@ -27,7 +27,10 @@ mod unseen;
 mod witnesses;
 
 use place::{Behaviour, HEALTHY};
-use rollbackd::domain::policy::Policy;
+use rollbackd::domain::{
+    notice::{Audience, Notice, Urgency},
+    policy::Policy,
+};
 use town::Town;
 
 /// Lets `happens` happen to a town that was healthy for over an hour, and tells what came of it.
@@ -66,4 +69,14 @@ fn brief(policy: Policy, happens: impl FnOnce(&mut Town)) -> String {
     };
     let lines: Vec<&str> = whole.lines().filter(matters).collect();
     lines.join("\n")
+}
+
+/// A notice as a story tells it.
+fn told(notice: &Notice) -> String {
+    let audience = match (notice.audience, notice.urgency) {
+        (Audience::Stakeholders, _) => "stakeholders",
+        (Audience::OnCall, Urgency::Page) => "PAGE",
+        (Audience::OnCall, Urgency::Info) => "on-call",
+    };
+    format!("  -> {audience}: {}", notice.subject)
 }

@@ -5,14 +5,16 @@ use rollbackd::{
     domain::{
         change::{Component, Revision},
         event::Said,
+        service::Mode,
+        signal::Unknown,
     },
     units::Span,
 };
 
 use super::{
     brief,
-    place::{HEALTHY, OUTAGE, errors},
-    policy::shop,
+    place::{Behaviour, HEALTHY, OUTAGE, errors},
+    policy::{shop, shop_with},
     story,
     town::{Town, Windows},
 };
@@ -57,10 +59,40 @@ fn windows_from_before_a_breach_do_not_end_it() {
     let told = brief(shop(), |town| {
         town.deploy("v2", errors(0.10));
         town.run("7m");
-        town.crash(Windows::OfNoon, false);
+        town.crash(Windows::Old, false);
         town.run("1m");
     });
     assert!(!told.contains(" clears") && !told.contains("closed:"), "{told}");
+}
+
+/// The first clean answer after a start ended what had lasted longer than a recovery takes.
+#[test]
+fn windows_from_before_a_breach_end_it_only_by_a_whole_recovery() {
+    let mut town = Town::healthy(shop_with(|shop| shop.mode = Mode::Observe));
+    town.deploy("v2", Behaviour { up: false, ..HEALTHY });
+    town.run("130s");
+    town.crash(Windows::Old, false);
+    town.behaves(HEALTHY);
+    town.run("45s");
+    assert!(town.shop().incident.is_some(), "{}", town.transcript());
+    town.run("45s");
+    assert!(town.shop().incident.is_none(), "{}", town.transcript());
+}
+
+/// The windows still fire, and what they fired for is over. Found by seed 272 of the simulator.
+#[test]
+fn windows_from_before_a_recovery_do_not_fire_again() {
+    let mut town = Town::healthy(shop());
+    town.deploy("v2", errors(0.10));
+    town.run("7m");
+    town.writes_windows();
+    town.deploy("v3", HEALTHY);
+    town.run("20m");
+    assert!(town.shop().incident.is_none(), "{}", town.transcript());
+    town.crash(Windows::Old, false);
+    town.place().monitoring_down = Some(Unknown::Failed);
+    town.run("2m");
+    assert!(town.shop().incident.is_none(), "{}", town.transcript());
 }
 
 #[test]

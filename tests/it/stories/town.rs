@@ -14,7 +14,7 @@ use rollbackd::{
         fact::Fact,
         fleet::{Batch, Fleet},
         incident::{self, Incident, speak::Reply},
-        notice::{Audience, Notice, Urgency},
+        notice::Notice,
         policy::Policy,
         run::{Order, Outcome, Report},
         service::ServiceId,
@@ -28,6 +28,7 @@ use rollbackd::{
 use super::{
     place::{Behaviour, Place},
     policy::{POLL, id},
+    told,
 };
 
 /// 2026-03-02, 12:00 UTC: when every story begins.
@@ -58,8 +59,8 @@ pub(super) struct Town {
     turns: u64,
     journal: Vec<Record>,
     told_from: usize,
-    /// The windows as they were written down at noon.
-    at_noon: BTreeMap<ServiceId, String>,
+    /// The windows as they were last written down on purpose.
+    old_windows: BTreeMap<ServiceId, String>,
     /// The journal so far, folded as a restart would.
     shadow: Fleet,
     in_flight: BTreeSet<(String, usize, u32, bool)>,
@@ -81,7 +82,12 @@ impl Town {
     pub(super) fn warm_up(&mut self) {
         self.run_for(WARM_UP);
         self.told_from = self.journal.len();
-        self.at_noon = self.written_windows();
+        self.writes_windows();
+    }
+
+    /// The windows are written down, and then cannot be for long.
+    pub(super) fn writes_windows(&mut self) {
+        self.old_windows = self.written_windows();
     }
 
     fn written_windows(&self) -> BTreeMap<ServiceId, String> {
@@ -104,7 +110,7 @@ impl Town {
             turns: 0,
             journal: vec![],
             told_from: 0,
-            at_noon: BTreeMap::new(),
+            old_windows: BTreeMap::new(),
             shadow: Fleet::new(policy.clone(), 1),
             in_flight: BTreeSet::new(),
             under_way: vec![],
@@ -352,7 +358,7 @@ impl Town {
         let mut fleet = self.folded();
         let written = match windows {
             Windows::Kept => self.written_windows(),
-            Windows::OfNoon => self.at_noon.clone(),
+            Windows::Old => self.old_windows.clone(),
             Windows::Lost => BTreeMap::new(),
         };
         for (id, body) in written {
@@ -417,17 +423,8 @@ impl Town {
 pub(super) enum Windows {
     Kept,
     /// They could not be written down since.
-    OfNoon,
+    Old,
     Lost,
-}
-
-fn told(notice: &Notice) -> String {
-    let audience = match (notice.audience, notice.urgency) {
-        (Audience::Stakeholders, _) => "stakeholders",
-        (Audience::OnCall, Urgency::Page) => "PAGE",
-        (Audience::OnCall, Urgency::Info) => "on-call",
-    };
-    format!("  -> {audience}: {}", notice.subject)
 }
 
 /// A report that an attempt failed.

@@ -196,7 +196,8 @@ impl World {
         for effect in effects {
             self.tally.effects += 1;
             self.tell(|| format!("   {:?} {:?}", attempt.order.what.title, effect.done));
-            self.model.effect(&effect, &attempt, self.journal.epoch, self.hold_until);
+            let (site, epoch) = (&self.sites[site], self.journal.epoch);
+            self.model.effect(&effect, &attempt, site, epoch, self.hold_until);
         }
         if self.model.violation.is_none() && attempt.mishap == Mishap::Lies {
             self.tally.lies += 1;

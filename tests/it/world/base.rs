@@ -82,7 +82,9 @@ impl Base {
         assert_eq!(world.model.violation, None, "a quiet world breaks nothing");
         world.journal.snapshots = world.windows();
         world.checkpoint();
-        world.model.down(0);
+        // What the checkpoint holds is written.
+        world.model.written_at = 0;
+        world.model.down();
         Self {
             policy: world.policy,
             sites: world.sites,
@@ -118,6 +120,7 @@ impl World {
             hold_until: i64::MIN,
             alerts: vec![],
             routing: routing(),
+            thorough: seed.is_multiple_of(4),
             reacted: BTreeSet::new(),
             dice: Dice::of(seed, "world"),
             events: 0,

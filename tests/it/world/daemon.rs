@@ -176,15 +176,17 @@ impl World {
             journal.append(epoch, &facts, &notices, at)?;
             strikes(armed, Boundary::AfterAppend)
         });
-        self.written(first_new, &event);
         match taken.result {
             Ok(turned) => {
+                let facts = if self.thorough { self.read(first_new) } else { each(turned.batches) };
+                self.written(facts, now, &event);
                 self.model.writable(self.at);
                 self.look_around(&event);
                 self.begin(taken.orders);
                 Some(turned.reply)
             }
             Err(Fault::Crash) => {
+                self.written(self.read(first_new), now, &event);
                 self.die_in_the_turn();
                 None
             }
@@ -195,6 +197,7 @@ impl World {
                 None
             }
             Err(Fault::DiskFull) => {
+                self.written(self.read(first_new), now, &event);
                 if let Some(daemon) = &mut self.daemon {
                     daemon.controller.stand_still(now.wall, "the disk is full".into());
                 }
@@ -209,28 +212,31 @@ impl World {
         }
     }
 
+    /// What the newest records say, read from their bytes.
+    fn read(&self, first_new: usize) -> Facts {
+        let records = &self.journal.records[first_new..];
+        records.iter().map(|record| recovery::parse(record).unwrap()).collect()
+    }
+
     /// What is in the journal since.
-    fn written(&mut self, first_new: usize, event: &Event) {
+    fn written(&mut self, facts: Facts, now: Now, event: &Event) {
         let policy = &self.policy;
         let look = Look { at: self.at, sites: &self.sites, sources: &self.sources, policy };
-        let records = &self.journal.records[first_new..];
         let mut lines = vec![];
-        for record in records {
-            let (service, fact) = recovery::parse(record).unwrap();
+        for (service, fact) in &facts {
             if self.story.is_some() {
                 let who = service.as_ref().map_or("fleet", ServiceId::name);
-                let line = match &fact {
+                let line = match fact {
                     Fact::Told(notice) => {
                         Some(format!("-> {:?}: {}", notice.urgency, notice.subject))
                     }
-                    _ => timeline::line(&fact),
+                    _ => timeline::line(fact),
                 };
                 lines.extend(line.map(|line| format!("{who}: {line}")));
             }
-            self.tally.fact(&fact);
-            self.model.fact(service.as_ref(), &fact, event, &look);
-            let now = Now { wall: record.fact.at, steady: UnixMs(record.fact.steady_ms) };
-            self.model.fold(service.as_ref(), &fact, now);
+            self.tally.fact(fact);
+            self.model.fact(service.as_ref(), fact, event, &look);
+            self.model.fold(service.as_ref(), fact, now);
         }
         for line in lines {
             self.tell(|| line);
@@ -318,7 +324,7 @@ impl World {
             self.journal.snapshots = std::mem::take(&mut self.stale);
         }
         self.daemon = None;
-        self.model.down(self.at);
+        self.model.down();
         let mut dice = self.dice.clone();
         let mut left = vec![];
         for mut attempt in self.attempts.drain(..) {
@@ -407,7 +413,7 @@ impl World {
         self.checkpoint();
         self.stale = self.journal.snapshots.clone();
         self.daemon = None;
-        self.model.down(self.at);
+        self.model.down();
         self.tell(|| "the daemon has stopped".into());
         self.later(self.at + down, Act::Start);
     }
@@ -417,6 +423,15 @@ impl Daemon {
     fn steady(&self, at: i64) -> UnixMs {
         self.steady_at_start.set_by(at - self.started_at)
     }
+}
+
+/// Facts, and whose they are.
+type Facts = Vec<(Option<ServiceId>, Fact)>;
+
+fn each(batches: Vec<Batch>) -> Facts {
+    let facts =
+        |(service, facts): Batch| facts.into_iter().map(move |fact| (service.clone(), fact));
+    batches.into_iter().flat_map(facts).collect()
 }
 
 /// A crash that was waiting for this place, once it has come by often enough.

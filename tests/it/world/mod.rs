@@ -66,6 +66,9 @@ pub(crate) struct World {
     alerts: Vec<act::Active>,
     stale: BTreeMap<ServiceId, String>,
     routing: Vec<(String, BTreeSet<Audience>)>,
+    /// Whether every fact is read again from its bytes at once, and all that is remembered is weighed: in one world of
+    /// four. In every world that is what a daemon begins with.
+    thorough: bool,
     /// Pages that somebody has reacted to.
     reacted: BTreeSet<String>,
     dice: Dice,

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollbackd::domain::{
     event::{Event, Said},
     fact::{self, Fact},
+    firing,
     guard::Guard,
     incident::{self, Clock, Closing, Phase},
     ledger,
@@ -38,6 +39,7 @@ pub(crate) struct Look<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) severity: Severity,
+    pub(super) opened: i64,
     /// Since when it is as severe.
     pub(super) rose: i64,
     /// Nothing was done about it yet.
@@ -47,6 +49,13 @@ pub(super) struct Open {
     pub(super) decided: bool,
     /// It rests on what somebody told, too.
     pub(super) hearsay: bool,
+}
+
+impl Open {
+    fn new(severity: Severity, at: i64, hearsay: bool) -> Self {
+        let (waits, late, decided) = (true, false, false);
+        Self { severity, opened: at, rose: at, waits, late, decided, hearsay }
+    }
 }
 
 /// A plan under way.
@@ -71,8 +80,13 @@ pub(super) struct Service {
     pub(super) earned: BTreeSet<String>,
     pub(super) quarantined: BTreeSet<String>,
     pub(super) hurt_at: i64,
+    /// When a counter may last have begun anew where nobody could tell.
+    pub(super) disorderly_at: i64,
+    /// When no probe got through, whatever the service did.
+    pub(super) unreachable_at: i64,
     /// Since when it hurts badly; and the same while everybody can see it.
     pub(super) worst_since: Option<i64>,
+    pub(super) was_up: bool,
     pub(super) bad_since: Option<i64>,
     pub(super) changed_at: i64,
     /// A person said that it is nothing; they know of it until it is over.
@@ -102,8 +116,11 @@ pub(crate) struct Model {
     pub(super) received: BTreeSet<String>,
     /// Since when the daemon runs and can write.
     pub(super) able_since: Option<i64>,
-    pub(super) down_ms: i64,
-    pub(super) down_since: Option<i64>,
+    /// When something was last written: that the daemon lived on nobody knows who reads it.
+    pub(super) written_at: i64,
+    /// For how long a clock that is set hid that time passed.
+    pub(super) unwritten_ms: i64,
+    pub(super) down: bool,
     pub(super) stepped_at: Option<i64>,
     pub(super) reloaded_at: i64,
 }
@@ -141,8 +158,9 @@ impl Model {
             pages: BTreeMap::new(),
             received: BTreeSet::new(),
             able_since: None,
-            down_ms: 0,
-            down_since: None,
+            written_at: at,
+            unwritten_ms: 0,
+            down: false,
             stepped_at: None,
             reloaded_at: at,
         }
@@ -156,12 +174,14 @@ impl Model {
 
     pub(crate) fn up(&mut self, at: i64) {
         self.able_since = Some(at);
-        self.down_ms += self.down_since.take().map_or(0, |since| at - since);
+        if std::mem::take(&mut self.down) {
+            self.unwritten_ms += at - self.written_at;
+        }
     }
 
-    pub(crate) fn down(&mut self, at: i64) {
+    pub(crate) fn down(&mut self) {
         self.able_since = None;
-        self.down_since = Some(at);
+        self.down = true;
         self.services.values_mut().for_each(|s| s.owed = None);
     }
 
@@ -217,6 +237,7 @@ impl Model {
         event: &Event,
         look: &Look<'_>,
     ) {
+        self.written_at = look.at;
         match fact {
             Fact::Told(notice) => self.told(notice, look.at),
             Fact::Fleet(fact::Fleet::KillSwitch { reason }) => self.kill_switch = reason.is_some(),
@@ -230,6 +251,7 @@ impl Model {
                 self.incident(id, fact, look);
             }
             Fact::Run(fact) => self.run(id, fact, event, look),
+            Fact::Trigger(firing::Fact::Fired(firing)) => self.check_firing(id, firing, look.at),
             Fact::Service(fact) => {
                 let held = match fact {
                     fact::Service::Held { .. } => true,
@@ -261,15 +283,7 @@ impl Model {
         match fact {
             incident::Fact::Opened { severity, trigger, .. } => {
                 let hearsay = hearsay(trigger);
-                let severity = *severity;
-                service.open = Some(Open {
-                    severity,
-                    rose: at,
-                    waits: true,
-                    late: false,
-                    decided: false,
-                    hearsay,
-                });
+                service.open = Some(Open::new(*severity, at, hearsay));
             }
             incident::Fact::Joined { trigger, .. } => {
                 if let Some(open) = &mut service.open {
@@ -335,7 +349,10 @@ impl Service {
             earned: BTreeSet::new(),
             quarantined: BTreeSet::new(),
             hurt_at: i64::MIN / 2,
+            disorderly_at: i64::MIN / 2,
+            unreachable_at: i64::MIN / 2,
             worst_since: None,
+            was_up: true,
             bad_since: None,
             changed_at: at,
             dismissed: false,

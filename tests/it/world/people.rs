@@ -122,8 +122,9 @@ impl World {
     /// What must be so when all is quiet.
     pub(super) fn at_the_end(&mut self) {
         self.tally.worlds = 1;
-        if let Some(daemon) = &self.daemon {
-            self.model.at_the_end(&daemon.controller.fleet, self.at);
+        self.model.at_the_end(self.at);
+        if let Some(daemon) = self.daemon.as_ref().filter(|_| self.thorough) {
+            self.model.check_bounds(&daemon.controller.fleet, self.at);
         }
     }
 }

@@ -113,7 +113,7 @@ impl Sources {
         if ailment == Ailment::Failing {
             return unknown(Unknown::Failed, "connection refused");
         }
-        let errors = self.errors(ailment, wall);
+        let errors = self.errors(ailment, truth, wall);
         // Where the errors cannot be used the probe still tells.
         if !matches!(ailment, Ailment::Absent | Ailment::Nan) {
             self.told_at = at;
@@ -133,7 +133,7 @@ impl Sources {
         vec![("errors", errors, None), ("health", vec![probe], None)]
     }
 
-    fn errors(&mut self, ailment: Ailment, wall: UnixMs) -> Vec<Raw> {
+    fn errors(&mut self, ailment: Ailment, truth: Behaviour, wall: UnixMs) -> Vec<Raw> {
         let (mut bad, mut total) = (Some(self.bad.floor()), Some(self.total.floor()));
         let mut at = wall;
         match ailment {
@@ -162,15 +162,15 @@ impl Sources {
             2 => self.held.pop_front().into_iter().collect(),
             // Both in one answer, the newer one first.
             3 => std::iter::once(reading.clone()).chain(self.held.pop_front()).collect(),
-            // The exporter forgot what it counted, and does not say so.
+            // The exporter forgot what it counted before, and does not say so.
             4 => {
-                (self.bad, self.total) = (0.0, 0.0);
+                (self.bad, self.total) = (truth.requests * truth.errors, truth.requests);
                 vec![Raw::Counter {
                     series: "pod".into(),
                     revision: String::new(),
                     at: wall,
-                    bad: Some(0.0),
-                    total: Some(0.0),
+                    bad: Some(self.bad.floor()),
+                    total: Some(self.total.floor()),
                     started,
                 }]
             }

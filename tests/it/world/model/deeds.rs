@@ -2,6 +2,7 @@
 
 use rollbackd::domain::{
     event::Event,
+    firing::{Basis, Firing},
     incident::{self, Closing, Phase},
     plan::{Action, Plan, Step},
     run::{self, Order},
@@ -13,7 +14,7 @@ use super::{Look, Model, Running};
 use crate::world::{
     executor::Attempt,
     operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE, POLL_MS},
-    readings::Sources,
+    readings::{Ailment, Sources},
     site::{Actor, Done, Effect, Site},
 };
 
@@ -23,6 +24,8 @@ const SLACK_MS: i64 = 60_000;
 const BLIND_MS: i64 = 3 * POLL_MS + 20_000;
 /// What has hurt badly for this long was not seen to be well by anybody who looked.
 const NOT_OVER_MS: i64 = 150_000;
+/// So long after it was over a breach may still fire: the narrowest window, and what may be stale.
+const FIRES_MS: i64 = 4 * 60_000;
 /// Well for this long, no trigger takes a breach for the one before.
 const RECOVERED_MS: i64 = 3 * 60_000;
 /// What hurt within this time may be acted upon: what a trigger remembers, and a monitoring period.
@@ -38,6 +41,13 @@ impl Model {
             if service.runs != site.running || truth.hurts() {
                 service.well_since = None;
             }
+            let sources = &sources[service.index];
+            if sources.is_ailing(at) && sources.ailment == Ailment::Disorderly {
+                service.disorderly_at = at;
+            }
+            if at < sources.unreachable_until {
+                service.unreachable_at = at;
+            }
             service.runs.clone_from(&site.running);
             if truth.hurts() {
                 service.hurt_at = at;
@@ -50,8 +60,12 @@ impl Model {
             service.changed_at =
                 service.changed_at.max(site.touched_by_others().unwrap_or(i64::MIN));
             let worst = truth.hurts_badly();
+            // What comes up and fails is no outage any more: that was seen to end, and this is another breach.
+            if std::mem::replace(&mut service.was_up, truth.up) != truth.up {
+                service.worst_since = None;
+            }
             service.worst_since = if worst { service.worst_since.or(Some(at)) } else { None };
-            let seen = worst && !sources[service.index].is_ailing(at);
+            let seen = worst && !sources.is_ailing(at);
             service.bad_since = if seen { service.bad_since.or(Some(at)) } else { None };
             // A breach that comes again before a trigger has recovered is the same one.
             service.dismissed &= at - service.hurt_at < RECOVERED_MS;
@@ -63,6 +77,24 @@ impl Model {
         self.check_no_silent_refusal(at);
         for (id, since, paged_at) in hidden {
             self.check_nothing_is_hidden(&id, since, paged_at, at);
+        }
+    }
+
+    /// What fires hurts, or did a moment ago: neither silence nor disorder is a breach, and nobody ever stopped coming.
+    pub(super) fn check_firing(&mut self, id: &ServiceId, firing: &Firing, at: i64) {
+        let Some(service) = self.services.get(id).filter(|_| firing.basis == Basis::Window) else {
+            return;
+        };
+        let lately = |since: i64| at - since <= FIRES_MS;
+        // A counter that begins anew at what it was before looks as if nobody had come.
+        let looks_so = if firing.trigger == "traffic-collapse" {
+            lately(service.disorderly_at)
+        } else {
+            lately(service.hurt_at) || lately(service.unreachable_at)
+        };
+        if !looks_so {
+            let how = format!("{id} is well, and {} fires: {}", firing.trigger, firing.says);
+            self.violated("I3", at, how);
         }
     }
 
@@ -162,7 +194,14 @@ impl Model {
             let how = format!("{id} is over although nothing was read for {} s", silent_ms / 1_000);
             return self.violated("I3", look.at, how);
         }
-        let hurts_ms = service.worst_since.map_or(0, |since| look.at - since);
+        // The breach that it is about goes on; or a later one, which was there to be seen. One that nobody could see is an
+        // incident of its own as soon as it is judged.
+        let opened = service.open.as_ref().map_or(i64::MIN, |open| open.opened);
+        let its_own = service.worst_since.filter(|since| *since <= opened);
+        let seen = service.bad_since.zip(self.able_since).map(|(bad, able)| bad.max(able));
+        // A clock that was set has begun the windows anew.
+        let since = its_own.or(seen).map(|since| since.max(self.stepped_at.unwrap_or(since)));
+        let hurts_ms = since.map_or(0, |since| look.at - since);
         if hurts_ms > NOT_OVER_MS && !hearsay && !service.dismissed {
             let how = format!("{id} is over although it has hurt badly for {} s", hurts_ms / 1_000);
             self.violated("I3", look.at, how);
@@ -217,6 +256,7 @@ impl Model {
         &mut self,
         effect: &Effect,
         attempt: &Attempt,
+        site: &Site,
         epoch: u64,
         hold_until: i64,
     ) {
@@ -227,7 +267,7 @@ impl Model {
         if !attempt.orphan && at < hold_until {
             self.violated("I11", at, format!("{id}: {:?} in spite of the HOLD file", effect.done));
         }
-        self.applied_once(effect, attempt);
+        self.applied_once(effect, attempt, site);
         let Some(service) = self.services.get_mut(id) else { return };
         match &effect.done {
             Done::Ran { script, .. } if script == "drain" => service.drained_at = Some(at),
@@ -237,7 +277,7 @@ impl Model {
     }
 
     /// Each step is applied once in effect.
-    fn applied_once(&mut self, effect: &Effect, attempt: &Attempt) {
+    fn applied_once(&mut self, effect: &Effect, attempt: &Attempt, site: &Site) {
         let (order, at) = (&attempt.order, effect.at);
         let again = match (&effect.done, &order.what.action) {
             (Done::Ran { in_effect: true, .. }, Action::Command { observe: Some(_), .. }) => true,
@@ -251,7 +291,8 @@ impl Model {
             _ => false,
         };
         let by_others = self.services.get(&attempt.service).is_some_and(|service| {
-            service.running.as_ref().is_some_and(|running| service.changed_at >= running.since)
+            let since = service.running.as_ref().map(|running| running.since);
+            since.zip(site.touched_by_others()).is_some_and(|(since, touched)| touched >= since)
         });
         if again && !(by_others && matches!(effect.done, Done::Switched { .. })) {
             self.violated("I4", at, format!("{}: {:?} a second time", order.run, effect.done));

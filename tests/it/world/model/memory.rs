@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    pub(super) fn check_bounds(&mut self, fleet: &Fleet, at: i64) {
+    pub(crate) fn check_bounds(&mut self, fleet: &Fleet, at: i64) {
         for (id, state) in &fleet.states {
             let bytes = serde_json::to_string(state).map_or(0, |text| text.len());
             if bytes > BYTES_MAX || state.firing.len() > 20 {

@@ -3,7 +3,7 @@
 use rollbackd::domain::{
     event::Event,
     fleet::Fleet,
-    incident::Phase,
+    incident::{Clock, Phase},
     notice::{Audience, Notice, Urgency},
     policy::ServicePolicy,
     service::{Mode, ServiceId},
@@ -60,8 +60,8 @@ impl Model {
             let Some(open) = service.open.as_ref().filter(|o| o.waits && !o.late) else { continue };
             let Some(policy) = look.policy.services.get(id) else { continue };
             let Some(within) = policy.matrix.row(open.severity).act_within else { continue };
-            // While it is down there is only the wall clock; where that is set back, the time down is not counted.
-            let uncounted = if self.stepped_at.is_some() { self.down_ms } else { 0 };
+            // While it is down there is only the wall clock; where that is set back, nothing is counted since the last record.
+            let uncounted = if self.stepped_at.is_some() { self.unwritten_ms } else { 0 };
             let due = (open.rose + within.ms() + uncounted).max(able_since);
             if look.at > due + PROMPT_MS {
                 let late = (look.at - due) / 1_000;
@@ -116,7 +116,10 @@ impl Model {
             Phase::Scheduled | Phase::Closed { .. } => true,
             Phase::Deciding | Phase::Escalated { .. } => owned,
             // The operator has said since that nothing is to be touched: it stands, and somebody knows.
-            Phase::RollingBack => owned && policy.mode == Mode::Observe,
+            Phase::RollingBack => {
+                let told = incident.late.contains(&Clock::Verified);
+                owned && told && policy.mode == Mode::Observe
+            }
             Phase::Assessing
             | Phase::Gathering { .. }
             | Phase::Monitoring { .. }
@@ -125,7 +128,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn at_the_end(&mut self, fleet: &Fleet, at: i64) {
+    pub(crate) fn at_the_end(&mut self, at: i64) {
         let lost = self.pages.iter().find(|(id, _)| !self.received.contains(*id));
         if let Some((id, subject)) = lost {
             let how = format!("the page {id} never reached anybody: {subject}");
@@ -137,6 +140,5 @@ impl Model {
             let how = format!("{id} is still drained, and nobody was paged");
             self.violated("I9", at, how);
         }
-        self.check_bounds(fleet, at);
     }
 }
