@@ -1,16 +1,12 @@
-//! The daemon killed and started anew at each stage of an incident, at random moments and at writes to its journal: one
-//! rollback in effect, and nothing lost.
+//! The daemon killed and started anew at each stage of an incident: one rollback in effect, and no deadline extended.
+//! At random moments it is ended in `torture.rs`.
 
-use std::{
-    fs,
-    time::{Duration, Instant, SystemTime},
-};
+use std::fs;
 
 use rollbackd::{
     demo::shop::Behaviour,
     domain::{fact::Fact, run, trigger::State},
     http::views::{ClockView, IncidentView, TriggerView},
-    store::Reader,
 };
 
 use super::{
@@ -20,7 +16,7 @@ use super::{
 use crate::rig::eventually;
 
 /// A step that takes a second and a restart that takes another, each written down when it begins.
-const SLOW: &str = r#"
+pub(super) const SLOW: &str = r#"
 [service.shop.rollback.before.drain]
 argv = ["/bin/sh", "-c", "echo drain >>{dir}/drains.log; exec sleep 1"]
 idempotent = true
@@ -30,9 +26,9 @@ restart.command.argv = ["/bin/sh", "-c", "echo restart >>{dir}/restarts.log; sle
 "#;
 
 /// The steps of that plan.
-const DRAIN: usize = 0;
-const SWITCH: usize = 1;
-const RESTART: usize = 2;
+pub(super) const DRAIN: usize = 0;
+pub(super) const SWITCH: usize = 1;
+pub(super) const RESTART: usize = 2;
 
 /// When the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +41,7 @@ enum Moment {
     Watching,
 }
 
-fn lines(world: &World, name: &str) -> usize {
+pub(super) fn lines(world: &World, name: &str) -> usize {
     fs::read_to_string(world.dir().join(name)).unwrap_or_default().lines().count()
 }
 
@@ -125,131 +121,4 @@ fn a_daemon_killed_at_any_stage_rolls_back_once() {
         ("verifying", || Box::pin(killed(Moment::Verifying))),
         ("watching", || Box::pin(killed(Moment::Watching))),
     ]);
-}
-
-/// Time for as many starts as there are kills: what is late may be left to people, which is another story.
-const IN_NO_HURRY: &str = r#"
-[severity.P0]
-act_within = "12s"
-verify_within = "10m"
-[severity.P1]
-act_within = "12s"
-verify_within = "10m"
-"#;
-/// Of one incident.
-const KILLS_A_STORY: u64 = 4;
-/// Stories at the same time.
-const AT_ONCE: u64 = 5;
-/// A random moment is at most this long after a start.
-const ALIVE_MAX_MS: u64 = 2_500;
-
-/// Numbers that look random, and are the same for the same seed.
-struct Lots(u64);
-
-impl Lots {
-    fn draw(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
-}
-
-/// Every other time at a write to the journal, as it is seen from outside; otherwise whenever.
-async fn a_moment(world: &World, lots: &mut Lots) -> String {
-    let begun = Instant::now();
-    let last = || Reader::open(&world.state_dir()).and_then(|r| r.view().last_seq()).unwrap_or(0);
-    let alive = Duration::from_millis(lots.draw(ALIVE_MAX_MS));
-    let writes = if lots.draw(2) == 0 { Some(last() + 1 + lots.draw(4)) } else { None };
-    let mut every = tokio::time::interval(Duration::from_millis(1));
-    loop {
-        every.tick().await;
-        if writes.is_some_and(|wanted| last() >= wanted) {
-            return format!("at record {}", last());
-        }
-        // Nothing more may come to be written.
-        let patience = if writes.is_some() { 3 } else { 1 };
-        if begun.elapsed() > alive * patience {
-            return format!(
-                "{} ms after its start, at record {}",
-                begun.elapsed().as_millis(),
-                last()
-            );
-        }
-    }
-}
-
-async fn tortured(second: Behaviour, seed: u64) {
-    let mut lots = Lots(seed | 1);
-    let config = format!("{SLOW}{IN_NO_HURRY}");
-    let mut world = World::open(&Setup::with(second, &config)).await;
-    world.start().await;
-    world.settled().await;
-    world.told.trouble();
-    world.stage.deploy("v2").expect("v2 is deployed");
-    let mut moments = vec![];
-    for _ in 0..KILLS_A_STORY {
-        moments.push(a_moment(&world, &mut lots).await);
-        world.stage.kill_daemon().expect("the daemon is killed");
-        world.stage.start_daemon().expect("the daemon is started");
-    }
-    world.stage.kill_daemon().expect("the daemon is killed");
-    let was = format!("{second:?} with seed {seed}, killed {moments:#?}");
-    world.start().await;
-    let ended = world.incident(&was, |i| i.line.closed.is_some());
-    let Ok(over) = tokio::time::timeout(Duration::from_secs(44), ended).await else {
-        let path = "/v1/services/shop/demo/explain";
-        panic!("not over: {was} {} {}", world.get(path).await, world.get("/v1/incidents").await)
-    };
-    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{was} {over:#?}");
-    assert_eq!(world.stage.linked().as_deref(), Some("v1"), "{was}");
-    assert_eq!(world.switched(), 2, "to v2 by us, back to v1 by the daemon: {was}");
-    assert_eq!(lines(&world, "restarts.log"), 1, "{was}");
-    let mut keys = std::collections::BTreeMap::new();
-    for notice in world.told.all() {
-        let first = keys.entry(notice.id().to_owned()).or_insert(notice.idempotency_key.clone());
-        assert_eq!(*first, notice.idempotency_key, "told again under another key: {was}");
-    }
-    let journal = world.ended().await;
-    assert_eq!(journal::planned(&journal), 1, "{was}");
-    for step in [DRAIN, SWITCH, RESTART] {
-        let outcomes = journal::outcomes(&journal, step);
-        assert_eq!(outcomes.len(), 1, "step {step} ended once: {outcomes:?} {was}");
-    }
-}
-
-/// Twenty, or as many as `make torture KILLS=…` says. A failure says its seed: `SEED=…` is the same again.
-#[test]
-fn a_daemon_killed_at_random_moments_and_writes_rolls_back_once() {
-    let kills = from_environment("KILLS").unwrap_or(KILLS_A_STORY * AT_ONCE);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
-    let seed = from_environment("SEED").unwrap_or(now.as_secs());
-    let stories = kills.div_ceil(KILLS_A_STORY);
-    eprintln!("SEED={seed}: {} kills in {stories} stories", stories * KILLS_A_STORY);
-    let mut next = 0..stories;
-    loop {
-        let some: Vec<u64> = next.by_ref().take(usize::try_from(AT_ONCE).expect("few")).collect();
-        if some.is_empty() {
-            return;
-        }
-        let threads: Vec<_> = some
-            .into_iter()
-            .map(|n| {
-                let second = [Behaviour::Errors, Behaviour::Down, Behaviour::Crash];
-                let second = second[usize::try_from(n).expect("few") % second.len()];
-                std::thread::spawn(move || {
-                    let runtime =
-                        tokio::runtime::Builder::new_current_thread().enable_all().build();
-                    let seed = seed.wrapping_add(n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                    runtime.expect("a runtime").block_on(tortured(second, seed));
-                })
-            })
-            .collect();
-        let failed = threads.into_iter().map(std::thread::JoinHandle::join).filter(Result::is_err);
-        assert_eq!(failed.count(), 0, "SEED={seed} repeats it");
-    }
 }

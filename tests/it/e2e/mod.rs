@@ -15,6 +15,7 @@ mod pages;
 mod reloads;
 mod stops;
 mod told;
+mod torture;
 mod world;
 
 use std::{future::Future, pin::Pin};
