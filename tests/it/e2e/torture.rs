@@ -10,7 +10,7 @@ use std::{
 use rollbackd::{
     demo::shop::Behaviour,
     domain::{fact::Fact, trigger::State},
-    http::views::Explain,
+    http::views::{Explain, IncidentView},
     store::{Reader, Record, outbox},
 };
 use rustix::process::Signal;
@@ -40,11 +40,11 @@ const AT_ONCE: usize = 5;
 const ALIVE_MAX_MS: u64 = 2_500;
 /// As the unit under `tests/it/systemd/` has it.
 const WATCHDOG: Duration = Duration::from_secs(2);
-/// How the second release of each story goes wrong: the last of them not enough.
+/// How the second release of each story goes wrong: the last of them not enough, as long as somebody looks.
 const SECONDS: [Behaviour; 5] =
     [Behaviour::Errors, Behaviour::Down, Behaviour::Crash, Behaviour::Slow, Behaviour::Blips];
-/// What must not be rolled back is looked at for so long afterwards.
-const LEFT_ALONE_FOR_MS: i64 = 9_000;
+/// What need not be rolled back is looked at for so long afterwards.
+const LOOKED_AT_FOR_MS: i64 = 9_000;
 
 /// Numbers that look random, and are the same for the same seed.
 struct Lots(u64);
@@ -56,6 +56,11 @@ impl Lots {
         self.0 ^= self.0 << 17;
         self.0 % below
     }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
+    i64::try_from(now.as_millis()).expect("not so late")
 }
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -240,17 +245,28 @@ impl Tortured {
         }
     }
 
-    /// What nobody saw for a while is not held to be bad.
-    async fn ends_left_alone(self) {
+    /// Blips with a daemon that is away between them: by the rule a gap that is shorter than the silence is bridged, so that
+    /// they may be taken for one breach. Nobody promises what is decided; what is, is carried out once and has its end.
+    async fn ends_either_way(self) {
         let Self { world, was, .. } = &self;
         let started = world.eye().explain().await.expect("it answers").now.0;
-        world.explained(was, |e| e.now.0 > started + LEFT_ALONE_FOR_MS).await;
-        assert_eq!(world.stage.linked().as_deref(), Some("v2"), "{was}");
-        assert_eq!(world.switched(), 1, "to v2 by us: {was}");
+        world.explained(was, |e| e.now.0 > started + LOOKED_AT_FOR_MS).await;
+        if !world.eye().incidents().await.expect("it answers").is_empty() {
+            // After its deadline for acting it is people's, and the daemon begins nothing more.
+            let at_its_end =
+                |i: &IncidentView| i.line.closed.is_some() || (i.run.is_none() && i.acted.late);
+            world.incident(was, at_its_end).await;
+        }
         self.all_told().await;
         let Self { world, was, .. } = self;
+        let (switched, linked) = (world.switched(), world.stage.linked());
         let journal: Vec<(Record, Fact)> = world.ended().await;
-        assert_eq!(journal::planned(&journal), 0, "{was}");
+        let planned = journal::planned(&journal);
+        assert!(planned <= 1 && switched == 1 + planned, "{planned} {switched} {was}");
+        assert_eq!(linked.as_deref(), Some(if planned == 0 { "v2" } else { "v1" }), "{was}");
+        for step in [DRAIN, SWITCH, RESTART] {
+            assert_eq!(journal::outcomes(&journal, step).len(), planned, "step {step}: {was}");
+        }
     }
 }
 
@@ -258,7 +274,7 @@ async fn story(second: Behaviour, seed: u64) -> Vec<End> {
     let tortured = tortured(second, seed).await;
     let ends = tortured.ends.clone();
     match second {
-        Behaviour::Blips => tortured.ends_left_alone().await,
+        Behaviour::Blips => tortured.ends_either_way().await,
         Behaviour::Errors
         | Behaviour::Slow
         | Behaviour::Down
@@ -273,8 +289,7 @@ async fn story(second: Behaviour, seed: u64) -> Vec<End> {
 fn a_daemon_ended_at_random_moments_and_writes_rolls_back_once() {
     let few = |kills: u64| usize::try_from(kills).expect("not so many");
     let kills = from_environment("KILLS").map_or(KILLS_A_STORY * AT_ONCE, few);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
-    let seed = from_environment("SEED").unwrap_or(now.as_secs());
+    let seed = from_environment("SEED").unwrap_or(now_ms().cast_unsigned());
     let stories = kills.div_ceil(KILLS_A_STORY);
     eprintln!("SEED={seed}: {} kills in {stories} stories", stories * KILLS_A_STORY);
     let mut next = 0..stories;

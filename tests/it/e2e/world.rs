@@ -19,7 +19,7 @@ use rollbackd::{
     },
     domain::{fact::Fact, trigger::State},
     http::views::{Explain, IncidentView},
-    store::Record,
+    store::{Reader, Record},
 };
 use rustix::{
     fs::inotify,
@@ -263,13 +263,24 @@ impl World {
         switched
     }
 
-    /// Waits until every notice that the journal says was to be told has arrived.
+    /// Waits until every notice that the journal says was to be told has arrived, or a later one that says that it stands
+    /// for it.
     pub(super) async fn all_told(&self) {
         let state_dir = self.state_dir();
         patiently("every notice arrives", SOON, async || {
             let told = self.told.ids();
+            let reader = Reader::open(&state_dir).ok()?;
+            let outbox = reader.view().outbox(usize::MAX).ok()?;
+            let hook: Vec<_> = outbox.iter().filter(|row| row.channel == "hook").collect();
+            let covered = |id: &String| {
+                let row = hook.iter().find(|row| row.notice_id == *id)?;
+                hook.iter().find(|other| Some(other.id) == row.coalesced_into)
+            };
             let wanted = journal::notices(&journal::read(&state_dir));
-            wanted.iter().all(|id| told.contains(id)).then_some(())
+            let mut arrived = wanted.iter().map(|id| {
+                told.contains(id) || covered(id).is_some_and(|row| told.contains(&row.notice_id))
+            });
+            arrived.all(|arrived| arrived).then_some(())
         })
         .await;
     }
