@@ -11,6 +11,7 @@ mod journal;
 mod kills;
 mod missed;
 mod monitored;
+mod overload;
 mod pages;
 mod reloads;
 mod stops;
