@@ -23,7 +23,7 @@ use crate::{
         service::ServiceId,
         timeline,
     },
-    handle::{Ask, Routing},
+    handle::{Ask, Asks, Routing},
     store::{Checkpoint, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
@@ -90,7 +90,7 @@ impl EventLoop {
     }
 
     /// Runs until it is told to stop and no attempt is in flight, or told to stop again, or everybody has gone.
-    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+    pub(super) async fn run(mut self, mut asks: Asks) {
         // A report may have been lost with the daemon that closed the incident.
         for (id, state) in &self.controller.fleet.states {
             for incident in state.past.iter() {

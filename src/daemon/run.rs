@@ -32,7 +32,7 @@ use crate::{
     config::{Config, Discovered},
     domain::{fleet::Fleet, notice::Notice, policy::Policy},
     executors,
-    handle::{Ask, Handle},
+    handle::{Asks, Handle},
     notifiers,
     store::{Lease, Store},
     telemetry,
@@ -204,7 +204,7 @@ fn start_event_loop(
     store: Store,
     clock: Clock,
     wiring: Wiring,
-    asks: mpsc::Receiver<Ask>,
+    asks: Asks,
     ending: watch::Sender<bool>,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Handle::current();
