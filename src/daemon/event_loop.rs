@@ -200,9 +200,7 @@ impl EventLoop {
             let (facts, notices) =
                 journaling::drafts(batch, &mut open, event, now, &config_hash, &wiring.routing);
             told |= !notices.is_empty();
-            let at = Instant::now();
             let appended = journaling::append(store, &facts, &notices)?;
-            telemetry::journal_took(at.elapsed());
             written += facts.len() as u64;
             for lost in appended.overflow {
                 error!(channel = lost.channel, "a full outbox pushed out `{}`", lost.notice_id);

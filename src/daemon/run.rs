@@ -26,7 +26,7 @@ use super::{
     journaling, recovery,
     reload::{self, Reload},
     serving::{self, Served},
-    supervise, tasks, wiring,
+    standstill, supervise, tasks, wiring,
 };
 use crate::{
     config::{Config, Discovered},
@@ -132,6 +132,7 @@ async fn start(
 
     let (handle, asks) = Handle::channel(ASKS_MAX);
     let Parts { wiring, orders, unwritten, outbox, watched, closed } = Parts::new(config);
+    let from_memory = wiring.unwritten.clone();
     let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
     end_orphans(&config.state_dir).await;
 
@@ -153,6 +154,7 @@ async fn start(
     let (to_lease, to_hold) = (lease.clone(), hold.clone());
     side.spawn(tasks::carry_out(orders, executor, to_lease, handle.clone(), to_hold));
     side.spawn(hold.watch(handle.clone()));
+    side.spawn(standstill::watch(handle.clone(), from_memory));
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
