@@ -3,12 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate check bench bench-fleet fuzz deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate torture check bench bench-fleet fuzz deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
 N ?= 20000
 FIRST ?= 0
+# Of torture: how often the daemon is killed, besides its other ends; SEED repeats a run.
+KILLS ?= 300
 # Of bench-fleet: how many services, and how many seconds of each phase are measured.
 SERVICES ?= 1000
 PHASE ?= 90
@@ -38,6 +40,9 @@ test: rig ## Every test, against the real Prometheus and Alertmanager (installed
 
 simulate: ## Worlds in which everything fails, until N incidents were had: N=300000 FIRST=0 (the first seed)
 	cargo test --quiet --locked --profile simulate --test simulate -- $(N) $(FIRST)
+
+torture: ## End the daemon again and again, at random moments and at its writes: KILLS=300 [SEED=...]
+	KILLS=$(KILLS) cargo test --locked --test it -- --nocapture ended_at_random_moments
 
 check: fmt clippy docs deny units ## What must hold before a commit: format, lints, docs, licences, the systemd unit
 

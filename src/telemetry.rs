@@ -113,6 +113,12 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         "1 while the daemon could not start and does nothing; `/readyz` says why",
     ),
     ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
+    ("rollbackd_events_waiting", Kind::Gauge, "What waits for the event loop"),
+    (
+        "rollbackd_event_loop_answers",
+        Kind::Gauge,
+        "0 while the event loop stands still, as on a disk that hangs, and nothing is done",
+    ),
     ("rollbackd_kill_switch", Kind::Gauge, "1 while the HOLD file is set"),
     (
         "rollbackd_http_requests_total",
@@ -157,6 +163,8 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     gauge!("rollbackd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("rollbackd_journal_writable").set(1.0);
     gauge!("rollbackd_cannot_start").set(0.0);
+    gauge!("rollbackd_event_loop_answers").set(1.0);
+    gauge!("rollbackd_events_waiting").set(0.0);
     Ok(handle)
 }
 
@@ -194,6 +202,16 @@ pub fn cannot_start() {
 /// Whether the journal can be written.
 pub fn journal_writable(can: bool) {
     gauge!("rollbackd_journal_writable").set(f64::from(u8::from(can)));
+}
+
+/// How much waits for the event loop.
+pub fn events_waiting(count: usize) {
+    gauge!("rollbackd_events_waiting").set(count as f64);
+}
+
+/// Whether the event loop answers.
+pub fn event_loop_answers(does: bool) {
+    gauge!("rollbackd_event_loop_answers").set(f64::from(u8::from(does)));
 }
 
 /// A full outbox pushed a notice out.

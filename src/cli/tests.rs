@@ -244,7 +244,8 @@ async fn serve() -> String {
         let services = ["checkout/production", "cart/production", "cart/staging"];
         let services = services.map(|id| examples::service(id, Mode::Observe));
         let fleet = Fleet::new(examples::policy(services), 1);
-        while let Some(ask) = asks.blocking_recv() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        while let Some(ask) = runtime.block_on(asks.recv()) {
             if let Ask::Look(look) = ask {
                 look(&fleet, Now { wall: NOW, steady: NOW });
             }

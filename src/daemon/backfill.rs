@@ -274,9 +274,9 @@ mod tests {
         async fn begins(&mut self) -> Vec<UnixMs> {
             let (handle, mut asks) = Handle::channel(8);
             let permits = Semaphore::new(1);
-            let fill = async {
-                fill(&self.paced, &self.owed, &handle, &permits).await.unwrap();
-                handle.stop().await;
+            let (paced, owed) = (&self.paced, &self.owed);
+            let fill = async move {
+                fill(paced, owed, &handle, &permits).await.unwrap();
             };
             let serve = async {
                 let (mut times, wall) = (vec![], clock::wall());
@@ -289,8 +289,9 @@ mod tests {
                             };
                             times.extend(polls);
                         }
-                        Ask::Stop => break,
-                        Ask::Store(_) | Ask::Adopt(..) => panic!("nobody asks for that"),
+                        Ask::Stop | Ask::Store(_) | Ask::Adopt(..) => {
+                            panic!("nobody asks for that")
+                        }
                     }
                 }
                 times.into_iter().map(|(at, _)| at).collect()

@@ -23,7 +23,7 @@ use crate::{
         service::ServiceId,
         timeline,
     },
-    handle::{Ask, Routing},
+    handle::{Ask, Asks, Routing},
     store::{Checkpoint, Store, StoreError},
     telemetry,
     units::{Span, UnixMs},
@@ -90,7 +90,7 @@ impl EventLoop {
     }
 
     /// Runs until it is told to stop and no attempt is in flight, or told to stop again, or everybody has gone.
-    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+    pub(super) async fn run(mut self, mut asks: Asks) {
         // A report may have been lost with the daemon that closed the incident.
         for (id, state) in &self.controller.fleet.states {
             for incident in state.past.iter() {
@@ -200,9 +200,7 @@ impl EventLoop {
             let (facts, notices) =
                 journaling::drafts(batch, &mut open, event, now, &config_hash, &wiring.routing);
             told |= !notices.is_empty();
-            let at = Instant::now();
             let appended = journaling::append(store, &facts, &notices)?;
-            telemetry::journal_took(at.elapsed());
             written += facts.len() as u64;
             for lost in appended.overflow {
                 error!(channel = lost.channel, "a full outbox pushed out `{}`", lost.notice_id);

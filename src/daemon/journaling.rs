@@ -1,6 +1,9 @@
 //! From facts to journal records, and from notices to the channels that take them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::{
     domain::{
@@ -13,6 +16,7 @@ use crate::{
     },
     handle::Routing,
     store::{Appended, Draft, OutboxDraft, Overflow, Store, StoreError, Turn},
+    telemetry,
     units::UnixMs,
 };
 
@@ -88,13 +92,23 @@ fn route(notice: &Notice, routing: &Routing) -> Vec<OutboxDraft> {
         .collect()
 }
 
+/// A write that takes longer is said: the disk is slow, or another program has the database locked.
+const SLOW_WRITE: Duration = Duration::from_secs(1);
+
 /// Makes them durable together, or not at all.
 pub(super) fn append(
     store: &mut Store,
     facts: &[Draft],
     notices: &[OutboxDraft],
 ) -> Result<Appended, StoreError> {
-    store.append(&Turn { facts, notices, answers: &[] })
+    let begun = Instant::now();
+    let appended = store.append(&Turn { facts, notices, answers: &[] });
+    let took = begun.elapsed();
+    telemetry::journal_took(took);
+    if took >= SLOW_WRITE {
+        tracing::warn!("the journal took {:.1} s to write one turn", took.as_secs_f64());
+    }
+    appended
 }
 
 /// The page, sent without being written down first, that nothing can be written down.
@@ -102,6 +116,12 @@ pub(super) fn unwritable_notice(why: &str, at: UnixMs) -> Notice {
     let advice =
         "Nothing is rolled back until it can write again. Mend that, or roll back by hand.";
     page("unwritable", "cannot write its journal and does nothing", why, advice, at)
+}
+
+/// The page that the event loop stands still, sent without being written down first.
+pub(super) fn standstill_notice(why: &str, at: UnixMs) -> Notice {
+    let advice = "Nothing is decided or rolled back until it answers. Mend that, or roll back by hand; systemd starts it anew after a while.";
+    page("standstill", "stands still and does nothing", why, advice, at)
 }
 
 /// The page that the daemon does not come up at all.

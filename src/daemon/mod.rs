@@ -19,6 +19,7 @@ mod rounds;
 mod run;
 mod scraping;
 mod serving;
+mod standstill;
 mod supervise;
 mod tasks;
 mod wiring;

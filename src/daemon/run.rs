@@ -26,13 +26,13 @@ use super::{
     journaling, recovery,
     reload::{self, Reload},
     serving::{self, Served},
-    supervise, tasks, wiring,
+    standstill, supervise, tasks, wiring,
 };
 use crate::{
     config::{Config, Discovered},
     domain::{fleet::Fleet, notice::Notice, policy::Policy},
     executors,
-    handle::{Ask, Handle},
+    handle::{Asks, Handle},
     notifiers,
     store::{Lease, Store},
     telemetry,
@@ -132,6 +132,7 @@ async fn start(
 
     let (handle, asks) = Handle::channel(ASKS_MAX);
     let Parts { wiring, orders, unwritten, outbox, watched, closed } = Parts::new(config);
+    let from_memory = wiring.unwritten.clone();
     let executor = executors::Options::new(config.state_dir.clone()).context("the executors")?;
     end_orphans(&config.state_dir).await;
 
@@ -153,6 +154,7 @@ async fn start(
     let (to_lease, to_hold) = (lease.clone(), hold.clone());
     side.spawn(tasks::carry_out(orders, executor, to_lease, handle.clone(), to_hold));
     side.spawn(hold.watch(handle.clone()));
+    side.spawn(standstill::watch(handle.clone(), from_memory));
     tokio::spawn(supervise::watchdog(handle.clone()));
     supervise::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&at)]);
     info!("rollbackd {} is ready; {at}", env!("CARGO_PKG_VERSION"));
@@ -204,7 +206,7 @@ fn start_event_loop(
     store: Store,
     clock: Clock,
     wiring: Wiring,
-    asks: mpsc::Receiver<Ask>,
+    asks: Asks,
     ending: watch::Sender<bool>,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Handle::current();

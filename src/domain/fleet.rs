@@ -6,6 +6,8 @@
 mod departed;
 mod kept;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -23,6 +25,7 @@ use super::{
     run::Order,
     service::{Mode, ServiceId},
     settle,
+    severity::Severity,
     situation::{FleetView, Situation},
     state::ServiceState,
     timeline, verification,
@@ -33,6 +36,9 @@ use crate::units::{Span, UnixMs};
 
 /// Facts of one service (or of none: the fleet's own), in order.
 pub type Batch = (Option<ServiceId>, Vec<Fact>);
+
+/// Services whose time has come that one turn looks at: each may cost a write.
+const DUE_AT_ONCE: usize = 100;
 
 /// What a turn led to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -307,7 +313,7 @@ impl Fleet {
             What::Backfilled { .. } | What::ConfigRefused { .. } | What::Discovered { .. } => {
                 vec![]
             }
-            What::Tick => self.standing.due(now.steady),
+            What::Tick => self.due(now.steady),
             What::Polled { .. }
             | What::Seen { .. }
             | What::ChangePosted { .. }
@@ -318,6 +324,20 @@ impl Fleet {
             | What::Spoke { .. }
             | What::Undelivered { .. } => event.what.service().cloned().into_iter().collect(),
         }
+    }
+
+    /// Whose time has come, those with the worst incident first, and so few that whoever tells of something is not kept
+    /// waiting: the others stay due, and come with the next turn.
+    fn due(&self, steady: UnixMs) -> Vec<ServiceId> {
+        let mut due = self.standing.due(steady);
+        if due.len() > DUE_AT_ONCE {
+            due.sort_by_key(|id| {
+                let incident = self.states.get(id).and_then(|state| state.incident.as_ref());
+                incident.map_or(Severity::P3, |incident| incident.severity)
+            });
+            due.truncate(DUE_AT_ONCE);
+        }
+        due
     }
 
     fn propose(

@@ -7,6 +7,7 @@ mod clients;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod room;
 mod srv;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,8 @@ pub struct Options {
     pub proxy: Proxy,
     /// The address to connect to, whatever the name is resolved to.
     pub pinned: Option<IpAddr>,
+    /// Whether there may be many at once, so that the large bodies among theirs take turns.
+    pub takes_turns: bool,
 }
 
 impl Default for Options {
@@ -73,6 +76,7 @@ impl Default for Options {
             insecure: false,
             proxy: Proxy::None,
             pinned: None,
+            takes_turns: false,
         }
     }
 }
@@ -128,6 +132,7 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// From sending to the last byte.
     pub took: Duration,
+    _room: Option<room::Room>,
 }
 
 /// A client for one set of options; cheap to clone, and many targets share one.
@@ -202,8 +207,8 @@ impl Client {
         let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
         let content_type = content_type.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
         let body = timeout_at(started + self.options.total.duration(), self.body(&mut response));
-        let body = body.await.map_err(|_| self.late(Phase::Body))??;
-        Ok(Answer { status, content_type, body, took: started.elapsed() })
+        let (body, room) = body.await.map_err(|_| self.late(Phase::Body))??;
+        Ok(Answer { status, content_type, body, took: started.elapsed(), _room: room })
     }
 
     /// Sends a request and returns as soon as the head of the answer is there.
@@ -222,7 +227,10 @@ impl Client {
         first.get(..first.len().min(1024)).unwrap_or_default().to_vec()
     }
 
-    async fn body(&self, response: &mut Response) -> Result<Vec<u8>, Failure> {
+    async fn body(
+        &self,
+        response: &mut Response,
+    ) -> Result<(Vec<u8>, Option<room::Room>), Failure> {
         let limit = self.options.body_bytes;
         let told = response.content_length().unwrap_or(0);
         if told > limit as u64 {
@@ -230,12 +238,17 @@ impl Client {
         }
         // A peer may announce anything: room is made as bytes arrive.
         let mut body = Vec::with_capacity(usize::try_from(told).unwrap_or(0).min(1 << 20));
+        let mut room = None;
         loop {
             let chunk = response.chunk().await;
             let chunk = chunk.map_err(|error| Failure::of(error, Phase::Body, &self.options))?;
-            let Some(chunk) = chunk else { return Ok(body) };
-            if body.len() + chunk.len() > limit {
+            let Some(chunk) = chunk else { return Ok((body, room)) };
+            let length = body.len() + chunk.len();
+            if length > limit {
                 return Err(Failure::TooLarge { limit });
+            }
+            if self.options.takes_turns && room.is_none() && length > room::SMALL_BYTES {
+                room = room::take().await;
             }
             body.extend_from_slice(&chunk);
         }

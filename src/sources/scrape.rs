@@ -94,6 +94,7 @@ impl Target {
         clients: &mut http::Clients,
     ) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
+        options.http.takes_turns = true;
         Ok(Self::over(clients.of(&options.http)?, options))
     }
 

@@ -34,7 +34,8 @@ impl Outbox {
         std::thread::spawn(move || {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::open(store::Options::new(dir.path())).unwrap();
-            while let Some(ask) = asks.blocking_recv() {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            while let Some(ask) = runtime.block_on(asks.recv()) {
                 let wall = crate::daemon::clock::wall();
                 let now = Now { wall, steady: wall };
                 match ask {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::event::Now,
     executors,
-    handle::Ask,
+    handle::{Ask, Asks},
     sources::{
         http::fake::Fake,
         prometheus::{self, Prometheus},
@@ -80,7 +80,7 @@ impl Rig {
 }
 
 async fn serve(
-    mut asks: mpsc::Receiver<Ask>,
+    mut asks: Asks,
     mut store: Store,
     mut fleet: Fleet,
     tell: mpsc::UnboundedSender<(Vec<String>, Option<Vec<String>>)>,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{mpsc, oneshot},
+    sync::oneshot,
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         fleet::Fleet,
         service::Mode,
     },
-    handle::{Ask, Handle},
+    handle::{Ask, Asks, Handle},
     http::{Interface, Server, auth::Tokens},
     store::{self, Store},
     units::{Secret, UnixMs},
@@ -138,7 +138,7 @@ fn tokens() -> Tokens {
     }))
 }
 
-fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mutex<Vec<Event>>) {
+fn event_loop(mut asks: Asks, unwritable: &AtomicBool, told: &Mutex<Vec<Event>>) {
     let now = Now { wall: NOW, steady: NOW };
     let services = [
         ("checkout/production", Mode::Approve),
@@ -149,7 +149,8 @@ fn event_loop(mut asks: mpsc::Receiver<Ask>, unwritable: &AtomicBool, told: &Mut
     let mut fleet = Fleet::new(policy, 1);
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(store::Options::new(dir.path())).unwrap();
-    while let Some(ask) = asks.blocking_recv() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    while let Some(ask) = runtime.block_on(asks.recv()) {
         match ask {
             Ask::Look(look) => look(&fleet, now),
             Ask::Store(work) => work(&mut store, now),

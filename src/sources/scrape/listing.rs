@@ -121,6 +121,7 @@ impl Listing {
         clients: &mut http::Clients,
     ) -> Result<Self, http::CannotBuild> {
         options.http.body_bytes = options.limits.body_bytes;
+        options.http.takes_turns = true;
         let client = clients.of(&options.http)?;
         Ok(Self {
             options,

@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use self::{
     files::{Files, Found, Place},
@@ -211,7 +211,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let opened = open(Connection::open_with_flags(path, flags));
     let Err(fault) = &opened else { return opened };
     let refused =
-        matches!(fault.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly));
+        matches!(fault.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+            || has_no_room(fault);
     let logged = std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0);
     if !refused || logged {
         return opened;
@@ -240,9 +241,21 @@ fn files(dir: &Path) -> io::Result<Files> {
     Files::open(&path, &log_of(&path))
 }
 
-/// As against a lock, a permission or a fault of ours, which say nothing about the file.
+/// SQLite keeps an index of the log beside the database, and on a full disk there is no room for it.
+fn has_no_room(fault: &rusqlite::Error) -> bool {
+    let code = fault.sqlite_error().map(|error| error.extended_code);
+    matches!(
+        code,
+        Some(ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMMAP)
+    )
+}
+
+/// As against a lock, a permission, a full disk or a fault of ours, which say nothing about the file.
 fn is_damage(fault: &rusqlite::Error) -> bool {
     use rusqlite::Error as E;
+    if has_no_room(fault) {
+        return false;
+    }
     match fault.sqlite_error_code() {
         Some(code) => matches!(
             code,

@@ -1,4 +1,5 @@
-//! The daemon killed and started anew at each stage of an incident: one rollback in effect, and nothing lost.
+//! The daemon killed and started anew at each stage of an incident: one rollback in effect, and no deadline extended.
+//! At random moments it is ended in `torture.rs`.
 
 use std::fs;
 
@@ -15,7 +16,7 @@ use super::{
 use crate::rig::eventually;
 
 /// A step that takes a second and a restart that takes another, each written down when it begins.
-const SLOW: &str = r#"
+pub(super) const SLOW: &str = r#"
 [service.shop.rollback.before.drain]
 argv = ["/bin/sh", "-c", "echo drain >>{dir}/drains.log; exec sleep 1"]
 idempotent = true
@@ -25,9 +26,9 @@ restart.command.argv = ["/bin/sh", "-c", "echo restart >>{dir}/restarts.log; sle
 "#;
 
 /// The steps of that plan.
-const DRAIN: usize = 0;
-const SWITCH: usize = 1;
-const RESTART: usize = 2;
+pub(super) const DRAIN: usize = 0;
+pub(super) const SWITCH: usize = 1;
+pub(super) const RESTART: usize = 2;
 
 /// When the daemon is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ enum Moment {
     Watching,
 }
 
-fn lines(world: &World, name: &str) -> usize {
+pub(super) fn lines(world: &World, name: &str) -> usize {
     fs::read_to_string(world.dir().join(name)).unwrap_or_default().lines().count()
 }
 

@@ -11,10 +11,13 @@ mod journal;
 mod kills;
 mod missed;
 mod monitored;
+mod overload;
 mod pages;
 mod reloads;
+mod space;
 mod stops;
 mod told;
+mod torture;
 mod world;
 
 use std::{future::Future, pin::Pin};

@@ -14,7 +14,7 @@ use rollbackd::{
     },
     store::Record,
 };
-use rustix::process::{Pid, Resource, Rlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::{
     journal, together,
@@ -193,12 +193,10 @@ async fn a_full_disk() {
 const STOPPING: &str = "stopping after the steps under way";
 
 fn terminate(world: &mut World) {
-    let pid = world.stage.daemon().expect("it runs").id();
-    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is told to end");
+    world.signal(Signal::TERM);
 }
 
-async fn has_ended(world: &mut World) {
+pub(super) async fn has_ended(world: &mut World) {
     let stage = std::cell::RefCell::new(&mut world.stage);
     patiently("it ends", SOON, async || stage.borrow_mut().daemon_has_ended().then_some(())).await;
 }

@@ -2,10 +2,20 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::any};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::any,
+};
 use serde_json::Value;
 
 use crate::rig::Small;
@@ -14,8 +24,18 @@ use crate::rig::Small;
 #[derive(Debug)]
 pub(super) struct Told {
     small: Small,
-    notices: Arc<Mutex<Vec<Notice>>>,
+    kept: Arc<Kept>,
 }
+
+#[derive(Debug, Default)]
+struct Kept {
+    notices: Mutex<Vec<Notice>>,
+    troubled: AtomicBool,
+    asked: AtomicUsize,
+}
+
+/// How long an endpoint in trouble takes for an answer.
+const SLOW: Duration = Duration::from_millis(300);
 
 /// One notice as it arrived.
 #[derive(Clone, Debug)]
@@ -40,19 +60,14 @@ impl Notice {
 
 impl Told {
     pub(super) async fn listen() -> Self {
-        let notices = Arc::<Mutex<Vec<Notice>>>::default();
-        let keep = async |State(notices): State<Arc<Mutex<Vec<Notice>>>>,
-                          headers: HeaderMap,
-                          body: Bytes| {
-            let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-            let notice = Notice {
-                idempotency_key: key.unwrap_or_default().to_owned(),
-                body: serde_json::from_slice(&body).expect("a notice is JSON"),
-            };
-            notices.lock().expect("the notices' lock").push(notice);
-        };
-        let app = Router::new().fallback(any(keep)).with_state(Arc::clone(&notices));
-        Self { small: Small::start(app).await, notices }
+        let kept = Arc::<Kept>::default();
+        let app = Router::new().fallback(any(keep)).with_state(Arc::clone(&kept));
+        Self { small: Small::start(app).await, kept }
+    }
+
+    /// From now on every answer is slow, and every other one a failure, of which half were taken all the same.
+    pub(super) fn trouble(&self) {
+        self.kept.troubled.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn url(&self) -> String {
@@ -61,7 +76,7 @@ impl Told {
 
     /// Everything that arrived, twice what arrived twice.
     pub(super) fn all(&self) -> Vec<Notice> {
-        self.notices.lock().expect("the notices' lock").clone()
+        self.kept.notices.lock().expect("the notices' lock").clone()
     }
 
     pub(super) fn ids(&self) -> BTreeSet<String> {
@@ -74,4 +89,22 @@ impl Told {
         pages.retain(|notice| notice.is_page() && notice.text("text").contains(words));
         pages
     }
+}
+
+async fn keep(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let notice = Notice {
+        idempotency_key: key.unwrap_or_default().to_owned(),
+        body: serde_json::from_slice(&body).expect("a notice is JSON"),
+    };
+    let asked = kept.asked.fetch_add(1, Ordering::Relaxed);
+    let troubled = kept.troubled.load(Ordering::Relaxed);
+    if troubled {
+        let nothing = std::future::pending::<()>();
+        let _ = tokio::time::timeout(SLOW, nothing).await;
+    }
+    if !troubled || asked % 4 != 1 {
+        kept.notices.lock().expect("the notices' lock").push(notice);
+    }
+    if troubled && asked % 2 == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
 }

@@ -5,6 +5,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -18,9 +19,12 @@ use rollbackd::{
     },
     domain::{fact::Fact, trigger::State},
     http::views::{Explain, IncidentView},
-    store::Record,
+    store::{Reader, Record},
 };
-use rustix::fs::inotify;
+use rustix::{
+    fs::inotify,
+    process::{Pid, Signal},
+};
 use tempfile::TempDir;
 
 use super::{journal, told::Told};
@@ -151,10 +155,41 @@ impl World {
         panic!("the daemon ended three times\n{}", self.log());
     }
 
+    /// Waits until the daemon that was started answers.
+    pub(super) async fn answers(&mut self) {
+        match Eye::open(self.ports.http, &self.state_dir()).await {
+            Ok(eye) => self.eye = Some(eye),
+            Err(_) if self.stage.daemon_has_ended() => self.start().await,
+            Err(fault) => panic!("{fault:#}\n{}", self.log()),
+        }
+    }
+
     /// Ends the daemon as a crash would, and starts it anew.
     pub(super) async fn crash(&mut self) {
         self.stage.kill_daemon().expect("the daemon is killed");
         self.start().await;
+    }
+
+    /// Sends the daemon a signal.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        let pid = self.stage.daemon().expect("it runs").id();
+        let pid = Pid::from_raw(pid.cast_signed()).expect("a pid");
+        rustix::process::kill_process(pid, signal).expect("it is there");
+    }
+
+    /// Kills the daemon, the shop and whatever else runs here, as a power cut does; nothing is started anew.
+    pub(super) fn lose_power(&mut self) {
+        self.stage.kill_daemon().expect("the daemon is killed");
+        // What was about to start another program has started it by the second look.
+        while end_all_in(self.home.path()) > 0 {}
+        // Of a machine that has booted no process has an earlier one's number.
+        let _ = fs::remove_file(self.dir().join("shop.pid"));
+    }
+
+    /// Starts whatever release is deployed, as the machine does when it boots.
+    pub(super) fn boot_shop(&self) {
+        let booted = Command::new("/bin/sh").arg(self.dir().join("restart.sh")).status();
+        assert!(booted.is_ok_and(|status| status.success()), "the shop is started");
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -228,15 +263,32 @@ impl World {
         switched
     }
 
-    /// Waits until every notice of the journal has arrived, ends the daemon, and checks what always holds.
-    pub(super) async fn ended(mut self) -> Vec<(Record, Fact)> {
+    /// Waits until every notice that the journal says was to be told has arrived, or a later one that says that it stands
+    /// for it.
+    pub(super) async fn all_told(&self) {
         let state_dir = self.state_dir();
         patiently("every notice arrives", SOON, async || {
             let told = self.told.ids();
+            let reader = Reader::open(&state_dir).ok()?;
+            let outbox = reader.view().outbox(usize::MAX).ok()?;
+            let hook: Vec<_> = outbox.iter().filter(|row| row.channel == "hook").collect();
+            let covered = |id: &String| {
+                let row = hook.iter().find(|row| row.notice_id == *id)?;
+                hook.iter().find(|other| Some(other.id) == row.coalesced_into)
+            };
             let wanted = journal::notices(&journal::read(&state_dir));
-            wanted.iter().all(|id| told.contains(id)).then_some(())
+            let mut arrived = wanted.iter().map(|id| {
+                told.contains(id) || covered(id).is_some_and(|row| told.contains(&row.notice_id))
+            });
+            arrived.all(|arrived| arrived).then_some(())
         })
         .await;
+    }
+
+    /// Waits until every notice of the journal has arrived, ends the daemon, and checks what always holds.
+    pub(super) async fn ended(mut self) -> Vec<(Record, Fact)> {
+        let state_dir = self.state_dir();
+        self.all_told().await;
         let ended = self.stage.stop_daemon().expect("the daemon ends");
         assert!(ended.success(), "{ended}\n{}", self.log());
         journal::checked(&state_dir)
@@ -257,15 +309,19 @@ impl Drop for World {
 }
 
 /// Ends what was started in this directory and may have nobody left to end it: shops, scripts of a killed daemon.
-fn end_all_in(dir: &Path) {
+/// Says how many there were.
+fn end_all_in(dir: &Path) -> usize {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut ended = 0;
     for process in processes {
+        // Of one that has ended, and that nobody has waited for yet, there is no directory.
         let inside = fs::read_link(process.path().join("cwd")).is_ok_and(|at| at.starts_with(dir));
         let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
-        if let (true, Some(pid)) = (inside, pid.and_then(rustix::process::Pid::from_raw)) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if let (true, Some(pid)) = (inside, pid.and_then(Pid::from_raw)) {
+            ended += usize::from(rustix::process::kill_process(pid, Signal::KILL).is_ok());
         }
     }
+    ended
 }
 
 fn take_out(table: &mut toml::Table, path: &str) {

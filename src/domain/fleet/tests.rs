@@ -1,0 +1,68 @@
+//! Of thousands that are due at once, who comes first, and how many in one turn.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use super::*;
+use crate::domain::{event::Alert, examples};
+
+const BEGAN: UnixMs = UnixMs(1_772_452_800_000);
+
+fn now(passed: Span) -> Now {
+    Now { wall: BEGAN + passed, steady: UnixMs(5_000_000) + passed }
+}
+
+fn turn(fleet: &mut Fleet, what: What, at: Now) -> Vec<ServiceId> {
+    let event = Event { id: "e".into(), what };
+    let Ok(turned) = fleet.turn(&event, at, |_| Ok::<(), Infallible>(()));
+    turned.batches.into_iter().filter_map(|(id, _)| id).collect()
+}
+
+fn alert(service: &ServiceId) -> What {
+    let alert = Alert {
+        fingerprint: "f".into(),
+        starts_at: BEGAN,
+        firing: true,
+        name: "ShopErrors".into(),
+        trigger: Some("critical-errors".into()),
+        severity: Severity::P1,
+        summary: String::new(),
+        labels: BTreeMap::new(),
+    };
+    What::Alerted { service: service.clone(), alert }
+}
+
+/// Ten thousand monitoring periods ended in one turn, of as many writes, and whatever came meanwhile waited for all.
+#[test]
+fn of_thousands_that_are_due_the_worst_come_first_and_few_in_one_turn() {
+    let ids: Vec<ServiceId> =
+        (0..300).map(|n| format!("s{n:03}/production").parse().unwrap()).collect();
+    let services = ids.iter().map(|id| examples::service(&id.to_string(), Mode::Observe));
+    let mut fleet = Fleet::new(examples::policy(services), 1);
+    let worst = ids.last().unwrap();
+    for id in &ids[..299] {
+        turn(&mut fleet, alert(id), now(Span::seconds(1)));
+    }
+    let corruption = What::EvidencePosted {
+        service: worst.clone(),
+        trigger: "data-corruption".into(),
+        by: "check".into(),
+        note: "rows are missing".into(),
+        partial: false,
+    };
+    turn(&mut fleet, corruption, now(Span::minutes(11)));
+    let (mut turns, late) = (0, now(Span::minutes(12)));
+    let mut seen = vec![];
+    while fleet.next_deadline().is_some_and(|at| at <= late.steady) {
+        let acted = turn(&mut fleet, What::Tick, late);
+        assert!(acted.len() <= DUE_AT_ONCE, "{} in one turn", acted.len());
+        if turns == 0 {
+            assert!(acted.contains(worst), "the P0 is the last to be due, and comes first");
+        }
+        seen.extend(acted);
+        turns += 1;
+        assert!(turns < 20, "it does not come to rest");
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), ids.len(), "all of them had their turn");
+}
