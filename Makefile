@@ -3,12 +3,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate check bench bench-fleet deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate mutants wrong-designs check bench bench-fleet deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
 N ?= 20000
 FIRST ?= 0
+# Of mutants: one of how many is tried, and beginning with which. SAMPLE=1 tries all of them.
+SAMPLE ?= 9
+SEED ?= 0
 # Of bench-fleet: how many services, and how many seconds of each phase are measured.
 SERVICES ?= 1000
 PHASE ?= 90
@@ -18,9 +21,11 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_DEB_VERSION := 3.8.0
 CARGO_DEB := $(TOOLS)/bin/cargo-deb-$(CARGO_DEB_VERSION)
+CARGO_MUTANTS_VERSION := 27.0.0
+CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION)
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|outage|blips|monitoring-down|bad-before-deploy
 	cargo build --locked --profile demo
@@ -33,6 +38,12 @@ test: rig ## Every test, against the real Prometheus and Alertmanager (installed
 
 simulate: ## Worlds in which everything fails, until N incidents were had: N=300000 FIRST=0 (the first seed)
 	cargo test --quiet --locked --profile simulate --test simulate -- $(N) $(FIRST)
+
+mutants: $(CARGO_MUTANTS) ## The domain, changed in small ways that a test must notice: SAMPLE=9 SEED=0 (one of nine, from the first)
+	CARGO_MUTANTS=$(abspath $(CARGO_MUTANTS)) tests/mutants/run $(SEED)/$(SAMPLE)
+
+wrong-designs: ## Ten designs that are wrong on purpose, and which check notices each
+	tests/wrong/run
 
 check: fmt clippy docs deny units ## What must hold before a commit: format, lints, docs, licences, the systemd unit
 
@@ -82,6 +93,9 @@ $(CARGO_DENY):
 
 $(CARGO_DEB):
 	$(call tool,cargo-deb,$(CARGO_DEB_VERSION))
+
+$(CARGO_MUTANTS):
+	$(call tool,cargo-mutants,$(CARGO_MUTANTS_VERSION))
 
 units:
 	tests/rig/systemd install
