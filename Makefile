@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate torture check bench bench-fleet fuzz deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet fuzz deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
@@ -11,6 +11,9 @@ N ?= 20000
 FIRST ?= 0
 # Of torture: how often the daemon is killed, besides its other ends; SEED repeats a run.
 KILLS ?= 300
+# Of mutants: one of how many is tried, and beginning with which. SAMPLE=1 tries all of them.
+SAMPLE ?= 9
+SEED ?= 0
 # Of bench-fleet: how many services, and how many seconds of each phase are measured.
 SERVICES ?= 1000
 PHASE ?= 90
@@ -20,7 +23,8 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(TOOLS)/bin/cargo-deny-$(CARGO_DENY_VERSION)
 CARGO_DEB_VERSION := 3.8.0
 CARGO_DEB := $(TOOLS)/bin/cargo-deb-$(CARGO_DEB_VERSION)
-
+CARGO_MUTANTS_VERSION := 27.0.0
+CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION)
 CARGO_FUZZ_VERSION := 0.13.1
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 # Of fuzz: for how long each target, and which.
@@ -28,7 +32,7 @@ FUZZ_S ?= 600
 TARGETS ?= webhook alerts exposition prometheus config record snapshot change evidence
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|outage|blips|monitoring-down|bad-before-deploy
 	cargo build --locked --profile demo
@@ -43,6 +47,12 @@ simulate: ## Worlds in which everything fails, until N incidents were had: N=300
 
 torture: ## End the daemon again and again, at random moments and at its writes: KILLS=300 [SEED=...]
 	KILLS=$(KILLS) cargo test --locked --test it -- --nocapture ended_at_random_moments
+
+mutants: $(CARGO_MUTANTS) ## The domain, changed in small ways that a test must notice: SAMPLE=9 SEED=0 (one of nine, from the first)
+	CARGO_MUTANTS=$(abspath $(CARGO_MUTANTS)) tests/mutants/run $(SEED)/$(SAMPLE)
+
+wrong-designs: ## Ten designs that are wrong on purpose, and which check notices each
+	tests/wrong/run
 
 check: fmt clippy docs deny units ## What must hold before a commit: format, lints, docs, licences, the systemd unit
 
@@ -98,6 +108,8 @@ $(CARGO_DEB):
 
 $(CARGO_FUZZ):
 	$(call tool,cargo-fuzz,$(CARGO_FUZZ_VERSION))
+$(CARGO_MUTANTS):
+	$(call tool,cargo-mutants,$(CARGO_MUTANTS_VERSION))
 
 units:
 	tests/rig/systemd install

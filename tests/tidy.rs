@@ -7,6 +7,8 @@
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/wrong.rs"]
+mod wrong;
 
 use std::{fs, path::Path};
 
@@ -60,6 +62,34 @@ fn the_domain_is_fenced_off_by_lint_too() {
     for denied in ["std::time::SystemTime::now", "std::collections::HashMap", "std::fs::read"] {
         assert!(lists.contains(denied), "clippy.toml must disallow {denied}");
     }
+}
+
+#[test]
+fn every_wrong_design_still_applies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let patches = files(&["tests/wrong"], Some("patch"));
+    assert!(patches.len() >= 10, "found only {} patches", patches.len());
+    for patch in patches {
+        let wrong = wrong::misfits(&patch.text, |path| fs::read_to_string(root.join(path)).ok());
+        assert_eq!(wrong, Vec::<String>::new(), "{}: see tests/wrong/run", patch.path);
+    }
+}
+
+#[test]
+fn a_wrong_design_that_fits_no_more_is_noticed() {
+    let header = "Design: x\nInvariant: I4\nCaught by: simulate 1\n\n";
+    let patch = |path: &str, old: &str| {
+        format!("{header}--- a/{path}\n+++ b/{path}\n@@ -1,3 +1,3 @@\n a\n-{old}\n+x\n c\n")
+    };
+    let read = |path: &str| (path == "src/a.rs").then(|| "a\nb\nc\nd\nd\n".to_owned());
+    let fits = |patch: &str| wrong::misfits(patch, read).is_empty();
+    assert!(fits(&patch("src/a.rs", "b")));
+    assert!(!fits(&patch("src/a.rs", "B")), "the line was changed");
+    assert!(!fits(&patch("src/b.rs", "b")), "the file is gone");
+    assert!(!fits(header), "nothing is changed");
+    assert!(!fits(&patch("src/a.rs", "b").replace("Invariant", "Because")), "nobody knows why");
+    let twice = format!("{header}--- a/src/a.rs\n+++ b/src/a.rs\n@@ -4,1 +4,1 @@\n-d\n+x\n");
+    assert!(!fits(&twice), "nobody knows where");
 }
 
 /// Every text file below these directories, build output and version control left out.

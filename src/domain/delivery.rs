@@ -120,4 +120,15 @@ mod tests {
         assert_eq!(next(asked, "slack", &page, 0, "429"), expected);
         assert_eq!(next(Went::Arrived, "slack", &page, 5, ""), Next::Delivered);
     }
+
+    #[test]
+    fn a_receiver_that_does_not_say_when_is_waited_for_longer_each_time() {
+        let info = notice(Urgency::Info, Kind::Incident);
+        for failed in 0..5 {
+            let wait = backoff(failed + 1, &info.id);
+            let expected = Next::Again { wait, tell: None };
+            assert_eq!(next(Went::Later { after: None }, "slack", &info, failed, "503"), expected);
+        }
+        assert_ne!(backoff(1, &info.id), backoff(2, &info.id));
+    }
 }

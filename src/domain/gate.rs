@@ -245,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn the_first_and_the_last_moment_that_a_change_is_given_are_its_own() {
+        let limits = Limits::default();
+        let its_own = |onset| explains(at(20), Some(at(23)), onset, &limits);
+        assert!(its_own(at(19)) && !its_own(at(19) - Span(1)));
+        assert!(its_own(at(83)) && !its_own(at(83) + Span(1)));
+    }
+
+    #[test]
     fn every_reason_is_told_not_only_the_first() {
         let facts = Facts { before: None, fired_before: 2, onset: at(1), ..good() };
         let all = ["outside_watch_window", "no_predeploy_data", "rule_noisy_24h"];

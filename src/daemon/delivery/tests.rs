@@ -60,6 +60,11 @@ impl Outbox {
         self.news.send_modify(|count| *count += 1);
     }
 
+    async fn waiting(&self) -> usize {
+        let listed = self.handle.store(|store, _| store.view().outbox(10).unwrap()).await.unwrap();
+        listed.iter().filter(|row| row.state == store::outbox::State::Queued).count()
+    }
+
     /// Delivers to a receiver that answers with this.
     fn deliver(&self, name: &str, address: std::net::SocketAddr, permits: &Arc<Semaphore>) {
         let channel = Channel {
@@ -138,6 +143,31 @@ async fn a_page_that_comes_late_goes_before_the_news_that_waits() {
     order.sort_unstable();
     order.dedup();
     assert_eq!(order.len(), 16, "each of them once");
+}
+
+#[tokio::test]
+async fn a_notice_is_in_the_outbox_until_the_receiver_has_taken_it() {
+    let outbox = Outbox::open();
+    let (looked, mut looks) = mpsc::unbounded_channel();
+    let to = Arc::clone(&outbox);
+    // While it is asked, the receiver looks how many wait; a daemon that died now would send these again.
+    let address = receiver(move |_| {
+        let (outbox, looked) = (Arc::clone(&to), looked.clone());
+        async move {
+            let _ = looked.send(outbox.waiting().await);
+            StatusCode::OK.into_response()
+        }
+    })
+    .await;
+    outbox.put("hook", [notice("page", Urgency::Page)]).await;
+    outbox.deliver("hook", address, &Arc::new(Semaphore::new(1)));
+    assert_eq!(looks.recv().await, Some(1));
+    let emptied = async {
+        while outbox.waiting().await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), emptied).await.expect("it was taken");
 }
 
 #[tokio::test]

@@ -166,6 +166,19 @@ mod tests {
         assert_eq!(slots.memory(), 160);
     }
 
+    #[test]
+    fn a_column_grows_by_half_of_what_it_holds_and_never_beyond_the_most() {
+        let grown = |len: usize, most: usize| {
+            let mut column = VecDeque::with_capacity(len);
+            column.resize(len, 0_u8);
+            grow(&mut column, most);
+            column.capacity()
+        };
+        assert_eq!(grown(1_000, 10_000), 1_500);
+        assert_eq!(grown(10, 10_000), 10 + GROWTH, "not one by one in the beginning");
+        assert_eq!(grown(1_000, 1_200), 1_200);
+    }
+
     proptest! {
         #[test]
         fn rounding_is_small_and_keeps_order(one in 0_u64..1 << 41, other in 0_u64..1 << 41) {

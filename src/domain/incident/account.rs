@@ -37,3 +37,28 @@ impl Account {
         self.decided.push((at, text));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{examples, incident::Choice, service::Mode, severity::Severity};
+
+    #[test]
+    fn the_first_decision_and_the_newest_are_remembered_whatever_comes_between() {
+        let policy = examples::service("shop/production", Mode::Auto);
+        let decision = |because: i64| Decision {
+            verdict: Choice::Ask,
+            row: *policy.matrix.row(Severity::P1),
+            severity: Severity::P1,
+            because: vec![format!("number {because}")],
+            guards: vec![],
+            plan: None,
+        };
+        let mut account = Account::default();
+        (0..50).for_each(|n| account.decided(UnixMs(n), &decision(n)));
+        let kept: Vec<i64> = account.decided.iter().map(|(at, _)| at.0).collect();
+        assert_eq!(kept.len(), DECISIONS_MAX);
+        assert_eq!(kept[..3], [0, 1, 2], "how it began");
+        assert_eq!(kept[17..], [47, 48, 49], "how it stands");
+    }
+}

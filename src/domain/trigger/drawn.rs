@@ -53,6 +53,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_newest_sixty_are_drawn_in_the_order_they_came() {
+        let mut drawn = Drawn::default();
+        (0..200).for_each(|value| drawn.push(Some(f64::from(value))));
+        let expected: Vec<Option<f32>> =
+            (140_u8..200).map(|value| Some(f32::from(value))).collect();
+        assert_eq!(drawn.values().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn a_value_is_kept_to_two_digits_and_nothing_known_stays_a_gap() {
         let mut drawn = Drawn::default();
         let values = [Some(0.1), None, Some(0.0), Some(12_345.0), Some(f64::from(f32::MAX))];

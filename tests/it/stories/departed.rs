@@ -1,6 +1,9 @@
 //! Services that nobody asks for any more: what is true of them stays for a while, and not for ever.
 
-use rollbackd::{domain::service::ServiceId, units::Span};
+use rollbackd::{
+    domain::{policy::Policy, service::ServiceId},
+    units::Span,
+};
 
 use super::{
     brief,
@@ -43,6 +46,18 @@ fn who_left_long_ago_is_forgotten_and_who_comes_back_before_has_its_history() {
         town.adopts(|policy| policy.services.clone_from(&all.services));
         town.run("10m");
         assert!(town.fleet.states[&cart].past.iter().next().is_none());
+    });
+}
+
+#[test]
+fn who_is_not_found_any_more_has_left_and_an_answer_without_a_change_takes_nobody_away() {
+    brief(fleet(&["cart", "shop"]), |town| {
+        let without_cart =
+            |policy: &mut Policy| policy.services.retain(|id, _| id.name() == "shop");
+        town.finds(without_cart, &[]);
+        assert_eq!(town.count("\"left\""), 0);
+        town.finds(without_cart, &["cart is gone"]);
+        assert_eq!(town.count("\"left\""), 1);
     });
 }
 

@@ -146,10 +146,20 @@ impl Town {
 
     /// The operator decides something else.
     pub(super) fn adopts(&mut self, change: impl FnOnce(&mut Policy)) {
+        self.follows(change, What::Configured { changes: vec!["something".into()] });
+    }
+
+    /// A query that finds services answers: with whom it found, and what is said of it.
+    pub(super) fn finds(&mut self, change: impl FnOnce(&mut Policy), changes: &[&str]) {
+        let changes = changes.iter().map(|change| (*change).to_owned()).collect();
+        self.follows(change, What::Discovered { of: "web".into(), changes, odd: Some(vec![]) });
+    }
+
+    fn follows(&mut self, change: impl FnOnce(&mut Policy), what: What) {
         change(&mut self.policy);
         self.fleet.adopt(self.policy.clone());
         self.shadow.adopt(self.policy.clone());
-        self.turn(What::Configured { changes: vec!["something".into()] });
+        self.turn(what);
     }
 
     /// Somebody says something about the shop; the answer is kept.

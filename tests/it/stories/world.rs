@@ -13,7 +13,7 @@ use super::{
     policy::{fleet, id},
     town::{Town, Windows, failed},
 };
-use crate::world::people;
+use crate::world::sayings;
 
 #[derive(Clone, Debug)]
 enum Happens {
@@ -56,7 +56,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 fn said(town: &Town, which: u8) -> Said {
-    people::might_say(which.into(), town.shop().incident.as_ref())
+    sayings::might_say(which.into(), town.shop().incident.as_ref())
 }
 
 fn happen(town: &mut Town, what: &Happens) {

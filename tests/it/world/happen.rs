@@ -13,8 +13,9 @@ use rollbackd::domain::{
 use super::{
     World,
     act::{Act, Active},
-    operator, people,
+    operator,
     readings::Ailment,
+    sayings,
     script::{Boundary, Happening},
     site::{Actor, Behaviour},
 };
@@ -229,7 +230,7 @@ impl World {
             .daemon
             .as_ref()
             .and_then(|d| d.controller.fleet.states.get(&id)?.incident.as_ref());
-        people::might_say(which, incident)
+        sayings::might_say(which, incident)
     }
 
     /// Everything works again, and stays so.

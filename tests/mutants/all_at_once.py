@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Puts many mutants into one program, of which a run chooses one: built once, optimised, where each would be built alone.
+
+    all_at_once.py PACKAGE LIST weave         writes each mutated function with all its variants into PACKAGE/src
+    all_at_once.py PACKAGE LIST run RUNNER    builds it, and runs RUNNER PROGRAM for each mutant, with its number in $MUTANT
+
+LIST is what `cargo mutants --list --json` says. A variant that the compiler refuses is left out, as cargo-mutants does with what
+does not build; so is what needs the function as a whole (constants, one of several opaque types).
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+CHOICE = """
+/// Which of the variants runs: none where nothing is asked for.
+pub fn mutant() -> u32 {
+    static CHOSEN: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *CHOSEN.get_or_init(|| std::env::var("MUTANT").map_or(0, |text| text.parse().unwrap_or(0)))
+}
+"""
+
+
+def offset(starts, place):
+    return starts[place["line"] - 1] + place["column"] - 1
+
+
+def body_of(text, start, end):
+    """Where the braces of a function are, from its signature's first character on; strings and comments have none there."""
+    at, depth = start, 0
+    while at < end:
+        if text[at] in "([":
+            depth += 1
+        elif text[at] in ")]":
+            depth -= 1
+        elif text[at] == "{" and depth == 0:
+            return at, end - 1
+        at += 1
+    raise ValueError(text[start:end])
+
+
+def weave(package, mutants):
+    """Writes the sources anew; returns which lines of which file are whose."""
+    files = {}
+    for number, mutant in mutants.items():
+        if mutant["function"]:
+            files.setdefault(mutant["file"], []).append((number, mutant))
+    lines_of = {}
+    for file, within in files.items():
+        path = package / file
+        pristine = path.with_suffix(".rs.orig")
+        if not pristine.exists():
+            pristine.write_text(path.read_text())
+        text = pristine.read_text()
+        starts = [0]
+        for line in text.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        span = lambda s: (offset(starts, s["start"]), offset(starts, s["end"]))
+        functions = {}
+        for number, mutant in within:
+            functions.setdefault(span(mutant["function"]["span"]), []).append((number, mutant))
+        out, done = "", 0
+        for (start, end), variants in sorted(functions.items()):
+            if start < done:
+                continue  # A function within a function.
+            opening, closing = body_of(text, start, end)
+            out += text[done:opening] + "{ match crate::mutant() {\n"
+            for number, mutant in variants:
+                at, to = span(mutant["span"])
+                changed = text[opening:at] + mutant["replacement"] + text[to : closing + 1]
+                first = out.count("\n") + 1
+                out += f"{number} => {changed}\n"
+                lines_of[number] = (file, first, out.count("\n"))
+            out += "_ => " + text[opening : closing + 1] + "\n} }"
+            done = end
+        path.write_text(out + text[done:])
+    return lines_of
+
+
+def refused(package, lines_of):
+    """The variants in which the compiler finds errors, and every error that is in none."""
+    command = ["cargo", "check", "--tests", "--message-format=json", "--quiet"]
+    said = subprocess.run(command, cwd=package, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    bad, elsewhere = set(), []
+    for line in said.splitlines():
+        message = json.loads(line).get("message") or {}
+        if message.get("level") != "error" or not message.get("spans"):
+            continue
+        places = sorted(message["spans"], key=lambda s: not s["is_primary"])
+        whose = [
+            number
+            for place in places
+            for number, (file, first, last) in lines_of.items()
+            if place["file_name"] == file and first <= place["line_start"] <= last
+        ]
+        if whose:
+            bad.add(whose[0])
+        else:
+            elsewhere.append(message["rendered"])
+    return bad, elsewhere
+
+
+def main():
+    package, listed, what = pathlib.Path(sys.argv[1]).resolve(), json.load(open(sys.argv[2])), sys.argv[3]
+    library = package / "src/lib.rs"
+    if "fn mutant()" not in library.read_text():
+        library.write_text(library.read_text() + CHOICE)
+    woven = package / "woven.json"
+    if what == "weave":
+        mutants = dict(enumerate(listed, 1))
+        while True:
+            lines_of = weave(package, mutants)
+            bad, elsewhere = refused(package, lines_of)
+            print(f"{len(lines_of)} variants, {len(bad)} refused", file=sys.stderr, flush=True)
+            if elsewhere and not bad:
+                sys.exit("errors in no variant:\n" + elsewhere[0])
+            if not bad:
+                break
+            for number in bad:
+                # What is left out must not be written again, nor stay.
+                del mutants[number]
+        woven.write_text(json.dumps({number: mutants[number]["name"] for number in lines_of}))
+        return
+    runner = sys.argv[4]
+    command = ["cargo", "test", "--no-run", "--message-format=json", "--quiet"]
+    built = subprocess.run(command, cwd=package, stdout=subprocess.PIPE, text=True, check=True).stdout
+    program = next(p for p in (json.loads(line).get("executable") for line in built.splitlines()) if p)
+
+    def passes(number):
+        environment = os.environ | {"MUTANT": number}
+        return subprocess.run([runner, program], cwd=package, env=environment, capture_output=True).returncode == 0
+
+    if not passes("0"):
+        sys.exit("the tests fail without any mutant")
+    names = json.loads(woven.read_text())
+    missed, tried = [], 0
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+        for number, survives in zip(names, pool.map(passes, names)):
+            tried += 1
+            if survives:
+                missed.append(names[number])
+                print(f"MISSED {names[number]}", flush=True)
+            if tried % 25 == 0:
+                print(f"{tried} of {len(names)}, {len(missed)} missed", flush=True)
+    print(f"{tried} mutants: {tried - len(missed)} caught, {len(missed)} missed")
+    sys.exit(bool(missed))
+
+
+main()
