@@ -18,6 +18,8 @@ use crate::{
 };
 
 const ERROR_MAX: usize = 500;
+/// Notices that are loaded at once: whoever sends them looks again soon, and a thousand may wait.
+const DUE_AT_ONCE: usize = 16;
 
 /// A notice to send now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +89,12 @@ pub struct Depth {
 }
 
 impl Store {
-    /// What a channel should send now: the head of each lane whose time has come, pages first.
+    /// What a channel should send now: the heads of some lanes whose time has come, pages first. The others come next.
     pub fn due(&self, channel: &str, now: UnixMs) -> Result<Vec<OutboxRow>, StoreError> {
         let view = self.view();
         let waiting = view.waiting(channel)?;
         let ready = queue::heads(&waiting).into_iter().filter(|pick| pick.ready_at <= now);
+        let ready = ready.take(DUE_AT_ONCE);
         ready.filter_map(|pick| view.load(channel, pick).transpose()).collect()
     }
 
