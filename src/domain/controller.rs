@@ -191,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn while_it_stops_it_hears_only_how_attempts_went() {
+        let policy = examples::policy([examples::service("shop/production", Mode::Auto)]);
+        let mut controller = Controller::new(Fleet::new(policy, 1));
+        assert!(controller.takes(&event(What::Tick)));
+        controller.stop();
+        assert!(!controller.takes(&event(What::Tick)), "nothing is decided any more");
+        assert!(controller.takes(&report(0)));
+    }
+
+    #[test]
     fn reports_that_could_not_be_written_stay_in_order_until_they_are() {
         let policy = examples::policy([examples::service("shop/production", Mode::Auto)]);
         let mut controller = Controller::new(Fleet::new(policy, 1));
