@@ -4,15 +4,12 @@
 Starts the program it is given with SERVICES services, and sends alerts that fire and resolve in turns, each of them in a
 webhook of its own, at rising rates; an answer of 200 says that what followed is durable. Then one body of 100,000 alerts.
 """
-import argparse, http.client, json, os, pathlib, queue, shutil, socket, subprocess, tempfile, threading, time
+import argparse, http.client, json, os, pathlib, queue, shutil, socket, subprocess, sys, tempfile, threading, time
+
+sys.dont_write_bytecode = True
+from fleet.process import free_port
 
 SENDERS = 128
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def configuration(home, port, services):

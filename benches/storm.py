@@ -6,16 +6,14 @@ Starts the program it is given beside a Prometheus that is made up, with SERVICE
 fail in the same moment, a channel that takes everything and one that never answers. While the storm lasts, data corruption
 is reported for one service after another: each such report is a P0, and its answer says that it is written down.
 """
-import argparse, http.client, http.server, json, os, pathlib, shutil, socket, socketserver, subprocess, tempfile, threading, time
+import argparse, http.client, http.server, json, os, pathlib, shutil, socketserver, subprocess, sys, tempfile, threading, time
+
+sys.dont_write_bytecode = True
+from fleet.process import free_port
+from overload import memory
 
 HOLDS_S = 10
 POLL_S = 3
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Fleet:
@@ -110,13 +108,6 @@ label = "service"
 """
     text += "".join(f'[service.s{n:05}]\ntemplate = "fleet"\n' for n in range(services))
     (home / "rollbackd.toml").write_text(text)
-
-
-def memory(pid, what):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(what):
-            return int(line.split()[1]) / 1024
-    return float("nan")
 
 
 def ask(port, method, path, body=None, timeout=120):

@@ -78,8 +78,8 @@ pub fn webhook(bytes: &[u8]) {
 pub fn alerts(bytes: &[u8]) {
     assert!(alertmanager::parse(503, bytes).is_err(), "only a 200 says anything");
     if let Ok(firing) = alertmanager::parse(200, bytes) {
-        let again = alertmanager::parse(200, bytes).expect("the same as before");
-        assert_eq!(firing.active, again.active);
+        let told: Vec<serde_json::Value> = serde_json::from_slice(bytes).expect("they were read");
+        assert!(firing.active.len() + firing.suppressed.len() <= told.len(), "each counts once");
     }
 }
 

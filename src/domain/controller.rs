@@ -27,7 +27,6 @@ pub struct Controller {
     in_flight: BTreeSet<Attempt>,
     kept: VecDeque<Event>,
     unwritable: bool,
-    stopping: bool,
     stop_now: bool,
 }
 
@@ -48,7 +47,6 @@ impl Controller {
             in_flight: BTreeSet::new(),
             kept: VecDeque::new(),
             unwritable: false,
-            stopping: false,
             stop_now: false,
         }
     }
@@ -114,7 +112,7 @@ impl Controller {
         let mut proofs = std::mem::take(&mut self.kept);
         let proof = |what| Event { id: "writable".into(), what };
         proofs.push_back(proof(What::Started));
-        if !self.stopping {
+        if !self.fleet.stopping {
             proofs.push_back(proof(What::Tick));
         }
         (self.fleet.unwritable.take(), proofs)
@@ -134,24 +132,23 @@ impl Controller {
 
     /// Ends after the attempts under way; told again, at once.
     pub fn stop(&mut self) {
-        self.stop_now = self.stopping;
-        self.stopping = true;
+        self.stop_now = self.fleet.stopping;
         self.fleet.stopping = true;
     }
 
     /// Whether it is ending: nothing is decided any more.
     pub fn is_stopping(&self) -> bool {
-        self.stopping
+        self.fleet.stopping
     }
 
     /// Whether it has ended.
     pub fn has_stopped(&self) -> bool {
-        self.stop_now || (self.stopping && self.in_flight.is_empty())
+        self.stop_now || (self.fleet.stopping && self.in_flight.is_empty())
     }
 
     /// Whether an event is taken: while it stops, only how an attempt went.
     pub fn takes(&self, event: &Event) -> bool {
-        !self.stopping || matches!(event.what, What::StepReported { .. })
+        !self.fleet.stopping || matches!(event.what, What::StepReported { .. })
     }
 }
 
