@@ -66,7 +66,7 @@ bench-fleet: ## The daemon beside Prometheus's rules and vmalert, judging one fl
 	benches/fleet/run.py --services $(SERVICES) --phase $(PHASE) --json target/bench-fleet-$(SERVICES).json
 
 fuzz: $(CARGO_FUZZ) ## Random bytes for every parser of bytes from outside, with the nightly toolchain: FUZZ_S=600 TARGETS=webhook
-	for target in $(TARGETS); do fuzz/run $(CARGO_FUZZ) $$target $(FUZZ_S); done
+	for target in $(TARGETS); do fuzz/run $(CARGO_FUZZ) $$target $(FUZZ_S) || exit 1; done
 
 deb: $(CARGO_DEB) ## A Debian package, in target/debian
 	$(CARGO_DEB) --locked --output target/debian/

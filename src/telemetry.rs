@@ -362,6 +362,7 @@ fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
                 incident::Closing::Recovered => "recovered",
                 incident::Closing::RolledBack => "rolled_back",
                 incident::Closing::Fixed => "fixed",
+                incident::Closing::Unwatched { .. } => "unwatched",
                 incident::Closing::Overtaken { .. } => "overtaken",
                 incident::Closing::Dismissed { .. } => "dismissed",
             };

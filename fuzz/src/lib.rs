@@ -18,6 +18,7 @@ use rollbackd::{
     store::{Draft, Record},
     units::UnixMs,
 };
+use serde::de::IgnoredAny;
 
 /// When everything arrives: 2026-03-02, 12:00 UTC.
 const NOW: UnixMs = UnixMs(1_772_452_800_000);
@@ -78,7 +79,8 @@ pub fn webhook(bytes: &[u8]) {
 pub fn alerts(bytes: &[u8]) {
     assert!(alertmanager::parse(503, bytes).is_err(), "only a 200 says anything");
     if let Ok(firing) = alertmanager::parse(200, bytes) {
-        let told: Vec<serde_json::Value> = serde_json::from_slice(bytes).expect("they were read");
+        // What nobody reads of an alert may be no text at all.
+        let told: Vec<IgnoredAny> = serde_json::from_slice(bytes).expect("they were read");
         assert!(firing.active.len() + firing.suppressed.len() <= told.len(), "each counts once");
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn deliver(
         let look = handle
             .store(move |store, now| {
                 let rows = store.due(&name, now.wall)?;
-                let next = store.next_due(&name)?;
+                let next = store.next_due(&name, now.wall)?;
                 Ok::<_, StoreError>((rows, next.map(|at| at.since(now.wall))))
             })
             .await;

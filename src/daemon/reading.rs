@@ -193,7 +193,7 @@ mod tests {
             let Raw::Counter { bad, total, .. } = &readings[0] else { panic!("{readings:?}") };
             let field = |value: &Option<f64>| value.map_or(Field::Absent, Field::Value);
             let reading = Cumulative { at: UnixMs(at), bad: field(bad), total: field(total) };
-            chain.take(&reading, None, Span::minutes(3), &mut drops)
+            chain.take(&reading, None, None, Span::minutes(3), &mut drops)
         };
         assert_eq!(take(0, Some(700.0), 1000.0), None);
         let width = Span::seconds(15);

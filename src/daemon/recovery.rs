@@ -51,7 +51,7 @@ pub fn recover(store: &Store, policy: Policy) -> anyhow::Result<(Fleet, Option<N
         let newest = store.view().last(1)?;
         last = newest.first().map(|r| Now { wall: r.fact.at, steady: UnixMs(r.fact.steady_ms) });
     }
-    restore_windows(store, &mut fleet);
+    restore_windows(store, &mut fleet, last);
     Ok((fleet, last))
 }
 
@@ -120,7 +120,9 @@ pub fn parse(record: &Record) -> anyhow::Result<(Option<ServiceId>, Fact)> {
     Ok((service, fact))
 }
 
-fn restore_windows(store: &Store, fleet: &mut Fleet) {
+fn restore_windows(store: &Store, fleet: &mut Fleet, last: Option<Now>) {
+    // Without a record no clock was set.
+    let now = last.unwrap_or(Now { wall: UnixMs(0), steady: UnixMs(0) });
     let snapshots = match store.view().load_snapshots() {
         Ok(snapshots) => snapshots,
         Err(fault) => {
@@ -134,15 +136,11 @@ fn restore_windows(store: &Store, fleet: &mut Fleet) {
     for snapshot in pasts.into_iter().chain(windows) {
         let past = rounds::of_past(&snapshot.key);
         let Some(id) = past.clone().or_else(|| snapshot.key.parse().ok()) else { continue };
-        let (Some(watch), Some(policy)) =
-            (fleet.watches.get_mut(&id), fleet.policy.services.get(&id))
-        else {
-            continue;
-        };
+        let Some(watch) = fleet.watches.get_mut(&id) else { continue };
         let body = &snapshot.body;
         let restored = match past {
             Some(_) => serde_json::from_slice(body).map(|past| watch.restore_past(&past)),
-            None => serde_json::from_slice(body).map(|kept| watch.restore(kept, policy)),
+            None => serde_json::from_slice(body).map(|kept| fleet.restore_windows(&id, kept, now)),
         };
         if let Err(fault) = restored {
             tracing::warn!(service = %id, "the windows of {id} begin empty: {fault}");

@@ -10,6 +10,9 @@ use crate::units::Span;
 /// After so many failed attempts the other channels are told that a page does not arrive.
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
 
+/// The longest pause before another attempt, whatever a receiver asks for.
+pub const PAUSE_MAX: Span = Span::minutes(15);
+
 /// How an attempt went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Went {
@@ -48,7 +51,7 @@ pub fn next(went: Went, channel: &str, notice: &Notice, attempts: u32, why: &str
     match went {
         Went::Arrived => Next::Delivered,
         Went::Later { after } => {
-            let wait = after.unwrap_or_else(|| backoff(attempts + 1, &notice.id));
+            let wait = after.unwrap_or_else(|| backoff(attempts + 1, &notice.id)).min(PAUSE_MAX);
             let first = attempts + 1 == ATTEMPTS_BEFORE_TELLING;
             let tell = (first && notice.urgency == Urgency::Page)
                 .then(|| undelivered(channel, notice, why, true));

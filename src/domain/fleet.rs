@@ -4,6 +4,7 @@
 //! wanted from outside is derived from what is true. Nothing here reads a clock or touches anything.
 
 mod departed;
+mod fold;
 mod kept;
 mod standing;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use super::{
     severity::Severity,
     situation::{FleetView, Situation},
     state::ServiceState,
-    timeline, verification,
+    verification,
     watch::ServiceWatch,
     wording,
 };
@@ -72,6 +73,8 @@ pub struct Fleet {
     standing: Standing,
     departed: Departed,
     rollbacks: VecDeque<UnixMs>,
+    /// When the wall clock was set, on the steady clock, and by how much; the newest few.
+    clock_sets: VecDeque<(UnixMs, i64)>,
 }
 
 impl Fleet {
@@ -99,61 +102,6 @@ impl Fleet {
         self.policy = policy;
         self.welcome();
         self.stand_out_again();
-    }
-
-    /// Folds a fact of the journal, at start-up.
-    pub fn recover(&mut self, service: Option<&ServiceId>, fact: &Fact, now: Now) {
-        match service {
-            Some(id) => {
-                let state = self
-                    .states
-                    .entry(id.clone())
-                    .or_insert_with(|| ServiceState::new(id.clone()).into());
-                state.evolve(fact, now);
-                self.count_rollback(fact, now.steady);
-                self.index(id, now);
-            }
-            None => self.evolve_fleet(fact, now),
-        }
-    }
-
-    fn evolve_fleet(&mut self, fact: &Fact, now: Now) {
-        match fact {
-            Fact::Fleet(FleetFact::KillSwitch { reason }) => self.kill_switch.clone_from(reason),
-            Fact::Fleet(FleetFact::ClockSet { from, to }) => {
-                let line = timeline::line(fact);
-                for state in self.states.values_mut() {
-                    state.clock_set(to.0 - from.0);
-                    if let (Some(incident), Some(line)) = (&mut state.incident, &line) {
-                        incident.note(now.wall, line.clone());
-                    }
-                }
-            }
-            Fact::Fleet(FleetFact::Left { services }) => self.leave(services, now),
-            Fact::Fleet(FleetFact::Forgotten { services }) => self.forget(services, now),
-            Fact::Fleet(FleetFact::Started { .. }) => self.welcome(),
-            Fact::Fleet(
-                FleetFact::Undelivered { .. }
-                | FleetFact::Configured { .. }
-                | FleetFact::ConfigRefused { .. }
-                | FleetFact::Discovered { .. },
-            )
-            | Fact::Service(_)
-            | Fact::Ledger(_)
-            | Fact::Trigger(_)
-            | Fact::Incident(_)
-            | Fact::Run(_)
-            | Fact::Told(_) => {}
-        }
-    }
-
-    fn count_rollback(&mut self, fact: &Fact, at: UnixMs) {
-        if let Fact::Incident(incident::Fact::Planned { by: None, .. }) = fact {
-            self.rollbacks.push_back(at);
-            while self.rollbacks.front().is_some_and(|old| at.since(*old) > Span::hours(1)) {
-                self.rollbacks.pop_front();
-            }
-        }
     }
 
     /// One turn. `append` makes a batch durable; where it fails nothing of that batch is true.

@@ -308,6 +308,13 @@ impl Run {
         self.attempts.first().map(|a| a.begun_at)
     }
 
+    /// Whether anything of it was begun outside and not all of it ended: whoever stops it here leaves it half done.
+    pub fn is_half_done(&self) -> bool {
+        let withheld = |report: &Report| matches!(report.outcome, Outcome::Withheld { .. });
+        let touched = |a: &Attempt| !matches!(&a.ended, Some((_, report)) if withheld(report));
+        !matches!(self.phase, Phase::Finished { .. }) && self.attempts.iter().any(touched)
+    }
+
     /// What is in effect and what is not, for a page about a halt.
     pub fn account(&self) -> String {
         let here = self.attempts.last().filter(|a| a.step == self.cursor).map(|a| &a.ended);

@@ -13,6 +13,7 @@ use super::{
     notice::{self, Audience, Kind, Notice, Urgency},
     plan::Plan,
     policy::Response,
+    run,
     service::Mode,
     severity::Severity,
     situation::{Situation, whole_seconds},
@@ -129,7 +130,10 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
         incident::Fact::Entered(Phase::Watching { .. }) => complete(incident, s),
         incident::Fact::Entered(Phase::Escalated { why, by }) => {
             let mut draft = trouble::escalated(why, incident, s);
-            if by.is_some() {
+            let half_done = incident.run.as_ref().is_some_and(run::Run::is_half_done);
+            if by.is_some() && half_done {
+                draft.subject = format!("{} - left half rolled back", headline(incident, s));
+            } else if by.is_some() {
                 // Whoever decided it has seen it, and the others need not get up for it.
                 draft.urgency = Urgency::Info;
                 draft.subject = format!("{} - left to people", headline(incident, s));
@@ -379,6 +383,8 @@ fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draf
         .field("Incident", incident.id.clone())
         .field("Open for", whole_seconds(incident.age(s.now)).to_string())
         .field("Report", format!("rollbackd report {}", incident.id));
+    let half_done = incident.run.as_ref().filter(|run| run.is_half_done());
+    let draft = half_done.into_iter().fold(draft, |d, run| d.field("Steps", run.account()));
     let mut all = vec![draft];
     if incident.run.is_some() {
         let mut to = Draft::new(

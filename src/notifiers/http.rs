@@ -11,7 +11,10 @@ use reqwest::{
 };
 
 use super::DeliveryError;
-use crate::units::{Secret, Span, UnixMs};
+use crate::{
+    domain::delivery::PAUSE_MAX,
+    units::{Secret, Span, UnixMs},
+};
 
 /// How long a connection (name lookup, TCP, TLS) may take by default.
 pub const CONNECT: Span = Span::seconds(5);
@@ -20,7 +23,7 @@ pub const CONNECT: Span = Span::seconds(5);
 pub const TOTAL: Span = Span::seconds(10);
 
 /// The longest silence that a receiver may ask for: a mistaken header must not cost a page.
-pub const RETRY_AFTER_MAX: Span = Span::minutes(15);
+pub const RETRY_AFTER_MAX: Span = PAUSE_MAX;
 
 /// How long a channel rests after a 429 that does not say.
 pub const RETRY_AFTER_DEFAULT: Span = Span::seconds(10);

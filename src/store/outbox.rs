@@ -93,15 +93,15 @@ impl Store {
     pub fn due(&self, channel: &str, now: UnixMs) -> Result<Vec<OutboxRow>, StoreError> {
         let view = self.view();
         let waiting = view.waiting(channel)?;
-        let ready = queue::heads(&waiting).into_iter().filter(|pick| pick.ready_at <= now);
+        let ready = queue::heads(&waiting).into_iter().filter(|pick| pick.due_at(now) <= now);
         let ready = ready.take(DUE_AT_ONCE);
         ready.filter_map(|pick| view.load(channel, pick).transpose()).collect()
     }
 
     /// When `due` will next have something for this channel; `None` while nothing waits.
-    pub fn next_due(&self, channel: &str) -> Result<Option<UnixMs>, StoreError> {
+    pub fn next_due(&self, channel: &str, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
         let waiting = self.view().waiting(channel)?;
-        Ok(queue::heads(&waiting).iter().map(|pick| pick.ready_at).min())
+        Ok(queue::heads(&waiting).iter().map(|pick| pick.due_at(now)).min())
     }
 
     /// The channel took it.

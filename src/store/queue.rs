@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::notice::{Notice, Urgency},
+    domain::{
+        delivery::PAUSE_MAX,
+        notice::{Notice, Urgency},
+    },
     units::UnixMs,
 };
 
@@ -70,6 +73,14 @@ fn head(lane: &[&Waiting]) -> Option<Pick> {
         urgency: newest.urgency,
         ready_at: first.next_try_at,
     })
+}
+
+impl Pick {
+    /// When its time comes. What waits for longer than anybody is ever let wait was stamped by a clock that was set back
+    /// since: its time has come.
+    pub fn due_at(&self, now: UnixMs) -> UnixMs {
+        if self.ready_at > now + PAUSE_MAX { now } else { self.ready_at }
+    }
 }
 
 /// The newest notice, saying that it stands for earlier ones.

@@ -36,16 +36,21 @@ pub struct Delta {
     pub width: Span,
 }
 
-/// The last good reading of one series.
+/// A start that a source reports anew each time may differ by so much.
+const SAME_START_MS: i64 = 2_000;
+
+/// The last good reading of one series, and when the process behind it started, where that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Chain(pub(super) Option<(i64, f64, f64)>);
+pub struct Chain(pub(super) Option<(i64, f64, f64)>, #[serde(default)] Option<i64>);
 
 impl Chain {
     /// Takes the next reading. `since_zero` is when the series was known not to exist yet: its first reading
-    /// then counts from zero over the time since, else the first errors of a new revision would be lost.
+    /// then counts from zero over the time since, else the first errors of a new revision would be lost. `started` is
+    /// when its process started: one that started since the last reading counts from zero, however much it has counted.
     pub fn take(
         &mut self,
         reading: &Cumulative,
+        started: Option<UnixMs>,
         since_zero: Option<UnixMs>,
         longest: Span,
         drops: &mut Drops,
@@ -64,7 +69,9 @@ impl Chain {
             return dropped(drops, Drop::Invalid);
         }
         let at = reading.at.0;
+        let started = started.map(|at| at.0);
         let Some((before_at, before_bad, before_total)) = self.0 else {
+            self.1 = started;
             self.0 = Some((at, bad.unwrap_or(0.0), total));
             let start = since_zero.filter(|start| start.0 < at && at - start.0 <= longest.ms())?;
             return Some(delta(bad.unwrap_or(0.0), total, at - start.0, drops));
@@ -76,7 +83,8 @@ impl Chain {
             return dropped(drops, Drop::OutOfOrder);
         }
         let width = at - before_at;
-        let reset = total < before_total;
+        let reset = total < before_total || self.began_anew(started, before_at);
+        self.1 = started.or(self.1);
         // An error series that vanishes for a moment must not count all its errors again when it returns.
         let bad = bad.unwrap_or(if reset { 0.0 } else { before_bad });
         self.0 = Some((at, bad, total));
@@ -91,6 +99,13 @@ impl Chain {
             return dropped(drops, Drop::PartialReset);
         }
         Some(delta(bad - before_bad, total - before_total, width, drops))
+    }
+
+    /// Whether another process answers than the one of the last reading. Its clock may be ahead of the source's, so that
+    /// a start after the last reading is not enough: it must be another start.
+    fn began_anew(&self, started: Option<i64>, before_at: i64) -> bool {
+        let another = |(at, known): (i64, i64)| at > before_at && at - known > SAME_START_MS;
+        started.zip(self.1).is_some_and(another)
     }
 }
 

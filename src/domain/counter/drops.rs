@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Drop {
-    /// The total went backwards: the process restarted, and the new value is the delta.
+    /// The total went backwards, or another process answers: it restarted, and the new value is the delta.
     Reset,
     /// Only the errors went backwards: the interval is dropped.
     PartialReset,

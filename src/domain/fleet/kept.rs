@@ -20,6 +20,8 @@ pub struct Kept<'f> {
     kill_switch: Cow<'f, Option<String>>,
     rollbacks: Cow<'f, VecDeque<UnixMs>>,
     #[serde(default)]
+    clock_sets: Cow<'f, VecDeque<(UnixMs, i64)>>,
+    #[serde(default)]
     departed: Cow<'f, Departed>,
 }
 
@@ -30,6 +32,7 @@ impl Fleet {
             states: Cow::Borrowed(&self.states),
             kill_switch: Cow::Borrowed(&self.kill_switch),
             rollbacks: Cow::Borrowed(&self.rollbacks),
+            clock_sets: Cow::Borrowed(&self.clock_sets),
             departed: Cow::Borrowed(&self.departed),
         }
     }
@@ -38,6 +41,7 @@ impl Fleet {
     pub fn restore(&mut self, kept: Kept<'_>) {
         self.kill_switch = kept.kill_switch.into_owned();
         self.rollbacks = kept.rollbacks.into_owned();
+        self.clock_sets = kept.clock_sets.into_owned();
         self.departed = kept.departed.into_owned();
         for (id, state) in kept.states.into_owned() {
             // Whatever is due will be found so by the first tick.

@@ -14,7 +14,7 @@ use crate::domain::{
     fact::Fact,
     firing::{Basis, Firing},
     ledger,
-    policy::Response,
+    policy::{LooksAt, Response},
     situation::{Holds, Situation},
 };
 use crate::units::{Span, UnixMs};
@@ -323,7 +323,25 @@ pub(super) fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fac
         s.watch.state_of(name).is_none()
             || s.freshness(name).is_ok() && !s.watch.newest_sample(name).is_some_and(blind)
     };
-    if clear && incident.triggers.keys().all(seen) { close(Closing::Recovered) } else { vec![] }
+    // What breaches again, or was not asked since the start, is not over either: it joins, or turns out to be well.
+    if !clear || !incident.triggers.keys().all(seen) || s.watch.is_undecided() {
+        return vec![];
+    }
+    let gone = incident.triggers.keys().find(|name| !is_configured(s, name));
+    close(match gone.filter(|_| incident.run.is_none()) {
+        Some(trigger) => Closing::Unwatched { trigger: trigger.clone() },
+        None => Closing::Recovered,
+    })
+}
+
+/// Whether anything can still tell of a trigger: it, or the signal that it looked at, may have been taken out.
+fn is_configured(s: &Situation<'_>, name: &str) -> bool {
+    match s.looks_at(name) {
+        _ if name.starts_with("alert:") => true,
+        Some(LooksAt::Event) => true,
+        Some(_) => s.watch.state_of(name).is_some(),
+        None => false,
+    }
 }
 
 pub(super) fn close(outcome: Closing) -> Vec<Fact> {

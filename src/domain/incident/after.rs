@@ -11,6 +11,7 @@ use crate::{
         fact::Fact,
         firing::Firing,
         run,
+        service::Mode,
         severity::Severity,
         situation::{Holds, Situation},
         verification,
@@ -75,6 +76,11 @@ pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> 
             let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
             vec![Fact::Incident(Incidental::Entered(phase))]
         }
+        // The operator said that it is not to be touched: no step comes any more, and people must know how it stands.
+        run::Phase::Begun { epoch, .. } if s.policy.mode == Mode::Observe && *epoch != s.epoch => {
+            halted("its mode is observe now, and the daemon before was in the middle of a step")
+        }
+        run::Phase::Ready if s.policy.mode == Mode::Observe => halted("its mode is observe now"),
         // A no stops everything before the next step, which waits for it to be lifted.
         run::Phase::Ready if s.forbidden().is_some() => vec![],
         run::Phase::Ready => {
@@ -84,6 +90,10 @@ pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> 
         }
         run::Phase::Begun { .. } => vec![],
     }
+}
+
+fn halted(why: &str) -> Vec<Fact> {
+    vec![Fact::Run(run::Fact::Halted { why: why.to_owned() })]
 }
 
 /// A plan is made for what served; where something else does before its next step, it is a plan no more.
@@ -153,6 +163,7 @@ fn is_fixed(s: &Situation<'_>, incident: &Incident) -> bool {
     !incident.escalation.is_open()
         && serves
         && s.state.blind.is_empty()
+        && s.unseen().is_none()
         && !s.state.live_firings().any(|f| f.severity.is_worse_than(Severity::P3))
         && long_enough(s.now.steady.since(owned.since.steady))
         && s.watch.healthy_for(s.now.steady).is_some_and(long_enough)

@@ -99,6 +99,11 @@ pub enum Closing {
     RolledBack,
     /// It was left to people, and has been quiet since they mended it.
     Fixed,
+    /// What fired is not configured any more, and nothing else fires: nobody can tell whether it is well.
+    Unwatched {
+        /// Which trigger.
+        trigger: String,
+    },
     /// Another deployment came after the action, and what fires now can be its doing.
     Overtaken {
         /// Which version.
@@ -119,6 +124,9 @@ impl fmt::Display for Closing {
             Self::Recovered => f.write_str("recovered by itself"),
             Self::RolledBack => f.write_str("rolled back and verified"),
             Self::Fixed => f.write_str("mended by people, and quiet since"),
+            Self::Unwatched { trigger } => {
+                write!(f, "{trigger} is not configured any more, and nothing else fires")
+            }
             Self::Overtaken { by } => write!(f, "overtaken by the deployment of {by}"),
             Self::Dismissed { by, reason } => write!(f, "dismissed by {by}: {reason}"),
         }

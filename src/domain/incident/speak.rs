@@ -7,7 +7,6 @@ use crate::domain::{
     ledger,
     plan::Plan,
     run,
-    service::Mode,
     severity::Severity,
     situation::Situation,
 };
@@ -110,9 +109,7 @@ fn may_begin(s: &Situation<'_>, plan: &Plan) -> Result<(), String> {
 fn is_paused(s: &Situation<'_>, incident: &Incident) -> bool {
     let stands = |run: &run::Run| match run.phase {
         run::Phase::Ready => true,
-        run::Phase::Begun { epoch, .. } => {
-            epoch != s.epoch && (s.policy.mode == Mode::Observe || s.state.hold.is_some())
-        }
+        run::Phase::Begun { epoch, .. } => epoch != s.epoch && s.state.hold.is_some(),
         run::Phase::Halted { .. } | run::Phase::Finished { .. } => false,
     };
     matches!(incident.phase, Phase::RollingBack) && incident.run.as_ref().is_some_and(stands)
@@ -135,6 +132,15 @@ fn dismiss(s: &Situation<'_>, incident: &Incident, by: &str, reason: &str) -> Re
         return Err(format!(
             "{} is rolling back; put a HOLD file into the state directory to stop it before its next step",
             incident.id
+        ));
+    }
+    let half_done = incident.run.as_ref().filter(|run| run.is_half_done());
+    if let Some(run) = half_done.filter(|_| matches!(incident.phase, Phase::RollingBack)) {
+        return Err(format!(
+            "{} is half rolled back, and that is no time to forget it ({}); `rollbackd reject {} --reason '…'` leaves it to you as it stands",
+            incident.id,
+            run.account(),
+            s.state.id
         ));
     }
     let outcome = Closing::Dismissed { by: by.to_owned(), reason: reason.to_owned() };

@@ -163,6 +163,11 @@ impl Trigger {
         self.memory.state
     }
 
+    /// Whether its newest interval was a breach that has not held for long enough.
+    pub fn is_about_to_fire(&self) -> bool {
+        self.memory.state == State::Pending && self.memory.clean_run == 0
+    }
+
     /// How bad it is, or would be if it fired now.
     pub fn severity(&self) -> Severity {
         match &self.rule.kind {

@@ -42,6 +42,8 @@ impl ServiceWatch {
         self.tallies = None;
         self.healthy_since = None;
         self.served.forget();
+        // What is written down from now on knows of it.
+        self.heard_at = Some(now.steady);
     }
 
     /// Counting for the verification starts with it, and ends with the incident.
@@ -114,6 +116,15 @@ impl ServiceWatch {
             matches!(i.trigger.state(), State::Firing | State::Recovering)
                 && i.trigger.severity().is_worse_than(Severity::P3)
         })
+    }
+
+    /// Whether something may be about to fire: a breach worse than cosmetic that has not held for long enough, or a signal
+    /// that was not asked since the daemon started.
+    pub fn is_undecided(&self) -> bool {
+        let breaches = self.triggers.values().any(|i| {
+            i.trigger.is_about_to_fire() && i.trigger.severity().is_worse_than(Severity::P3)
+        });
+        breaches || self.signals.values().any(|signal| signal.unasked > 0)
     }
 
     /// Whether the revision that runs has answered enough requests to tell whether it is good, where a signal counts

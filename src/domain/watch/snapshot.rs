@@ -48,6 +48,13 @@ struct Kept {
     backfilled: bool,
 }
 
+impl Snapshot {
+    /// When its service was last heard of, on the steady clock: what happened later is not in it.
+    pub fn heard_at(&self) -> Option<UnixMs> {
+        self.heard_at
+    }
+}
+
 /// The whole history of one service's signals.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]

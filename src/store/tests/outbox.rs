@@ -1,7 +1,10 @@
 use super::*;
-use crate::store::{
-    OutboxRow,
-    outbox::{Depth, State},
+use crate::{
+    domain::delivery::PAUSE_MAX,
+    store::{
+        OutboxRow,
+        outbox::{Depth, State},
+    },
 };
 
 fn tell(store: &mut Store, notices: &[OutboxDraft]) -> Vec<String> {
@@ -50,11 +53,26 @@ fn a_clock_that_is_set_back_makes_no_page_wait_for_it() {
     tell(&mut store, &[page("a1", "a"), page("b1", "b")]);
     let rows = due(&store, T0);
     store.failed(&rows[0], "503", T0 + Span::seconds(30)).unwrap();
-    let back = T0 - Span::hours(1);
+    let back = T0 - Span::minutes(10);
     assert_eq!(due(&store, back), [], "as if both were for later");
-    store.clock_set_back(Span::hours(1)).unwrap();
+    store.clock_set_back(Span::minutes(10)).unwrap();
     assert_eq!(ids(&due(&store, back)), ["b1"]);
     assert_eq!(ids(&due(&store, back + Span::seconds(30))), ["a1", "b1"]);
+}
+
+/// A clock that was an hour ahead for ten seconds stamped it, and nobody noticed either step.
+#[test]
+fn nothing_waits_for_longer_than_the_longest_pause_whatever_clock_stamped_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    tell(&mut store, &[page("a1", "a")]);
+    let rows = due(&store, T0);
+    let asked = T0 + PAUSE_MAX;
+    store.failed(&rows[0], "429", asked).unwrap();
+    assert_eq!((due(&store, T0), store.next_due("slack", T0).unwrap()), (vec![], Some(asked)));
+    store.failed(&rows[0], "503", T0 + Span::hours(1)).unwrap();
+    assert_eq!(store.next_due("slack", T0).unwrap(), Some(T0));
+    assert_eq!(ids(&due(&store, T0)), ["a1"]);
 }
 
 #[test]
@@ -68,7 +86,7 @@ fn a_failing_notice_holds_back_its_own_incident_only() {
     store.failed(&rows[0], "503", retry_at).unwrap();
     store.delivered(&rows[1]).unwrap();
     assert_eq!(due(&store, T0 + Span::seconds(3)), []);
-    assert_eq!(store.next_due("slack").unwrap(), Some(retry_at));
+    assert_eq!(store.next_due("slack", T0).unwrap(), Some(retry_at));
     let rows = due(&store, retry_at);
     assert_eq!((ids(&rows), rows[0].attempts), (vec!["a1"], 1));
     store.dead(&rows[0], "the channel is archived").unwrap();
@@ -90,7 +108,7 @@ fn infos_that_waited_are_told_as_one_and_share_its_fate() {
     assert_eq!((ids(&rows), rows[0].attempts), (vec!["3"], 1));
     assert_eq!(rows[0].notice.lines, ["2 earlier notices coalesced"]);
     store.delivered(&rows[0]).unwrap();
-    assert_eq!(store.next_due("slack").unwrap(), None);
+    assert_eq!(store.next_due("slack", T0).unwrap(), None);
     let into: Vec<_> =
         store.view().outbox(10).unwrap().into_iter().map(|l| l.coalesced_into).collect();
     assert_eq!(into, [None, Some(3), Some(3)]);

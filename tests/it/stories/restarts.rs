@@ -95,6 +95,22 @@ fn windows_from_before_a_recovery_do_not_fire_again() {
     assert!(town.shop().incident.is_none(), "{}", town.transcript());
 }
 
+/// Written down an hour ahead of what the clock says now, they fired for the hour to come. Found by seed 106366 of the
+/// simulator.
+#[test]
+fn windows_from_before_the_clock_was_set_begin_anew() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("1m");
+        town.writes_windows();
+        town.behaves(HEALTHY);
+        town.step_clock(-3_600_000);
+        town.crash(Windows::Old, false);
+        town.run("20m");
+    });
+    assert!(!told.contains("decided") && !told.contains("PAGE"), "{told}");
+}
+
 #[test]
 fn a_crash_that_loses_the_windows_in_the_middle_of_monitoring_still_knows_what_was_judged() {
     let told = brief(shop(), |town| {

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use rollbackd::domain::{
     event::{Said, What},
     incident::Phase,
+    notice::Urgency,
     run::Outcome,
     service::Mode,
 };
@@ -358,20 +359,65 @@ fn a_step_of_an_earlier_daemon_waits_while_a_person_holds() {
 
 #[test]
 fn a_step_that_nobody_may_go_on_with_is_a_person_s_to_end() {
-    let reason = || "by hand".to_owned();
-    for said in [Said::Dismiss { reason: reason() }, Said::Reject { reason: reason() }] {
-        story(shop(), |town| {
+    story(shop(), |town| {
+        in_a_step(town);
+        town.says("ada", Said::Reject { reason: "by hand".into() }).unwrap_err();
+        town.says("ada", Said::Hold { reason: "wait".into() }).unwrap();
+        town.says("ada", Said::Reject { reason: "by hand".into() }).unwrap_err();
+        town.crash(Windows::Kept, false);
+        town.run("1m");
+        assert!(town.place_of("shop").done.is_empty());
+        assert!(matches!(town.incident().phase, Phase::RollingBack));
+        town.says("ada", Said::Reject { reason: "by hand".into() }).unwrap();
+        assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
+    });
+}
+
+/// Half of a rollback may be worse than none: whoever is on call must know which half.
+#[test]
+fn a_person_who_stops_a_rollback_half_way_is_paged_with_what_was_done_and_what_not() {
+    let mut page = vec![];
+    let told = brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.place().outcomes.push_back(Outcome::Done);
+        town.place().outcomes.push_back(Outcome::Withheld { why: "the HOLD file: stop".into() });
+        town.run("1m 57s");
+        town.turn(What::KillSwitch { reason: Some("stop".into()) });
+        let refused = town.says("ada", Said::Dismiss { reason: "is fine".into() });
+        assert_snapshot!(refused.unwrap_err(), @"shop-20260302120145 is half rolled back, and that is no time to forget it (done: switch current of /srv/shop from v2 to v1; not done: restart the unit shop.service and wait until v1 serves); `rollbackd reject shop/production --reason '…'` leaves it to you as it stands");
+        town.says("ada", Said::Reject { reason: "by hand".into() }).unwrap();
+        page = town.notices("left half");
+    });
+    assert_snapshot!(told, @r"
+    12:01:45 decided: roll back now
+    12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:01:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:01:57   -> PAGE: rollbackd is on hold, and rollbacks stop before their next step
+    12:01:57   -> PAGE: P0 shop/production: service-outage - left half rolled back
+    ");
+    assert_eq!(page[0].urgency, Urgency::Page);
+    assert_snapshot!(page[0].fields.last().unwrap().1, @"done: switch current of /srv/shop from v2 to v1; not done: restart the unit shop.service and wait until v1 serves");
+}
+
+#[test]
+fn a_service_that_is_only_observed_from_now_on_is_told_to_stand_half_rolled_back() {
+    for crashes in [false, true] {
+        let told = brief(shop(), |town| {
             in_a_step(town);
-            town.says("ada", said.clone()).unwrap_err();
             town.adopts(|policy| {
                 services_mut(policy).for_each(|service| service.mode = Mode::Observe);
             });
-            town.says("ada", said.clone()).unwrap_err();
-            town.crash(Windows::Kept, false);
-            town.run("1m");
-            assert!(town.place_of("shop").done.is_empty());
-            assert!(matches!(town.incident().phase, Phase::RollingBack));
-            town.says("ada", said).unwrap();
+            if crashes {
+                town.crash(Windows::Kept, false);
+            }
+            town.run("20s");
+            assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
         });
+        assert!(
+            told.contains("escalated to people: the rollback halted: its mode is observe now"),
+            "{told}"
+        );
+        assert!(told.contains("-> PAGE: P0 shop/production: service-outage - yours now"), "{told}");
     }
 }

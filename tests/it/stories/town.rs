@@ -373,8 +373,7 @@ impl Town {
         };
         for (id, body) in written {
             let kept: watch::Snapshot = serde_json::from_str(&body).unwrap();
-            let policy = &self.policy.services[&id];
-            fleet.watches.get_mut(&id).unwrap().restore(kept, policy);
+            fleet.restore_windows(&id, kept, self.now);
         }
         self.fleet = fleet;
         self.turn(What::Started);

@@ -3,13 +3,15 @@
 use insta::assert_snapshot;
 use rollbackd::domain::{
     change::{Component, Revision},
+    policy::LooksAt,
+    service::Mode,
     signal::Unknown,
 };
 
 use super::{
     brief,
     place::{Behaviour, HEALTHY, IDLE, OUTAGE, errors},
-    policy::{id, shop},
+    policy::{id, services_mut, shop, shop_with},
     quiet,
     town::Town,
 };
@@ -129,4 +131,47 @@ fn an_incident_alone_changes_nothing_of_what_is_normal() {
         assert!(town.shop().incident.is_some());
         assert_eq!(limit(town), before);
     });
+}
+
+/// It answers again, and half of what it answers fails: "recovered by itself" was told between two pages.
+#[test]
+fn an_outage_is_not_over_while_something_else_is_about_to_fire() {
+    let told = brief(shop_with(|shop| shop.mode = Mode::Observe), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("4m");
+        town.behaves(errors(0.3));
+        town.run("10m");
+        town.behaves(HEALTHY);
+        town.run("20m");
+    });
+    assert_eq!(
+        told.matches("recovered by itself").count(),
+        2,
+        "once, and one notice of it: {told}"
+    );
+    assert!(told.contains("raised") || told.contains("critical-errors"), "{told}");
+}
+
+/// "Recovered by itself", and it still was down.
+#[test]
+fn an_incident_whose_trigger_is_taken_out_of_the_configuration_does_not_say_that_it_recovered() {
+    let told = brief(shop_with(|shop| shop.mode = Mode::Observe), |town| {
+        town.deploy("v2", Behaviour { up: false, ..HEALTHY });
+        town.run("4m");
+        town.adopts(|policy| {
+            services_mut(policy).for_each(|shop| {
+                std::sync::Arc::make_mut(&mut shop.triggers).retain(|_, trigger| {
+                    !matches!(trigger.looks_at, LooksAt::Health | LooksAt::Availability)
+                });
+            });
+        });
+        town.run("3m");
+    });
+    assert!(
+        told.contains(
+            "closed: failed-health-checks is not configured any more, and nothing else fires"
+        ),
+        "{told}"
+    );
+    assert!(!told.contains("recovered by itself"), "{told}");
 }

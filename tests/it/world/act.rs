@@ -212,7 +212,7 @@ impl World {
             return None;
         }
         let due = |(index, channel): (usize, &super::Channel)| {
-            let due = self.journal.next_due(channel.name)?;
+            let due = self.journal.next_due(channel.name, self.now().wall)?;
             let at = due.0 - super::base::NOON.0 - self.off;
             // A queue whose pauses the clock moved away is looked at again every few seconds all the same.
             Some((at.min(self.at + 300_000).max(channel.closed_until).max(self.at), index))

@@ -54,7 +54,7 @@ pub(crate) fn routing() -> Vec<(String, BTreeSet<Audience>)> {
 }
 
 impl World {
-    fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         let wall = self.wall();
         let steady = self.daemon.as_ref().map_or(UnixMs(0), |d| d.steady(self.at));
         Now { wall, steady }
@@ -129,14 +129,12 @@ impl World {
             return None;
         }
         let recovery::Folding { mut fleet, last, .. } = folding;
+        let last = last.or(before);
+        let now = last.unwrap_or(Now { wall: UnixMs(0), steady: UnixMs(0) });
         for (id, body) in &self.journal.snapshots {
-            if let (Some(watch), Some(policy)) =
-                (fleet.watches.get_mut(id), self.policy.services.get(id))
-            {
-                watch.restore(serde_json::from_str(body).unwrap(), policy);
-            }
+            fleet.restore_windows(id, serde_json::from_str(body).unwrap(), now);
         }
-        Some((fleet, last.or(before)))
+        Some((fleet, last))
     }
 
     /// One event, a clock that was set before it. `None` where nobody answers, or nothing could be written.

@@ -130,16 +130,16 @@ impl Journal {
     }
 
     /// When a channel has something to send.
-    pub(crate) fn next_due(&self, channel: &str) -> Option<UnixMs> {
+    pub(crate) fn next_due(&self, channel: &str, wall: UnixMs) -> Option<UnixMs> {
         if self.outbox.get(channel).is_none_or(Vec::is_empty) {
             return None;
         }
-        self.waiting(channel).iter().map(|pick| pick.ready_at).min()
+        self.waiting(channel).iter().map(|pick| pick.due_at(wall)).min()
     }
 
     /// What a channel sends now.
     pub(crate) fn due(&self, channel: &str, wall: UnixMs) -> Option<Due> {
-        let pick = self.waiting(channel).into_iter().find(|pick| pick.ready_at <= wall)?;
+        let pick = self.waiting(channel).into_iter().find(|pick| pick.due_at(wall) <= wall)?;
         let row = self.outbox.get(channel)?.iter().find(|row| row.id == pick.id)?;
         let notice = queue::coalesce(row.notice.clone(), pick.covers.len());
         let rows = pick.covers.iter().copied().chain([pick.id]).collect();

@@ -49,13 +49,24 @@ pub(super) struct Open {
     pub(super) decided: bool,
     /// It rests on what somebody told, too.
     pub(super) hearsay: bool,
+    /// It rests on probes alone.
+    pub(super) probed: bool,
 }
 
 impl Open {
-    fn new(severity: Severity, at: i64, hearsay: bool) -> Self {
+    fn new(severity: Severity, at: i64, trigger: &str) -> Self {
         let (waits, late, decided) = (true, false, false);
-        Self { severity, opened: at, rose: at, waits, late, decided, hearsay }
+        let (hearsay, probed) = (is_hearsay(trigger), is_probed(trigger));
+        Self { severity, opened: at, rose: at, waits, late, decided, hearsay, probed }
     }
+}
+
+fn is_hearsay(trigger: &str) -> bool {
+    trigger.starts_with("alert:") || trigger.contains("corruption") || trigger.contains("asked")
+}
+
+fn is_probed(trigger: &str) -> bool {
+    trigger == "service-outage" || trigger == "failed-health-checks"
 }
 
 /// A plan under way.
@@ -277,17 +288,14 @@ impl Model {
         let fresh = |s: &Service| at - s.paged_at <= look.policy.fleet.storm_window.ms();
         let storm_paged = self.services.values().any(fresh);
         let Some(service) = self.services.get_mut(id) else { return };
-        let hearsay = |name: &str| {
-            name.starts_with("alert:") || name.contains("corruption") || name.contains("asked")
-        };
         match fact {
             incident::Fact::Opened { severity, trigger, .. } => {
-                let hearsay = hearsay(trigger);
-                service.open = Some(Open::new(*severity, at, hearsay));
+                service.open = Some(Open::new(*severity, at, trigger));
             }
             incident::Fact::Joined { trigger, .. } => {
                 if let Some(open) = &mut service.open {
-                    open.hearsay |= hearsay(trigger);
+                    open.hearsay |= is_hearsay(trigger);
+                    open.probed &= is_probed(trigger);
                 }
             }
             incident::Fact::Raised { to, .. } => {

@@ -74,7 +74,7 @@ impl World {
             let waits = |i: &Incident| i.escalation.is_open();
             let paged = state.incident.as_ref().is_some_and(waits) || state.page.is_open();
             let held = state.hold.is_some();
-            open |= held || paged || !super::Model::is_at_rest(state, &self.policy.services[&id]);
+            open |= held || paged || !super::Model::is_at_rest(state);
             if held {
                 self.says(service, Said::Unhold);
             }

@@ -116,7 +116,9 @@ impl Sources {
         let errors = self.errors(ailment, truth, wall);
         // Where the errors cannot be used the probe still tells.
         if !matches!(ailment, Ailment::Absent | Ailment::Nan) {
-            self.told_at = at;
+            // What a clock that is ahead tells is believed to be newer than it is.
+            let ahead = if let Ailment::WrongClock(by) = ailment { by.max(0) } else { 0 };
+            self.told_at = self.told_at.max(at + ahead);
         }
         let answered = at >= self.unreachable_until;
         let probe = match (answered, site.running.is_some(), truth.up) {

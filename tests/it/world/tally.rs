@@ -86,6 +86,7 @@ impl Tally {
                     Closing::Recovered => "recovered",
                     Closing::RolledBack => "rolled back",
                     Closing::Fixed => "fixed",
+                    Closing::Unwatched { .. } => "unwatched",
                     Closing::Overtaken { .. } => "overtaken",
                     Closing::Dismissed { .. } => "dismissed",
                 };

@@ -195,8 +195,9 @@ impl Model {
             return self.violated("I3", look.at, how);
         }
         // The breach that it is about goes on; or a later one, which was there to be seen. One that nobody could see is an
-        // incident of its own as soon as it is judged.
-        let opened = service.open.as_ref().map_or(i64::MIN, |open| open.opened);
+        // incident of its own as soon as it is judged. What answers is no longer what a probe found dead.
+        let open = service.open.as_ref().filter(|open| !(open.probed && service.was_up));
+        let opened = open.map_or(i64::MIN, |open| open.opened);
         let its_own = service.worst_since.filter(|since| *since <= opened);
         let seen = service.bad_since.zip(self.able_since).map(|(bad, able)| bad.max(able));
         // A clock that was set has begun the windows anew.

@@ -3,10 +3,9 @@
 use rollbackd::domain::{
     event::Event,
     fleet::Fleet,
-    incident::{Clock, Phase},
+    incident::Phase,
     notice::{Audience, Notice, Urgency},
-    policy::ServicePolicy,
-    service::{Mode, ServiceId},
+    service::ServiceId,
     state::ServiceState,
 };
 
@@ -109,18 +108,14 @@ impl Model {
     }
 
     /// Whether somebody owns what is open, or nothing is.
-    pub(crate) fn is_at_rest(state: &ServiceState, policy: &ServicePolicy) -> bool {
+    pub(crate) fn is_at_rest(state: &ServiceState) -> bool {
         let Some(incident) = &state.incident else { return true };
         let owned = incident.acknowledged && !incident.escalation.is_open();
         match incident.phase {
             Phase::Scheduled | Phase::Closed { .. } => true,
             Phase::Deciding | Phase::Escalated { .. } => owned,
-            // The operator has said since that nothing is to be touched: it stands, and somebody knows.
-            Phase::RollingBack => {
-                let told = incident.late.contains(&Clock::Verified);
-                owned && told && policy.mode == Mode::Observe
-            }
-            Phase::Assessing
+            Phase::RollingBack
+            | Phase::Assessing
             | Phase::Gathering { .. }
             | Phase::Monitoring { .. }
             | Phase::Verifying { .. }
