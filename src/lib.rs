@@ -9,6 +9,7 @@ pub mod executors;
 pub mod handle;
 pub mod http;
 pub mod notifiers;
+pub mod replay;
 pub mod sources;
 pub mod store;
 pub mod telemetry;

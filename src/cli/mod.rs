@@ -12,6 +12,7 @@ mod out;
 mod outlook;
 mod paint;
 mod plan;
+mod replay;
 mod report;
 mod run;
 mod say;
@@ -101,6 +102,8 @@ enum Command {
     Show(show::Show),
     /// The report of an incident, in Markdown.
     Report(report::Report),
+    /// What would have been done, from recorded history.
+    Replay(replay::Replay),
     /// The journal of facts: check it, export it, make a new one of what can be read.
     Journal(journal::Journal),
     #[command(flatten)]
@@ -149,6 +152,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
             Command::Incidents(what) => what.run(out).await,
             Command::Show(what) => what.run(out).await,
             Command::Report(what) => what.run(out).await,
+            Command::Replay(what) => what.run(out),
             Command::Journal(what) => what.run(out),
             Command::Say(what) => what.run(out).await,
         }

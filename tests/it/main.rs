@@ -12,6 +12,7 @@ mod hostile;
 mod labelled;
 mod naive;
 mod notifiers;
+mod replay;
 mod rig;
 mod rig_works;
 mod shop;

@@ -1,0 +1,128 @@
+//! `rollbackd replay`: what would have been done, from recorded history, before anybody gives it the keys.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{client::Fault, out::Out};
+use crate::{
+    config,
+    domain::policy::{Policy, ServicePolicy},
+    replay::{self, Labelled},
+};
+
+/// By these the series of a labelled file are judged where no configuration is named: the runbook's defaults.
+const DEFAULTS: &str = r#"
+state_dir = "/nonexistent"
+[prometheus.main]
+url = "http://127.0.0.1:9090"
+[service.series.signal.error_rate.prometheus]
+bad = 'http_requests_total{code=~"5.."}'
+total = 'http_requests_total'
+[service.series.signal.latency.prometheus]
+value = 'p95_seconds'
+requests = 'requests'
+[service.series.rollback.application.release]
+root = "/srv/series"
+restart = { unit = "series.service" }
+running = { unit = "series.service" }
+[notify.log]
+audiences = ["on_call"]
+"#;
+
+/// Replays recorded history through the same rules that decide live, and says what would have been done.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The configuration to judge by; without one, the runbook's defaults.
+    config: Option<PathBuf>,
+    /// Labelled series, a JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    labelled: PathBuf,
+    /// Series without a fault, likewise.
+    #[arg(long, value_name = "FILE")]
+    healthy: Option<PathBuf>,
+    /// Which service of the configuration judges labelled series; the first one when not given.
+    #[arg(long, value_name = "SERVICE")]
+    like: Option<String>,
+    /// Say how well the labelled series were judged.
+    #[arg(long)]
+    score: bool,
+    /// Print everything as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    pub(super) fn run(self, out: &Out) -> Result<(), Fault> {
+        let policy = policy(self.config.as_deref())?;
+        let like = like(&policy, self.like.as_deref())?;
+        let labelled = read(&self.labelled)?;
+        let healthy = self.healthy.as_deref().map(read).transpose()?.unwrap_or_default();
+        let judged = |series: &Labelled| at_step(&like, series);
+        if self.score {
+            let score = replay::score(&labelled, &healthy, judged, &policy.fleet);
+            if self.json {
+                return out.json(&score);
+            }
+            return out.text(&replay::score_table(&score));
+        }
+        let all: Vec<&Labelled> = labelled.iter().chain(&healthy).collect();
+        let tapes: Vec<_> = all.iter().map(|series| series.tape.clone()).collect();
+        let stories = replay::play_all(&tapes, |index| judged(all[index]), &policy.fleet);
+        let stories: Vec<_> = stories.into_iter().flatten().collect();
+        if self.json {
+            out.json(&json!(stories))
+        } else {
+            out.text(&replay::stories_table(&stories))
+        }
+    }
+}
+
+fn policy(file: Option<&Path>) -> Result<Policy, Fault> {
+    let loaded = match file {
+        Some(file) => config::load(file),
+        None => config::load_text("the defaults", DEFAULTS),
+    };
+    loaded.map(|(config, _)| config.policy).map_err(|problems| {
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Fault::Usage(told.join("\n"))
+    })
+}
+
+fn like(policy: &Policy, name: Option<&str>) -> Result<ServicePolicy, Fault> {
+    let found = match name {
+        Some(name) => policy
+            .services
+            .iter()
+            .find(|(id, _)| id.name() == name || id.to_string() == name)
+            .map(|(_, service)| service),
+        None => policy.services.values().next(),
+    };
+    let names: Vec<String> = policy.services.keys().map(ToString::to_string).collect();
+    found.map(|service| ServicePolicy::clone(service)).ok_or_else(|| {
+        let name = name.unwrap_or("a service");
+        Fault::Usage(format!("the configuration has no {name}; it has: {}", names.join(", ")))
+    })
+}
+
+/// As often as a series was recorded its signals are read; what was not recorded is no signal, or it would be blind.
+fn at_step(like: &ServicePolicy, series: &Labelled) -> ServicePolicy {
+    let recorded = |name: &String| series.tape.tracks.iter().any(|(track, _)| track == name);
+    let mut signals = BTreeMap::clone(&like.signals);
+    signals.retain(|name, _| recorded(name));
+    signals.values_mut().for_each(|signal| signal.poll_every = series.step);
+    let history_slot = like.history_slot.max(series.step);
+    ServicePolicy { signals: Arc::new(signals), history_slot, ..like.clone() }
+}
+
+fn read(file: &Path) -> Result<Vec<Labelled>, Fault> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|fault| Fault::Usage(format!("{name} cannot be read: {fault}")))?;
+    replay::read_labelled(&name, &text).map_err(|wrong| Fault::Usage(wrong.join("\n")))
+}

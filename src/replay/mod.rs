@@ -1,0 +1,23 @@
+//! Recorded history in, what would have happened out: the very domain that decides live, driven by a virtual clock.
+//!
+//! Nothing here is carried out. Each service is replayed in `observe`, for in the recorded history nobody rolled back: what
+//! comes after a decision is what came, and every decision is made as if none had been acted upon before.
+//!
+//! `tape` is what was recorded, whatever it was read from (`labelled`); `drive` plays one tape; `story` is what follows
+//! from its facts; `score` compares stories with labels; `table` says both to people.
+
+mod drive;
+mod labelled;
+mod score;
+mod story;
+mod table;
+mod tape;
+
+pub use self::{
+    drive::{play, play_all},
+    labelled::{Label, Labelled, read as read_labelled},
+    score::{Score, Scored, score},
+    story::{Decided, Fired, Incident, Story},
+    table::{score_table, stories_table},
+    tape::{Counts, Deployment, Tape, Track},
+};

@@ -1,0 +1,132 @@
+//! What was recorded of one service: its signals, poll by poll, and its deployments.
+
+use crate::{
+    domain::{service::ServiceId, signal::Unknown, watch::Raw},
+    units::{Span, UnixMs},
+};
+
+/// Counts over whole intervals, one after the other. `None` where nothing was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// The beginning of the first interval.
+    pub from: UnixMs,
+    /// How long each is.
+    pub step: Span,
+    /// Bad requests and all, for each interval.
+    pub each: Vec<Option<(u32, u32)>>,
+}
+
+/// One signal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Track {
+    /// Bad requests of all, counted by whoever recorded them.
+    Counts(Counts),
+    /// What was read at each poll, ascending in time.
+    Polls(Vec<(UnixMs, Vec<Raw>)>),
+}
+
+impl Track {
+    /// How many polls it holds.
+    pub fn len(&self) -> usize {
+        match self {
+            // The counters are read once before the first interval, too.
+            Self::Counts(counts) => counts.each.len() + 1,
+            Self::Polls(polls) => polls.len(),
+        }
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When a poll was.
+    pub(super) fn at(&self, index: usize) -> Option<UnixMs> {
+        match self {
+            Self::Counts(counts) => {
+                let steps = i64::try_from(index).ok()?;
+                (index <= counts.each.len()).then(|| counts.from + counts.step * steps)
+            }
+            Self::Polls(polls) => polls.get(index).map(|(at, _)| *at),
+        }
+    }
+
+    /// Plays it from the beginning.
+    pub(super) fn player(&self) -> Player<'_> {
+        Player { track: self, next: 0, bad: 0.0, total: 0.0 }
+    }
+}
+
+/// Where a track is.
+#[derive(Debug)]
+pub(super) struct Player<'t> {
+    track: &'t Track,
+    next: usize,
+    bad: f64,
+    total: f64,
+}
+
+impl Player<'_> {
+    /// When the next poll is.
+    pub(super) fn at(&self) -> Option<UnixMs> {
+        self.track.at(self.next)
+    }
+
+    /// The next poll, as a source would have answered it.
+    pub(super) fn read(&mut self) -> Vec<Raw> {
+        let Some(at) = self.at() else { return vec![] };
+        let index = self.next;
+        self.next += 1;
+        match self.track {
+            Track::Polls(polls) => polls[index].1.clone(),
+            Track::Counts(counts) => {
+                match index.checked_sub(1).map_or(Some((0, 0)), |i| counts.each[i]) {
+                    Some((bad, total)) => {
+                        self.bad += f64::from(bad);
+                        self.total += f64::from(total);
+                        let (bad, total) = (Some(self.bad), Some(self.total));
+                        let (series, revision) = (String::new(), String::new());
+                        vec![Raw::Counter { series, revision, at, bad, total, started: None }]
+                    }
+                    None => vec![Raw::Unknown { at, why: Unknown::Absent }],
+                }
+            }
+        }
+    }
+}
+
+/// A revision began to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployment {
+    /// When.
+    pub at: UnixMs,
+    /// What has served since.
+    pub version: String,
+}
+
+/// Everything recorded of one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tape {
+    /// Which service.
+    pub service: ServiceId,
+    /// By the signal's name in the policy.
+    pub tracks: Vec<(String, Track)>,
+    /// Ascending. What served before the first is called `before`.
+    pub deployments: Vec<Deployment>,
+}
+
+impl Tape {
+    /// The first poll and the last.
+    pub fn span(&self) -> Option<(UnixMs, UnixMs)> {
+        let ends = |(_, track): &(String, Track)| {
+            Some((track.at(0)?, track.at(track.len().checked_sub(1)?)?))
+        };
+        let all = self.tracks.iter().filter_map(ends);
+        all.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
+    }
+
+    /// How many polls it holds.
+    pub fn polls(&self) -> usize {
+        self.tracks.iter().map(|(_, track)| track.len()).sum()
+    }
+}
