@@ -18,7 +18,7 @@ fn info(id: &str, incident: &str) -> OutboxDraft {
 }
 
 fn due(store: &Store, now: UnixMs) -> Vec<OutboxRow> {
-    store.due("slack", now).unwrap()
+    store.due("slack", now).unwrap().0
 }
 
 fn ids(rows: &[OutboxRow]) -> Vec<&str> {
@@ -37,7 +37,7 @@ fn a_notice_waits_until_it_is_delivered_across_restarts() {
     assert_eq!(rows[0].notice, notice("n1", "i1", Urgency::Page));
     store.delivered(&rows[0]).unwrap();
     assert_eq!(due(&store, T0), []);
-    assert_eq!(store.due("email", T0).unwrap().len(), 1);
+    assert_eq!(store.due("email", T0).unwrap().0.len(), 1);
     tell(&mut store, &[page("n1", "i1")]);
     assert_eq!(due(&store, T0), [], "the same notice is told once");
 }
@@ -68,7 +68,7 @@ fn a_failing_notice_holds_back_its_own_incident_only() {
     store.failed(&rows[0], "503", retry_at).unwrap();
     store.delivered(&rows[1]).unwrap();
     assert_eq!(due(&store, T0 + Span::seconds(3)), []);
-    assert_eq!(store.next_due("slack").unwrap(), Some(retry_at));
+    assert_eq!(store.due("slack", T0).unwrap().1, Some(retry_at));
     let rows = due(&store, retry_at);
     assert_eq!((ids(&rows), rows[0].attempts), (vec!["a1"], 1));
     store.dead(&rows[0], "the channel is archived").unwrap();
@@ -90,7 +90,7 @@ fn infos_that_waited_are_told_as_one_and_share_its_fate() {
     assert_eq!((ids(&rows), rows[0].attempts), (vec!["3"], 1));
     assert_eq!(rows[0].notice.lines, ["2 earlier notices coalesced"]);
     store.delivered(&rows[0]).unwrap();
-    assert_eq!(store.next_due("slack").unwrap(), None);
+    assert_eq!(store.due("slack", T0).unwrap().1, None);
     let into: Vec<_> =
         store.view().outbox(10).unwrap().into_iter().map(|l| l.coalesced_into).collect();
     assert_eq!(into, [None, Some(3), Some(3)]);
