@@ -329,15 +329,14 @@ impl Fleet {
     /// Whose time has come, those with the worst incident first, and so few that whoever tells of something is not kept
     /// waiting: the others stay due, and come with the next turn.
     fn due(&self, steady: UnixMs) -> Vec<ServiceId> {
-        let mut due = self.standing.due(steady);
+        let incident = |id: &ServiceId| self.states.get(id)?.incident.as_ref();
+        let mut due: Vec<&ServiceId> = self.standing.due(steady).collect();
         if due.len() > DUE_AT_ONCE {
-            due.sort_by_key(|id| {
-                let incident = self.states.get(id).and_then(|state| state.incident.as_ref());
-                incident.map_or(Severity::P3, |incident| incident.severity)
-            });
+            // Cached: a whole fleet may be due, and each is looked up once.
+            due.sort_by_cached_key(|id| incident(id).map_or(Severity::P3, |i| i.severity));
             due.truncate(DUE_AT_ONCE);
         }
-        due
+        due.into_iter().cloned().collect()
     }
 
     fn propose(
