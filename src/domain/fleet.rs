@@ -245,10 +245,11 @@ impl Fleet {
                 let dropped = self.open().filter(|(id, _)| !self.policy.services.contains_key(*id));
                 dropped.map(|(id, incident)| wording::dropped(id, incident)).collect()
             }
-            Some(_) | None => {
+            Some(_) => {
                 let acts = self.open().filter(|(_, i)| matches!(i.phase, Phase::RollingBack));
                 acts.map(|(id, _)| id.to_string()).collect()
             }
+            None => vec![],
         };
         let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
         let departed = self.departures(&event.what, now).into_iter().map(Fact::Fleet);
