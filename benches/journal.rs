@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
         let notices = [OutboxDraft { channel: "slack".into(), notice: notice(n) }];
         let turn = Turn { facts: &draft, notices: &notices, answers: &[] };
         told.push(timed(|| append(&mut store, &turn))?);
-        let row = store.due("slack", UnixMs(i64::MAX))?.pop().context("nothing is due")?;
+        let row = store.due("slack", UnixMs(i64::MAX))?.0.pop().context("nothing is due")?;
         store.delivered(&row)?;
     }
 

@@ -110,7 +110,7 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     (
         "rollbackd_cannot_start",
         Kind::Gauge,
-        "1 while the daemon could not start and does nothing; `/readyz` says why",
+        "1 while the daemon could not start, or its disk hangs at the start, and does nothing; `/readyz` says why",
     ),
     ("rollbackd_turn_seconds", Kind::Histogram, "How long one turn of the event loop took"),
     ("rollbackd_events_waiting", Kind::Gauge, "What waits for the event loop"),
@@ -197,6 +197,12 @@ pub fn turn_took(took: Duration) {
 pub fn cannot_start() {
     gauge!("rollbackd_cannot_start").set(1.0);
     journal_writable(false);
+}
+
+/// It could after all.
+pub fn can_start() {
+    gauge!("rollbackd_cannot_start").set(0.0);
+    journal_writable(true);
 }
 
 /// Whether the journal can be written.

@@ -27,6 +27,8 @@ use crate::{
 
 /// So old may be what was found due: a page comes before the rest of it, also one that is tried again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks: in a storm there is news with every turn, and each look is the event loop's time.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// How often a notice that cannot be written down is tried on each channel.
 const UNWRITTEN_ATTEMPTS: u32 = 10;
 /// Deliveries of such notices under way before the next one waits.
@@ -43,18 +45,21 @@ pub(super) async fn deliver(
     // What arrived while that could not be written down: nobody is told over and over because a disk is full.
     let mut arrived = BTreeSet::new();
     let mut pace = Pace::new(channel.notifier.rate().unwrap_or(Rate::WEBHOOK));
+    let mut looked = None;
     loop {
+        if let Some(looked) = looked {
+            tokio::time::sleep_until(looked + LOOK_PAUSE).await;
+        }
         news.mark_unchanged();
         let name = channel.name.clone();
         let look = handle
             .store(move |store, now| {
-                let rows = store.due(&name, now.wall)?;
-                let next = store.next_due(&name, now.wall)?;
+                let (rows, next) = store.due(&name, now.wall)?;
                 Ok::<_, StoreError>((rows, next.map(|at| at.since(now.wall))))
             })
             .await;
         let (rows, next) = match look {
-            Ok(Ok(found)) => found,
+            Ok(Ok(waiting)) => waiting,
             Ok(Err(fault)) => {
                 warn!(
                     channel = channel.name,
@@ -65,6 +70,8 @@ pub(super) async fn deliver(
             }
             Err(_) => return,
         };
+        let found = Instant::now();
+        looked = Some(found);
         if rows.is_empty() {
             let pause = next.map_or(Duration::from_secs(5), |span| {
                 span.duration().clamp(Duration::from_millis(50), Duration::from_secs(5))
@@ -75,7 +82,6 @@ pub(super) async fn deliver(
             }
             continue;
         }
-        let looked = Instant::now();
         for row in rows {
             let key = row.id;
             let arrives = if arrived.contains(&key) {
@@ -95,7 +101,7 @@ pub(super) async fn deliver(
                 Ok(Written::NotThatItArrived) => arrived.insert(key),
                 Err(_) => return,
             };
-            if news.has_changed().unwrap_or(true) || looked.elapsed() >= LOOK_AGAIN {
+            if news.has_changed().unwrap_or(true) || found.elapsed() >= LOOK_AGAIN {
                 break;
             }
         }

@@ -62,11 +62,15 @@ pub(super) struct EventLoop {
     dirty: bool,
     snapshot_due: Instant,
     since_checkpoint: u64,
+    /// Something was written down since it was last said who is polled faster.
+    watched_stale: bool,
     watched_due: Instant,
 }
 
 /// Facts between two checkpoints.
 const CHECKPOINT_EVERY: u64 = 5_000;
+/// So often at most it is said who is polled faster: looking at all of them for each fact would cost a storm most of its time.
+const WATCHED_EVERY: Duration = Duration::from_secs(1);
 /// The pause between two tries whether the journal can be written again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -85,6 +89,7 @@ impl EventLoop {
             dirty: false,
             snapshot_due,
             since_checkpoint: 0,
+            watched_stale: false,
             watched_due: Instant::now(),
         }
     }
@@ -125,8 +130,9 @@ impl EventLoop {
         let due = due.filter(|_| !self.controller.is_stopping());
         let due = due.map(|at| Instant::from_std(self.clock.instant(at)));
         let snapshot = self.dirty.then_some(self.snapshot_due);
+        let watched = self.watched_stale.then_some(self.watched_due);
         let idle = Instant::now() + Duration::from_secs(60);
-        [due, snapshot].into_iter().flatten().min().unwrap_or(idle)
+        [due, snapshot, watched].into_iter().flatten().min().unwrap_or(idle)
     }
 
     fn serve(&mut self, ask: Ask) {
@@ -166,6 +172,10 @@ impl EventLoop {
         }
         if !self.controller.is_stopping() {
             self.turn(&Event { id: "deadline".into(), what: What::Tick }, None);
+        }
+        // A loop that stops takes no turn.
+        if self.watched_stale && Instant::now() >= self.watched_due {
+            self.publish_watched();
         }
     }
 
@@ -237,9 +247,9 @@ impl EventLoop {
             self.wiring.outbox.send_modify(|count| *count += 1);
         }
         self.start(taken.orders);
-        if written > 0 || self.watched_due <= begun {
+        self.watched_stale |= written > 0;
+        if self.watched_due <= begun {
             self.publish_watched();
-            self.watched_due = begun + Duration::from_secs(1);
         }
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             self.checkpoint();
@@ -341,6 +351,8 @@ impl EventLoop {
     }
 
     fn publish_watched(&mut self) {
+        self.watched_stale = false;
+        self.watched_due = Instant::now() + WATCHED_EVERY;
         let watched = self.controller.fleet.watched(self.clock.now());
         self.wiring.watched.send_if_modified(|known| {
             let changed = *known != watched;
@@ -401,14 +413,7 @@ mod tests {
         let id = service.id.clone();
         let fleet = Fleet::new(examples::policy([service]), 1);
         let mut event_loop = EventLoop::new(fleet, store, Clock::starting(None), wiring());
-        let evidence = What::EvidencePosted {
-            service: id,
-            trigger: "data-corruption".into(),
-            by: "check".into(),
-            note: "rows are missing".into(),
-            partial: false,
-        };
-        event_loop.turn(&Event { id: "e".into(), what: evidence }, None);
+        event_loop.turn(&Event { id: "e".into(), what: evidence(id) }, None);
         event_loop.dirty = false;
         let idle = Instant::now() + Duration::from_secs(59);
         let due = event_loop.controller.fleet.next_deadline().expect("an incident is open");
@@ -417,6 +422,42 @@ mod tests {
         assert!(event_loop.wake_at() <= Instant::now());
         event_loop.serve(Ask::Stop);
         assert!(event_loop.wake_at() > idle, "it would spin until the step under way ends");
+    }
+
+    /// A storm of ten thousand spent most of its time on looking at all of them for each fact.
+    #[test]
+    fn who_is_polled_faster_is_said_once_a_second_and_nobody_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(crate::store::Options::new(dir.path())).unwrap();
+        let services =
+            ["shop/production", "cart/production"].map(|id| examples::service(id, Mode::Observe));
+        let ids = services.clone().map(|service| service.id.clone());
+        let fleet = Fleet::new(examples::policy(services), 1);
+        let mut event_loop = EventLoop::new(fleet, store, Clock::starting(None), wiring());
+        let said = event_loop.wiring.watched.subscribe();
+        for id in &ids {
+            event_loop.turn(&Event { id: "e".into(), what: evidence(id.clone()) }, None);
+        }
+        assert_eq!(*said.borrow(), [ids[0].clone()].into(), "the first at once");
+        assert!(event_loop.wake_at() <= Instant::now() + WATCHED_EVERY, "the second without news");
+        event_loop.watched_due = Instant::now();
+        event_loop.tick();
+        assert_eq!(*said.borrow(), ids.into());
+        event_loop.watched_stale = true;
+        event_loop.serve(Ask::Stop);
+        event_loop.watched_due = Instant::now();
+        event_loop.tick();
+        assert!(!event_loop.watched_stale, "it would spin until the step under way ends");
+    }
+
+    fn evidence(service: ServiceId) -> What {
+        What::EvidencePosted {
+            service,
+            trigger: "data-corruption".into(),
+            by: "check".into(),
+            note: "rows are missing".into(),
+            partial: false,
+        }
     }
 
     /// Nobody listens.

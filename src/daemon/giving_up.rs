@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::{clock, journaling, reload, supervise};
 use crate::{
-    config::Config,
+    config::{Config, Http},
     domain::notice::Notice,
     http::{Interface, Server, auth::Tokens},
     store::StoreError,
@@ -60,24 +60,35 @@ pub(super) async fn stand(
     if matches!(held, Some(StoreError::LeaseHeld { .. })) {
         return;
     }
-    telemetry::cannot_start();
     let why = format!("{fault:#}");
     // The directory of this machine's own token may be what cannot be read.
     let tokens =
         reload::tokens(config, http).unwrap_or_else(|_| Tokens::new(http.tokens.iter().cloned()));
-    let Ok(interface) = Interface::that_cannot_start(why.clone(), metrics, tokens, http) else {
-        return;
-    };
-    // Where the address is what cannot be had, whoever has it answers.
-    let Ok(server) = Server::bind(http, &interface).await else { return };
-    supervise::notify(&[sd_notify::NotifyState::Status(&format!("cannot start: {why}"))]);
-    error!("nothing is done; {} says why for {STAND_FOR:?}", server.address());
     let end = async {
         tokio::select! {
             () = ended => {}
             () = tokio::time::sleep(STAND_FOR) => {}
         }
     };
+    say_why(http, tokens, metrics, &why, end).await;
+}
+
+/// Says it on the interface, in the metrics and to systemd, until `end`.
+pub(super) async fn say_why(
+    http: &Http,
+    tokens: Tokens,
+    metrics: PrometheusHandle,
+    why: &str,
+    end: impl Future<Output = ()>,
+) {
+    telemetry::cannot_start();
+    supervise::notify(&[sd_notify::NotifyState::Status(&format!("cannot start: {why}"))]);
+    let Ok(interface) = Interface::that_cannot_start(why.to_owned(), metrics, tokens, http) else {
+        return;
+    };
+    // Where the address is what cannot be had, whoever has it answers.
+    let Ok(server) = Server::bind(http, &interface).await else { return };
+    error!("nothing is done; {} says why", server.address());
     server.serve(end).await;
 }
 

@@ -30,9 +30,13 @@ pub type Open = BTreeMap<ServiceId, String>;
 
 /// What is open before the turn.
 pub fn open_incidents(fleet: &Fleet, event: &Event) -> Open {
-    let about = event.what.service();
-    let open = fleet.open().filter(|(id, _)| about.is_none_or(|about| about == *id));
-    open.map(|(id, incident)| (id.clone(), incident.id.clone())).collect()
+    let of =
+        |id: &ServiceId| Some((id.clone(), fleet.states.get(id)?.incident.as_ref()?.id.clone()));
+    match event.what.service() {
+        // While a whole fleet burns, no reading looks at every incident.
+        Some(id) => of(id).into_iter().collect(),
+        None => fleet.open().filter_map(|(id, _)| of(id)).collect(),
+    }
 }
 
 /// What to write for one batch. Each fact is written under the incident in which it happened; `open` follows.

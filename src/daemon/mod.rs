@@ -9,6 +9,7 @@ mod followers;
 mod giving_up;
 mod hold;
 pub mod journaling;
+mod opening;
 mod platforms;
 mod poller;
 mod query;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -23,13 +23,14 @@ use super::{
     followers::Followers,
     giving_up,
     hold::Hold,
-    journaling, recovery,
-    reload::{self, Reload},
+    journaling,
+    opening::{self, Opened},
+    reload::Reload,
     serving::{self, Served},
     standstill, supervise, tasks, wiring,
 };
 use crate::{
-    config::{Config, Discovered},
+    config::Config,
     domain::{fleet::Fleet, notice::Notice, policy::Policy},
     executors,
     handle::{Asks, Handle},
@@ -99,37 +100,13 @@ async fn start(
     client: &reqwest::Client,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Running> {
-    let mut store = open(config).await.context("the store cannot be opened")?;
-    let mut rosters =
-        discovery::load(&store, &config.discoveries).context("the store cannot be read")?;
-    let found = discovery::found(&rosters);
-    let all = found.values().flatten().cloned().collect();
-    let reload::Read { text, config: read, broken } = match reload::read(&path, found, all).await {
-        Ok(read) => read,
-        // A file that is right by itself is followed: what is written in it must not stay unwatched. The next answer
-        // is refused by the same words, and told.
-        Err(why) => {
-            error!("the services that were found are not followed:\n{}", why.join("\n"));
-            rosters.clear();
-            let without = reload::read(&path, Discovered::new(), BTreeSet::new()).await;
-            without.map_err(|why| anyhow!(why.join("\n")))?
-        }
-    };
-    for roster in rosters.values_mut() {
-        // Who was left out by an earlier daemon may be taken by this file.
-        roster.try_again();
-        roster.leave_out(&broken, clock::wall());
-    }
+    let opening = opening::open(config, &path);
+    let opened = opening::told_if_it_hangs(opening, config, client, &metrics).await?;
+    let Opened { store, fleet, clock, rosters, text, config: read } = opened;
     let config = &read;
-    let (fleet, last) = recovery::recover(&store, config.policy.clone())?;
-    let clock = Clock::starting(last);
     let lease = store.lease().clone();
     info!(epoch = lease.epoch(), services = fleet.policy.services.len(), "the journal is folded");
     let hold = Hold::new(&config.state_dir, fleet.kill_switch.clone());
-    store.probe_write().context("the journal cannot be written")?;
-    executors::orphan::can_record(&config.state_dir)
-        .context("what a step starts could not be recorded, so that no step could be begun")?;
-
     let (handle, asks) = Handle::channel(ASKS_MAX);
     let Parts { wiring, orders, unwritten, outbox, watched, closed } = Parts::new(config);
     let from_memory = wiring.unwritten.clone();
@@ -192,13 +169,6 @@ impl Parts {
         };
         Self { wiring, orders, unwritten, outbox, watched, closed }
     }
-}
-
-async fn open(config: &Config) -> anyhow::Result<Store> {
-    let options = config.store.clone();
-    // Opening waits for the lease and reads the whole file: not on an async thread.
-    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await?;
-    Ok(opened?)
 }
 
 fn start_event_loop(

@@ -193,10 +193,11 @@ impl Fleet {
                 let dropped = self.open().filter(|(id, _)| !self.policy.services.contains_key(*id));
                 dropped.map(|(id, incident)| wording::dropped(id, incident)).collect()
             }
-            Some(_) | None => {
+            Some(_) => {
                 let acts = self.open().filter(|(_, i)| matches!(i.phase, Phase::RollingBack));
                 acts.map(|(id, _)| id.to_string()).collect()
             }
+            None => vec![],
         };
         let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
         let departed = self.departures(&event.what, now).into_iter().map(Fact::Fleet);
@@ -277,15 +278,14 @@ impl Fleet {
     /// Whose time has come, those with the worst incident first, and so few that whoever tells of something is not kept
     /// waiting: the others stay due, and come with the next turn.
     fn due(&self, steady: UnixMs) -> Vec<ServiceId> {
-        let mut due = self.standing.due(steady);
+        let incident = |id: &ServiceId| self.states.get(id)?.incident.as_ref();
+        let mut due: Vec<&ServiceId> = self.standing.due(steady).collect();
         if due.len() > DUE_AT_ONCE {
-            due.sort_by_key(|id| {
-                let incident = self.states.get(id).and_then(|state| state.incident.as_ref());
-                incident.map_or(Severity::P3, |incident| incident.severity)
-            });
+            // Cached: a whole fleet may be due, and each is looked up once.
+            due.sort_by_cached_key(|id| incident(id).map_or(Severity::P3, |i| i.severity));
             due.truncate(DUE_AT_ONCE);
         }
-        due
+        due.into_iter().cloned().collect()
     }
 
     fn propose(

@@ -48,6 +48,8 @@ use crate::units::Span;
 
 const DATABASE: &str = "rollbackd.db";
 const PROBE_BYTES: i64 = 64 << 10;
+/// Pages kept in memory: a full outbox is looked at again and again, and does not fit into what SQLite keeps by itself.
+const CACHE_KIB: i64 = 16 << 10;
 
 /// Where the store lives and what bounds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -251,6 +253,8 @@ fn connect(path: &Path, busy_wait: Span) -> Result<Connection, StoreError> {
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "trusted_schema", false)?;
         conn.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        // Negative: in KiB, not in pages.
+        conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
         conn.set_prepared_statement_cache_capacity(64);
         Ok(conn)
     };

@@ -90,18 +90,19 @@ pub struct Depth {
 
 impl Store {
     /// What a channel should send now: the heads of some lanes whose time has come, pages first. The others come next.
-    pub fn due(&self, channel: &str, now: UnixMs) -> Result<Vec<OutboxRow>, StoreError> {
+    /// With it, when the first of all that wait may be sent; `None` while nothing waits.
+    pub fn due(
+        &self,
+        channel: &str,
+        now: UnixMs,
+    ) -> Result<(Vec<OutboxRow>, Option<UnixMs>), StoreError> {
         let view = self.view();
         let waiting = view.waiting(channel)?;
-        let ready = queue::heads(&waiting).into_iter().filter(|pick| pick.due_at(now) <= now);
-        let ready = ready.take(DUE_AT_ONCE);
-        ready.filter_map(|pick| view.load(channel, pick).transpose()).collect()
-    }
-
-    /// When `due` will next have something for this channel; `None` while nothing waits.
-    pub fn next_due(&self, channel: &str, now: UnixMs) -> Result<Option<UnixMs>, StoreError> {
-        let waiting = self.view().waiting(channel)?;
-        Ok(queue::heads(&waiting).iter().map(|pick| pick.due_at(now)).min())
+        let heads = queue::heads(&waiting);
+        let next = heads.iter().map(|pick| pick.due_at(now)).min();
+        let ready = heads.into_iter().filter(|pick| pick.due_at(now) <= now).take(DUE_AT_ONCE);
+        let rows = ready.filter_map(|pick| view.load(channel, pick).transpose());
+        Ok((rows.collect::<Result<_, _>>()?, next))
     }
 
     /// The channel took it.

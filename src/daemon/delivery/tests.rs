@@ -1,6 +1,9 @@
 //! One channel after the other, over real sockets and a real outbox.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use axum::{
     Router,
@@ -24,6 +27,8 @@ struct Outbox {
     handle: Handle,
     news: watch::Sender<u64>,
     told: Arc<Mutex<Vec<Event>>>,
+    /// How often it was read or written.
+    asked: Arc<AtomicUsize>,
 }
 
 impl Outbox {
@@ -31,6 +36,8 @@ impl Outbox {
         let (handle, mut asks) = Handle::channel(64);
         let told = Arc::new(Mutex::new(vec![]));
         let log = Arc::clone(&told);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
         std::thread::spawn(move || {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::open(store::Options::new(dir.path())).unwrap();
@@ -39,13 +46,16 @@ impl Outbox {
                 let wall = crate::daemon::clock::wall();
                 let now = Now { wall, steady: wall };
                 match ask {
-                    Ask::Store(work) => work(&mut store, now),
+                    Ask::Store(work) => {
+                        count.fetch_add(1, Ordering::SeqCst);
+                        work(&mut store, now);
+                    }
                     Ask::Told { event, .. } => log.lock().unwrap().push(*event),
                     Ask::Look(_) | Ask::Adopt(..) | Ask::Stop => {}
                 }
             }
         });
-        Arc::new(Self { handle, news: watch::Sender::new(0), told })
+        Arc::new(Self { handle, news: watch::Sender::new(0), told, asked })
     }
 
     async fn put(&self, channel: &str, notices: impl IntoIterator<Item = Notice>) {
@@ -216,4 +226,25 @@ async fn a_page_that_is_refused_is_told_so_that_the_other_channels_can() {
     };
     let What::Undelivered { subject, channel, again, .. } = told else { panic!("{told:?}") };
     assert_eq!((subject.as_str(), channel.as_str(), again), ("page", "hook", false));
+}
+
+/// A storm brought news with every turn, and a channel that had to wait read its whole queue each time.
+#[tokio::test]
+async fn however_much_news_there_is_a_channel_that_waits_looks_now_and_then() {
+    let outbox = Outbox::open();
+    let silent = receiver(|_| async {
+        (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "600")]).into_response()
+    });
+    outbox.put("silent", ["a", "b"].map(|id| notice(id, Urgency::Info))).await;
+    outbox.deliver("silent", silent.await, &Arc::new(Semaphore::new(1)));
+    let begun = Instant::now();
+    let news = 500;
+    for _ in 0..news {
+        outbox.news.send_modify(|count| *count += 1);
+        outbox.waiting().await;
+    }
+    let looks = outbox.asked.load(Ordering::SeqCst) - news;
+    // What was put, one attempt that failed, and a look at once and after each pause.
+    let pauses = begun.elapsed().div_duration_f64(LOOK_PAUSE);
+    assert!(looks as f64 <= 4.0 + pauses, "{looks} of {news} news in {pauses:.1} pauses");
 }

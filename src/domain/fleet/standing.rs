@@ -190,10 +190,10 @@ impl Standing {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Services that are due.
-    pub(super) fn due(&self, steady: UnixMs) -> Vec<ServiceId> {
-        let due = self.due.iter().take_while(|(at, _)| *at <= steady);
-        due.map(|(_, id)| id.clone()).collect()
+    /// Services that are due, whoever was due first before the others.
+    pub(super) fn due(&self, steady: UnixMs) -> impl Iterator<Item = &ServiceId> {
+        let due = self.due.iter().take_while(move |(at, _)| *at <= steady);
+        due.map(|(_, id)| id)
     }
 
     /// Whether this service is.

@@ -217,10 +217,36 @@ async fn a_disk_that_hangs() {
     assert_eq!(journal::planned(&world.ended().await), 1);
 }
 
+/// Nothing has failed yet, and nothing is ready: only whoever waits for it knows.
+async fn a_disk_that_hangs_at_the_start() {
+    let config = format!("{IN_NO_HURRY}\n[store]\nbusy_wait = \"60s\"\n");
+    let mut world = World::open(&Setup::with(Behaviour::Healthy, &config)).await;
+    world.start().await;
+    world.settled().await;
+    assert!(world.stage.stop_daemon().expect("it ends").success());
+    let other = rusqlite::Connection::open(world.state_dir().join("rollbackd.db"));
+    let other = other.expect("the database can be opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is locked");
+    world.stage.start_daemon().expect("it is started");
+    says_so(&world, "the disk under it hangs", "rollbackd_cannot_start 1", "cannot start").await;
+    assert!(world.log().contains("the disk under it hangs"), "{}", world.log());
+    other.execute_batch("ROLLBACK").expect("it is let go");
+    world.answers().await;
+    patiently("the metrics say that it could", SOON, async || {
+        let (_, metrics) = answer(&world, "/metrics").await?;
+        let is = |wanted: &str| metrics.lines().any(|line| line == wanted);
+        (is("rollbackd_cannot_start 0") && is("rollbackd_journal_writable 1")).then_some(())
+    })
+    .await;
+    assert_eq!(world.told.pages_that_say("cannot start").len(), 1, "once");
+    world.ended().await;
+}
+
 #[test]
 fn a_full_or_hanging_disk_is_told_everywhere_and_nothing_is_done_twice() {
     together(&[
         ("a file system that is full", || Box::pin(a_file_system_that_is_full())),
         ("a disk that hangs", || Box::pin(a_disk_that_hangs())),
+        ("a disk that hangs at the start", || Box::pin(a_disk_that_hangs_at_the_start())),
     ]);
 }
