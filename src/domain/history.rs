@@ -122,12 +122,6 @@ impl History {
         known.reduce(|sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
     }
 
-    /// The lower bound of the error ratio over the 30 min before `change`; `None` without requests there.
-    pub fn bound_before(&self, change: UnixMs, z: f64) -> Option<f64> {
-        let (bad, total) = self.counts(change - Span::minutes(30), change)?;
-        (total > 0).then(|| super::wilson::lower_bound(bad, total, z))
-    }
-
     /// The valid p95 in seconds of the slots within `(from, to]`, without what is excluded.
     pub fn p95s(&self, from: UnixMs, to: UnixMs, excluded: &[Excluded]) -> Vec<f64> {
         self.within(from, to, excluded).filter_map(|(_, slot)| slot.p95).collect()
@@ -389,5 +383,25 @@ mod tests {
         let acknowledged = at(95)..at(120);
         assert_eq!(fired(200, &[acknowledged]), 1);
         assert_eq!(fired(50, &[]), 0);
+    }
+
+    #[test]
+    fn hours_that_belong_to_an_incident_or_come_later_are_not_what_is_normal() {
+        let mut history = History::new(Span::minutes(1));
+        let at = |minute: i64| UnixMs(minute * 60_000);
+        let start = 24 * 60;
+        for minute in start + 1..=start + 180 {
+            let slow = if (start + 60..=start + 120).contains(&minute) { 0.9 } else { 0.1 };
+            history.record_p95(at(minute), slow, 100);
+        }
+        history.record_p95(at(start + 181), 0.1, 100);
+        let of = |to, excluded: &[Excluded]| history.hourly_p95(at(to), excluded).map(|h| h.1);
+        assert_eq!(of(start + 180, &[]), Some(180));
+        assert_eq!(of(start + 179, &[]), Some(120), "an hour that was not over");
+        assert_eq!(of(start + 59, &[]), None);
+        let incident = at(start + 70)..at(start + 100);
+        assert_eq!(of(start + 180, &[incident]), Some(120));
+        let long_ago = at(0)..at(start);
+        assert_eq!(of(start + 180, &[long_ago]), Some(180));
     }
 }

@@ -45,6 +45,14 @@ fn an_answer_that_names_nobody_lets_nobody_go_however_long_it_lasts() {
     assert_eq!(roster.names().len(), 40);
 }
 
+/// A fleet that is set up after the daemon is not odd.
+#[test]
+fn an_answer_that_names_nobody_where_nobody_is_known_is_not_told() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    assert_eq!(roster.take("q", &[], &nobody(), at(0), &options), Taken::default());
+    assert_eq!(roster.take("q", &names(0..9), &nobody(), at(1), &options).came.len(), 9);
+}
+
 #[test]
 fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
     let (mut roster, options) = (Roster::default(), Options::default());

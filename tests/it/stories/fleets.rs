@@ -159,6 +159,21 @@ fn one_resource_is_held_by_one_plan() {
     ");
 }
 
+#[test]
+fn a_rollback_that_is_verified_lets_go_of_what_it_held() {
+    let mut policy = fleet(&FIVE);
+    for service in services_mut(&mut policy) {
+        service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
+    }
+    brief(policy, |town| {
+        town.deploy_to("cart", "v2", OUTAGE);
+        town.run("20m");
+        town.deploy_to("shop", "v2", OUTAGE);
+        town.run("4m");
+        assert_eq!(town.rollbacks(), 2, "while cart is watched: {}", town.transcript());
+    });
+}
+
 fn tight() -> Policy {
     let mut policy = fleet(&FIVE);
     policy.fleet.budget_per_hour = 1;

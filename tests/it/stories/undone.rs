@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use rollbackd::domain::{
     change::{Change, Component, Migrations, Origin, Revision},
-    event::What,
+    event::{Said, What},
 };
 
 use super::{
@@ -79,4 +79,28 @@ fn a_posted_change_that_another_followed_at_once_is_undone_with_it() {
         town.run("7m");
         assert_eq!((town.rollbacks(), town.serving()), (1, "v1".into()));
     });
+}
+
+/// Somebody tried the version before and could not start it. What is set is gone on with only if it is known good.
+#[test]
+fn what_is_set_and_does_not_serve_is_no_target_unless_it_is_known_good() {
+    for (bake, target) in [("10m", "v1"), ("40m", "v2")] {
+        brief(shop(), |town| {
+            town.deploy("v2", HEALTHY);
+            town.run(bake);
+            town.deploy("v3", OUTAGE);
+            let now = town.wall();
+            town.place().switch("v2", now);
+            town.run("1m");
+            let reason = "nothing works".to_owned();
+            town.says("ada", Said::RollBack { to: None, reason }).unwrap();
+            town.run("1m");
+            assert_eq!(
+                town.place_of("shop").running.as_deref(),
+                Some(target),
+                "{}",
+                town.transcript()
+            );
+        });
+    }
 }
