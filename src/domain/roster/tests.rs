@@ -64,7 +64,7 @@ fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
     }
     let busy = names(19..20).into_iter().collect();
     assert!(roster.take("q", &names(0..19), &busy, at(1_440), &options).went.is_empty());
-    let taken = roster.take("q", &names(0..19), &nobody(), at(1_441), &options);
+    let taken = roster.take("q", &names(0..19), &nobody(), at(1_440), &options);
     assert_eq!(changes(&taken.came, &taken.went), ["1 service is not watched any more: svc-00019"]);
 }
 

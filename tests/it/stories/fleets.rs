@@ -57,6 +57,21 @@ fn a_storm_is_nobody_s_own_change() {
 }
 
 #[test]
+fn a_storm_that_is_the_only_objection_pages_once() {
+    let told = brief(fleet(&FIVE), |town| {
+        for name in FIVE {
+            town.deploy_to(name, "v2", HEALTHY);
+        }
+        town.run("20m");
+        everywhere(town, OUTAGE);
+        town.run("3m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_eq!(told.matches("PAGE: P0").count(), 1, "{told}");
+    assert_eq!(told.matches("not rolled back: one of many").count(), 4, "{told}");
+}
+
+#[test]
 fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
     let told = brief(fleet(&FIVE), |town| {
         town.deploy("v2", OUTAGE);
@@ -310,6 +325,28 @@ fn what_a_calm_service_is_shown_counts_freezes_and_budgets_too() {
         let refused = judged.unwrap().join("; ");
         assert!(refused.contains("loop: 1 automatic rollback in the last hour"), "{refused}");
         assert!(refused.contains("hold: a freeze: the quarter closes"), "{refused}");
+    });
+}
+
+/// Of an outage, which only probes would have seen; not that nothing fires.
+#[test]
+fn a_calm_service_is_shown_what_would_be_said_if_it_fired() {
+    brief(fleet(&["cart", "shop"]), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("10m");
+        let refused = |town: &Town| {
+            let now = town.now();
+            town.fleet.look(&id("shop"), now, |s, _| judge_hypothetical(s).1.refused()).unwrap()
+        };
+        let witness =
+            "one-witness: service-outage is seen by probes alone, which could be our own network";
+        assert_eq!(refused(town), [witness]);
+        // The disk is full: that is why nothing is done, and since when.
+        town.fleet.unwritable = Some((town.wall(), "no space left".into()));
+        let now = town.now();
+        let why = town.fleet.look(&id("shop"), now, |s, _| s.forbidden()).unwrap();
+        let expected = "nothing can be written down: no space left (since 12:10:00 UTC)";
+        assert_eq!(why.as_deref(), Some(expected));
     });
 }
 

@@ -175,3 +175,15 @@ fn what_was_missed_of_a_signal_begins_where_that_signal_ended() {
     assert_eq!(until("latency"), town.wall());
     assert!(until("errors") <= last, "{} is after {last}", until("errors"));
 }
+
+/// A source whose clock is ahead of ours.
+#[test]
+fn what_was_missed_is_never_later_than_now() {
+    let mut town = Town::healthy(shop());
+    let ahead = town.wall() + Span::minutes(1);
+    let of = |(signal, readings, _)| (signal, vec![(ahead, readings)]);
+    let missed: Missed = town.place().poll(ahead).into_iter().map(of).collect();
+    told(&mut town, &missed);
+    let until = town.fleet.watches[&id("shop")].known_until("errors").unwrap();
+    assert!(until <= town.wall(), "{until} is after {}", town.wall());
+}

@@ -370,3 +370,24 @@ fn the_page_also_says_what_is_in_the_way_that_is_no_guard() {
     });
     assert!(unseen.contains("not by itself: the time to wait ended without data: "), "{unseen}");
 }
+
+#[test]
+fn the_database_is_suspect_where_somebody_said_that_a_migration_came_along() {
+    let cases = [
+        (Migrations::Unknown, false),
+        (Migrations::None, false),
+        (Migrations::Compatible, true),
+        (Migrations::Incompatible, true),
+    ];
+    for (migrations, suspect) in cases {
+        brief(shop(), |town| {
+            let post = migrating(town, migrations);
+            town.turn(post);
+            town.deploy("v2", errors(0.10));
+            town.run("6m");
+            let page = town.notices("P1 shop/production: critical-errors").remove(0);
+            let said = page.fields.iter().any(|(name, _)| name == "Suspect");
+            assert_eq!(said, suspect, "{migrations:?}: {page:?}");
+        });
+    }
+}

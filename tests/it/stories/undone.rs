@@ -104,3 +104,65 @@ fn what_is_set_and_does_not_serve_is_no_target_unless_it_is_known_good() {
         });
     }
 }
+
+/// A second change in its place would have an age and a limit of its own.
+#[test]
+fn a_late_post_of_what_was_seen_is_no_second_change_whatever_came_before_and_beside_it() {
+    brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("40m");
+        town.deploy("v3", HEALTHY);
+        town.run("1m");
+        for (component, to) in
+            [(Component::Configuration, "settings-7"), (Component::Application, "v3")]
+        {
+            let post = begins(town, component, to);
+            town.turn(post);
+            town.run("1m");
+        }
+        let known: Vec<&str> = town.shop().changes.iter().map(|c| c.to.version.as_str()).collect();
+        assert_eq!(known, ["v2", "v3", "settings-7"]);
+    });
+}
+
+#[test]
+fn a_good_release_is_not_rolled_back_because_an_earlier_one_is_being_deployed_again() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("10m");
+        town.deploy("v3", HEALTHY);
+        town.run("3h");
+        let post = begins(town, Component::Application, "v2");
+        town.turn(post);
+        town.behaves(OUTAGE);
+        town.run("3m");
+        assert_eq!((town.rollbacks(), town.serving()), (0, "v3".into()));
+    });
+    assert!(told.contains("no-change: the last change, to v2, was not seen to serve"), "{told}");
+}
+
+#[test]
+fn a_post_that_comes_after_the_breach_says_more_of_the_change_that_is_blamed() {
+    brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("6m");
+        let observed = town.incident().change.clone().unwrap();
+        assert_eq!(observed.origin, Origin::Observed);
+        let post = begins(town, Component::Application, "v2");
+        town.turn(post);
+        let known = town.incident().change.clone().unwrap();
+        assert_eq!((known.id.as_str(), known.started_at), ("build-v2", observed.started_at));
+    });
+}
+
+#[test]
+fn what_was_rolled_back_and_is_deployed_again_is_a_change_of_its_own() {
+    brief(shop(), |town| {
+        for version in ["v2", "v1", "v2"] {
+            town.deploy(version, HEALTHY);
+            town.run("5m");
+        }
+        let known: Vec<&str> = town.shop().changes.iter().map(|c| c.to.version.as_str()).collect();
+        assert_eq!(known, ["v2", "v1", "v2"]);
+    });
+}
