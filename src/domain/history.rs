@@ -340,7 +340,7 @@ mod tests {
             history.record_p95(UnixMs(minute * 60_000), 0.2, 100);
         }
         assert!(history.slots.len() <= 1501 && history.hours.len() <= 168);
-        assert!((9_000..11_000).contains(&history.memory()), "{} bytes", history.memory());
+        assert!((10_000..11_000).contains(&history.memory()), "{} bytes", history.memory());
         let now = UnixMs(19_999 * 60_000);
         assert_eq!(history.counts(now - Span::minutes(30), now), Some((0, 300)));
         let (week, valid) = history.hourly_p95(now, &[]).unwrap();

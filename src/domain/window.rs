@@ -345,4 +345,16 @@ mod tests {
         assert_eq!((window.horizon(), before.total), (before, 200));
         assert_eq!(window.bucket(1).map(|bucket| bucket.total), Some(200));
     }
+
+    #[test]
+    fn intervals_that_come_faster_than_promised_give_up_the_oldest_and_nothing_else() {
+        let (mut window, start) = (window(), UnixMs(1_772_452_800_000));
+        let room = u64::try_from(window.entries.len()).unwrap();
+        for n in 1..=1_800 {
+            window.push(start + Span::seconds(n), Span::seconds(1), 0, 1);
+        }
+        let total = |enough| window.bucket(enough).map(|bucket| bucket.total);
+        assert_eq!((total(1), total(u64::MAX)), (Some(60), Some(room)));
+        assert_eq!(window.horizon().total, room);
+    }
 }

@@ -5,7 +5,7 @@
 
 LIST is what `cargo mutants --list --json` says of the package. Each mutated function is written with all its variants, the compiler is
 asked which of them it refuses, and RUNNER PROGRAM is run for each of the others, with its number in $MUTANT. Left out is also what
-needs the function as a whole: constants, one of several opaque types. Fails when fewer than 80 % are caught.
+needs the function as a whole: constants, one of several opaque types. Fails when fewer than 90 % are caught.
 """
 
 import json
@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 # Percent.
-AT_LEAST = 80
+AT_LEAST = 90
 
 # How the test program names a test that failed.
 FAILED = re.compile(r"^---- (\S+) stdout ----$", re.MULTILINE)

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Escalation, Evidence, FiredBy, Hold, Recurrent, Rule, Snapshot, State, Trigger, Wait, defaults,
+    Escalation, Evidence, FiredBy, Hold, Limit, Recurrent, Rule, Snapshot, State, Trigger, Unit,
+    Wait, defaults,
 };
 use crate::{
     domain::{
@@ -11,7 +12,7 @@ use crate::{
         signal::{Reading, Sample, Unknown},
         window::Bucket,
     },
-    units::{Percent, Span, UnixMs},
+    units::{Multiple, Percent, Span, UnixMs},
 };
 
 const STEP: Span = Span::seconds(60);
@@ -204,4 +205,15 @@ fn an_outage_after_a_blip_is_as_bad_as_soon_as_any_other() {
         trigger.observe(&Sample { at: UnixMs(n * step.ms()), width: step, reading });
     }
     assert_eq!((trigger.state(), trigger.severity()), (State::Firing, Severity::P0));
+}
+
+#[test]
+fn what_is_normal_outlives_a_rollback() {
+    let limit = Limit::Baseline(Multiple(3.0));
+    let rule = Rule::gauge(Severity::P1, limit, Unit::Seconds, Span::minutes(10));
+    let mut trigger = Trigger::new(Arc::new(rule), STEP);
+    trigger.set_baseline(Some(0.1));
+    trigger.forget();
+    trigger.observe(&probe(1, Reading::Gauge { value: 0.9, n: Some(100) }));
+    assert_eq!(trigger.state(), State::Pending);
 }

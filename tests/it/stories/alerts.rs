@@ -7,6 +7,7 @@ use rollbackd::{
     domain::{
         event::{Alert, What},
         severity::Severity,
+        signal::Unknown,
     },
     units::{Span, UnixMs},
 };
@@ -230,4 +231,25 @@ fn of_too_many_alerts_the_least_severe_makes_room_and_never_a_worse_one() {
     };
     assert_eq!(one_more(Severity::P1), (false, true), "the P2 made room");
     assert_eq!(one_more(Severity::P3), (true, false), "news of less is no news");
+}
+
+/// Alertmanager resolves an alert also when Prometheus, which sent it, is gone.
+#[test]
+fn a_resolve_ends_nothing_while_our_own_windows_see_nothing() {
+    story(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("5m");
+        let began = town.wall();
+        let firing = alert(town, Some("critical-errors"), began, true);
+        town.turn(firing);
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("2m");
+        let resolved = alert(town, Some("critical-errors"), began, false);
+        town.turn(resolved);
+        town.run("1m");
+        assert!(town.shop().incident.is_some(), "nobody sees that it is over");
+        town.place().monitoring_down = None;
+        town.run("2m");
+        assert_eq!(town.shop().incident, None, "{}", town.transcript());
+    });
 }

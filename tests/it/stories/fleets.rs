@@ -108,6 +108,36 @@ fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
     ");
 }
 
+/// More than three and more than a third of them are a storm.
+#[test]
+fn three_of_five_services_that_fail_at_once_are_no_storm() {
+    let told = brief(fleet(&FIVE), |town| {
+        for name in &FIVE[..3] {
+            town.deploy_to(name, "v2", HEALTHY);
+        }
+        town.run("20m");
+        for name in &FIVE[..3] {
+            town.places.get_mut(&id(name)).unwrap().versions.insert("v2".into(), OUTAGE);
+        }
+        town.run("3m");
+    });
+    assert!(told.contains("PAGE") && !told.contains("storm:"), "{told}");
+}
+
+#[test]
+fn a_service_is_watched_closely_after_a_change_for_as_long_as_a_breach_can_be_its_doing() {
+    brief(fleet(&["cart", "shop"]), |town| {
+        let closely = |town: &Town| town.fleet.is_watched(&id("shop"), town.now());
+        assert!(!closely(town));
+        town.deploy("v2", HEALTHY);
+        assert!(closely(town));
+        town.run("59m");
+        assert!(closely(town));
+        town.run("2m");
+        assert!(!closely(town));
+    });
+}
+
 #[test]
 fn of_two_services_one_that_fails_alone_waits_a_moment_for_company() {
     let told = brief(fleet(&["cart", "shop"]), |town| {
