@@ -14,7 +14,7 @@ use rollbackd::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::{shop, shop_with},
+    policy::{services_mut, shop, shop_with},
     story,
     town::{Town, Windows},
 };
@@ -273,7 +273,9 @@ fn a_reload_in_the_middle_of_a_breach_begins_nothing_anew() {
             town.deploy("v2", errors(0.10));
             town.run("4m");
             if reloads {
-                town.adopts(|policy| policy.fleet.budget_per_hour += 1);
+                town.adopts(|policy| {
+                    services_mut(policy).for_each(|service| service.bake = Span::minutes(40));
+                });
             }
             town.run("2m");
         });

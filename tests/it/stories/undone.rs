@@ -153,6 +153,15 @@ fn a_post_that_comes_after_the_breach_says_more_of_the_change_that_is_blamed() {
         let known = town.incident().change.clone().unwrap();
         assert_eq!((known.id.as_str(), known.started_at), ("build-v2", observed.started_at));
     });
+    brief(shop(), |town| {
+        let late = begins(town, Component::Configuration, "settings-7");
+        town.behaves(errors(0.10));
+        town.run("6m");
+        assert_eq!(town.incident().change, None);
+        town.turn(late);
+        let known = town.incident().change.as_ref().map(|change| change.to.version.as_str());
+        assert_eq!(known, Some("settings-7"), "nobody had seen it");
+    });
 }
 
 #[test]
@@ -164,5 +173,19 @@ fn what_was_rolled_back_and_is_deployed_again_is_a_change_of_its_own() {
         }
         let known: Vec<&str> = town.shop().changes.iter().map(|c| c.to.version.as_str()).collect();
         assert_eq!(known, ["v2", "v1", "v2"]);
+    });
+}
+
+#[test]
+fn only_what_was_rolled_away_from_can_be_let_serve_again() {
+    brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("3m");
+        assert_eq!(town.serving(), "v1");
+        let mut lift = |version: &str| town.says("ada", Said::Lift { version: version.into() });
+        assert_eq!(lift("v1"), Err("v1 of shop/production is not quarantined".into()));
+        assert_eq!(lift("v9"), Err("v9 of shop/production is not quarantined".into()));
+        assert_eq!(lift("v2"), Ok("v2 may serve shop/production again".into()));
+        assert!(lift("v2").is_err(), "it is not quarantined any more");
     });
 }
