@@ -50,4 +50,10 @@ mod tests {
         let spread = pauses[pauses.len() - 1] - pauses[0];
         assert!(spread > 25_000, "all within {spread}ms of each other");
     }
+
+    #[test]
+    fn a_pause_may_be_anything_from_the_half_to_the_whole() {
+        let pauses = || (0..10_000).map(|n| backoff(1, &format!("n{n}/slack")).ms());
+        assert_eq!((pauses().min(), pauses().max()), (Some(500), Some(1_000)));
+    }
 }

@@ -124,6 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_that_ends_in_those_two_minutes_is_no_part_of_the_week() {
+        let mut few = history(0..540, 0.3);
+        (551..=601).step_by(5).for_each(|minute| few.record_p95(at(minute), 5.0, 100));
+        let found = |change| learn(&few, at(change), &[], &Options::default()).unwrap();
+        assert_eq!((found(601).over, found(601).samples), (Period::Week, 540));
+        assert_eq!(found(602).samples, 550);
+    }
+
+    #[test]
     fn the_median_of_few() {
         assert_eq!(median(&mut []), None);
         assert_eq!(median(&mut [3.0, 1.0]), Some(2.0));

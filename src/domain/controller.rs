@@ -156,9 +156,13 @@ impl Controller {
 mod tests {
     use super::*;
     use crate::domain::{
+        change::Revision,
         examples,
-        run::{Outcome, Report},
+        fact::Fact,
+        incident,
+        run::{self, Outcome, Report},
         service::Mode,
+        severity::Severity,
     };
 
     const NOW: Now = Now { wall: UnixMs(1_772_452_800_000), steady: UnixMs(5_000_000) };
@@ -216,5 +220,34 @@ mod tests {
         controller.not_yet(known, proofs);
         assert!(controller.is_unwritable() && controller.fleet.unwritable.is_some());
         assert_eq!(steps(&controller.proofs().1), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_was_wanted_while_the_disk_was_full_is_started_once_it_can_be_written() {
+        let shop = examples::id("shop/production");
+        let service = examples::service("shop/production", Mode::Auto);
+        let revision = |name: &str| Revision::named(name);
+        let runbook = service.runbook.as_ref().unwrap();
+        let plan = runbook.plan(&shop, &revision("v2"), &revision("v1"), NOW.wall);
+        let mut controller = Controller::new(Fleet::new(examples::policy([service]), 1));
+        let opened = incident::Fact::Opened {
+            id: "i".into(),
+            severity: Severity::P0,
+            trigger: "outage".into(),
+            onset: NOW.wall,
+            change: None,
+        };
+        let planned = incident::Fact::Planned { run: "r".into(), plan: plan.into(), by: None };
+        let begun = run::Fact::Begun { step: 0, attempt: 1, fallback: false, epoch: 1 };
+        for fact in [Fact::Incident(opened), Fact::Incident(planned), Fact::Run(begun)] {
+            controller.fleet.recover(Some(&shop), &fact, NOW);
+        }
+        controller.stand_still(NOW.wall, "the disk is full".into());
+        assert_eq!(controller.orders(), []);
+        controller.proofs();
+        assert_eq!(controller.orders(), [], "nothing is proven yet");
+        controller.can_write();
+        assert_eq!(controller.orders().len(), 1);
+        assert_eq!(controller.orders(), [], "it is under way");
     }
 }

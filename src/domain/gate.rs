@@ -240,6 +240,8 @@ mod tests {
     #[test]
     fn exactly_the_threshold_before_is_not_burning_and_a_running_rollout_is_not_late() {
         assert!(names(&Facts { before: Some(0.05), ..good() }).is_empty());
+        let old = Some(OldRevision { bound: 0.05, ln_e: None });
+        assert!(names(&Facts { old, ..good() }).is_empty());
         let rolling = Change { start: at(20), end: None, rolled_back: false };
         assert!(names(&Facts { change: Some(rolling), onset: at(200), ..good() }).is_empty());
     }

@@ -95,6 +95,8 @@ mod tests {
         assert!(near(0.95, 0.5 + 0.5 * 5.0 / 7.0));
         assert!(near(0.99, 1.0), "in the infinite bucket: the highest finite bound");
         assert_eq!(quantile(&buckets(&[(0.1, 0.0), (f64::INFINITY, 0.0)]), 0.95), None);
-        assert_eq!(quantile(&some, f64::NAN), None);
+        for out_of_range in [f64::NAN, -0.1, 1.1] {
+            assert_eq!(quantile(&some, out_of_range), None, "{out_of_range}");
+        }
     }
 }

@@ -109,3 +109,23 @@ impl Smoke {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its program is ended at its own time limit, and that is what people then read.
+    #[test]
+    fn a_script_has_all_of_its_own_time_before_its_step_is_over() {
+        let timeout = Span::minutes(1);
+        let run =
+            CommandLine { argv: vec!["/usr/bin/drain".into()], env: [].into(), dir: None, timeout };
+        let (title, attempts) = ("drain".to_owned(), 1);
+        let smoke = Smoke { title: title.clone(), run: run.clone(), attempts };
+        let script = ScriptStep { title, run, observe: None, idempotent: true, attempts };
+        for step in [smoke.step(), script.step()] {
+            assert!(step.timeout > timeout, "{:?}", step.timeout);
+            assert_eq!(step.needs, ["the program /usr/bin/drain"]);
+        }
+    }
+}

@@ -345,3 +345,58 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{change::Revision, examples, service::Mode};
+
+    const NOW: UnixMs = UnixMs(5_000_000);
+
+    /// A switch with a fallback, then a restart.
+    fn run() -> Run {
+        let service = examples::service("shop/production", Mode::Auto);
+        let (from, to) = (Revision::named("v2"), Revision::named("v1"));
+        let mut plan = service.runbook.unwrap().plan(&service.id, &from, &to, NOW);
+        plan.steps[0].fallback = Some(Box::new(plan.steps[1].clone()));
+        Run::new("r".into(), plan)
+    }
+
+    fn report(outcome: Outcome) -> Report {
+        let nothing = String::new;
+        Report { outcome, before: nothing(), after: nothing(), output: nothing(), took_ms: 1 }
+    }
+
+    fn begin(run: &mut Run) {
+        let begun = run.advance(1, NOW).unwrap();
+        run.evolve(&begun, NOW);
+    }
+
+    /// The attempt under way ends so.
+    fn ends(run: &mut Run, outcome: Outcome) {
+        let Order { step, attempt, fallback, .. } = run.wanted(1).unwrap();
+        for fact in run.on_report(step, attempt, fallback, &report(outcome)) {
+            run.evolve(&fact, NOW);
+        }
+    }
+
+    #[test]
+    fn a_report_of_anything_but_the_attempt_under_way_changes_nothing() {
+        let mut run = run();
+        assert_eq!(run.on_report(0, 1, false, &report(Outcome::Done)), [], "nothing has begun");
+        begin(&mut run);
+        ends(&mut run, Outcome::Failed { why: "the disk was full".into(), retry: true });
+        begin(&mut run);
+        let heard = |run: &Run, step, attempt, fallback| {
+            run.on_report(step, attempt, fallback, &report(Outcome::Done)).len()
+        };
+        assert_eq!(heard(&run, 0, 2, false), 1);
+        assert_eq!(heard(&run, 0, 1, false), 0, "the attempt before, told again");
+        assert_eq!(heard(&run, 0, 2, true), 0, "its fallback");
+        assert_eq!(heard(&run, 1, 2, false), 0, "another step");
+        ends(&mut run, Outcome::Failed { why: "the disk was full".into(), retry: true });
+        assert_eq!(heard(&run, 0, 2, false), 0, "it has ended");
+        begin(&mut run);
+        assert_eq!((heard(&run, 0, 1, true), heard(&run, 0, 1, false)), (1, 0), "the step itself");
+    }
+}

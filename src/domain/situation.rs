@@ -264,3 +264,14 @@ impl Situation<'_> {
 pub fn whole_seconds(span: Span) -> Span {
     if span.ms() < 1000 { span } else { Span(span.ms() / 1000 * 1000) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_whole_seconds_unless_there_are_none() {
+        let read = |ms| whole_seconds(Span(ms)).to_string();
+        assert_eq!([1_234, 1_000, 999, 61_500].map(read), ["1s", "1s", "999ms", "1m 1s"]);
+    }
+}

@@ -439,7 +439,8 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::own_name;
+    use super::*;
+    use crate::domain::{examples, policy::SignalPolicy, service::Mode};
 
     /// A guard that asks by another name than the trigger fires by judges nothing.
     #[test]
@@ -449,5 +450,20 @@ mod tests {
         {
             assert_eq!(own_name(key), "outage", "{key}");
         }
+    }
+
+    /// They belong to the verification: a trigger over them would go by another name, and never see a sample.
+    #[test]
+    fn no_trigger_looks_at_what_only_a_verification_does() {
+        let mut policy = examples::service("shop/production", Mode::Auto);
+        let mut signals = (*policy.signals).clone();
+        for (name, kind) in [("cpu", SignalKind::Cpu), ("memory", SignalKind::Memory)] {
+            let signal = SignalPolicy { kind, ..signals["error_rate"].clone() };
+            signals.insert(name.into(), signal);
+        }
+        policy.signals = signals.into();
+        let watch = ServiceWatch::new(&policy);
+        let over: Vec<(&str, &str)> = watch.triggers().map(|(key, over, _)| (key, over)).collect();
+        assert_eq!(over, [("critical-errors", "error_rate")]);
     }
 }

@@ -305,3 +305,56 @@ impl Window {
         self.leave(entry);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: Span = Span::seconds(15);
+
+    fn window() -> Window {
+        Window::new(STEP, Span::minutes(30), [1, 2, 3, 5, 10].map(Span::minutes))
+    }
+
+    #[test]
+    fn a_window_written_down_is_the_same_again_with_what_was_not_judged() {
+        let (mut window, start) = (window(), UnixMs(1_772_452_800_000));
+        for n in 1..=30 {
+            window.push(start + STEP * n, STEP, n as u64 % 3, 100);
+            if n % 5 != 0 {
+                window.mark(n % 7 == 0);
+            }
+        }
+        let kept = window.keep();
+        assert_eq!(kept[4], ((start + STEP * 5).0, 15_000, 2, 100, None));
+        assert_eq!((kept[5].4, kept[6].4), (Some(false), Some(true)));
+        let mut again = self::window();
+        again.refill(&kept);
+        assert_eq!((again.keep(), again.horizon()), (kept, window.horizon()));
+        assert_eq!(again.first_breach(), Some(start + STEP * 6));
+    }
+
+    #[test]
+    fn time_that_has_passed_does_not_pass_again() {
+        let (mut window, start) = (window(), UnixMs(1_772_452_800_000));
+        window.push(start + STEP, STEP, 1, 100);
+        window.push(start + STEP * 2, STEP, 1, 100);
+        let before = window.horizon();
+        // A tick that comes late, as after a clock that was set back.
+        window.advance(start);
+        assert_eq!((window.horizon(), before.total), (before, 200));
+        assert_eq!(window.bucket(1).map(|bucket| bucket.total), Some(200));
+    }
+
+    #[test]
+    fn intervals_that_come_faster_than_promised_give_up_the_oldest_and_nothing_else() {
+        let (mut window, start) = (window(), UnixMs(1_772_452_800_000));
+        let room = u64::try_from(window.entries.len()).unwrap();
+        for n in 1..=1_800 {
+            window.push(start + Span::seconds(n), Span::seconds(1), 0, 1);
+        }
+        let total = |enough| window.bucket(enough).map(|bucket| bucket.total);
+        assert_eq!((total(1), total(u64::MAX)), (Some(60), Some(room)));
+        assert_eq!(window.horizon().total, room);
+    }
+}

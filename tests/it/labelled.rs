@@ -100,11 +100,12 @@ fn healthy_services_are_not_rolled_back() {
             if change < UnixMs(0) + Span::hours(24) {
                 continue;
             }
+            let before = history.counts(change - Span::minutes(30), change).filter(|c| c.1 > 0);
             let facts = gate::Facts {
                 at,
                 onset,
                 change: Some(gate::Change { start: change, end: Some(onset), rolled_back: false }),
-                before: history.bound_before(change, wilson::Z),
+                before: before.map(|(bad, total)| wilson::lower_bound(bad, total, wilson::Z)),
                 threshold: 0.05,
                 fired_before: history.fired(&rule(), None, change - Span::hours(24), change, &[]),
                 old: None,

@@ -146,3 +146,26 @@ fn an_incident_without_an_action_says_what_is_open() {
     assert!(text.contains("Offered, not carried out:"), "{text}");
     assert!(!text.contains("## Verification"), "{text}");
 }
+
+#[test]
+fn what_ended_without_being_verified_says_so_and_what_is_being_verified_does_not() {
+    let verifying = Phase::Verifying { since: at(11).steady, since_wall: at(11).wall };
+    let says_so = |left_to_people: bool| {
+        let text = report(|incident, plan| {
+            let plan = Box::new(plan.clone());
+            incident.evolve(&Fact::Planned { run: "r1".into(), plan, by: None }, at(10));
+            incident.evolve(&Fact::Entered(verifying.clone()), at(11));
+            if left_to_people {
+                let standing = Standing::Failed;
+                let check =
+                    Check { name: "errors".into(), standing, note: "3 of 20 failed".into() };
+                incident.evolve(&Fact::Checked { checks: vec![check] }, at(45));
+                let escalated = Phase::Escalated { why: "it did not help".into(), by: None };
+                incident.evolve(&Fact::Entered(escalated), at(45));
+            }
+        });
+        assert!(text.contains("## Verification"), "{text}");
+        text.contains("The rollback was not verified.")
+    };
+    assert_eq!([true, false].map(says_so), [true, false]);
+}

@@ -45,6 +45,14 @@ fn an_answer_that_names_nobody_lets_nobody_go_however_long_it_lasts() {
     assert_eq!(roster.names().len(), 40);
 }
 
+/// A fleet that is set up after the daemon is not odd.
+#[test]
+fn an_answer_that_names_nobody_where_nobody_is_known_is_not_told() {
+    let (mut roster, options) = (Roster::default(), Options::default());
+    assert_eq!(roster.take("q", &[], &nobody(), at(0), &options), Taken::default());
+    assert_eq!(roster.take("q", &names(0..9), &nobody(), at(1), &options).came.len(), 9);
+}
+
 #[test]
 fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
     let (mut roster, options) = (Roster::default(), Options::default());
@@ -56,7 +64,7 @@ fn one_that_is_missing_from_believable_answers_goes_after_a_day() {
     }
     let busy = names(19..20).into_iter().collect();
     assert!(roster.take("q", &names(0..19), &busy, at(1_440), &options).went.is_empty());
-    let taken = roster.take("q", &names(0..19), &nobody(), at(1_441), &options);
+    let taken = roster.take("q", &names(0..19), &nobody(), at(1_440), &options);
     assert_eq!(changes(&taken.came, &taken.went), ["1 service is not watched any more: svc-00019"]);
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Escalation, Evidence, FiredBy, Hold, Recurrent, Rule, Snapshot, State, Trigger, Wait, defaults,
+    Escalation, Evidence, FiredBy, Hold, Limit, Recurrent, Rule, Snapshot, State, Trigger, Unit,
+    Wait, defaults,
 };
 use crate::{
     domain::{
@@ -11,7 +12,7 @@ use crate::{
         signal::{Reading, Sample, Unknown},
         window::Bucket,
     },
-    units::{Percent, Span, UnixMs},
+    units::{Multiple, Percent, Span, UnixMs},
 };
 
 const STEP: Span = Span::seconds(60);
@@ -61,6 +62,26 @@ fn a_pending_trigger_says_what_it_waits_for() {
     assert_eq!(recovering.waits_for(), [Wait::Recovery { remaining: Span::minutes(4) }]);
     assert!(after(&[(10, 100); 5]).waits_for().is_empty());
     assert_eq!(after(&[]).waits_for(), [Wait::Data]);
+}
+
+#[test]
+fn nothing_is_waited_for_that_is_there() {
+    let minutes = [(1, 10), (2, 10), (0, 10), (2, 10), (0, 10), (9, 10), (0, 10), (9, 10), (9, 10)];
+    for length in 1..=minutes.len() {
+        for wait in after(&minutes[..length]).waits_for() {
+            let is_there = match &wait {
+                Wait::Hold { remaining } | Wait::Recovery { remaining } => *remaining <= Span::ZERO,
+                Wait::Samples { seen, needed } => seen >= needed,
+                Wait::Share { share, needed } => share.0 >= needed.0,
+                Wait::Errors { seen, needed } => seen >= needed,
+                Wait::ErrorsApart { span, needed } => span >= needed,
+                Wait::Bound { lower_bound, threshold } => lower_bound > threshold,
+                Wait::Data | Wait::Baseline | Wait::Breach { .. } | Wait::Traffic => false,
+                Wait::Release => true,
+            };
+            assert!(!is_there, "{wait:?} after {length} minutes");
+        }
+    }
 }
 
 #[test]
@@ -158,4 +179,42 @@ fn memory_is_what_the_rule_needs() {
         assert!(trigger.memory() < 2_000, "{} {}", default.name, trigger.memory());
         assert!(fifteen.memory() < 4_000, "{} {}", default.name, fifteen.memory());
     }
+}
+
+#[test]
+fn requests_are_compared_by_the_minute_however_long_an_interval_is() {
+    let state = |width: Span, total| {
+        let rule = Rule::traffic(Severity::P2, Percent(0.5), Span::minutes(2));
+        let mut trigger = Trigger::new(Arc::new(rule), width);
+        trigger.set_baseline(Some(100.0));
+        let reading = Reading::Counts { bad: 0, total };
+        trigger.observe(&Sample { at: UnixMs(60_000), width, reading });
+        trigger.state()
+    };
+    let quarter = Span::seconds(15);
+    assert_eq!((state(quarter, 20), state(quarter, 10)), (State::Ok, State::Pending));
+    assert_eq!((state(STEP, 80), state(STEP, 40)), (State::Ok, State::Pending));
+}
+
+#[test]
+fn an_outage_after_a_blip_is_as_bad_as_soon_as_any_other() {
+    // Longer than the smallest bucket, so that each interval is judged by itself.
+    let step = Span::seconds(70);
+    let mut trigger = Trigger::new(critical(), step);
+    for (n, bad) in (1..).zip([90, 0, 0, 0, 0, 90, 90, 90]) {
+        let reading = Reading::Counts { bad, total: 100 };
+        trigger.observe(&Sample { at: UnixMs(n * step.ms()), width: step, reading });
+    }
+    assert_eq!((trigger.state(), trigger.severity()), (State::Firing, Severity::P0));
+}
+
+#[test]
+fn what_is_normal_outlives_a_rollback() {
+    let limit = Limit::Baseline(Multiple(3.0));
+    let rule = Rule::gauge(Severity::P1, limit, Unit::Seconds, Span::minutes(10));
+    let mut trigger = Trigger::new(Arc::new(rule), STEP);
+    trigger.set_baseline(Some(0.1));
+    trigger.forget();
+    trigger.observe(&probe(1, Reading::Gauge { value: 0.9, n: Some(100) }));
+    assert_eq!(trigger.state(), State::Pending);
 }

@@ -308,4 +308,24 @@ mod tests {
         let widths = [0, 15, 20, 25, 100].map(|at| width(at).ms() / 1000);
         assert_eq!(widths, [15, 15, 5, 5, 15]);
     }
+
+    /// A quantile over no requests is a NaN in Prometheus, a ratio without any an infinity.
+    #[test]
+    fn a_value_that_is_no_number_is_no_data() {
+        for value in [f64::NAN, f64::INFINITY, 0.2] {
+            let mut chain = Chain::new(&SignalPolicy {
+                kind: SignalKind::Latency,
+                source: String::new(),
+                poll_every: Span::seconds(15),
+                lag: Span::ZERO,
+                quantile_window: Span::minutes(1),
+            });
+            let at = UnixMs(60_000);
+            let raw = [Raw::Gauge { at, value, n: Some(100) }];
+            let taken =
+                chain.take(SignalKind::Latency, &raw, None, Poll { now: at, backfill: false });
+            let told = taken.iter().any(|(_, s)| matches!(s.reading, Reading::Gauge { .. }));
+            assert_eq!(told, value.is_finite(), "{value}: {taken:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use rollbackd::{
     domain::{
         event::{Alert, What},
         severity::Severity,
+        signal::Unknown,
     },
     units::{Span, UnixMs},
 };
@@ -201,4 +202,54 @@ fn an_alert_that_names_evidence_asks_for_the_same_opt_in_as_a_post() {
         assert_eq!(town.serving(), "v2");
     });
     assert!(told.contains("this service did not opt in to act on data-corruption"), "{told}");
+}
+
+/// Each of a service's alerts that fires is looked at in every turn: there is room for twenty.
+#[test]
+fn of_too_many_alerts_the_least_severe_makes_room_and_never_a_worse_one() {
+    let one_more = |severity| {
+        let mut fires = vec![];
+        brief(shop(), |town| {
+            let send = |town: &mut Town, name: String, severity| {
+                let What::Alerted { service, mut alert } = alert(town, None, town.wall(), true)
+                else {
+                    unreachable!()
+                };
+                (alert.fingerprint, alert.name, alert.severity) = (name.clone(), name, severity);
+                town.turn(What::Alerted { service, alert });
+            };
+            for n in 0..20 {
+                let severity = if n == 7 { Severity::P2 } else { Severity::P1 };
+                send(town, format!("n{n:02}"), severity);
+            }
+            send(town, "new".into(), severity);
+            fires.extend(town.shop().firing.keys().cloned());
+        });
+        assert_eq!(fires.len(), 20, "{fires:?}");
+        let is_there = |name: &str| fires.iter().any(|key| key == name);
+        (is_there("alert:n07"), is_there("alert:new"))
+    };
+    assert_eq!(one_more(Severity::P1), (false, true), "the P2 made room");
+    assert_eq!(one_more(Severity::P3), (true, false), "news of less is no news");
+}
+
+/// Alertmanager resolves an alert also when Prometheus, which sent it, is gone.
+#[test]
+fn a_resolve_ends_nothing_while_our_own_windows_see_nothing() {
+    story(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("5m");
+        let began = town.wall();
+        let firing = alert(town, Some("critical-errors"), began, true);
+        town.turn(firing);
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("2m");
+        let resolved = alert(town, Some("critical-errors"), began, false);
+        town.turn(resolved);
+        town.run("1m");
+        assert!(town.shop().incident.is_some(), "nobody sees that it is over");
+        town.place().monitoring_down = None;
+        town.run("2m");
+        assert_eq!(town.shop().incident, None, "{}", town.transcript());
+    });
 }

@@ -242,6 +242,19 @@ fn a_clock_set_forward_earns_nothing() {
 }
 
 #[test]
+fn a_clock_set_back_takes_nothing_from_a_revision_that_earns_known_good() {
+    story(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("20s");
+        town.step_clock(-3_600_000);
+        town.run("40m");
+        let revision = Revision::named("v2");
+        let entry = town.shop().ledger.entry(Component::Application, &revision).unwrap();
+        assert!(entry.known_good_at.is_some(), "what it answered since counts");
+    });
+}
+
+#[test]
 fn a_clock_set_forward_shortens_no_deadline() {
     let told = brief(shop(), |town| {
         town.deploy("v2", errors(0.10));

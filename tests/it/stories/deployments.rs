@@ -1,6 +1,7 @@
 //! What is deployed while an incident is open.
 
 use insta::assert_snapshot;
+use rollbackd::domain::event::Said;
 
 use super::{
     brief,
@@ -123,5 +124,35 @@ fn a_bad_deployment_during_the_watch_is_an_incident_of_its_own() {
     12:57:15 verified; watching for a relapse
     12:57:15   -> on-call: Rollback Complete - production
     12:57:15   -> stakeholders: Rollback Complete - production
+    ");
+}
+
+/// A plan is made for what served; what was deployed since is not its to undo.
+#[test]
+fn a_deployment_between_two_steps_of_a_rollback_ends_it_with_a_page() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("1m 47s");
+        town.says("ada", Said::Hold { reason: "bob mends it".into() }).unwrap();
+        town.run("1m");
+        town.deploy("v3", HEALTHY);
+        town.run("15s");
+        town.says("ada", Said::Unhold).unwrap();
+        town.run("2m");
+        assert_eq!(
+            (town.serving(), town.place().done.join(", ")),
+            ("v3".into(), "switch to v1".into())
+        );
+    });
+    assert_snapshot!(told, @r"
+    12:01:45 decided: roll back now
+    12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:01:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:01:47   -> PAGE: P0 shop/production: the rollback is paused
+    12:03:02 escalated to people: the rollback halted: somebody deployed v3 in between
+    12:03:02   -> PAGE: P0 shop/production: critical-errors - yours now
+    12:03:45 failed-health-checks clears: clean for 1m
+    12:03:45 service-outage clears: clean for 1m
     ");
 }

@@ -57,6 +57,21 @@ fn a_storm_is_nobody_s_own_change() {
 }
 
 #[test]
+fn a_storm_that_is_the_only_objection_pages_once() {
+    let told = brief(fleet(&FIVE), |town| {
+        for name in FIVE {
+            town.deploy_to(name, "v2", HEALTHY);
+        }
+        town.run("20m");
+        everywhere(town, OUTAGE);
+        town.run("3m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_eq!(told.matches("PAGE: P0").count(), 1, "{told}");
+    assert_eq!(told.matches("not rolled back: one of many").count(), 4, "{told}");
+}
+
+#[test]
 fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
     let told = brief(fleet(&FIVE), |town| {
         town.deploy("v2", OUTAGE);
@@ -91,6 +106,36 @@ fn in_a_storm_the_service_whose_own_change_fits_is_rolled_back() {
     12:02:15 search   -> on-call: P0 search/production: service-outage - not rolled back: one of many
     12:03:00 shop service-outage clears: clean for 1m
     ");
+}
+
+/// More than three and more than a third of them are a storm.
+#[test]
+fn three_of_five_services_that_fail_at_once_are_no_storm() {
+    let told = brief(fleet(&FIVE), |town| {
+        for name in &FIVE[..3] {
+            town.deploy_to(name, "v2", HEALTHY);
+        }
+        town.run("20m");
+        for name in &FIVE[..3] {
+            town.places.get_mut(&id(name)).unwrap().versions.insert("v2".into(), OUTAGE);
+        }
+        town.run("3m");
+    });
+    assert!(told.contains("PAGE") && !told.contains("storm:"), "{told}");
+}
+
+#[test]
+fn a_service_is_watched_closely_after_a_change_for_as_long_as_a_breach_can_be_its_doing() {
+    brief(fleet(&["cart", "shop"]), |town| {
+        let closely = |town: &Town| town.fleet.is_watched(&id("shop"), town.now());
+        assert!(!closely(town));
+        town.deploy("v2", HEALTHY);
+        assert!(closely(town));
+        town.run("59m");
+        assert!(closely(town));
+        town.run("2m");
+        assert!(!closely(town));
+    });
 }
 
 #[test]
@@ -157,6 +202,21 @@ fn one_resource_is_held_by_one_plan() {
     12:03:00 shop decided: ask a person; guards that refuse: locked: release:/srv/monolith is held by the rollback of cart/production
     12:03:00 shop   -> PAGE: P0 shop/production: service-outage - not rolled back: a person must decide
     ");
+}
+
+#[test]
+fn a_rollback_that_is_verified_lets_go_of_what_it_held() {
+    let mut policy = fleet(&FIVE);
+    for service in services_mut(&mut policy) {
+        service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
+    }
+    brief(policy, |town| {
+        town.deploy_to("cart", "v2", OUTAGE);
+        town.run("20m");
+        town.deploy_to("shop", "v2", OUTAGE);
+        town.run("4m");
+        assert_eq!(town.rollbacks(), 2, "while cart is watched: {}", town.transcript());
+    });
 }
 
 fn tight() -> Policy {
@@ -295,6 +355,28 @@ fn what_a_calm_service_is_shown_counts_freezes_and_budgets_too() {
         let refused = judged.unwrap().join("; ");
         assert!(refused.contains("loop: 1 automatic rollback in the last hour"), "{refused}");
         assert!(refused.contains("hold: a freeze: the quarter closes"), "{refused}");
+    });
+}
+
+/// Of an outage, which only probes would have seen; not that nothing fires.
+#[test]
+fn a_calm_service_is_shown_what_would_be_said_if_it_fired() {
+    brief(fleet(&["cart", "shop"]), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("10m");
+        let refused = |town: &Town| {
+            let now = town.now();
+            town.fleet.look(&id("shop"), now, |s, _| judge_hypothetical(s).1.refused()).unwrap()
+        };
+        let witness =
+            "one-witness: service-outage is seen by probes alone, which could be our own network";
+        assert_eq!(refused(town), [witness]);
+        // The disk is full: that is why nothing is done, and since when.
+        town.fleet.unwritable = Some((town.wall(), "no space left".into()));
+        let now = town.now();
+        let why = town.fleet.look(&id("shop"), now, |s, _| s.forbidden()).unwrap();
+        let expected = "nothing can be written down: no space left (since 12:10:00 UTC)";
+        assert_eq!(why.as_deref(), Some(expected));
     });
 }
 

@@ -155,3 +155,35 @@ fn what_was_missed_earns_no_revision_known_good() {
         assert!(town.shop().incident.is_none());
     }
 }
+
+/// One source goes on, the other does not: each is asked for all of its own silence.
+#[test]
+fn what_was_missed_of_a_signal_begins_where_that_signal_ended() {
+    let mut town = Town::healthy(shop());
+    let last = town.wall();
+    for _ in 0..8 {
+        town.sleeps_through(POLL);
+        let wall = town.wall();
+        for (signal, readings, fault) in town.place().poll(wall) {
+            if signal == "latency" {
+                let (service, signal) = (id("shop"), signal.to_owned());
+                town.turn(What::Polled { service, signal, readings, fault });
+            }
+        }
+    }
+    let until = |signal| town.fleet.watches[&id("shop")].known_until(signal).unwrap();
+    assert_eq!(until("latency"), town.wall());
+    assert!(until("errors") <= last, "{} is after {last}", until("errors"));
+}
+
+/// A source whose clock is ahead of ours.
+#[test]
+fn what_was_missed_is_never_later_than_now() {
+    let mut town = Town::healthy(shop());
+    let ahead = town.wall() + Span::minutes(1);
+    let of = |(signal, readings, _)| (signal, vec![(ahead, readings)]);
+    let missed: Missed = town.place().poll(ahead).into_iter().map(of).collect();
+    told(&mut town, &missed);
+    let until = town.fleet.watches[&id("shop")].known_until("errors").unwrap();
+    assert!(until <= town.wall(), "{until} is after {}", town.wall());
+}

@@ -5,6 +5,7 @@ use rollbackd::{
     domain::{
         change::{Change, Component, Migrations, Origin, Revision},
         event::{Said, What},
+        signal::Unknown,
     },
     units::Span,
 };
@@ -342,4 +343,51 @@ fn few_requests_are_thin_evidence_until_there_are_enough() {
     12:24:15 elevated-errors clears: clean for 5m
     12:24:15 minor clears: clean for 5m
     ");
+}
+
+#[test]
+fn the_page_also_says_what_is_in_the_way_that_is_no_guard() {
+    let says = |policy, happens: fn(&mut Town)| {
+        let mut lines = String::new();
+        brief(policy, |town| {
+            town.deploy("v2", errors(0.10));
+            happens(town);
+            lines =
+                town.notices("must decide").last().map(|n| n.lines.join("\n")).unwrap_or_default();
+        });
+        lines
+    };
+    let nowhere = says(shop_with(|p| p.bake = Span::hours(3)), |town| town.run("20m"));
+    assert_snapshot!(nowhere, @r"
+    Guards that refuse:
+    • nowhere-safe: no earlier revision has served healthily for the bake time; the platform offers v1 to a person's choice
+    no plan can be offered: no earlier revision has served healthily for the bake time
+    ");
+    let unseen = says(shop(), |town| {
+        town.run("10m");
+        town.place().monitoring_down = Some(Unknown::Failed);
+        town.run("10m");
+    });
+    assert!(unseen.contains("not by itself: the time to wait ended without data: "), "{unseen}");
+}
+
+#[test]
+fn the_database_is_suspect_where_somebody_said_that_a_migration_came_along() {
+    let cases = [
+        (Migrations::Unknown, false),
+        (Migrations::None, false),
+        (Migrations::Compatible, true),
+        (Migrations::Incompatible, true),
+    ];
+    for (migrations, suspect) in cases {
+        brief(shop(), |town| {
+            let post = migrating(town, migrations);
+            town.turn(post);
+            town.deploy("v2", errors(0.10));
+            town.run("6m");
+            let page = town.notices("P1 shop/production: critical-errors").remove(0);
+            let said = page.fields.iter().any(|(name, _)| name == "Suspect");
+            assert_eq!(said, suspect, "{migrations:?}: {page:?}");
+        });
+    }
 }

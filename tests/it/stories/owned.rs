@@ -79,6 +79,18 @@ fn what_people_mended_closes_once_it_has_been_quiet_for_long_enough() {
 }
 
 #[test]
+fn what_is_set_and_does_not_serve_is_not_mended() {
+    brief(shop(), |town| {
+        escalated(town);
+        town.behaves(HEALTHY);
+        let now = town.wall();
+        town.place().switch("v3", now);
+        town.run("2h");
+        assert!(town.shop().incident.is_some(), "v2 serves: {}", town.transcript());
+    });
+}
+
+#[test]
 fn what_nobody_can_see_is_not_mended() {
     brief(shop(), |town| {
         escalated(town);

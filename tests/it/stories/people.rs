@@ -318,6 +318,9 @@ fn a_page_repeats_until_somebody_has_seen_it_and_a_new_page_asks_again() {
         town.run("11m");
         town.says("ada", Said::Acknowledge).unwrap();
         town.run("16m");
+        let again = town.notices("nobody has acknowledged");
+        let told = again.iter().flat_map(|n| &n.fields).filter(|(name, _)| name == "Told before");
+        assert_eq!(told.map(|field| &*field.1).collect::<Vec<_>>(), ["1 times", "1 times"]);
     });
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
@@ -458,4 +461,17 @@ fn a_page_that_a_channel_did_not_take_is_paged_on_every_channel() {
             assert_eq!(fields, ["slack", "P1 shop/production: critical-errors", "status 403"]);
         }
     });
+}
+
+#[test]
+fn a_page_offers_a_rollback_only_where_one_may_follow() {
+    for (mode, offers) in [(Mode::Observe, false), (Mode::Approve, true)] {
+        brief(shop_with(|p| p.mode = mode), |town| {
+            town.deploy("v2", errors(0.10));
+            town.run("16m");
+            let page = town.notices("P1 shop/production").pop().unwrap();
+            let offered = page.choices.iter().any(|choice| choice.label == "roll back");
+            assert_eq!(offered, offers, "{mode:?}: {page:?}");
+        });
+    }
 }

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use rollbackd::domain::event::Said;
+use rollbackd::domain::{event::Said, incident::Phase, severity::Severity};
 
 use super::{
     brief,
@@ -187,4 +187,20 @@ fn a_trigger_that_cannot_clear_because_nobody_comes_is_not_held_against_the_roll
     14:07:45 elevated-errors clears: clean for 5m
     14:07:45 minor clears: clean for 5m
     ");
+}
+
+/// What fired before the change is not the change's doing, and a rollback need not mend it.
+#[test]
+fn a_rollback_is_verified_beside_a_breach_that_is_older_than_the_change() {
+    brief(shop(), |town| {
+        let before = errors(0.015);
+        town.behaves(before);
+        town.run("30m");
+        assert_eq!(town.incident().severity, Severity::P2);
+        town.deploy("v2", OUTAGE);
+        town.run("20m");
+        assert_eq!(town.serving(), "v1");
+        assert!(town.shop().firing.contains_key("elevated-errors"), "{}", town.transcript());
+        assert!(matches!(town.incident().phase, Phase::Watching { .. }), "{}", town.transcript());
+    });
 }

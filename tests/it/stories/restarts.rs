@@ -14,7 +14,7 @@ use rollbackd::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::{shop, shop_with},
+    policy::{services_mut, shop, shop_with},
     story,
     town::{Town, Windows},
 };
@@ -279,4 +279,24 @@ fn time_in_which_the_daemon_was_down_earns_no_revision_known_good() {
     assert!(!known_good(&town), "the bake begins anew");
     town.run("3m");
     assert!(known_good(&town));
+}
+
+/// Another configuration has nothing to do with what is seen.
+#[test]
+fn a_reload_in_the_middle_of_a_breach_begins_nothing_anew() {
+    let fires = |reloads: bool| {
+        let told = brief(shop(), |town| {
+            town.deploy("v2", errors(0.10));
+            town.run("4m");
+            if reloads {
+                town.adopts(|policy| {
+                    services_mut(policy).for_each(|service| service.bake = Span::minutes(40));
+                });
+            }
+            town.run("2m");
+        });
+        told.lines().find(|line| line.contains("decided: monitor")).map(str::to_owned)
+    };
+    assert!(fires(false).is_some());
+    assert_eq!(fires(true), fires(false));
 }

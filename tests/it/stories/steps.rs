@@ -12,7 +12,7 @@ use rollbackd::domain::{
 use super::{
     brief,
     place::{OUTAGE, errors},
-    policy::{services_mut, shop},
+    policy::{services_mut, shop, shop_with},
     story,
     town::{Town, Windows, failed},
 };
@@ -235,6 +235,31 @@ fn a_hold_file_stops_a_rollback_before_its_next_step_and_it_goes_on_when_lifted(
     12:03:52 every step is in effect
     12:03:52 verifying that the rollback worked
     ");
+}
+
+#[test]
+fn a_hold_file_that_stops_no_rollback_wakes_nobody() {
+    let told = brief(shop(), |town| {
+        town.turn(What::KillSwitch { reason: Some("not now".into()) });
+    });
+    assert_eq!(told, "12:00:00   -> on-call: rollbackd is on hold: the HOLD file is set");
+}
+
+#[test]
+fn a_late_page_says_what_a_verification_waits_for_and_only_then() {
+    brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.place().versions.insert("v1".into(), errors(0.3));
+        town.run("45m");
+        let late = town.notices("late: not verified yet").remove(0);
+        assert!(late.lines.iter().any(|line| line.starts_with("Open: errors")), "{late:?}");
+    });
+    brief(shop_with(|p| p.mode = Mode::Approve), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("15m");
+        let late = town.notices("late: no action yet").remove(0);
+        assert!(!late.lines.iter().any(|line| line.starts_with("Open: ")), "{late:?}");
+    });
 }
 
 #[test]

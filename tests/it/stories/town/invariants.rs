@@ -74,6 +74,11 @@ impl Town {
     /// The journal, folded afresh from its first record, is what is true.
     pub(in crate::stories) fn check_everything(&self) {
         self.check_same(&self.folded(), "I10: the whole journal");
+        let mut names = BTreeSet::new();
+        for notice in self.notices("") {
+            let name = notice.id.clone();
+            assert!(names.insert(notice.id), "I8: an outbox takes both for one: {name}");
+        }
     }
 
     pub(super) fn check_same(&self, folded: &Fleet, what: &str) {
