@@ -28,7 +28,7 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
             let mine = s.state.incident.as_ref().and_then(|i| i.run.as_ref());
             let facts = mine
                 .filter(|r| r.id == *run)
-                .map(|r| r.on_report(*step, *attempt, *fallback, report))
+                .map(|r| r.on_report(*step, *attempt, *fallback, report, s.epoch))
                 .unwrap_or_default();
             (facts.into_iter().map(Fact::Run).collect(), None)
         }

@@ -127,6 +127,9 @@ pub enum Fact {
         fallback: bool,
         /// What the executor saw.
         report: Report,
+        /// Whether an earlier daemon had begun it: what became of that, a step that was withheld does not tell.
+        #[serde(default)]
+        resumed: bool,
     },
     /// It stops here; people decide.
     Halted {
@@ -150,6 +153,20 @@ pub struct Attempt {
     pub begun_at: UnixMs,
     /// When it ended and how; `None` while it runs.
     pub ended: Option<(UnixMs, Report)>,
+    /// Whether an earlier daemon had begun it.
+    #[serde(default)]
+    pub resumed: bool,
+}
+
+impl Attempt {
+    fn is_withheld(&self) -> bool {
+        matches!(self.ended, Some((_, Report { outcome: Outcome::Withheld { .. }, .. })))
+    }
+
+    /// Whether nothing was done for it.
+    fn is_untouched(&self) -> bool {
+        self.is_withheld() && !self.resumed
+    }
 }
 
 /// A plan being carried out.
@@ -183,9 +200,7 @@ impl Run {
 
     fn tries(&self) -> u32 {
         let tries = self.attempts.iter().filter(|a| {
-            a.step == self.cursor
-                && a.fallback == self.in_fallback
-                && !matches!(a.ended, Some((_, Report { outcome: Outcome::Withheld { .. }, .. })))
+            a.step == self.cursor && a.fallback == self.in_fallback && !a.is_withheld()
         });
         u32::try_from(tries.count()).unwrap_or(u32::MAX)
     }
@@ -223,15 +238,18 @@ impl Run {
         attempt: u32,
         fallback: bool,
         report: &Report,
+        epoch: u64,
     ) -> Vec<Fact> {
-        let expected = matches!(self.phase, Phase::Begun { .. })
-            && step == self.cursor
+        let Phase::Begun { epoch: begun, .. } = self.phase else { return vec![] };
+        let expected = step == self.cursor
             && fallback == self.in_fallback
             && self.attempts.last().is_some_and(|a| a.attempt == attempt);
         if !expected {
             return vec![];
         }
-        let mut facts = vec![Fact::Ended { step, attempt, fallback, report: report.clone() }];
+        let resumed = begun != epoch;
+        let mut facts =
+            vec![Fact::Ended { step, attempt, fallback, report: report.clone(), resumed }];
         let Some(current) = self.current() else { return facts };
         match &report.outcome {
             Outcome::AlreadyDone | Outcome::Done | Outcome::Withheld { .. } => {}
@@ -254,19 +272,20 @@ impl Run {
             Fact::Begun { step, attempt, fallback, epoch } => {
                 self.phase = Phase::Begun { epoch: *epoch, at };
                 // However often a step is withheld, only the newest time is remembered.
-                let withheld = |a: &Attempt| matches!(&a.ended, Some((_, r)) if matches!(r.outcome, Outcome::Withheld { .. }));
-                self.attempts.retain(|a| a.step != *step || !withheld(a));
+                self.attempts.retain(|a| a.step != *step || !a.is_untouched());
                 self.attempts.push(Attempt {
                     step: *step,
                     attempt: *attempt,
                     fallback: *fallback,
                     begun_at: at,
                     ended: None,
+                    resumed: false,
                 });
             }
-            Fact::Ended { report, .. } => {
+            Fact::Ended { report, resumed, .. } => {
                 if let Some(last) = self.attempts.last_mut() {
                     last.ended = Some((at, report.clone()));
+                    last.resumed = *resumed;
                 }
                 self.phase = Phase::Ready;
                 match &report.outcome {
@@ -310,18 +329,20 @@ impl Run {
 
     /// Whether anything of it was begun outside and not all of it ended: whoever stops it here leaves it half done.
     pub fn is_half_done(&self) -> bool {
-        let withheld = |report: &Report| matches!(report.outcome, Outcome::Withheld { .. });
-        let touched = |a: &Attempt| !matches!(&a.ended, Some((_, report)) if withheld(report));
-        !matches!(self.phase, Phase::Finished { .. }) && self.attempts.iter().any(touched)
+        let finished = matches!(self.phase, Phase::Finished { .. });
+        !finished && !self.attempts.iter().all(Attempt::is_untouched)
     }
 
     /// What is in effect and what is not, for a page about a halt.
     pub fn account(&self) -> String {
-        let here = self.attempts.last().filter(|a| a.step == self.cursor).map(|a| &a.ended);
-        let at_cursor = match here {
+        let here = self.attempts.last().filter(|a| a.step == self.cursor);
+        let mut of_this_step = self.attempts.iter().filter(|a| a.step == self.cursor);
+        let doubtful = of_this_step.any(|a| a.is_withheld() && a.resumed);
+        let at_cursor = match here.map(|a| &a.ended) {
             Some(Some((_, Report { outcome: Outcome::Failed { .. }, .. }))) => "failed",
             Some(Some((_, Report { outcome: Outcome::Unknown { .. }, .. }))) => "unknown",
             Some(None) => "under way",
+            _ if doubtful => "unknown",
             Some(Some(_)) | None => "not done",
         };
         let line = |(index, step): (usize, &Step)| {
@@ -375,20 +396,37 @@ mod tests {
     /// The attempt under way ends so.
     fn ends(run: &mut Run, outcome: Outcome) {
         let Order { step, attempt, fallback, .. } = run.wanted(1).unwrap();
-        for fact in run.on_report(step, attempt, fallback, &report(outcome)) {
+        for fact in run.on_report(step, attempt, fallback, &report(outcome), 1) {
             run.evolve(&fact, NOW);
+        }
+    }
+
+    /// An earlier daemon had begun it, and nobody knows how far it came. Found by seed 499824 of the simulator.
+    #[test]
+    fn a_step_that_is_withheld_was_not_begun_unless_by_an_earlier_daemon() {
+        for (epoch, half_done, account) in [(1, false, "not done: "), (2, true, "unknown: ")] {
+            let mut run = run();
+            begin(&mut run);
+            let withheld = report(Outcome::Withheld { why: "the HOLD file".into() });
+            run.on_report(0, 1, false, &withheld, epoch).iter().for_each(|f| run.evolve(f, NOW));
+            assert_eq!(run.is_half_done(), half_done, "epoch {epoch}");
+            assert!(run.account().starts_with(account), "{}", run.account());
+            let again = run.advance(1, NOW + WITHHELD_PAUSE).unwrap();
+            run.evolve(&again, NOW);
+            ends(&mut run, Outcome::Withheld { why: "the HOLD file".into() });
+            assert_eq!(run.is_half_done(), half_done, "and once more, epoch {epoch}");
         }
     }
 
     #[test]
     fn a_report_of_anything_but_the_attempt_under_way_changes_nothing() {
         let mut run = run();
-        assert_eq!(run.on_report(0, 1, false, &report(Outcome::Done)), [], "nothing has begun");
+        assert_eq!(run.on_report(0, 1, false, &report(Outcome::Done), 1), [], "nothing has begun");
         begin(&mut run);
         ends(&mut run, Outcome::Failed { why: "the disk was full".into(), retry: true });
         begin(&mut run);
         let heard = |run: &Run, step, attempt, fallback| {
-            run.on_report(step, attempt, fallback, &report(Outcome::Done)).len()
+            run.on_report(step, attempt, fallback, &report(Outcome::Done), 1).len()
         };
         assert_eq!(heard(&run, 0, 2, false), 1);
         assert_eq!(heard(&run, 0, 1, false), 0, "the attempt before, told again");

@@ -82,7 +82,7 @@ fn rolled_back(incident: &mut Incident, plan: &Plan) {
             output: if step == 1 { "stopping\n\u{1b}[1mstarted\n".into() } else { String::new() },
             took_ms: 1200,
         };
-        let ended = run::Fact::Ended { step, attempt: 1, fallback: false, report };
+        let ended = run::Fact::Ended { step, attempt: 1, fallback: false, report, resumed: false };
         incident.evolve_run(&ended, at(11));
     }
     incident.evolve_run(&run::Fact::Finished, at(11));

@@ -259,7 +259,8 @@ fn change(policy: &mut Policy, which: u64) {
             1 => service.mode = Mode::Auto,
             2 => service.guards.cooldown = service.guards.cooldown * 2,
             3 => drop(Arc::make_mut(&mut service.signals).remove("health")),
-            _ => service.matrix.p1.monitor = service.matrix.p1.monitor * 2,
+            // Once: whoever waits for longer each time is not asked in time, as decided.
+            _ => service.matrix.p1.monitor = operator::LONGER_MONITOR,
         }
     }
     policy.config_hash.push('+');

@@ -23,6 +23,8 @@ use rollbackd::{
     units::{Percent, Span},
 };
 
+/// For how long a P1 is monitored after a reload that says so.
+pub(crate) const LONGER_MONITOR: Span = Span::minutes(4);
 /// As coarse as the rules bear: each poll costs as much as any event.
 pub(crate) const POLL_MS: i64 = 30_000;
 pub(crate) const BAKE: Span = Span::minutes(5);
