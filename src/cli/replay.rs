@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{client::Fault, out::Out};
 use crate::{
     config,
-    domain::policy::{Policy, ServicePolicy},
-    replay::{self, Labelled},
+    domain::policy::{FleetPolicy, Policy, ServicePolicy},
+    replay::{self, Labelled, Replayed},
 };
 
 /// By these the series of a labelled file are judged where no configuration is named: the runbook's defaults.
@@ -52,6 +52,12 @@ pub(super) struct Replay {
     /// Say how well the labelled series were judged.
     #[arg(long)]
     score: bool,
+    /// Another configuration: what it would make different.
+    #[arg(long, value_name = "CONFIG", conflicts_with = "score")]
+    against: Option<PathBuf>,
+    /// Write a page with a chart of each incident, too.
+    #[arg(long, value_name = "FILE", conflicts_with = "score")]
+    html: Option<PathBuf>,
     /// Print everything as JSON.
     #[arg(long)]
     json: bool,
@@ -72,15 +78,34 @@ impl Replay {
             return out.text(&replay::score_table(&score));
         }
         let all: Vec<&Labelled> = labelled.iter().chain(&healthy).collect();
-        let tapes: Vec<_> = all.iter().map(|series| series.tape.clone()).collect();
-        let stories = replay::play_all(&tapes, |index| judged(all[index]), &policy.fleet);
-        let stories: Vec<_> = stories.into_iter().flatten().collect();
-        if self.json {
-            out.json(&json!(stories))
-        } else {
-            out.text(&replay::stories_table(&stories))
+        let replayed = played(&all, &like, &policy.fleet);
+        let mut differences = None;
+        if let Some(other) = &self.against {
+            let policy = self::policy(Some(other))?;
+            let like = self::like(&policy, self.like.as_deref())?;
+            let others = played(&all, &like, &policy.fleet);
+            differences = Some(replay::compare(&replayed.stories, &others.stories));
+        }
+        if let Some(file) = &self.html {
+            let page = replay::page(&replayed, differences.as_deref());
+            std::fs::write(file, page).map_err(|fault| {
+                Fault::Usage(format!("{} cannot be written: {fault}", file.display()))
+            })?;
+        }
+        match (self.json, &differences) {
+            (true, None) => out.json(&replayed.stories),
+            (true, Some(differences)) => {
+                out.json(&json!({ "stories": replayed.stories, "differences": differences }))
+            }
+            (false, None) => out.text(&replay::stories_table(&replayed)),
+            (false, Some(differences)) => out.text(&replay::differences_table(differences)),
         }
     }
+}
+
+fn played(all: &[&Labelled], like: &ServicePolicy, fleet: &FleetPolicy) -> Replayed {
+    let recorded = all.iter().map(|series| (series.tape.clone(), at_step(like, series)));
+    Replayed::play(recorded.collect(), fleet)
 }
 
 fn policy(file: Option<&Path>) -> Result<Policy, Fault> {

@@ -34,6 +34,27 @@ const KEPT: usize = 10;
 /// How often the platform is looked at while nothing happens. The daemon looks more often, and sees the same.
 const LOOK_EVERY: Span = Span::minutes(1);
 
+/// Recordings, how each is judged, and what would have happened: the same place in each list is one service.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// What was recorded.
+    pub tapes: Vec<Tape>,
+    /// How it is judged.
+    pub policies: Vec<ServicePolicy>,
+    /// What would have happened.
+    pub stories: Vec<Story>,
+}
+
+impl Replayed {
+    /// Plays every tape that holds anything.
+    pub fn play(recorded: Vec<(Tape, ServicePolicy)>, fleet: &FleetPolicy) -> Self {
+        let holds = |(tape, _): &(Tape, ServicePolicy)| tape.span().is_some();
+        let (tapes, policies): (Vec<_>, Vec<_>) = recorded.into_iter().filter(holds).unzip();
+        let stories = play_all(&tapes, |index| policies[index].clone(), fleet);
+        Self { stories: stories.into_iter().flatten().collect(), tapes, policies }
+    }
+}
+
 /// What would have happened, service by service, on all cores. `policy` says how the tape of that index is judged; `None` where nothing was
 /// recorded of one.
 pub fn play_all(

@@ -4,20 +4,25 @@
 //! comes after a decision is what came, and every decision is made as if none had been acted upon before.
 //!
 //! `tape` is what was recorded, whatever it was read from (`labelled`); `drive` plays one tape; `story` is what follows
-//! from its facts; `score` compares stories with labels; `table` says both to people.
+//! from its facts; `score` compares stories with labels, `compare` two policies' stories; `table` and `html` say it to people, with `line`.
 
+mod compare;
 mod drive;
+mod html;
 mod labelled;
+mod line;
 mod score;
 mod story;
 mod table;
 mod tape;
 
 pub use self::{
-    drive::{play, play_all},
+    compare::{Difference, compare},
+    drive::{Replayed, play, play_all},
+    html::page,
     labelled::{Label, Labelled, read as read_labelled},
     score::{Score, Scored, score},
     story::{Decided, Fired, Incident, Story},
-    table::{score_table, stories_table},
+    table::{differences_table, score_table, stories_table, totals},
     tape::{Counts, Deployment, Tape, Track},
 };

@@ -33,6 +33,8 @@ pub struct Fired {
     pub cleared: Option<UnixMs>,
     /// The numbers that it fired with, for people.
     pub says: String,
+    /// What the value was compared with, in the trigger's unit.
+    pub threshold: Option<f64>,
 }
 
 /// A decision about an incident.
@@ -148,6 +150,7 @@ impl Story {
                     at,
                     cleared: None,
                     says: firing.says.clone(),
+                    threshold: firing.evidence.as_ref().and_then(|evidence| evidence.threshold),
                 });
             }
             firing::Fact::Cleared { trigger, .. } => {

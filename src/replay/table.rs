@@ -3,13 +3,23 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
+    compare::Difference,
+    drive::Replayed,
+    line::line,
     score::Score,
     story::{Decided, Incident, Story},
 };
-use crate::units::{Span, UnixMs};
+use crate::{
+    domain::{shown::sparkline, watch::own_name},
+    units::{Span, UnixMs},
+};
 
 /// Series that are named one by one.
 const NAMED_MAX: usize = 20;
+/// What is drawn of a signal before the onset, and behind the firing.
+const BEFORE: Span = Span::minutes(15);
+const BEHIND: Span = Span::minutes(10);
+const SPARKS: usize = 30;
 
 /// How well a policy judged labelled series.
 pub fn score_table(score: &Score) -> String {
@@ -48,12 +58,14 @@ pub fn score_table(score: &Score) -> String {
 }
 
 /// What would have happened, service by service, and how often a week.
-pub fn stories_table(stories: &[Story]) -> String {
+pub fn stories_table(replayed: &Replayed) -> String {
     let mut text = String::new();
-    for story in stories.iter().filter(|story| !story.incidents.is_empty()) {
+    let stories = &replayed.stories;
+    for (index, story) in stories.iter().enumerate().filter(|(_, s)| !s.incidents.is_empty()) {
         _ = writeln!(text, "{}", story.service);
         for incident in &story.incidents {
-            incident_lines(&mut text, incident);
+            let spark = spark(replayed, index, incident);
+            incident_lines(&mut text, incident, &spark);
         }
     }
     let quiet = stories.iter().filter(|story| story.incidents.is_empty()).count();
@@ -81,16 +93,26 @@ pub fn stories_table(stories: &[Story]) -> String {
             );
         }
     }
-    totals(&mut text, stories);
-    text
+    text.push('\n');
+    text + &totals(stories)
 }
 
-fn incident_lines(text: &mut String, incident: &Incident) {
+/// What the trigger looked at around the breach, as blocks.
+fn spark(replayed: &Replayed, index: usize, incident: &Incident) -> String {
+    let trigger = replayed.policies[index].triggers.get(own_name(&incident.trigger));
+    let Some(trigger) = trigger else { return String::new() };
+    let span = (incident.onset - BEFORE, incident.opened + BEHIND);
+    let values = line(&replayed.tapes[index], trigger.looks_at, span, SPARKS);
+    let values: Vec<Option<f32>> = values.iter().map(|value| value.map(|v| v as f32)).collect();
+    sparkline(&values, None)
+}
+
+fn incident_lines(text: &mut String, incident: &Incident, spark: &str) {
     let worst = incident.worst().map_or_else(String::new, |worst| format!("{worst} "));
     let late = incident.opened.since(incident.onset).to_read();
     _ = writeln!(
         text,
-        "  {} {worst}{} began {}, told {late} later",
+        "  {} {worst}{} began {}, told {late} later  {spark}",
         date(incident.opened),
         incident.trigger,
         incident.onset.clock(),
@@ -107,7 +129,7 @@ fn incident_lines(text: &mut String, incident: &Incident) {
     }
 }
 
-fn decision_words(decided: &Decided) -> String {
+pub(super) fn decision_words(decided: &Decided) -> String {
     if let Some(rollback) = &decided.rollback {
         return format!("would be rolled back: {rollback}");
     }
@@ -120,7 +142,9 @@ fn decision_words(decided: &Decided) -> String {
     }
 }
 
-fn totals(text: &mut String, stories: &[Story]) {
+/// How much would have happened a week, and which trigger pages most, where.
+pub fn totals(stories: &[Story]) -> String {
+    let mut text = String::new();
     let total: Span = stories.iter().fold(Span::ZERO, |sum, story| sum + story.span());
     let weeks = total.as_seconds() / (7.0 * 86_400.0);
     let mut pages: BTreeMap<&str, Vec<(usize, String)>> = BTreeMap::new();
@@ -141,7 +165,7 @@ fn totals(text: &mut String, stories: &[Story]) {
     let each = |count: usize| if weeks > 0.0 { count as f64 / weeks } else { 0.0 };
     _ = writeln!(
         text,
-        "\n{weeks:.1} service-weeks: {paged} incidents page ({:.2} a service and week), {rolled_back} would be rolled back ({:.2})",
+        "{weeks:.1} service-weeks: {paged} incidents page ({:.2} a service and week), {rolled_back} would be rolled back ({:.2})",
         each(paged),
         each(rolled_back),
     );
@@ -152,9 +176,30 @@ fn totals(text: &mut String, stories: &[Story]) {
             worst.iter().take(3).map(|(count, name)| format!("{name} {count}")).collect();
         _ = writeln!(text, "  {trigger} alone pages {count} times; worst: {}", names.join(", "));
     }
+    text
 }
 
-fn date(at: UnixMs) -> String {
+/// What another configuration makes different.
+pub fn differences_table(differences: &[Difference]) -> String {
+    let mut text = String::new();
+    for one in differences {
+        let what = one.what.join("; ");
+        _ = writeln!(
+            text,
+            "{:<8} {} {}: {}: {what}",
+            one.kind,
+            date(one.at),
+            one.service,
+            one.trigger
+        );
+    }
+    let count = |kind: &str| differences.iter().filter(|one| one.kind == kind).count();
+    let (new, gone, changed) = (count("new"), count("gone"), count("changed"));
+    _ = writeln!(text, "with the other configuration: {new} new, {gone} gone, {changed} changed");
+    text
+}
+
+pub(super) fn date(at: UnixMs) -> String {
     let stamp = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
     stamp.strftime("%m-%d %H:%M:%S").to_string()
 }

@@ -130,3 +130,51 @@ fn what_cannot_be_read_ends_with_a_usage_error() {
     assert_eq!(code, 64);
     assert!(complaints.contains("has no chekout; it has: shop/"), "{complaints}");
 }
+
+#[test]
+fn another_configuration_is_compared_incident_by_incident() {
+    let directory = tempfile::tempdir().unwrap();
+    let written = |name, above| {
+        let text = format!("{CONFIG}\n[trigger.critical-errors]\nabove = \"{above}\"\n");
+        written(directory.path(), name, &text)
+    };
+    let (now, then) = (written("now.toml", "5%"), written("then.toml", "15%"));
+    let compare = |one: &str, other: &str| {
+        let (told, complaints, code) =
+            replay(&[one, "--labelled", LABELLED, "--against", other, "--json"]);
+        assert_eq!((complaints.as_str(), code), ("", 0));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told["differences"].as_array().unwrap().clone()
+    };
+    assert_eq!(compare(&now, &now), Vec::<Value>::new(), "it differs from itself in nothing");
+    let stricter = compare(&now, &then);
+    let of = |all: &[Value], service: &str| -> Vec<String> {
+        let mine = all.iter().filter(|one| one["service"] == service);
+        mine.map(|one| format!("{}: {}", one["kind"], one["what"])).collect()
+    };
+    let service = "nezha-ob-front-22/replay";
+    assert_eq!(of(&stricter, service), [r#""changed": ["P2 instead of P1"]"#]);
+    assert_eq!(of(&compare(&then, &now), service), [r#""changed": ["P1 instead of P2"]"#]);
+}
+
+#[test]
+fn the_page_holds_everything_that_it_shows() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.html").display().to_string();
+    let series = r#"{"id":"<b>shop","interval_s":60,"well_behaved":true,"n":[N],"e":[E]}"#;
+    let (n, e) = (vec!["100"; 90].join(","), [vec!["0"; 45], vec!["90"; 45]].concat().join(","));
+    let file = written(directory.path(), "a.jsonl", &series.replace('N', &n).replace('E', &e));
+    let (told, complaints, code) = replay(&["--labelled", &file, "--html", &page]);
+    assert_eq!((complaints.as_str(), code), ("", 0));
+    assert!(told.contains("critical-errors began 00:45:00"), "{told}");
+    assert!(told.contains('▁') && told.contains('█'), "the signal is drawn: {told}");
+    let page = fs::read_to_string(page).unwrap();
+    for part in
+        ["<path d=\"M", "limit 5.0 %", "the window that fired", ">decided<", "&lt;b&gt;shop"]
+    {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    for outside in ["http://", "https://", "src=", "href=", "<b>shop"] {
+        assert!(!page.contains(outside), "{outside} in a page that holds everything");
+    }
+}
