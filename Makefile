@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet fuzz deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet detect fuzz deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
@@ -27,6 +27,9 @@ CARGO_MUTANTS_VERSION := 27.0.0
 CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants-$(CARGO_MUTANTS_VERSION)
 CARGO_FUZZ_VERSION := 0.13.1
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+# Of detect: labelled faults, and series without one.
+LABELLED ?= tests/fixtures/incidents.jsonl
+HEALTHY ?= tests/fixtures/healthy.jsonl
 # Of fuzz: for how long each target, and which.
 FUZZ_S ?= 600
 TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
@@ -64,6 +67,11 @@ bench-fleet: ## The daemon beside Prometheus's rules and vmalert, judging one fl
 	tests/rig/victoria-metrics install
 	cargo build --locked --release
 	benches/fleet/run.py --services $(SERVICES) --phase $(PHASE) --json target/bench-fleet-$(SERVICES).json
+
+detect: ## The labelled faults: what rollbackd finds, beside Prometheus's rules on a real Prometheus
+	tests/rig/prometheus install
+	cargo build --locked --release
+	benches/detect.py --program target/release/rollbackd --labelled $(LABELLED) --healthy $(HEALTHY)
 
 fuzz: $(CARGO_FUZZ) ## Random bytes for every parser of bytes from outside, with the nightly toolchain: FUZZ_S=600 TARGETS=webhook
 	for target in $(TARGETS); do fuzz/run $(CARGO_FUZZ) $$target $(FUZZ_S) || exit 1; done
