@@ -223,9 +223,12 @@ impl ServiceState {
     fn evolve_trigger(&mut self, fact: &firing::Fact, now: Now) {
         match fact {
             firing::Fact::Fired(firing) => {
-                // The same alert may fire anew after it was dismissed; a window that is still firing cannot.
+                // The same alert may fire anew after it was dismissed; a window that is still firing cannot, unless
+                // for another breach.
                 let before = self.firing.insert(firing.trigger.clone(), (**firing).clone());
-                if before.is_none_or(|before| before.basis != firing.basis) {
+                let anew =
+                    |before: Firing| before.basis != firing.basis || firing.onset > before.fired_at;
+                if before.is_none_or(anew) {
                     self.dismissed.remove(&firing.trigger);
                 }
             }

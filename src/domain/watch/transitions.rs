@@ -79,7 +79,11 @@ fn transition(
     let known = s.state.firing.get(key);
     let severity = instance.trigger.severity();
     match (instance.trigger.state(), known) {
-        (State::Firing, Some(known)) if !severity.is_worse_than(known.severity) => None,
+        (State::Firing, Some(known))
+            if !severity.is_worse_than(known.severity) && !is_another(instance, known, s) =>
+        {
+            None
+        }
         (State::Firing, _) => {
             let evidence = instance.trigger.evidence();
             Some(Fact::Fired(Box::new(Firing {
@@ -99,6 +103,15 @@ fn transition(
         }
         (State::NoData | State::Ok | State::Pending | State::Recovering, _) => None,
     }
+}
+
+/// Whether what fires began after another deployment than what is known to fire: windows that began anew, as after a clock
+/// that was set, do not see the breach before it end.
+fn is_another(instance: &Instance, known: &Firing, s: &Situation<'_>) -> bool {
+    let Some(onset) = instance.trigger.evidence().onset else { return false };
+    let behind = || s.state.change_behind(onset, s.policy.guards.max_change_age);
+    onset > known.fired_at
+        && behind().is_some_and(|c| !c.is_rollback && c.started_at > known.fired_at)
 }
 
 fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {

@@ -137,6 +137,12 @@ fn another_process_that_counted_as_much_is_no_silence() {
     }
 }
 
+/// The windows began anew with the clock, so that what had been dismissed was never seen to end.
+#[test]
+fn what_another_deployment_brings_was_not_dismissed_with_the_one_before() {
+    is_well(736710);
+}
+
 #[test]
 fn windows_from_before_the_clock_was_set_fire_for_nothing() {
     is_well(106366);

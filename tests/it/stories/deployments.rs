@@ -1,12 +1,12 @@
 //! What is deployed while an incident is open.
 
 use insta::assert_snapshot;
-use rollbackd::domain::event::Said;
+use rollbackd::domain::{event::Said, service::Mode};
 
 use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
-    policy::{fleet, shop},
+    policy::{fleet, shop, shop_with},
 };
 
 #[test]
@@ -155,4 +155,22 @@ fn a_deployment_between_two_steps_of_a_rollback_ends_it_with_a_page() {
     12:03:45 failed-health-checks clears: clean for 1m
     12:03:45 service-outage clears: clean for 1m
     ");
+}
+
+/// Found by seed 736710 of the simulator.
+#[test]
+fn what_another_deployment_brings_was_not_dismissed_with_the_one_before() {
+    let told = brief(shop_with(|shop| shop.mode = Mode::Observe), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("8m");
+        town.says("ada", Said::Dismiss { reason: "known".into() }).unwrap();
+        // The windows begin anew, and never see it end.
+        town.step_clock(3_600_000);
+        town.behaves(HEALTHY);
+        town.run("3m");
+        town.deploy("v3", errors(0.10));
+        town.run("12m");
+    });
+    let pages = told.matches("-> PAGE: P1 shop/production: critical-errors").count();
+    assert!(pages >= 2, "{told}");
 }
