@@ -1,5 +1,7 @@
 //! `rollbackd replay`: what would have been done, from recorded history, before anybody gives it the keys.
 
+mod inputs;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -13,7 +15,7 @@ use super::{client::Fault, out::Out};
 use crate::{
     config,
     domain::policy::{Policy, ServicePolicy},
-    replay::{self, Labelled},
+    replay::{self, Labelled, Story},
 };
 
 /// By these the series of a labelled file are judged where no configuration is named: the runbook's defaults.
@@ -40,17 +42,19 @@ audiences = ["on_call"]
 pub(super) struct Replay {
     /// The configuration to judge by; without one, the runbook's defaults.
     config: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: inputs::Inputs,
     /// Labelled series, a JSON object a line.
-    #[arg(long, value_name = "FILE")]
-    labelled: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "since", conflicts_with = "since")]
+    labelled: Option<PathBuf>,
     /// Series without a fault, likewise.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "labelled")]
     healthy: Option<PathBuf>,
     /// Which service of the configuration judges labelled series; the first one when not given.
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", requires = "labelled")]
     like: Option<String>,
     /// Say how well the labelled series were judged.
-    #[arg(long)]
+    #[arg(long, requires = "labelled")]
     score: bool,
     /// Print everything as JSON.
     #[arg(long)]
@@ -58,10 +62,11 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn run(self, out: &Out) -> Result<(), Fault> {
+    pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
+        let Some(labelled) = &self.labelled else { return self.recorded(out).await };
         let policy = policy(self.config.as_deref())?;
         let like = like(&policy, self.like.as_deref())?;
-        let labelled = read(&self.labelled)?;
+        let labelled = read(labelled)?;
         let healthy = self.healthy.as_deref().map(read).transpose()?.unwrap_or_default();
         let judged = |series: &Labelled| at_step(&like, series);
         if self.score {
@@ -74,6 +79,24 @@ impl Replay {
         let all: Vec<&Labelled> = labelled.iter().chain(&healthy).collect();
         let tapes: Vec<_> = all.iter().map(|series| series.tape.clone()).collect();
         let stories = replay::play_all(&tapes, |index| judged(all[index]), &policy.fleet);
+        self.told(stories, out)
+    }
+
+    /// What was recorded of the configuration's own services.
+    async fn recorded(&self, out: &Out) -> Result<(), Fault> {
+        let file = self.config.as_deref().unwrap_or(Path::new("rollbackd.toml"));
+        let read = self.inputs.read(file, out).await?;
+        let (recorded, policy) = (&read.recorded, &read.config.policy);
+        let judged = |index: usize| {
+            let service = &policy.services[&recorded.tapes[index].service];
+            recorded.judged_by(service)
+        };
+        let stories = replay::play_all(&recorded.tapes, judged, &policy.fleet);
+        self.told(stories, out)?;
+        read.believed()
+    }
+
+    fn told(&self, stories: Vec<Option<Story>>, out: &Out) -> Result<(), Fault> {
         let stories: Vec<_> = stories.into_iter().flatten().collect();
         if self.json {
             out.json(&json!(stories))

@@ -3,10 +3,11 @@
 //! Nothing here is carried out. Each service is replayed in `observe`, for in the recorded history nobody rolled back: what
 //! comes after a decision is what came, and every decision is made as if none had been acted upon before.
 //!
-//! `tape` is what was recorded, whatever it was read from (`labelled`); `drive` plays one tape; `story` is what follows
+//! `tape` is what was recorded, whatever it was read from (`labelled`, `inputs`); `drive` plays one tape; `story` is what follows
 //! from its facts; `score` compares stories with labels; `table` says both to people.
 
 mod drive;
+pub mod inputs;
 mod labelled;
 mod score;
 mod story;
