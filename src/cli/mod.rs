@@ -152,7 +152,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
             Command::Incidents(what) => what.run(out).await,
             Command::Show(what) => what.run(out).await,
             Command::Report(what) => what.run(out).await,
-            Command::Replay(what) => what.run(out),
+            Command::Replay(what) => what.run(out).await,
             Command::Journal(what) => what.run(out),
             Command::Say(what) => what.run(out).await,
         }

@@ -1,5 +1,7 @@
 //! `rollbackd replay`: what would have been done, from recorded history, before anybody gives it the keys.
 
+mod inputs;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -12,8 +14,8 @@ use serde_json::json;
 use super::{client::Fault, out::Out};
 use crate::{
     config,
-    domain::policy::{FleetPolicy, Policy, ServicePolicy},
-    replay::{self, Labelled, Replayed},
+    domain::policy::{Policy, ServicePolicy},
+    replay::{self, Labelled, Replayed, Tape},
 };
 
 /// By these the series of a labelled file are judged where no configuration is named: the runbook's defaults.
@@ -40,17 +42,19 @@ audiences = ["on_call"]
 pub(super) struct Replay {
     /// The configuration to judge by; without one, the runbook's defaults.
     config: Option<PathBuf>,
+    #[command(flatten)]
+    inputs: inputs::Inputs,
     /// Labelled series, a JSON object a line.
-    #[arg(long, value_name = "FILE")]
-    labelled: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "since", conflicts_with = "since")]
+    labelled: Option<PathBuf>,
     /// Series without a fault, likewise.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "labelled")]
     healthy: Option<PathBuf>,
     /// Which service of the configuration judges labelled series; the first one when not given.
-    #[arg(long, value_name = "SERVICE")]
+    #[arg(long, value_name = "SERVICE", requires = "labelled")]
     like: Option<String>,
     /// Say how well the labelled series were judged.
-    #[arg(long)]
+    #[arg(long, requires = "labelled")]
     score: bool,
     /// Another configuration: what it would make different.
     #[arg(long, value_name = "CONFIG", conflicts_with = "score")]
@@ -64,13 +68,14 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn run(self, out: &Out) -> Result<(), Fault> {
+    pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
+        let Some(labelled) = &self.labelled else { return self.recorded(out).await };
         let policy = policy(self.config.as_deref())?;
         let like = like(&policy, self.like.as_deref())?;
-        let labelled = read(&self.labelled)?;
+        let labelled = read(labelled)?;
         let healthy = self.healthy.as_deref().map(read).transpose()?.unwrap_or_default();
-        let judged = |series: &Labelled| at_step(&like, series);
         if self.score {
+            let judged = |series: &Labelled| at_step(&like, series);
             let score = replay::score(&labelled, &healthy, judged, &policy.fleet);
             if self.json {
                 return out.json(&score);
@@ -78,12 +83,41 @@ impl Replay {
             return out.text(&replay::score_table(&score));
         }
         let all: Vec<&Labelled> = labelled.iter().chain(&healthy).collect();
-        let replayed = played(&all, &like, &policy.fleet);
+        let played = |policy: &Policy| {
+            let like = self::like(policy, self.like.as_deref())?;
+            let recorded = all.iter().map(|series| (series.tape.clone(), at_step(&like, series)));
+            Ok(Replayed::play(recorded.collect(), &policy.fleet))
+        };
+        self.tell(&policy, played, out)
+    }
+
+    /// What was recorded of the configuration's own services.
+    async fn recorded(&self, out: &Out) -> Result<(), Fault> {
+        let file = self.config.as_deref().unwrap_or(Path::new("rollbackd.toml"));
+        let read = self.inputs.read(file, out).await?;
+        let recorded = &read.recorded;
+        let played = |policy: &Policy| {
+            // Whom another configuration does not watch, it does nothing about.
+            let mine = |tape: &Tape| {
+                let service = policy.services.get(&tape.service)?;
+                Some((tape.clone(), recorded.judged_by(service)))
+            };
+            Ok(Replayed::play(recorded.tapes.iter().filter_map(mine).collect(), &policy.fleet))
+        };
+        self.tell(&read.config.policy, played, out)?;
+        read.believed()
+    }
+
+    fn tell(
+        &self,
+        policy: &Policy,
+        played: impl Fn(&Policy) -> Result<Replayed, Fault>,
+        out: &Out,
+    ) -> Result<(), Fault> {
+        let replayed = played(policy)?;
         let mut differences = None;
         if let Some(other) = &self.against {
-            let policy = self::policy(Some(other))?;
-            let like = self::like(&policy, self.like.as_deref())?;
-            let others = played(&all, &like, &policy.fleet);
+            let others = played(&self::policy(Some(other))?)?;
             differences = Some(replay::compare(&replayed.stories, &others.stories));
         }
         if let Some(file) = &self.html {
@@ -101,11 +135,6 @@ impl Replay {
             (false, Some(differences)) => out.text(&replay::differences_table(differences)),
         }
     }
-}
-
-fn played(all: &[&Labelled], like: &ServicePolicy, fleet: &FleetPolicy) -> Replayed {
-    let recorded = all.iter().map(|series| (series.tape.clone(), at_step(like, series)));
-    Replayed::play(recorded.collect(), fleet)
 }
 
 fn policy(file: Option<&Path>) -> Result<Policy, Fault> {

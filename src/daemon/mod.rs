@@ -10,6 +10,7 @@ mod giving_up;
 mod hold;
 pub mod journaling;
 mod opening;
+pub(crate) mod past;
 mod platforms;
 mod poller;
 mod query;

@@ -66,13 +66,7 @@ pub(super) fn sources(
                 scrapes.entry(key).or_default().push((wanted, spec.clone()));
             }
             Read::Prometheus { server, ask, rows } => {
-                let label = rows.as_ref().map(|rows| rows.label.clone());
-                // Without a label the whole answer is one service's: it is not shared.
-                let alone = label.is_none().then(|| wanted.clone().into_key());
-                let pace = (poll.every, poll.every_watched);
-                let key =
-                    QueryKey { server: server.clone(), query: query(ask), label, pace, alone };
-                let value = rows.as_ref().map(|rows| rows.value.clone()).unwrap_or_default();
+                let (key, value) = QueryKey::of(poll, server, ask, rows.as_ref());
                 queries.entry(key).or_default().push((wanted, value));
             }
             Read::Health(options) => {
@@ -106,17 +100,32 @@ type ScrapeKey = (ServiceId, Vec<String>, Span, Span);
 
 /// Signals that one answer serves.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct QueryKey {
-    server: String,
-    query: Query,
-    label: Option<String>,
-    pace: (Span, Span),
+pub(super) struct QueryKey {
+    /// Key of the configuration's servers.
+    pub server: String,
+    /// What is asked.
+    pub query: Query,
+    /// The label that tells services apart.
+    pub label: Option<String>,
+    /// How often, and how often while watched.
+    pub pace: (Span, Span),
     alone: Option<(ServiceId, String)>,
 }
 
-impl Wanted {
-    fn into_key(self) -> (ServiceId, String) {
-        (self.service, self.signal)
+impl QueryKey {
+    /// Of a signal, with its value of the label.
+    pub(super) fn of(
+        poll: &config::Poll,
+        server: &str,
+        ask: &Ask,
+        rows: Option<&config::Rows>,
+    ) -> (Self, String) {
+        let label = rows.map(|rows| rows.label.clone());
+        // Without a label the whole answer is one service's: it is not shared.
+        let alone = label.is_none().then(|| (poll.service.clone(), poll.signal.clone()));
+        let pace = (poll.every, poll.every_watched);
+        let key = Self { server: server.to_owned(), query: query(ask), label, pace, alone };
+        (key, rows.map(|rows| rows.value.clone()).unwrap_or_default())
     }
 }
 

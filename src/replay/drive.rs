@@ -94,7 +94,8 @@ pub fn play(tape: &Tape, policy: ServicePolicy, fleet: FleetPolicy) -> Option<St
         fleet: Fleet::new(policy, 1),
         story: Story::new(tape.service.clone(), from, until),
         tape,
-        deployed: 0,
+        // What served when the record begins is seen by the first look.
+        deployed: tape.deployments.iter().filter(|deployment| deployment.at < from).count(),
         looked: None,
     };
     drive.turn(What::Started, from);

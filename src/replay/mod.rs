@@ -3,12 +3,13 @@
 //! Nothing here is carried out. Each service is replayed in `observe`, for in the recorded history nobody rolled back: what
 //! comes after a decision is what came, and every decision is made as if none had been acted upon before.
 //!
-//! `tape` is what was recorded, whatever it was read from (`labelled`); `drive` plays one tape; `story` is what follows
+//! `tape` is what was recorded, whatever it was read from (`labelled`, `inputs`); `drive` plays one tape; `story` is what follows
 //! from its facts; `score` compares stories with labels, `compare` two policies' stories; `table` and `html` say it to people, with `line`.
 
 mod compare;
 mod drive;
 mod html;
+pub mod inputs;
 mod labelled;
 mod line;
 mod score;

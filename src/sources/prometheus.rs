@@ -11,7 +11,7 @@ mod past;
 mod rows;
 
 pub use buckets::histograms;
-pub use envelope::{Row, Rows, Track, rows, tracks};
+pub use envelope::{History, Row, Rows, Track, history, merge, rows, tracks};
 pub use labels::Labels;
 pub use past::{Still, at_each_time};
 pub use rows::{counters, gauges};
@@ -187,23 +187,28 @@ impl Prometheus {
         step: Span,
     ) -> Result<Vec<Track>, QueryError> {
         let step = Span(step.ms().max(1));
-        let step_text = step.as_seconds().to_string();
         let mut all: Vec<Track> = Vec::new();
         let mut start = from;
         while start <= to {
             let end = (start + step * (POINTS - 1)).min(to);
-            let (start_text, end_text) = (seconds(start), seconds(end));
-            let form = [
-                ("query", query),
-                ("start", &start_text),
-                ("end", &end_text),
-                ("step", &step_text),
-            ];
-            let answer = self.post("query_range", &form).await?;
-            envelope::merge(&mut all, tracks(answer.status, &answer.body)?);
+            let answer = self.piece(query, start, end, step).await?;
+            merge(&mut all, tracks(answer.status, &answer.body)?);
             start = end + step;
         }
         Ok(all)
+    }
+
+    /// The answer to one question about the past, as it was sent: of fewer times than Prometheus allows.
+    pub async fn piece(
+        &self,
+        query: &str,
+        from: UnixMs,
+        to: UnixMs,
+        step: Span,
+    ) -> Result<http::Answer, QueryError> {
+        let (start, end, step) = (seconds(from), seconds(to), step.as_seconds().to_string());
+        let form = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
+        self.post("query_range", &form).await
     }
 
     /// Asks Prometheus itself whether it understands a query; its own words are in the error.

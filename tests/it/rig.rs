@@ -164,6 +164,24 @@ impl Prometheus {
         for (name, text) in rules {
             write(home.path(), name, text);
         }
+        Self::at_home(home).await
+    }
+
+    /// Starts one that scrapes nothing and remembers this, in OpenMetrics with times.
+    pub(crate) async fn remembering(history: &str) -> Self {
+        let home = TempDir::new().expect("a temporary directory");
+        write(home.path(), "prometheus.yml", "scrape_configs: []");
+        write(home.path(), "history.om", history);
+        let output = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([home.path().join("history.om"), home.path().join("data")])
+            .output()
+            .expect("promtool; if it is missing run tests/rig/prometheus install");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self::at_home(home).await
+    }
+
+    async fn at_home(home: TempDir) -> Self {
         let reserved = ReservedPort::reserve().expect("a port");
         let server = Self::server(home.path(), reserved.number).await;
         Self { server, home, _reserved: reserved }

@@ -150,32 +150,45 @@ pub fn rows(status: u16, body: &[u8]) -> Result<Rows, QueryError> {
     Ok(answer)
 }
 
-/// Reads the answer to a range query.
+/// What a range query yielded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Each series, in Prometheus's order, which means nothing.
+    pub tracks: Vec<Track>,
+    /// Where there are any, series may be missing.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the answer to a range query; one with warnings is refused.
 pub fn tracks(status: u16, body: &[u8]) -> Result<Vec<Track>, QueryError> {
-    let (data, warnings, _) = open(status, body)?;
-    if let Some(warning) = warnings.into_iter().next() {
+    let History { tracks, warnings } = history(status, body)?;
+    match warnings.into_iter().next() {
         // History is asked for once: half of it is refused, not marked.
-        return Err(QueryError::Refused { status, kind: "warning".into(), message: warning });
+        Some(message) => Err(QueryError::Refused { status, kind: "warning".into(), message }),
+        None => Ok(tracks),
     }
+}
+
+/// Reads the answer to a range query, and what Prometheus warned of.
+pub fn history(status: u16, body: &[u8]) -> Result<History, QueryError> {
+    let (data, warnings, _) = open(status, body)?;
     let series = match data {
         Data::Matrix(series) => series,
         other @ (Data::Vector(_) | Data::Scalar(_) | Data::String(_)) => {
             return Err(shape(&other, "matrix"));
         }
     };
-    Ok(series
-        .into_iter()
-        .map(|series| Track {
-            points: series.values.iter().filter_map(|point| number(point).ok()).collect(),
-            lost: series.values.iter().filter_map(lost).collect(),
-            native: !series.histograms.is_empty(),
-            labels: series.metric,
-        })
-        .collect())
+    let tracks = series.into_iter().map(|series| Track {
+        points: series.values.iter().filter_map(|point| number(point).ok()).collect(),
+        lost: series.values.iter().filter_map(lost).collect(),
+        native: !series.histograms.is_empty(),
+        labels: series.metric,
+    });
+    Ok(History { tracks: tracks.collect(), warnings })
 }
 
 /// Appends the next piece of history.
-pub(super) fn merge(all: &mut Vec<Track>, next: Vec<Track>) {
+pub fn merge(all: &mut Vec<Track>, next: Vec<Track>) {
     if all.is_empty() {
         *all = next;
         return;

@@ -14,6 +14,7 @@ mod monitored;
 mod overload;
 mod pages;
 mod reloads;
+mod replayed;
 mod space;
 mod stops;
 mod told;

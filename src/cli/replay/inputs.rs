@@ -1,0 +1,263 @@
+//! What `rollbackd replay CONFIG` reads the past from, beside labelled series.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    env,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use reqwest::Url;
+
+use crate::{
+    cli::{check::listed, client::Fault, out::Out},
+    config::{self, Config},
+    daemon::{clock, past},
+    domain::service::ServiceId,
+    replay::inputs::{Asking, Changes, Kept, Progress, Recorded, read_changes},
+    sources::{http, prometheus::Prometheus},
+    units::{Span, UnixMs},
+};
+
+/// How often a line is printed where nobody watches a terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// How long a server may work on one question about the past.
+const TIMEOUT: Span = Span::seconds(60);
+/// The largest answer about the past.
+const BODY_BYTES: usize = 64 << 20;
+/// What names no service is told so many times.
+const TOLD_MAX: usize = 20;
+
+/// The record of the past.
+#[derive(Debug, Args)]
+pub(super) struct Inputs {
+    /// The Prometheus to ask instead of the configuration's own; NAME=URL where that has several.
+    #[arg(long, value_name = "[NAME=]URL", requires = "since")]
+    from: Vec<String>,
+    /// How far back the configuration's signals are asked for: 30d, 12h.
+    #[arg(long, value_name = "SPAN", requires = "config")]
+    since: Option<Span>,
+    /// Until when; now, where not given.
+    #[arg(long, value_name = "TIME", requires = "since")]
+    until: Option<UnixMs>,
+    /// From one reading to the next; otherwise as each signal is polled.
+    #[arg(long, value_name = "SPAN", requires = "since")]
+    step: Option<Span>,
+    /// Where answers are kept, so that a run that was broken off goes on.
+    #[arg(long, value_name = "DIR", requires = "since")]
+    keep: Option<PathBuf>,
+    /// What was deployed when, a JSON object a line: service, at, version.
+    #[arg(long, value_name = "FILE", requires = "config")]
+    changes: Option<PathBuf>,
+    /// End with 0 also where the record has holes by which the result may mislead.
+    #[arg(long)]
+    allow_partial: bool,
+}
+
+/// What was read, and what is judged by.
+pub(super) struct Read {
+    /// The tapes.
+    pub recorded: Recorded,
+    /// The configuration.
+    pub config: Config,
+    unknown: usize,
+    allow_partial: bool,
+}
+
+impl Inputs {
+    /// Reads everything that was asked for, and says what was wrong with it.
+    pub(super) async fn read(&self, file: &Path, out: &Out) -> Result<Read, Fault> {
+        let (config, _) = config::load(file).map_err(|all| Fault::Usage(listed(&all)))?;
+        let mut recorded = match self.since {
+            Some(since) => self.ask(&config, since, out).await?,
+            None => Recorded::default(),
+        };
+        let changes = self.deployments(&config)?;
+        changes.onto(&mut recorded.tapes);
+        for unknown in changes.unknown.iter().take(TOLD_MAX) {
+            out.aside(unknown);
+        }
+        if let Some(more) = changes.unknown.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
+            out.aside(&format!("and {more} more lines that name no service"));
+        }
+        recorded.said(&config).iter().for_each(|said| out.aside(said));
+        let (unknown, allow_partial) = (changes.unknown.len(), self.allow_partial);
+        Ok(Read { recorded, config, unknown, allow_partial })
+    }
+
+    fn deployments(&self, config: &Config) -> Result<Changes, Fault> {
+        let mut changes = Changes::default();
+        let known: Vec<ServiceId> = config.policy.services.keys().cloned().collect();
+        if let Some(file) = &self.changes {
+            let name = file.display().to_string();
+            let text = std::fs::read_to_string(file)
+                .map_err(|fault| Fault::Usage(format!("{name} cannot be read: {fault}")))?;
+            let read = read_changes(&name, &text, &known);
+            changes.join(read.map_err(|wrong| Fault::Usage(wrong.join("\n")))?);
+        }
+        Ok(changes)
+    }
+
+    async fn ask(&self, config: &Config, since: Span, out: &Out) -> Result<Recorded, Fault> {
+        if since == Span::ZERO || self.step.is_some_and(|step| step < Span::seconds(1)) {
+            return Err(Fault::Usage(
+                "`--since` is longer than nothing, and `--step` 1s or more".to_owned(),
+            ));
+        }
+        let servers = self.servers(config)?;
+        let dir = self.keep.clone().unwrap_or_else(kept_by_default);
+        let kept = Kept::open(&dir)
+            .map_err(|why| Fault::Usage(format!("--keep {}: {why}", dir.display())))?;
+        let until = self.until.unwrap_or_else(clock::wall);
+        let (from, step) = (until - since, self.step);
+        let asking = Asking { servers: &servers, from, until, step, kept: &kept };
+        let bar = Bar::new();
+        let questions = past::questions(config);
+        let asked = tokio::select! {
+            asked = asking.ask(&questions, |progress| bar.show(progress)) => asked,
+            _ = tokio::signal::ctrl_c() => {
+                bar.end();
+                return Err(Fault::Other(format!("stopped; {}", bar.came_so_far(&kept))));
+            }
+        };
+        bar.end();
+        let asked = asked
+            .map_err(|broken| Fault::Other(format!("{broken}\n{}", bar.came_so_far(&kept))))?;
+        out.aside(&bar.summary(&kept));
+        Ok(asked)
+    }
+
+    /// The configuration's servers, at the addresses that were given.
+    fn servers(&self, config: &Config) -> Result<BTreeMap<String, Arc<Prometheus>>, Fault> {
+        crate::tls::install();
+        let mut all = config.servers.clone();
+        for from in &self.from {
+            let (name, url) = match from.split_once('=') {
+                Some((name, url)) if !name.contains(':') => (Some(name), url),
+                Some(_) | None => (None, from.as_str()),
+            };
+            let url: Url =
+                url.parse().ok().filter(|url: &Url| url.has_host()).ok_or_else(|| {
+                    Fault::Usage(format!(
+                        "`{url}` is not an address; write it like http://127.0.0.1:9090"
+                    ))
+                })?;
+            let names: Vec<String> = all.keys().cloned().collect();
+            let wanted: Vec<_> =
+                all.iter_mut().filter(|(own, _)| name.is_none_or(|name| name == *own)).collect();
+            let [(_, server)] = &mut { wanted }[..] else {
+                let names = names.join(", ");
+                return Err(Fault::Usage(format!(
+                    "`--from {from}` could be any or none of the configuration's servers ({names}); write --from NAME=URL"
+                )));
+            };
+            server.url = url;
+        }
+        let server = |(name, mut options): (String, crate::sources::prometheus::Options)| {
+            options.timeout = TIMEOUT;
+            options.http = http::Options {
+                attempt: TIMEOUT + Span::seconds(10),
+                total: TIMEOUT * 2,
+                body_bytes: BODY_BYTES,
+                ..options.http
+            };
+            let server = Prometheus::new(options)
+                .map_err(|why| Fault::Usage(format!("prometheus {name}: {why}")))?;
+            Ok((name, Arc::new(server)))
+        };
+        all.into_iter().map(server).collect()
+    }
+}
+
+impl Read {
+    /// Whether what was made of it may be believed.
+    pub(super) fn believed(&self) -> Result<(), Fault> {
+        let mut misleads = self.recorded.misleads();
+        if self.unknown > 0 {
+            misleads.push(format!("{} deployments name no service that is replayed", self.unknown));
+        }
+        if misleads.is_empty() || self.allow_partial {
+            return Ok(());
+        }
+        Err(Fault::Damaged(format!(
+            "this may mislead: {}; --allow-partial takes it as it is",
+            misleads.join("; ")
+        )))
+    }
+}
+
+fn kept_by_default() -> PathBuf {
+    let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
+    cache.unwrap_or_else(env::temp_dir).join("rollbackd").join("replay")
+}
+
+/// How far it is, on standard error: one line that changes on a terminal, elsewhere a line now and then.
+struct Bar {
+    terminal: bool,
+    shown: Cell<Option<Instant>>,
+    last: Cell<Progress>,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self { terminal, shown: Cell::new(None), last: Cell::default() }
+    }
+
+    fn show(&self, progress: Progress) {
+        self.last.set(progress);
+        let now = Instant::now();
+        let every = if self.terminal { Duration::from_millis(100) } else { LINE_EVERY };
+        let recently = |shown: Instant| now.duration_since(shown) < every;
+        let begun = self.shown.get().unwrap_or_else(|| {
+            self.shown.set(Some(now));
+            now
+        });
+        if recently(begun) {
+            return;
+        }
+        self.shown.set(Some(now));
+        let Progress { done, total, .. } = progress;
+        let left = progress.remaining().map_or_else(String::new, |left| {
+            format!(", {} left", Span::seconds(left.as_secs_f64().ceil() as i64))
+        });
+        let percent = (done * 100).checked_div(total).unwrap_or(100);
+        let text = format!("{done} of {total} answers ({percent} %){left}");
+        let mut stderr = io::stderr().lock();
+        // Where that cannot be written, it goes on all the same.
+        let _ = match self.terminal {
+            true => write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush()),
+            false => writeln!(stderr, "{text}"),
+        };
+    }
+
+    /// Leaves the line to what comes next.
+    fn end(&self) {
+        if self.terminal {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+
+    fn came_so_far(&self, kept: &Kept) -> String {
+        let Progress { done, total, .. } = self.last.get();
+        format!(
+            "{done} of {total} answers are there; the same again goes on from them (kept in {})",
+            kept.dir().display()
+        )
+    }
+
+    fn summary(&self, kept: &Kept) -> String {
+        let Progress { done, kept: before, took, .. } = self.last.get();
+        let took = Span::from(took).to_read();
+        let dir = kept.dir().display();
+        format!(
+            "{} answers of the server in {took}, {before} from before; all are kept in {dir}",
+            done - before
+        )
+    }
+}

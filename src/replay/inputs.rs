@@ -1,0 +1,99 @@
+//! Where tapes come from: each input reads one kind of record, and says of every series what it could not use.
+
+mod changes;
+mod heard;
+mod kept;
+mod prometheus;
+
+use std::collections::BTreeMap;
+
+pub use self::{
+    changes::{Changes, read as read_changes},
+    heard::Heard,
+    kept::Kept,
+    prometheus::{Asking, Broken, Progress},
+};
+use super::tape::{Tape, Track};
+use crate::{
+    config::Config,
+    daemon::past,
+    domain::{policy::ServicePolicy, service::ServiceId},
+    units::Span,
+};
+
+/// What was recorded of the services of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// A tape for each service of which anything was recorded.
+    pub tapes: Vec<Tape>,
+    /// How each signal was heard, those of which nothing was recorded among them.
+    pub heard: Vec<Heard>,
+    /// How often each signal was read.
+    pub steps: BTreeMap<(ServiceId, String), Span>,
+}
+
+impl Recorded {
+    /// Takes what was recorded of one signal.
+    fn take(&mut self, heard: Heard, track: Track, step: Span) {
+        if !track.is_empty() {
+            let service = &heard.service;
+            let place = self.tapes.iter().position(|tape| tape.service == *service);
+            let tracks = match place.and_then(|place| self.tapes.get_mut(place)) {
+                Some(tape) => &mut tape.tracks,
+                None => {
+                    let (service, deployments) = (service.clone(), vec![]);
+                    self.tapes.push(Tape { service, tracks: vec![], deployments });
+                    &mut self.tapes.last_mut().expect("just pushed").tracks
+                }
+            };
+            tracks.push((heard.signal.clone(), track));
+            self.steps.insert((heard.service.clone(), heard.signal.clone()), step);
+        }
+        self.heard.push(heard);
+    }
+
+    /// A service's policy for its tape: each signal is read as often as it was recorded, and what was not recorded is no signal, or it
+    /// would be blind.
+    pub fn judged_by(&self, policy: &ServicePolicy) -> ServicePolicy {
+        let mut signals = BTreeMap::clone(&policy.signals);
+        let step = |name: &str| self.steps.get(&(policy.id.clone(), name.to_owned())).copied();
+        signals.retain(|name, _| step(name).is_some());
+        let mut history_slot = policy.history_slot;
+        for (name, signal) in &mut signals {
+            signal.poll_every = step(name).unwrap_or(signal.poll_every);
+            history_slot = history_slot.max(signal.poll_every);
+        }
+        ServicePolicy { signals: signals.into(), history_slot, ..policy.clone() }
+    }
+
+    /// What is to be said of the record: of every series that was not as it should be, and of signals that nobody recorded.
+    pub fn said(&self, config: &Config) -> Vec<String> {
+        let mut said: Vec<String> = self.heard.iter().filter_map(Heard::says).collect();
+        let wanted: Vec<String> = past::not_kept(config)
+            .into_iter()
+            .filter(|key| !self.steps.contains_key(key))
+            .map(|(service, signal)| format!("{signal} of {service}"))
+            .collect();
+        if !wanted.is_empty() {
+            let names = wanted.join(", ");
+            said.push(format!("not replayed, for no Prometheus keeps them: {names}"));
+        }
+        let found: Vec<&str> = config.discoveries.iter().map(|d| d.name.as_str()).collect();
+        if !found.is_empty() {
+            let names = found.join(", ");
+            said.push(format!("not replayed: the services that these queries find: {names}"));
+        }
+        if self.tapes.iter().all(|tape| tape.deployments.is_empty()) {
+            said.push(
+                "no deployment is known, so that nothing could be rolled back; --changes FILE tells of them"
+                    .to_owned(),
+            );
+        }
+        said
+    }
+
+    /// The series for which the result would mislead, each with why.
+    pub fn misleads(&self) -> Vec<String> {
+        self.heard.iter().filter_map(Heard::misleads).collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! A day that a real Prometheus remembers, with a bad release in it, replayed through a server that goes away in the middle.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    process::Output,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    http::{StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use rollbackd::units::{Span, UnixMs};
+use tempfile::TempDir;
+
+use crate::rig::{Prometheus, Small, client};
+
+/// A Monday at midnight.
+const FROM: UnixMs = UnixMs(1_767_571_200_000);
+const HOURS: i64 = 24;
+const STEP: Span = Span::seconds(15);
+/// When Prometheus itself read nothing for half an hour.
+const AWAY: std::ops::Range<i64> = 6 * 240..6 * 240 + 120;
+/// When v2 was deployed, of whose requests a third fails, and when it was taken back.
+const BAD: std::ops::Range<i64> = 18 * 240..18 * 240 + 80;
+
+/// Ten requests a second, and the scrapes themselves.
+fn history() -> String {
+    let (mut up, mut good, mut bad) = (String::new(), String::new(), String::new());
+    let (mut total, mut failed) = (0, 0);
+    for index in 0..HOURS * 240 {
+        total += 150;
+        failed += if BAD.contains(&index) { 50 } else { i64::from(index % 20 == 0) };
+        if AWAY.contains(&index) {
+            continue;
+        }
+        let at = (FROM + STEP * index).as_seconds();
+        _ = writeln!(up, "up{{job=\"shop\"}} 1 {at}");
+        let ok = total - failed;
+        _ = writeln!(good, "http_requests_total{{job=\"shop\",code=\"200\"}} {ok} {at}");
+        _ = writeln!(bad, "http_requests_total{{job=\"shop\",code=\"500\"}} {failed} {at}");
+    }
+    format!("# TYPE up gauge\n{up}# TYPE http_requests counter\n{good}{bad}# EOF\n")
+}
+
+const CONFIG: &str = r#"
+state_dir = "/nonexistent"
+[prometheus.main]
+url = "http://127.0.0.1:9090"
+[service.shop.signal.error_rate.prometheus]
+bad = 'sum by (job) (http_requests_total{code=~"5.."})'
+total = 'sum by (job) (http_requests_total)'
+[service.shop.rollback.application.release]
+root = "/srv/shop"
+restart = { unit = "shop.service" }
+running = { unit = "shop.service" }
+[service.shop.signal.health.http]
+url = "http://127.0.0.1:9/health"
+[notify.log]
+audiences = ["on_call"]
+"#;
+
+/// Stands before a Prometheus, counts what is asked, and answers only so many questions.
+async fn before(prometheus: &Prometheus, asked: Arc<AtomicUsize>, most: Arc<AtomicUsize>) -> Small {
+    let to = prometheus.url();
+    let passed = async move |uri: Uri, body: Bytes| -> Response {
+        if asked.fetch_add(1, Ordering::SeqCst) >= most.load(Ordering::SeqCst) {
+            return (StatusCode::BAD_GATEWAY, "upstream is gone").into_response();
+        }
+        let form = "application/x-www-form-urlencoded";
+        let request = client().post(format!("{to}{uri}")).header(header::CONTENT_TYPE, form);
+        let answer = request.body(body).send().await.expect("Prometheus answers");
+        let status = answer.status();
+        (status, answer.bytes().await.expect("a body")).into_response()
+    };
+    Small::start(Router::new().fallback(any(passed))).await
+}
+
+struct Replays {
+    home: TempDir,
+    port: u16,
+}
+
+impl Replays {
+    async fn run(&self, more: &[&str]) -> (String, String, Option<i32>) {
+        let file = |name: &str| self.home.path().join(name);
+        let Output { status, stdout, stderr } =
+            tokio::process::Command::new(env!("CARGO_BIN_EXE_rollbackd"))
+                .arg("replay")
+                .arg(file("rollbackd.toml"))
+                .args(["--from", &format!("http://127.0.0.1:{}", self.port), "--since", "24h"])
+                .args(["--until", &(FROM + Span::hours(HOURS) - STEP).to_string()])
+                .arg("--keep")
+                .arg(file("kept"))
+                .arg("--changes")
+                .arg(file("changes.jsonl"))
+                .args(more)
+                .output()
+                .await
+                .expect("it ends");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (text(stdout), text(stderr), status.code())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_release_of_the_past_is_replayed_across_a_server_that_goes_away() {
+    let prometheus = Prometheus::remembering(&history()).await;
+    let (asked, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(8)));
+    let proxy = before(&prometheus, asked.clone(), most.clone()).await;
+    let home = TempDir::new().expect("a temporary directory");
+    let change = |index: i64, version: &str| {
+        let at = FROM + STEP * index;
+        format!("{{\"service\":\"shop\",\"at\":\"{at}\",\"version\":\"{version}\"}}\n")
+    };
+    let changes = [change(-240, "v1"), change(BAD.start, "v2"), change(BAD.end, "v1")].concat();
+    fs::write(home.path().join("changes.jsonl"), changes).expect("written");
+    fs::write(home.path().join("rollbackd.toml"), CONFIG).expect("written");
+    let replays = Replays { home, port: proxy.port };
+
+    let (told, said, code) = replays.run(&[]).await;
+    assert_eq!((told.as_str(), code), ("", Some(1)), "{said}");
+    assert!(said.contains("8 of 18 answers are there; the same again goes on"), "{said}");
+    assert!(said.contains("status 502") && said.contains("upstream is gone"), "{said}");
+
+    most.store(usize::MAX, Ordering::SeqCst);
+    asked.store(0, Ordering::SeqCst);
+    let (told, said, code) = replays.run(&[]).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 10, "what was answered is not asked again");
+    assert!(told.contains("would be rolled back: application v2 -> v1"), "{told}");
+    assert_eq!(told.matches("would be rolled back:").count(), 1, "{told}");
+    assert!(!told.contains("traffic"), "a server that was away is nobody's collapse: {told}");
+    assert!(said.contains("health of shop"), "what no Prometheus keeps is named: {said}");
+    // Half an hour of a day, but for two minutes, is more than one in a hundred.
+    assert!(said.contains("this may mislead: 1.9 % of error_rate of shop"), "{said}");
+    assert_eq!(code, Some(65));
+
+    let (again, _, code) = replays.run(&["--allow-partial"]).await;
+    assert_eq!((again, code), (told, Some(0)));
+    assert_eq!(asked.load(Ordering::SeqCst), 10, "everything is kept");
+}
