@@ -31,8 +31,9 @@ use crate::{
 const BEFORE: &str = "before";
 /// Versions that a platform still has, as far as a replay is concerned.
 const KEPT: usize = 10;
-/// How often the platform is looked at while nothing happens. The daemon looks more often, and sees the same.
+/// How often the platform is looked at during an incident, and otherwise. The daemon looks more often, and sees the same.
 const LOOK_EVERY: Span = Span::minutes(1);
+const LOOK_EVERY_QUIET: Span = Span::minutes(15);
 
 /// Recordings, how each is judged, and what would have happened: the same place in each list is one service.
 #[derive(Clone, Debug)]
@@ -137,7 +138,10 @@ impl Drive<'_> {
             self.look(when);
         }
         self.ticks(at);
-        if self.looked.is_none_or(|looked| at.since(looked) >= LOOK_EVERY) {
+        let state = self.fleet.states.get(&self.tape.service);
+        let open = state.is_some_and(|state| state.incident.is_some());
+        let every = if open { LOOK_EVERY } else { LOOK_EVERY_QUIET };
+        if self.looked.is_none_or(|looked| at.since(looked) >= every) {
             self.look(at);
         }
     }
