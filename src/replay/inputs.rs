@@ -2,21 +2,24 @@
 
 mod changes;
 mod heard;
+mod journal;
 mod kept;
 mod prometheus;
+mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
     changes::{Changes, read as read_changes},
     heard::Heard,
+    journal::read as read_journal,
     kept::Kept,
-    prometheus::{Asking, Broken, Progress},
+    prometheus::{Asking, Broken, Progress, Unanswered},
+    versions::Labels,
 };
 use super::tape::{Tape, Track};
 use crate::{
     config::Config,
-    daemon::past,
     domain::{policy::ServicePolicy, service::ServiceId},
     units::Span,
 };
@@ -69,14 +72,15 @@ impl Recorded {
     /// What is to be said of the record: of every series that was not as it should be, and of signals that nobody recorded.
     pub fn said(&self, config: &Config) -> Vec<String> {
         let mut said: Vec<String> = self.heard.iter().filter_map(Heard::says).collect();
-        let wanted: Vec<String> = past::not_kept(config)
-            .into_iter()
-            .filter(|key| !self.steps.contains_key(key))
+        let heard: BTreeSet<_> = self.heard.iter().map(|h| (&h.service, &h.signal)).collect();
+        let unheard = config.polls.iter().map(|poll| (&poll.service, &poll.signal));
+        let unheard: BTreeSet<String> = unheard
+            .filter(|key| !heard.contains(key))
             .map(|(service, signal)| format!("{signal} of {service}"))
             .collect();
-        if !wanted.is_empty() {
-            let names = wanted.join(", ");
-            said.push(format!("not replayed, for no Prometheus keeps them: {names}"));
+        if !unheard.is_empty() {
+            let names = unheard.into_iter().collect::<Vec<_>>().join(", ");
+            said.push(format!("not replayed, for this record does not hold them: {names}"));
         }
         let found: Vec<&str> = config.discoveries.iter().map(|d| d.name.as_str()).collect();
         if !found.is_empty() {
@@ -85,7 +89,7 @@ impl Recorded {
         }
         if self.tapes.iter().all(|tape| tape.deployments.is_empty()) {
             said.push(
-                "no deployment is known, so that nothing could be rolled back; --changes FILE tells of them"
+                "no deployment is known, so that nothing could be rolled back; --changes, --journal or --versions tells of them"
                     .to_owned(),
             );
         }
