@@ -19,7 +19,7 @@ use crate::{
     daemon::{clock, past},
     domain::service::ServiceId,
     replay::inputs::{
-        Asking, Changes, Kept, Labels, Progress, Recorded, read_changes, read_journal,
+        Asking, Changes, Kept, Labels, Progress, Recorded, read_changes, read_csv, read_journal,
     },
     sources::{http, prometheus::Prometheus},
     units::{Span, UnixMs},
@@ -52,6 +52,9 @@ pub(super) struct Inputs {
     /// Where answers are kept, so that a run that was broken off goes on.
     #[arg(long, value_name = "DIR", requires = "since")]
     keep: Option<PathBuf>,
+    /// Counts of whole intervals: `service,time,bad,total`, and `p95_ms` where it is known.
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with = "since")]
+    csv: Option<PathBuf>,
     /// What was deployed when, a JSON object a line: service, at, version.
     #[arg(long, value_name = "FILE", requires = "config")]
     changes: Option<PathBuf>,
@@ -98,7 +101,7 @@ impl Inputs {
                 changes.join(more);
                 recorded
             }
-            None => Recorded::default(),
+            None => self.files(&config)?,
         };
         changes.onto(&mut recorded.tapes);
         for unknown in changes.unknown.iter().take(TOLD_MAX) {
@@ -111,6 +114,12 @@ impl Inputs {
         said.for_each(|said| out.aside(&said));
         let (unknown, allow_partial) = (changes.unknown.len(), self.allow_partial);
         Ok(Read { recorded, config, unknown, allow_partial })
+    }
+
+    fn files(&self, config: &Config) -> Result<Recorded, Fault> {
+        let Some(file) = &self.csv else { return Ok(Recorded::default()) };
+        let (name, text) = (file.display().to_string(), text_of(file)?);
+        read_csv(&name, &text, &config.policy).map_err(Fault::Usage)
     }
 
     fn deployments(&self, known: &[ServiceId]) -> Result<Changes, Fault> {
