@@ -73,7 +73,8 @@ fn open(place: &Place) -> Result<Salvage, Fault> {
     Salvage::open(&place.state_dir).map_err(fault)
 }
 
-fn fault(fault: StoreError) -> Fault {
+/// Why a journal cannot be read.
+pub(super) fn fault(fault: StoreError) -> Fault {
     let text = crate::telemetry::chain(&fault);
     if matches!(fault, StoreError::Absent { .. }) {
         return Fault::NoJournal(text);

@@ -103,7 +103,7 @@ enum Command {
     /// The report of an incident, in Markdown.
     Report(report::Report),
     /// What would have been done, from recorded history.
-    Replay(replay::Replay),
+    Replay(Box<replay::Replay>),
     /// The journal of facts: check it, export it, make a new one of what can be read.
     Journal(journal::Journal),
     #[command(flatten)]

@@ -45,7 +45,7 @@ pub(super) struct Replay {
     #[command(flatten)]
     inputs: inputs::Inputs,
     /// Labelled series, a JSON object a line.
-    #[arg(long, value_name = "FILE", required_unless_present = "since", conflicts_with = "since")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["since", "csv"], conflicts_with_all = ["since", "csv", "changes", "journal"])]
     labelled: Option<PathBuf>,
     /// Series without a fault, likewise.
     #[arg(long, value_name = "FILE", requires = "labelled")]

@@ -1,6 +1,6 @@
 //! What a configuration's queries would have read at each poll of a time that has passed: grouped and read as the daemon does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{query::Query, reading, wiring::QueryKey};
 use crate::{
@@ -100,11 +100,4 @@ impl Question {
         }
         told
     }
-}
-
-/// Signals that no Prometheus feeds: nobody kept what they read.
-pub(crate) fn not_kept(config: &Config) -> BTreeSet<(ServiceId, String)> {
-    let fed = |read: &Read| matches!(read, Read::Prometheus { .. });
-    let others = config.polls.iter().filter(|poll| !fed(&poll.read));
-    others.map(|poll| (poll.service.clone(), poll.signal.clone())).collect()
 }

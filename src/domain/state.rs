@@ -318,6 +318,11 @@ impl ServiceState {
         })
     }
 
+    /// Whether a person said of what fires that it is nothing.
+    pub fn is_dismissed(&self, firing: &Firing) -> bool {
+        self.dismissed.contains_key(&firing.trigger)
+    }
+
     /// The known change that is the same happening as this one. One that was followed by another is not: what was
     /// rolled back and deployed again is a new change.
     pub fn same_change(&self, change: &Change) -> Option<&Change> {

@@ -27,10 +27,10 @@ pub struct Difference {
 pub fn compare(these: &[Story], others: &[Story]) -> Vec<Difference> {
     let mut all = vec![];
     for this in these {
-        let Some(other) = others.iter().find(|other| other.service == this.service) else {
-            continue;
-        };
-        all.extend(of_one(this, other));
+        // Whom the other configuration does not watch, nothing happens to.
+        let nothing = Story::new(this.service.clone(), this.from, this.until);
+        let other = others.iter().find(|other| other.service == this.service);
+        all.extend(of_one(this, other.unwrap_or(&nothing)));
     }
     all.sort_by_key(|difference| difference.at);
     all

@@ -1,22 +1,28 @@
 //! Where tapes come from: each input reads one kind of record, and says of every series what it could not use.
 
 mod changes;
+mod csv;
 mod heard;
+mod journal;
 mod kept;
 mod prometheus;
+mod steady;
+mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
     changes::{Changes, read as read_changes},
+    csv::read as read_csv,
     heard::Heard,
+    journal::read as read_journal,
     kept::Kept,
-    prometheus::{Asking, Broken, Progress},
+    prometheus::{Asking, Broken, Progress, Unanswered},
+    versions::Labels,
 };
 use super::tape::{Tape, Track};
 use crate::{
     config::Config,
-    daemon::past,
     domain::{policy::ServicePolicy, service::ServiceId},
     units::Span,
 };
@@ -30,6 +36,10 @@ pub struct Recorded {
     pub heard: Vec<Heard>,
     /// How often each signal was read.
     pub steps: BTreeMap<(ServiceId, String), Span>,
+    /// What was odd about the record as a whole.
+    pub odd: Vec<String>,
+    /// Why it misleads as a whole.
+    pub misleading: Vec<String>,
 }
 
 impl Recorded {
@@ -52,6 +62,13 @@ impl Recorded {
         self.heard.push(heard);
     }
 
+    /// Lines of a file that belong to no series, of all that it has.
+    fn unplaced(&mut self, name: &str, lines: usize, of: usize) {
+        if lines as f64 > of as f64 * heard::UNUSABLE_MAX {
+            self.misleading.push(format!("{lines} of {of} lines of {name} could not be used"));
+        }
+    }
+
     /// A service's policy for its tape: each signal is read as often as it was recorded, and what was not recorded is no signal, or it
     /// would be blind.
     pub fn judged_by(&self, policy: &ServicePolicy) -> ServicePolicy {
@@ -68,15 +85,17 @@ impl Recorded {
 
     /// What is to be said of the record: of every series that was not as it should be, and of signals that nobody recorded.
     pub fn said(&self, config: &Config) -> Vec<String> {
-        let mut said: Vec<String> = self.heard.iter().filter_map(Heard::says).collect();
-        let wanted: Vec<String> = past::not_kept(config)
-            .into_iter()
-            .filter(|key| !self.steps.contains_key(key))
+        let series = self.heard.iter().filter_map(Heard::says);
+        let mut said: Vec<String> = self.odd.iter().cloned().chain(series).collect();
+        let heard: BTreeSet<_> = self.heard.iter().map(|h| (&h.service, &h.signal)).collect();
+        let unheard = config.polls.iter().map(|poll| (&poll.service, &poll.signal));
+        let unheard: BTreeSet<String> = unheard
+            .filter(|key| !heard.contains(key))
             .map(|(service, signal)| format!("{signal} of {service}"))
             .collect();
-        if !wanted.is_empty() {
-            let names = wanted.join(", ");
-            said.push(format!("not replayed, for no Prometheus keeps them: {names}"));
+        if !unheard.is_empty() {
+            let names = unheard.into_iter().collect::<Vec<_>>().join(", ");
+            said.push(format!("not replayed, for this record does not hold them: {names}"));
         }
         let found: Vec<&str> = config.discoveries.iter().map(|d| d.name.as_str()).collect();
         if !found.is_empty() {
@@ -85,7 +104,7 @@ impl Recorded {
         }
         if self.tapes.iter().all(|tape| tape.deployments.is_empty()) {
             said.push(
-                "no deployment is known, so that nothing could be rolled back; --changes FILE tells of them"
+                "no deployment is known, so that nothing could be rolled back; --changes, --journal or --versions tells of them"
                     .to_owned(),
             );
         }
@@ -94,6 +113,7 @@ impl Recorded {
 
     /// The series for which the result would mislead, each with why.
     pub fn misleads(&self) -> Vec<String> {
-        self.heard.iter().filter_map(Heard::misleads).collect()
+        let series = self.heard.iter().filter_map(Heard::misleads);
+        self.misleading.iter().cloned().chain(series).collect()
     }
 }

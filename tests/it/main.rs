@@ -13,6 +13,7 @@ mod labelled;
 mod naive;
 mod notifiers;
 mod replay;
+mod replay_files;
 mod rig;
 mod rig_works;
 mod shop;

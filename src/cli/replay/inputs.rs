@@ -14,11 +14,13 @@ use clap::Args;
 use reqwest::Url;
 
 use crate::{
-    cli::{check::listed, client::Fault, out::Out},
+    cli::{check::listed, client::Fault, journal, out::Out},
     config::{self, Config},
     daemon::{clock, past},
     domain::service::ServiceId,
-    replay::inputs::{Asking, Changes, Kept, Progress, Recorded, read_changes},
+    replay::inputs::{
+        Asking, Changes, Kept, Labels, Progress, Recorded, read_changes, read_csv, read_journal,
+    },
     sources::{http, prometheus::Prometheus},
     units::{Span, UnixMs},
 };
@@ -50,9 +52,27 @@ pub(super) struct Inputs {
     /// Where answers are kept, so that a run that was broken off goes on.
     #[arg(long, value_name = "DIR", requires = "since")]
     keep: Option<PathBuf>,
+    /// Counts of whole intervals: `service,time,bad,total`, and `p95_ms` where it is known.
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with = "since")]
+    csv: Option<PathBuf>,
     /// What was deployed when, a JSON object a line: service, at, version.
     #[arg(long, value_name = "FILE", requires = "config")]
     changes: Option<PathBuf>,
+    /// A state directory, whose journal tells what was deployed when.
+    #[arg(long, value_name = "DIR", requires = "config")]
+    journal: Option<PathBuf>,
+    /// A query with a series for each version that serves: one is deployed where it first appears.
+    #[arg(long, value_name = "QUERY", requires_all = ["since", "version_label"])]
+    versions: Option<String>,
+    /// The label of `--versions` that tells the version.
+    #[arg(long, value_name = "LABEL", requires = "versions")]
+    version_label: Option<String>,
+    /// The label of `--versions` that tells the service; needed where there are several.
+    #[arg(long, value_name = "LABEL", requires = "versions")]
+    service_label: Option<String>,
+    /// Which server of the configuration answers `--versions`; needed where there are several.
+    #[arg(long, value_name = "NAME", requires = "versions")]
+    versions_from: Option<String>,
     /// End with 0 also where the record has holes by which the result may mislead.
     #[arg(long)]
     allow_partial: bool,
@@ -72,11 +92,17 @@ impl Inputs {
     /// Reads everything that was asked for, and says what was wrong with it.
     pub(super) async fn read(&self, file: &Path, out: &Out) -> Result<Read, Fault> {
         let (config, _) = config::load(file).map_err(|all| Fault::Usage(listed(&all)))?;
+        let known: Vec<ServiceId> = config.policy.services.keys().cloned().collect();
+        // What is wrong with a file is said before a server is asked for an hour.
+        let mut changes = self.deployments(&known)?;
         let mut recorded = match self.since {
-            Some(since) => self.ask(&config, since, out).await?,
-            None => Recorded::default(),
+            Some(since) => {
+                let (recorded, more) = self.ask(&config, since, &known, out).await?;
+                changes.join(more);
+                recorded
+            }
+            None => self.files(&config)?,
         };
-        let changes = self.deployments(&config)?;
         changes.onto(&mut recorded.tapes);
         for unknown in changes.unknown.iter().take(TOLD_MAX) {
             out.aside(unknown);
@@ -84,25 +110,38 @@ impl Inputs {
         if let Some(more) = changes.unknown.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
             out.aside(&format!("and {more} more lines that name no service"));
         }
-        recorded.said(&config).iter().for_each(|said| out.aside(said));
+        let said = changes.said.iter().cloned().chain(recorded.said(&config));
+        said.for_each(|said| out.aside(&said));
         let (unknown, allow_partial) = (changes.unknown.len(), self.allow_partial);
         Ok(Read { recorded, config, unknown, allow_partial })
     }
 
-    fn deployments(&self, config: &Config) -> Result<Changes, Fault> {
+    fn files(&self, config: &Config) -> Result<Recorded, Fault> {
+        let Some(file) = &self.csv else { return Ok(Recorded::default()) };
+        let (name, text) = (file.display().to_string(), text_of(file)?);
+        read_csv(&name, &text, &config.policy).map_err(Fault::Usage)
+    }
+
+    fn deployments(&self, known: &[ServiceId]) -> Result<Changes, Fault> {
         let mut changes = Changes::default();
-        let known: Vec<ServiceId> = config.policy.services.keys().cloned().collect();
         if let Some(file) = &self.changes {
-            let name = file.display().to_string();
-            let text = std::fs::read_to_string(file)
-                .map_err(|fault| Fault::Usage(format!("{name} cannot be read: {fault}")))?;
-            let read = read_changes(&name, &text, &known);
+            let (name, text) = (file.display().to_string(), text_of(file)?);
+            let read = read_changes(&name, &text, known);
             changes.join(read.map_err(|wrong| Fault::Usage(wrong.join("\n")))?);
+        }
+        if let Some(dir) = &self.journal {
+            changes.join(read_journal(dir, known).map_err(journal::fault)?);
         }
         Ok(changes)
     }
 
-    async fn ask(&self, config: &Config, since: Span, out: &Out) -> Result<Recorded, Fault> {
+    async fn ask(
+        &self,
+        config: &Config,
+        since: Span,
+        known: &[ServiceId],
+        out: &Out,
+    ) -> Result<(Recorded, Changes), Fault> {
         if since == Span::ZERO || self.step.is_some_and(|step| step < Span::seconds(1)) {
             return Err(Fault::Usage(
                 "`--since` is longer than nothing, and `--step` 1s or more".to_owned(),
@@ -117,18 +156,65 @@ impl Inputs {
         let asking = Asking { servers: &servers, from, until, step, kept: &kept };
         let bar = Bar::new();
         let questions = past::questions(config);
+        let versions = self.asked_for_versions(config, known)?;
+        let ask = async {
+            let changes = match &versions {
+                Some((server, query, labels)) => {
+                    let show = |progress| bar.show(progress);
+                    let asked = asking.versions((server, query), labels, known, show);
+                    asked.await.map_err(|why| {
+                        let so_far = bar.came_so_far(&kept);
+                        Fault::Other(format!("--versions: {why}\n{so_far}"))
+                    })?
+                }
+                None => Changes::default(),
+            };
+            bar.counted();
+            let asked = asking.ask(&questions, |progress| bar.show(progress)).await;
+            let recorded = asked
+                .map_err(|broken| Fault::Other(format!("{broken}\n{}", bar.came_so_far(&kept))))?;
+            Ok((recorded, changes))
+        };
         let asked = tokio::select! {
-            asked = asking.ask(&questions, |progress| bar.show(progress)) => asked,
+            asked = ask => asked,
             _ = tokio::signal::ctrl_c() => {
                 bar.end();
                 return Err(Fault::Other(format!("stopped; {}", bar.came_so_far(&kept))));
             }
         };
         bar.end();
-        let asked = asked
-            .map_err(|broken| Fault::Other(format!("{broken}\n{}", bar.came_so_far(&kept))))?;
-        out.aside(&bar.summary(&kept));
-        Ok(asked)
+        if asked.is_ok() {
+            out.aside(&bar.summary(&kept));
+        }
+        asked
+    }
+
+    /// Whom to ask for versions, and what.
+    fn asked_for_versions(
+        &self,
+        config: &Config,
+        known: &[ServiceId],
+    ) -> Result<Option<(String, String, Labels)>, Fault> {
+        let (Some(query), Some(version)) = (&self.versions, &self.version_label) else {
+            return Ok(None);
+        };
+        let names: Vec<&str> = config.servers.keys().map(String::as_str).collect();
+        let server = match (&self.versions_from, &names[..]) {
+            (Some(name), names) if names.contains(&name.as_str()) => name.as_str(),
+            (None, [only]) => only,
+            (Some(_) | None, _) => {
+                let names = names.join(", ");
+                return Err(Fault::Usage(format!("`--versions-from` needs one of: {names}")));
+            }
+        };
+        if self.service_label.is_none() && known.len() != 1 {
+            return Err(Fault::Usage(
+                "the configuration has several services: `--service-label` says which label of `--versions` tells them apart"
+                    .to_owned(),
+            ));
+        }
+        let labels = Labels { version: version.clone(), service: self.service_label.clone() };
+        Ok(Some((server.to_owned(), query.clone(), labels)))
     }
 
     /// The configuration's servers, at the addresses that were given.
@@ -190,6 +276,11 @@ impl Read {
     }
 }
 
+fn text_of(file: &Path) -> Result<String, Fault> {
+    std::fs::read_to_string(file)
+        .map_err(|fault| Fault::Usage(format!("{} cannot be read: {fault}", file.display())))
+}
+
 fn kept_by_default() -> PathBuf {
     let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
@@ -201,15 +292,29 @@ struct Bar {
     terminal: bool,
     shown: Cell<Option<Instant>>,
     last: Cell<Progress>,
+    /// What was asked before, of questions that are done with.
+    earlier: Cell<Progress>,
 }
 
 impl Bar {
     fn new() -> Self {
         let terminal = io::stderr().is_terminal();
-        Self { terminal, shown: Cell::new(None), last: Cell::default() }
+        Self { terminal, shown: Cell::new(None), last: Cell::default(), earlier: Cell::default() }
+    }
+
+    /// What comes now is counted beside what was.
+    fn counted(&self) {
+        self.earlier.set(self.last.get());
     }
 
     fn show(&self, progress: Progress) {
+        let earlier = self.earlier.get();
+        let progress = Progress {
+            done: earlier.done + progress.done,
+            kept: earlier.kept + progress.kept,
+            total: earlier.total + progress.total,
+            took: earlier.took + progress.took,
+        };
         self.last.set(progress);
         let now = Instant::now();
         let every = if self.terminal { Duration::from_millis(100) } else { LINE_EVERY };

@@ -336,6 +336,9 @@ pub(super) fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fac
 
 /// Whether anything can still tell of a trigger: it, or the signal that it looked at, may have been taken out.
 fn is_configured(s: &Situation<'_>, name: &str) -> bool {
+    if name.split_once('@').is_some_and(|(_, signal)| !s.policy.signals.contains_key(signal)) {
+        return false;
+    }
     match s.looks_at(name) {
         _ if name.starts_with("alert:") => true,
         Some(LooksAt::Event) => true,

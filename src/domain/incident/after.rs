@@ -19,6 +19,9 @@ use crate::{
     units::{Span, UnixMs},
 };
 
+/// So long after its timeout a step has surely been reported.
+const REPORT_GRACE: Span = Span::minutes(1);
+
 /// Another deployment ends what came before it: where the worst that fires can be its doing, that is an incident of its
 /// own, with a decision of its own.
 pub(super) fn overtaken(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
@@ -76,9 +79,13 @@ pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> 
             let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
             vec![Fact::Incident(Incidental::Entered(phase))]
         }
+        // It touches nothing any more: nobody need allow it.
+        run::Phase::Ready if run.current().is_none() => vec![Fact::Run(run::Fact::Finished)],
         // The operator said that it is not to be touched: no step comes any more, and people must know how it stands.
-        run::Phase::Begun { epoch, .. } if s.policy.mode == Mode::Observe && *epoch != s.epoch => {
-            halted("its mode is observe now, and the daemon before was in the middle of a step")
+        run::Phase::Begun { epoch, at }
+            if s.policy.mode == Mode::Observe && *epoch != s.epoch && is_given_up(s, run, *at) =>
+        {
+            halted("its mode is observe now, and an earlier daemon was in the middle of a step")
         }
         run::Phase::Ready if s.policy.mode == Mode::Observe => halted("its mode is observe now"),
         // A no stops everything before the next step, which waits for it to be lifted.
@@ -90,6 +97,13 @@ pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> 
         }
         run::Phase::Begun { .. } => vec![],
     }
+}
+
+/// Whether a step that an earlier daemon began is not under way here: by then this one, had it gone on with it, would
+/// have reported. What it does go on with ends first.
+fn is_given_up(s: &Situation<'_>, run: &run::Run, begun: UnixMs) -> bool {
+    let since = s.fleet.started.map_or(begun, |started| started.max(begun));
+    run.current().is_none_or(|step| s.now.steady.since(since) > step.timeout + REPORT_GRACE)
 }
 
 fn halted(why: &str) -> Vec<Fact> {

@@ -45,6 +45,9 @@ pub(super) struct Memory {
     /// The onset as it was when it fired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) began: Option<i64>,
+    /// The start of the newest breach that interrupted a recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) relapsed: Option<i64>,
     #[serde(skip_serializing_if = "Seen::is_none")]
     pub(super) seen: Seen,
     #[serde(skip_serializing_if = "Seen::is_none")]
@@ -163,9 +166,15 @@ impl Trigger {
         self.memory.state
     }
 
-    /// Whether its newest interval was a breach that has not held for long enough.
+    /// Whether its newest interval was a breach that has not held for long enough. Where nobody comes any more it was not.
     pub fn is_about_to_fire(&self) -> bool {
-        self.memory.state == State::Pending && self.memory.clean_run == 0
+        let Memory { state, clean_run, idle, .. } = self.memory;
+        state == State::Pending && clean_run == 0 && !idle
+    }
+
+    /// When it fell back into breach, of a recovery that was not at its end.
+    pub fn relapsed_at(&self) -> Option<UnixMs> {
+        self.memory.relapsed.map(UnixMs)
     }
 
     /// How bad it is, or would be if it fired now.
@@ -268,6 +277,9 @@ impl Trigger {
         memory.judged_at = Some(sample.at.0);
         memory.clean_run = 0;
         memory.seen.breach(sample, known, counts);
+        if memory.state == State::Recovering {
+            memory.relapsed = Some((sample.at - known).0);
+        }
         memory.state = match memory.state {
             State::NoData | State::Ok | State::Pending => State::Pending,
             State::Firing | State::Recovering => State::Firing,
@@ -394,6 +406,7 @@ impl Trigger {
         memory.resolved_at = Some(at);
         memory.fired_at = None;
         memory.began = None;
+        memory.relapsed = None;
         memory.fired_by = None;
         memory.escalated = false;
         memory.seen.forget();

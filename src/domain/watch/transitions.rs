@@ -8,6 +8,7 @@ use crate::domain::{
     situation::Situation,
     trigger::State,
 };
+use crate::units::UnixMs;
 
 impl ServiceWatch {
     /// Facts that follow from comparing what is seen with what is true.
@@ -78,19 +79,21 @@ fn transition(
 ) -> Option<Fact> {
     let known = s.state.firing.get(key);
     let severity = instance.trigger.severity();
+    let another = || known.and_then(|known| another(instance, known, s));
     match (instance.trigger.state(), known) {
         (State::Firing, Some(known))
-            if !severity.is_worse_than(known.severity) && !is_another(instance, known, s) =>
+            if !severity.is_worse_than(known.severity) && another().is_none() =>
         {
             None
         }
         (State::Firing, _) => {
             let evidence = instance.trigger.evidence();
+            let onset = another().or(evidence.onset).or(evidence.newest);
             Some(Fact::Fired(Box::new(Firing {
                 trigger: key.to_owned(),
                 severity,
                 basis: Basis::Window,
-                onset: evidence.onset.or(evidence.newest).unwrap_or(s.now.wall),
+                onset: onset.unwrap_or(s.now.wall),
                 fired_at: s.now.wall,
                 says: says::evidence(&evidence),
                 may_act: policy.may_act,
@@ -105,13 +108,17 @@ fn transition(
     }
 }
 
-/// Whether what fires began after another deployment than what is known to fire: windows that began anew, as after a clock
-/// that was set, do not see the breach before it end.
-fn is_another(instance: &Instance, known: &Firing, s: &Situation<'_>) -> bool {
-    let Some(onset) = instance.trigger.evidence().onset else { return false };
-    let behind = || s.state.change_behind(onset, s.policy.guards.max_change_age);
-    onset > known.fired_at
-        && behind().is_some_and(|c| !c.is_rollback && c.started_at > known.fired_at)
+/// Since when something else fires than what is known to: it began after a deployment that came after that. Windows that
+/// began anew, as after a clock that was set, do not see the breach before it end; and what a person dismissed may not have
+/// recovered for long enough to have ended.
+fn another(instance: &Instance, known: &Firing, s: &Situation<'_>) -> Option<UnixMs> {
+    let dismissed = s.state.is_dismissed(known);
+    let relapsed = instance.trigger.relapsed_at().filter(|_| dismissed);
+    let since = relapsed.or_else(|| instance.trigger.evidence().onset)?;
+    let behind = || s.state.change_behind(since, s.policy.guards.max_change_age);
+    let another = since > known.fired_at
+        && behind().is_some_and(|c| !c.is_rollback && c.started_at > known.fired_at);
+    another.then_some(since)
 }
 
 fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {

@@ -17,6 +17,8 @@ pub struct Changes {
     pub deployments: BTreeMap<ServiceId, Vec<Deployment>>,
     /// What names no service that is replayed, line by line.
     pub unknown: Vec<String>,
+    /// What is to be said beside, and misleads nobody.
+    pub said: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +61,7 @@ fn change(line: &str) -> Result<(String, Deployment), String> {
 }
 
 /// The service of that name, whose environment may be left out where only one has the name.
-fn named(name: &str, known: &[ServiceId]) -> Result<ServiceId, String> {
+pub(super) fn named(name: &str, known: &[ServiceId]) -> Result<ServiceId, String> {
     let mut fitting = known.iter().filter(|id| id.to_string() == name || id.name() == name);
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(one.clone()),
@@ -79,12 +81,12 @@ impl Changes {
         self.deployments.entry(service).or_default().push(deployment);
     }
 
-    /// In the order of their times; what is told twice is one.
+    /// In the order of their times; what serves already is not deployed.
     pub(super) fn sort(&mut self) {
         for deployments in self.deployments.values_mut() {
             deployments
                 .sort_by(|one, other| (one.at, &one.version).cmp(&(other.at, &other.version)));
-            deployments.dedup();
+            deployments.dedup_by(|later, earlier| later.version == earlier.version);
         }
     }
 
@@ -94,6 +96,7 @@ impl Changes {
             self.deployments.entry(service).or_default().extend(deployments);
         }
         self.unknown.extend(more.unknown);
+        self.said.extend(more.said);
         self.sort();
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The share of a series above which what could not be used makes the result misleading.
-const UNUSABLE_MAX: f64 = 0.01;
+pub(super) const UNUSABLE_MAX: f64 = 0.01;
 /// A record that begins so much later than was asked for is told.
 const LATE: Span = Span::hours(1);
 

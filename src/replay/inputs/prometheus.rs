@@ -5,12 +5,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Recorded,
+    Changes, Recorded,
     heard::Heard,
     kept::{Kept, Piece},
+    versions::{self, Labels},
 };
 use crate::{
     daemon::past::{Polls, Question},
+    domain::service::ServiceId,
     sources::{
         http::Failure,
         prometheus::{History, Prometheus, QueryError, history, merge},
@@ -24,6 +26,8 @@ const POINTS_MAX: i64 = 1_000;
 const POINTS_MIN: i64 = 20;
 /// One that has no answer in time is halved down to this: it may be that the server hangs.
 const POINTS_SLOW: i64 = POINTS_MAX / 4;
+/// How precisely a deployment is found where nobody said.
+const VERSIONS_STEP: Span = Span::seconds(15);
 /// Values of one answer, about, where one serves many.
 const VALUES_AT_ONCE: i64 = 1_000_000;
 /// When the newest sample of any target was taken: after its last one, a server goes on saying it for five minutes.
@@ -85,16 +89,14 @@ pub struct Asking<'a> {
 }
 
 /// Why one question has no answer.
-enum Unanswered {
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
     /// It is wrong, or too much: the others may have one.
+    #[error("{0}")]
     Refused(String),
-    Broken(Broken),
-}
-
-impl From<Broken> for Unanswered {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
+    /// There are no more answers.
+    #[error(transparent)]
+    Broken(#[from] Broken),
 }
 
 /// One text, asked of one server.
@@ -147,6 +149,33 @@ impl Asking<'_> {
             }
         }
         Ok(recorded)
+    }
+
+    /// The deployments that a query's series tell of, at a step of their own where none was asked for.
+    pub(crate) async fn versions(
+        &self,
+        (name, query): (&str, &str),
+        labels: &Labels,
+        known: &[ServiceId],
+        progress: impl Fn(Progress),
+    ) -> Result<Changes, Unanswered> {
+        let Some(server) = self.servers.get(name) else { return Ok(Changes::default()) };
+        let step = self.step.unwrap_or(VERSIONS_STEP);
+        let mut run = Run { asking: self, so_far: Progress::default(), progress };
+        let spans = self.spans(step, POINTS_MAX);
+        run.so_far.total = spans.len();
+        let mut line = Line { name, server, query, step, points_max: i64::MAX };
+        let mut whole = History::default();
+        for (from, to) in spans {
+            let answer = run.answer(&mut line, from, to).await?;
+            merge(&mut whole.tracks, answer.tracks);
+            whole.warnings.extend(answer.warnings);
+        }
+        let mut changes = versions::deployments(&whole.tracks, labels, known);
+        if let Some(warning) = whole.warnings.first() {
+            changes.unknown.push(format!("--versions: partial answers: {warning}"));
+        }
+        Ok(changes)
     }
 
     fn step_of(&self, question: &Question) -> Span {

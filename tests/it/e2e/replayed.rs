@@ -34,7 +34,7 @@ const BAD: std::ops::Range<i64> = 18 * 240..18 * 240 + 80;
 /// Ten requests a second, and the scrapes themselves.
 fn history() -> String {
     let (mut up, mut good, mut bad) = (String::new(), String::new(), String::new());
-    let (mut total, mut failed) = (0, 0);
+    let (mut total, mut failed, mut served) = (0, 0, String::new());
     for index in 0..HOURS * 240 {
         total += 150;
         failed += if BAD.contains(&index) { 50 } else { i64::from(index % 20 == 0) };
@@ -43,11 +43,15 @@ fn history() -> String {
         }
         let at = (FROM + STEP * index).as_seconds();
         _ = writeln!(up, "up{{job=\"shop\"}} 1 {at}");
+        let version = if BAD.contains(&index) { "v2" } else { "v1" };
+        _ = writeln!(served, "app_info{{job=\"shop\",version=\"{version}\"}} 1 {at}");
         let ok = total - failed;
         _ = writeln!(good, "http_requests_total{{job=\"shop\",code=\"200\"}} {ok} {at}");
         _ = writeln!(bad, "http_requests_total{{job=\"shop\",code=\"500\"}} {failed} {at}");
     }
-    format!("# TYPE up gauge\n{up}# TYPE http_requests counter\n{good}{bad}# EOF\n")
+    format!(
+        "# TYPE up gauge\n{up}# TYPE app_info gauge\n{served}# TYPE http_requests counter\n{good}{bad}# EOF\n"
+    )
 }
 
 const CONFIG: &str = r#"
@@ -99,8 +103,6 @@ impl Replays {
                 .args(["--until", &(FROM + Span::hours(HOURS) - STEP).to_string()])
                 .arg("--keep")
                 .arg(file("kept"))
-                .arg("--changes")
-                .arg(file("changes.jsonl"))
                 .args(more)
                 .output()
                 .await
@@ -125,14 +127,17 @@ async fn a_bad_release_of_the_past_is_replayed_across_a_server_that_goes_away() 
     fs::write(home.path().join("rollbackd.toml"), CONFIG).expect("written");
     let replays = Replays { home, port: proxy.port };
 
-    let (told, said, code) = replays.run(&[]).await;
+    let file = replays.home.path().join("changes.jsonl").display().to_string();
+    let changes = ["--changes", &file];
+
+    let (told, said, code) = replays.run(&changes).await;
     assert_eq!((told.as_str(), code), ("", Some(1)), "{said}");
     assert!(said.contains("8 of 18 answers are there; the same again goes on"), "{said}");
     assert!(said.contains("status 502") && said.contains("upstream is gone"), "{said}");
 
     most.store(usize::MAX, Ordering::SeqCst);
     asked.store(0, Ordering::SeqCst);
-    let (told, said, code) = replays.run(&[]).await;
+    let (told, said, code) = replays.run(&changes).await;
     assert_eq!(asked.load(Ordering::SeqCst), 10, "what was answered is not asked again");
     assert!(told.contains("would be rolled back: application v2 -> v1"), "{told}");
     assert_eq!(told.matches("would be rolled back:").count(), 1, "{told}");
@@ -142,7 +147,17 @@ async fn a_bad_release_of_the_past_is_replayed_across_a_server_that_goes_away() 
     assert!(said.contains("this may mislead: 1.9 % of error_rate of shop"), "{said}");
     assert_eq!(code, Some(65));
 
-    let (again, _, code) = replays.run(&["--allow-partial"]).await;
-    assert_eq!((again, code), (told, Some(0)));
+    let (again, _, code) = replays.run(&[&changes[..], &["--allow-partial"]].concat()).await;
+    assert_eq!((&again, code), (&told, Some(0)));
     assert_eq!(asked.load(Ordering::SeqCst), 10, "everything is kept");
+
+    let versions = ["--versions", "app_info == 1", "--version-label", "version"];
+    let (again, said, _) = replays.run(&versions).await;
+    assert!(again.contains("would be rolled back: application v2 -> v1"), "{again}\n{said}");
+    let (alone, said, _) = replays.run(&[]).await;
+    assert!(!alone.contains("would be rolled back:"), "{alone}");
+    assert!(
+        said.contains("no deployment is known, so that nothing could be rolled back"),
+        "{said}"
+    );
 }

