@@ -2,16 +2,12 @@
 
 mod inputs;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use super::{client::Fault, out::Out};
+use super::{check::listed, client::Fault, out::Out};
 use crate::{
     config,
     domain::policy::{Policy, ServicePolicy},
@@ -142,10 +138,7 @@ fn policy(file: Option<&Path>) -> Result<Policy, Fault> {
         Some(file) => config::load(file),
         None => config::load_text("the defaults", DEFAULTS),
     };
-    loaded.map(|(config, _)| config.policy).map_err(|problems| {
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Fault::Usage(told.join("\n"))
-    })
+    loaded.map(|(config, _)| config.policy).map_err(|problems| Fault::Usage(listed(&problems)))
 }
 
 fn like(policy: &Policy, name: Option<&str>) -> Result<ServicePolicy, Fault> {
@@ -164,19 +157,12 @@ fn like(policy: &Policy, name: Option<&str>) -> Result<ServicePolicy, Fault> {
     })
 }
 
-/// As often as a series was recorded its signals are read; what was not recorded is no signal, or it would be blind.
 fn at_step(like: &ServicePolicy, series: &Labelled) -> ServicePolicy {
-    let recorded = |name: &String| series.tape.tracks.iter().any(|(track, _)| track == name);
-    let mut signals = BTreeMap::clone(&like.signals);
-    signals.retain(|name, _| recorded(name));
-    signals.values_mut().for_each(|signal| signal.poll_every = series.step);
-    let history_slot = like.history_slot.max(series.step);
-    ServicePolicy { signals: Arc::new(signals), history_slot, ..like.clone() }
+    let recorded = |name: &str| series.tape.tracks.iter().any(|(track, _)| track == name);
+    replay::read_as(like, |name| recorded(name).then_some(series.step))
 }
 
 fn read(file: &Path) -> Result<Vec<Labelled>, Fault> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|fault| Fault::Usage(format!("{name} cannot be read: {fault}")))?;
+    let (name, text) = (file.display().to_string(), inputs::text_of(file)?);
     replay::read_labelled(&name, &text).map_err(|wrong| Fault::Usage(wrong.join("\n")))
 }

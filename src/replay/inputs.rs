@@ -20,7 +20,7 @@ pub use self::{
     prometheus::{Asking, Broken, Progress, Unanswered},
     versions::Labels,
 };
-use super::tape::{Tape, Track};
+use super::tape::{Tape, Track, read_as};
 use crate::{
     config::Config,
     domain::{policy::ServicePolicy, service::ServiceId},
@@ -69,18 +69,9 @@ impl Recorded {
         }
     }
 
-    /// A service's policy for its tape: each signal is read as often as it was recorded, and what was not recorded is no signal, or it
-    /// would be blind.
+    /// A service's policy for its tape.
     pub fn judged_by(&self, policy: &ServicePolicy) -> ServicePolicy {
-        let mut signals = BTreeMap::clone(&policy.signals);
-        let step = |name: &str| self.steps.get(&(policy.id.clone(), name.to_owned())).copied();
-        signals.retain(|name, _| step(name).is_some());
-        let mut history_slot = policy.history_slot;
-        for (name, signal) in &mut signals {
-            signal.poll_every = step(name).unwrap_or(signal.poll_every);
-            history_slot = history_slot.max(signal.poll_every);
-        }
-        ServicePolicy { signals: signals.into(), history_slot, ..policy.clone() }
+        read_as(policy, |name| self.steps.get(&(policy.id.clone(), name.to_owned())).copied())
     }
 
     /// What is to be said of the record: of every series that was not as it should be, and of signals that nobody recorded.

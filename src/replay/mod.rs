@@ -25,5 +25,5 @@ pub use self::{
     score::{Score, Scored, score},
     story::{Decided, Fired, Incident, Story},
     table::{differences_table, score_table, stories_table, totals},
-    tape::{Counts, Deployment, Tape, Track},
+    tape::{Counts, Deployment, Tape, Track, read_as},
 };

@@ -1,7 +1,9 @@
 //! What was recorded of one service: its signals, poll by poll, and its deployments.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    domain::{service::ServiceId, signal::Unknown, watch::Raw},
+    domain::{policy::ServicePolicy, service::ServiceId, signal::Unknown, watch::Raw},
     units::{Span, UnixMs},
 };
 
@@ -93,6 +95,20 @@ impl Player<'_> {
             }
         }
     }
+}
+
+/// A policy for what was recorded: each signal is read as often as `step` says it was, and one that was not recorded is no
+/// signal, or it would be blind.
+pub fn read_as(policy: &ServicePolicy, step: impl Fn(&str) -> Option<Span>) -> ServicePolicy {
+    let mut signals = BTreeMap::clone(&policy.signals);
+    signals.retain(|name, signal| {
+        let step = step(name);
+        signal.poll_every = step.unwrap_or(signal.poll_every);
+        step.is_some()
+    });
+    let slowest = signals.values().map(|signal| signal.poll_every).max();
+    let history_slot = policy.history_slot.max(slowest.unwrap_or(Span::ZERO));
+    ServicePolicy { signals: signals.into(), history_slot, ..policy.clone() }
 }
 
 /// A revision began to serve.

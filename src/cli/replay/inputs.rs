@@ -276,7 +276,7 @@ impl Read {
     }
 }
 
-fn text_of(file: &Path) -> Result<String, Fault> {
+pub(super) fn text_of(file: &Path) -> Result<String, Fault> {
     std::fs::read_to_string(file)
         .map_err(|fault| Fault::Usage(format!("{} cannot be read: {fault}", file.display())))
 }
