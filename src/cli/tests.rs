@@ -144,6 +144,7 @@ fn trigger() -> TriggerView {
             longest_clean: Span::ZERO,
             bucket: None,
             horizon: None,
+            compared: None,
         },
     }
 }

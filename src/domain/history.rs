@@ -188,7 +188,9 @@ impl History {
                     | Kind::Traffic(_)
                     | Kind::Gauge(_)
                     | Kind::Boolean
-                    | Kind::Event { .. },
+                    | Kind::Event { .. }
+                    // It compares what serves at once, of which no history tells.
+                    | Kind::Comparison(_),
                     ..,
                 ) => Reading::Unknown { why: Unknown::Missed },
             };

@@ -269,6 +269,8 @@ pub enum LooksAt {
     Health,
     /// Probes: whether they are answered at all. What says that it is unwell is unhealthy, not gone.
     Availability,
+    /// Bad requests of the newest change's revision, against those of the revisions that answer beside it.
+    NewAgainstOld,
     /// Nothing polled: it is posted, or an alert.
     Event,
 }

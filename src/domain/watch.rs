@@ -3,6 +3,7 @@
 //! It takes what the sources read and judges nothing but its own triggers; what follows from them is decided from
 //! here *and* from what is true already, so that a lost window can neither open nor close an incident by itself.
 
+mod arms;
 mod backfill;
 mod before;
 mod continuity;
@@ -37,7 +38,7 @@ use super::{
     severity::Severity,
     signal::{Reading, Sample},
     state::ServiceState,
-    trigger::{Evidence, State, Trigger},
+    trigger::{Evidence, State, Transition, Trigger},
 };
 use crate::units::{Span, UnixMs};
 
@@ -192,7 +193,9 @@ impl ServiceWatch {
                 self.polled(signal, readings, fault.as_deref(), policy, state, now);
                 self.note_health(policy, now);
             }
-            What::Backfilled { signal, polls, .. } => self.backfilled(signal, polls, policy, now),
+            What::Backfilled { signal, polls, .. } => {
+                self.backfilled(signal, polls, policy, state, now);
+            }
             What::Seen { inventory, .. } => {
                 // Another revision earns its own health, on the clock that never steps.
                 if self.inventory.as_ref().is_some_and(|known| known.linked != inventory.linked) {
@@ -241,9 +244,11 @@ impl ServiceWatch {
             return;
         };
         let tau = self.taus.get(name).copied();
-        let samples =
-            signal.chain.take(rule.kind, readings, tau, Poll { now: now.wall, backfill: false });
-        signal.note(&samples, fault, now.wall);
+        let (young, poll) =
+            (arms::young(&self.triggers, name), Poll { now: now.wall, backfill: false });
+        let taken = signal.chain.take(rule.kind, readings, tau, poll, young);
+        let samples = &taken.samples;
+        signal.note(samples, fault, now.wall);
         let known = |s: &(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
         let told = fault.is_some() || samples.iter().any(known);
         signal.unasked = if told { 0 } else { signal.unasked.saturating_sub(1) };
@@ -253,21 +258,17 @@ impl ServiceWatch {
             signal.refused_at = Some(now.wall);
         }
         if let Some(Serving::Version(running)) = self.inventory.as_ref().map(|i| &i.running) {
-            self.served.count(running, name, &samples, now.wall);
+            self.served.count(running, name, samples, now.wall);
         }
         let in_incident = state.incident.is_some();
-        for (channel, sample) in &samples {
+        for (channel, sample) in samples {
             signal.record(*channel, sample);
             if let Some(tallies) = &mut self.tallies {
                 let upper = before::upper(&signal.history, *channel, state, in_incident);
                 tallies.count(name, *channel, sample, upper);
             }
-            for instance in self.triggers.values_mut() {
-                if instance.channel == Some(*channel) && instance.signal == name {
-                    instance.observe(sample);
-                }
-            }
         }
+        arms::show(&mut self.triggers, name, &taken, state);
     }
 
     /// Whether a trigger is about to fire that is worse than `severity`.
@@ -389,12 +390,17 @@ impl ServiceWatch {
 
 impl Instance {
     fn observe(&mut self, sample: &Sample) {
+        self.follow(sample.at, |trigger| trigger.observe(sample));
+    }
+
+    /// Lets the trigger see something that ended at `at`.
+    fn follow(&mut self, at: UnixMs, see: impl FnOnce(&mut Trigger) -> Option<Transition>) {
         let before = self.trigger.state();
-        self.trigger.observe(sample);
+        see(&mut self.trigger);
         match (before, self.trigger.state()) {
             (State::Recovering, State::Ok) => self.ok_since = Some(UnixMs(0)),
-            (State::Ok, State::Ok) => drop(self.ok_since.get_or_insert(sample.at)),
-            (_, State::Ok) => self.ok_since = Some(sample.at),
+            (State::Ok, State::Ok) => drop(self.ok_since.get_or_insert(at)),
+            (_, State::Ok) => self.ok_since = Some(at),
             (_, State::NoData | State::Pending | State::Firing | State::Recovering) => {
                 self.ok_since = None;
             }
@@ -424,13 +430,14 @@ fn channel_of(looks_at: LooksAt) -> Option<Channel> {
         LooksAt::LatencyP95 => Some(Channel::P95),
         LooksAt::Health => Some(Channel::Probe),
         LooksAt::Availability => Some(Channel::Reach),
+        LooksAt::NewAgainstOld => Some(Channel::Arms),
         LooksAt::Event => None,
     }
 }
 
 fn speaks(kind: SignalKind, channel: Channel) -> bool {
     match kind {
-        SignalKind::ErrorRate => channel == Channel::Errors,
+        SignalKind::ErrorRate => matches!(channel, Channel::Errors | Channel::Arms),
         SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
         SignalKind::Health => matches!(channel, Channel::Probe | Channel::Reach),
         SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,

@@ -175,7 +175,11 @@ fn usual(trigger: &TriggerPolicy, threshold: f64) -> Option<f64> {
     match &trigger.rule.kind {
         Kind::Gauge(Gauge { above: Limit::Baseline(times), .. }) => Some(threshold / times.0),
         Kind::Traffic(traffic) => Some(threshold / traffic.below.0),
-        Kind::Gauge(_) | Kind::Ratio(_) | Kind::Boolean | Kind::Event { .. } => None,
+        Kind::Gauge(_)
+        | Kind::Ratio(_)
+        | Kind::Comparison(_)
+        | Kind::Boolean
+        | Kind::Event { .. } => None,
     }
 }
 
@@ -197,7 +201,9 @@ fn path(values: &[Option<f64>], y: &dyn Fn(f64) -> f64) -> String {
 
 fn number(value: f64, looks_at: LooksAt) -> String {
     match looks_at {
-        LooksAt::ErrorRate | LooksAt::SlowShare(_) => format!("{:.1} %", value * 100.0),
+        LooksAt::ErrorRate | LooksAt::NewAgainstOld | LooksAt::SlowShare(_) => {
+            format!("{:.1} %", value * 100.0)
+        }
         LooksAt::LatencyP95 => format!("{value:.2} s"),
         LooksAt::Traffic => format!("{value:.0} a minute"),
         LooksAt::Health | LooksAt::Availability | LooksAt::Event => format!("{value}"),

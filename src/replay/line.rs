@@ -39,6 +39,7 @@ fn worse(looks_at: LooksAt, one: f64, other: f64) -> f64 {
     match looks_at {
         LooksAt::Traffic => one.min(other),
         LooksAt::ErrorRate
+        | LooksAt::NewAgainstOld
         | LooksAt::SlowShare(_)
         | LooksAt::LatencyP95
         | LooksAt::Health
@@ -55,15 +56,16 @@ fn values(track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<f64>)> {
     while let Some(at) = player.at() {
         let readings = player.read();
         let known = match looks_at {
-            LooksAt::ErrorRate | LooksAt::Traffic => counted(&readings).and_then(|(bad, total)| {
-                let (then, b, t) = before.replace((at, bad, total))?;
-                let (bad, total) = (bad - b, total - t);
-                let minutes = at.since(then).as_seconds() / 60.0;
-                if looks_at == LooksAt::Traffic {
-                    return (total >= 0.0 && minutes > 0.0).then(|| total / minutes);
-                }
-                (total > 0.0 && bad >= 0.0).then(|| bad / total)
-            }),
+            LooksAt::ErrorRate | LooksAt::NewAgainstOld | LooksAt::Traffic => counted(&readings)
+                .and_then(|(bad, total)| {
+                    let (then, b, t) = before.replace((at, bad, total))?;
+                    let (bad, total) = (bad - b, total - t);
+                    let minutes = at.since(then).as_seconds() / 60.0;
+                    if looks_at == LooksAt::Traffic {
+                        return (total >= 0.0 && minutes > 0.0).then(|| total / minutes);
+                    }
+                    (total > 0.0 && bad >= 0.0).then(|| bad / total)
+                }),
             LooksAt::SlowShare(_) | LooksAt::LatencyP95 => readings.iter().find_map(seconds),
             LooksAt::Health | LooksAt::Availability => readings.iter().find_map(down),
             LooksAt::Event => None,

@@ -5,7 +5,7 @@ use crate::{
         policy::{LooksAt, Response, Row, ServicePolicy, TriggerPolicy},
         service::Mode,
         severity::Severity,
-        trigger::{Gauge, Hold, Kind, Limit, Ratio, Rule, defaults},
+        trigger::{Comparison, Gauge, Hold, Kind, Limit, Ratio, Rule, defaults},
     },
     units::{Multiple, Span},
 };
@@ -33,6 +33,11 @@ pub(super) fn fires_if(policy: &ServicePolicy, name: &str, trigger: &TriggerPoli
             "there are less than {} of the normal requests for {lasts} {within}, where {} a minute or more are normal",
             traffic.below, traffic.least_per_minute
         )],
+        Kind::Comparison(Comparison { margin, alpha, .. }) => vec![format!(
+            "requests to the newest change's revision surely fail more than {margin} as often as those to the \
+             revisions that answer beside it (by chance at most once in {:.0} changes), at any moment",
+            1.0 / alpha
+        )],
         Kind::Event { latched } => {
             let stays = if *latched { "; it stays until a person releases it" } else { "" };
             let posted =
@@ -50,6 +55,7 @@ fn of_ratio(looks_at: LooksAt, rule: &Rule, ratio: &Ratio) -> Vec<String> {
     let what = match looks_at {
         LooksAt::SlowShare(times) => format!("of the requests are slower than {}", normal(times)),
         LooksAt::ErrorRate
+        | LooksAt::NewAgainstOld
         | LooksAt::Traffic
         | LooksAt::LatencyP95
         | LooksAt::Health

@@ -25,6 +25,15 @@ pub(super) fn check(
     if matches!(rule.kind, Kind::Event { .. }) {
         return;
     }
+    if matches!(rule.kind, Kind::Comparison(_)) {
+        if let (false, Some(at)) = (signals.iter().any(|signal| signal.revisions), &said.at) {
+            let what = format!("`{name}` compares revisions, and no signal tells them apart");
+            let instead =
+                "add version_label to a signal with `bad` and `total`, or version to the scrape";
+            found.warn(at.clone(), what, instead);
+        }
+        return;
+    }
     if let Some(holds_for) = &raw.holds_for
         && hold.lasts <= Span::ZERO
     {
@@ -138,6 +147,7 @@ pub(super) fn check_keys(
     let gauge = matches!(rule.kind, Kind::Gauge(_));
     let traffic = matches!(rule.kind, Kind::Traffic(_));
     let event = matches!(rule.kind, Kind::Event { .. });
+    let compares = matches!(rule.kind, Kind::Comparison(_));
     let slow = matches!(looks_at, LooksAt::SlowShare(_)) || gauge;
     // What is said for services with a histogram is not wrong where one has none.
     let either = name == "performance-degradation";
@@ -146,12 +156,14 @@ pub(super) fn check_keys(
     let slower_than = raw.slower_than.as_ref().map(toml::Spanned::span);
     let buckets = raw.buckets.as_ref().map(toml::Spanned::span);
     let confidence = raw.confidence.as_ref().map(toml::Spanned::span);
+    let margin = raw.margin.as_ref().map(toml::Spanned::span);
+    let alpha = raw.alpha.as_ref().map(toml::Spanned::span);
     let holds_for = raw.holds_for.as_ref().map(toml::Spanned::span);
     let keys = [
         ("above", raw.above.is_some(), ratio || gauge, above),
         ("below", raw.below.is_some(), traffic, below),
         ("slower_than", raw.slower_than.is_some(), slow, slower_than),
-        ("holds_for", raw.holds_for.is_some(), !event, holds_for),
+        ("holds_for", raw.holds_for.is_some(), !event && !compares, holds_for),
         ("buckets", raw.buckets.is_some(), ratio || either, buckets),
         ("confidence", raw.confidence.is_some(), ratio || either, confidence),
         ("errors", raw.errors.is_some(), ratio || either, None),
@@ -159,6 +171,9 @@ pub(super) fn check_keys(
         ("requests", raw.requests.is_some(), ratio || gauge, None),
         ("least_per_minute", raw.least_per_minute.is_some(), traffic, None),
         ("latched", raw.latched.is_some(), event, None),
+        ("margin", raw.margin.is_some(), compares, margin),
+        ("alpha", raw.alpha.is_some(), compares, alpha),
+        ("ignore_first", raw.ignore_first.is_some(), compares, None),
     ];
     for (key, said, means_something, at) in keys {
         if let (true, false, Some(at)) = (said, means_something, span(at)) {

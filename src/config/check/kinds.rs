@@ -6,7 +6,7 @@ use crate::{
         policy::{LooksAt, SignalKind},
         severity::Severity,
         trigger::{
-            Kind, Limit, Rule, Unit,
+            Comparison, Kind, Limit, Rule, Unit,
             defaults::{self, Leads, SignalKind as Row},
         },
     },
@@ -20,6 +20,8 @@ pub(super) struct Base {
     pub(super) looks_at: LooksAt,
     pub(super) rule: Rule,
     pub(super) may_act: bool,
+    /// Whether there is one where nothing was said.
+    pub(super) enabled: bool,
 }
 
 /// The runbook's triggers. Latency is judged by the share of slow requests where a histogram tells it.
@@ -38,9 +40,22 @@ pub(super) fn runbook(histogram: bool) -> Vec<Base> {
             looks_at: looks_at(row.signal, &row.rule),
             rule: Rule::clone(&row.rule),
             may_act: row.leads != Leads::People,
+            enabled: true,
         });
     }
+    bases.push(worse_than_old());
     bases
+}
+
+/// Beside the runbook's: it needs no hold, and so has to be tried on a service before it is trusted there.
+fn worse_than_old() -> Base {
+    Base {
+        name: "worse-than-old".to_owned(),
+        looks_at: LooksAt::NewAgainstOld,
+        rule: Rule::comparison(Severity::P1, Comparison::default()),
+        may_act: true,
+        enabled: false,
+    }
 }
 
 fn second_name(name: &str) -> &'static str {
@@ -92,15 +107,21 @@ pub(super) fn own(name: &str, looks: Looks) -> Base {
             let rule = Rule::boolean(Severity::P2, Span::minutes(2), Span::seconds(15));
             (LooksAt::Availability, rule, true)
         }
+        Looks::NewAgainstOld => {
+            let rule = Rule::comparison(Severity::P2, Comparison::default());
+            (LooksAt::NewAgainstOld, rule, true)
+        }
         Looks::Event => (LooksAt::Event, Rule::event(Severity::P2, false), false),
     };
-    Base { name: name.to_owned(), looks_at, rule, may_act }
+    Base { name: name.to_owned(), looks_at, rule, may_act, enabled: true }
 }
 
 /// The kind of signal that is looked at; none for what is posted.
 pub(super) fn signal_of(looks_at: LooksAt) -> Option<SignalKind> {
     match looks_at {
-        LooksAt::ErrorRate | LooksAt::Traffic => Some(SignalKind::ErrorRate),
+        LooksAt::ErrorRate | LooksAt::Traffic | LooksAt::NewAgainstOld => {
+            Some(SignalKind::ErrorRate)
+        }
         LooksAt::SlowShare(_) | LooksAt::LatencyP95 => Some(SignalKind::Latency),
         LooksAt::Health | LooksAt::Availability => Some(SignalKind::Health),
         LooksAt::Event => None,
@@ -116,6 +137,7 @@ pub(super) fn word(looks_at: LooksAt) -> Looks {
         LooksAt::Traffic => Looks::Traffic,
         LooksAt::Health => Looks::Health,
         LooksAt::Availability => Looks::Availability,
+        LooksAt::NewAgainstOld => Looks::NewAgainstOld,
         LooksAt::Event => Looks::Event,
     }
 }
@@ -129,9 +151,9 @@ mod tests {
         let mut names: Vec<String> = runbook(true).into_iter().map(|base| base.name).collect();
         let values: Vec<String> = runbook(false).into_iter().map(|base| base.name).collect();
         assert_eq!(names, values);
-        assert_eq!(names.len(), 13);
+        assert_eq!(names.len(), 14);
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 13);
+        assert_eq!(names.len(), 14);
     }
 }

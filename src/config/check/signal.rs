@@ -39,6 +39,8 @@ pub(super) struct Signal {
     pub(super) poll: Poll,
     /// Whether it tells how long each request took, not only a percentile.
     pub(super) histogram: bool,
+    /// Whether its requests are told apart by revision.
+    pub(super) revisions: bool,
 }
 
 /// The service that a signal belongs to.
@@ -108,6 +110,7 @@ pub(super) fn signal(
         let what = format!("slower while it matters: otherwise it is read every {every}");
         found.error(watched.span(), what, format!("write \"{every}\" or less"));
     }
+    let revisions = tells_revisions(&read, of);
     let histogram = kind == SignalKind::Latency && tells_all(&read);
     let policy = SignalPolicy {
         kind,
@@ -129,7 +132,17 @@ pub(super) fn signal(
         read,
     };
     let at = raw.every.as_ref().map_or_else(|| name.span(), Spanned::span);
-    Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram })
+    Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram, revisions })
+}
+
+fn tells_revisions(read: &Read, of: &Of<'_>) -> bool {
+    match read {
+        Read::Prometheus { ask: Ask::Ratio { version_label, .. }, .. } => version_label.is_some(),
+        Read::Scrape { spec: Spec::Ratio(_), .. } => {
+            of.raw.scrape.as_ref().is_some_and(|scrape| scrape.get_ref().version.is_some())
+        }
+        Read::Prometheus { .. } | Read::Scrape { .. } | Read::Health(_) => false,
+    }
 }
 
 fn tells_all(read: &Read) -> bool {

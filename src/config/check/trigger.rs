@@ -17,10 +17,14 @@ use crate::{
     },
     domain::{
         policy::{LooksAt, SignalKind, TriggerPolicy},
-        trigger::{Hold, Kind, Limit, Ratio, Rule},
+        trigger::{Comparison, Hold, Kind, Limit, Ratio, Rule},
     },
-    units::{Percent, Span},
+    units::{Multiple, Percent, Span},
 };
+
+/// Between these a chance of false alarms makes sense: beyond them it proves nothing, or is not reached in an hour.
+const ALPHA_LEAST: f64 = 1e-9;
+const ALPHA_MOST: f64 = 0.05;
 
 /// Names that mean nothing, in what is said for all.
 pub(super) fn check_names(found: &mut Found<'_>, all: &raw::Table<raw::Trigger>) {
@@ -52,7 +56,7 @@ fn check_name(
             let instead = match nearest(name.get_ref(), names) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "for a trigger of your own add looks_at = \"error_rate\", \"slow_share\", \
-                         \"latency\", \"traffic\", \"health\" or \"event\""
+                         \"latency\", \"traffic\", \"health\", \"new_against_old\" or \"event\""
                     .to_owned(),
             };
             found.error(name.span(), format!("there is no trigger `{name}`"), instead);
@@ -88,7 +92,7 @@ pub(super) fn triggers(
     let mut triggers = BTreeMap::new();
     for base in bases {
         let said = said(&base.name, all, own);
-        if said.raw.enabled == Some(false) {
+        if !said.raw.enabled.unwrap_or(base.enabled) {
             continue;
         }
         if kinds::signal_of(base.looks_at).is_some_and(|kind| !has(kind)) {
@@ -118,7 +122,7 @@ fn said(name: &str, all: &raw::Table<raw::Trigger>, own: &raw::Table<raw::Trigge
 }
 
 fn trigger(found: &mut Found<'_>, base: Base, said: &Said) -> TriggerPolicy {
-    let Base { name, mut looks_at, mut rule, may_act } = base;
+    let Base { name, mut looks_at, mut rule, may_act, .. } = base;
     let raw = &said.raw;
     if let Some(severity) = &raw.severity {
         rule.severity = severity.0;
@@ -141,6 +145,7 @@ fn trigger(found: &mut Found<'_>, base: Base, said: &Said) -> TriggerPolicy {
             traffic.least_per_minute = raw.least_per_minute.unwrap_or(traffic.least_per_minute);
         }
         Kind::Event { latched } => *latched = raw.latched.unwrap_or(*latched),
+        Kind::Comparison(comparison) => of_comparison(found, comparison, raw),
         Kind::Boolean => {}
     }
     if let (LooksAt::SlowShare(times), Some(slower)) = (&mut looks_at, &raw.slower_than) {
@@ -230,6 +235,26 @@ fn of_ratio(ratio: &mut Ratio, raw: &raw::Trigger, lasts: Span) {
     } else {
         ratio.escalation = None;
     }
+}
+
+fn of_comparison(found: &mut Found<'_>, comparison: &mut Comparison, raw: &raw::Trigger) {
+    if let Some(margin) = &raw.margin {
+        comparison.margin = *margin.get_ref();
+        if comparison.margin < Multiple(1.0) {
+            let what = "a revision would be worse than another that fails more often";
+            found.error(margin.span(), what, "write \"1x\" at least, \"2x\" is usual");
+        }
+    }
+    if let Some(alpha) = &raw.alpha {
+        comparison.alpha = *alpha.get_ref();
+        // Also what is no number.
+        if !(comparison.alpha >= ALPHA_LEAST && comparison.alpha <= ALPHA_MOST) {
+            let what = "this is no chance of a false alarm that can be lived with, or be reached";
+            let instead = format!("write {ALPHA_LEAST} to {ALPHA_MOST}, 0.001 is one in 1,000");
+            found.error(alpha.span(), what, instead);
+        }
+    }
+    comparison.ignore_first = raw.ignore_first.unwrap_or(comparison.ignore_first);
 }
 
 fn limit(found: &mut Found<'_>, name: &str, raw: &raw::Trigger) -> Option<Limit> {

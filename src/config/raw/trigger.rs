@@ -26,6 +26,8 @@ pub(in crate::config) enum Looks {
     Health,
     /// Probes: answered at all.
     Availability,
+    /// Failed requests to the newest change's revision, against those to the ones beside it.
+    NewAgainstOld,
     /// What is posted, or an alert.
     Event,
 }
@@ -79,6 +81,9 @@ keys! {
         requests: Option<u64>,
         least_per_minute: Option<f64>,
         latched: Option<bool>,
+        margin: Placed<Multiple>,
+        alpha: Placed<f64>,
+        ignore_first: Option<Span>,
         recurrent: Recurrent,
         escalation: Escalation,
     }

@@ -86,7 +86,8 @@ tables! {
     [People] repeat_page_every root_cause_within blind_watched blind_idle;
     [Baseline] begins ends samples floor slot quantile_window;
     [Trigger] enabled looks_at severity may_act above below slower_than holds_for recovers_after grace share samples
-        silence confidence errors span_share buckets requests least_per_minute latched recurrent escalation;
+        silence confidence errors span_share buckets requests least_per_minute latched margin alpha
+        ignore_first recurrent escalation;
     [Recurrent] enabled horizon breached episodes within;
     [Escalation] enabled above holds_for severity;
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification

@@ -141,6 +141,27 @@ fn with(more: &str) -> String {
 }
 
 #[test]
+fn a_comparison_that_proves_nothing_is_refused() {
+    let cases = [
+        (
+            "[trigger.worse-than-old]\nenabled = true\nmargin = \"0.5x\"",
+            "would be worse than another",
+        ),
+        ("[trigger.worse-than-old]\nenabled = true\nalpha = 0.5", "no chance of a false alarm"),
+        ("[trigger.worse-than-old]\nenabled = true\nalpha = nan", "no chance of a false alarm"),
+        (
+            "[trigger.worse-than-old]\nenabled = true\nholds_for = \"1m\"",
+            "`holds_for` means nothing to `worse-than-old`",
+        ),
+        ("[trigger.critical-errors]\nmargin = \"3x\"", "means nothing to `critical-errors`"),
+    ];
+    for (more, expected) in cases {
+        let told = refused(&with(more));
+        assert!(told.contains(expected), "{more}\n\n{told}");
+    }
+}
+
+#[test]
 fn what_can_never_hold_is_refused() {
     let cases = [
         ("[trigger.critical-errors]\nabove = \"100%\"", "can never hold"),
@@ -233,6 +254,7 @@ fn what_is_only_odd_is_a_warning() {
         ("[service.bare]", "nothing is read of `bare`"),
         ("[service.bare]", "nothing that can be rolled back: people will be told so"),
         ("[service.shop.trigger.service-outage]\nholds_for = \"1m\"", "no signal that"),
+        ("[trigger.worse-than-old]\nenabled = true", "no signal tells them apart"),
         (
             "[service.shop.rollback.before.drain]\nargv = [\"/bin/drain\"]",
             "whether `drain` has run",

@@ -1,6 +1,6 @@
 //! What a file that is right becomes.
 
-use super::{loaded, refused};
+use super::{loaded, refused, told};
 use crate::{
     config::{Ask, Config, Read, load_text_with},
     domain::{
@@ -8,7 +8,7 @@ use crate::{
         policy::{LooksAt, Matrix, Response},
         service::Mode,
         severity::Severity,
-        trigger::{Kind, Limit},
+        trigger::{Comparison, Kind, Limit, Rule},
     },
     sources::{reading::TimeUnit, scrape},
     units::{Multiple, Percent, Span},
@@ -160,6 +160,27 @@ fn latency_is_judged_by_what_its_source_can_tell() {
     assert_eq!(slow.looks_at, LooksAt::LatencyP95);
     let Kind::Gauge(gauge) = &slow.rule.kind else { panic!("{slow:?}") };
     assert_eq!(gauge.above, Limit::Baseline(Multiple(4.0)));
+}
+
+#[test]
+fn revisions_are_compared_only_where_that_is_asked_for() {
+    let service = |more: &str| {
+        let text = format!(
+            "[service.shop]\nwatch_only = true\n[service.shop.scrape]\nurl = \"http://127.0.0.1:1/m\"\n\
+             version = \"build_info\"\n[service.shop.signal.error_rate.scrape]\nbad = 'bad'\ntotal = 'total'\n{more}"
+        );
+        let (config, problems) = loaded(&text);
+        assert!(!told(&problems).contains("worse-than-old"), "{}", told(&problems));
+        config.policy.services.into_values().next().unwrap().triggers.get("worse-than-old").cloned()
+    };
+    assert_eq!(service(""), None);
+    assert_eq!(service("[trigger.worse-than-old]\nmargin = \"3x\""), None);
+    let text = "[trigger.worse-than-old]\nenabled = true\nmargin = \"3x\"\nalpha = 0.01\nignore_first = \"30s\"";
+    let asked = service(text).unwrap();
+    let ignore_first = Span::seconds(30);
+    let expected = Comparison { margin: Multiple(3.0), alpha: 0.01, ignore_first };
+    assert_eq!(*asked.rule, Rule::comparison(Severity::P1, expected));
+    assert!(asked.may_act && asked.looks_at == LooksAt::NewAgainstOld);
 }
 
 /// Two processes behind one port shared a name, and each was the other's reset.

@@ -9,5 +9,5 @@ mod series;
 pub use self::{
     chain::{Chain, Cumulative, Delta, Field},
     drops::{Drop, Drops},
-    series::{Counters, Disjoint, Options, Poll, Series},
+    series::{Arm, Counters, Disjoint, Options, Poll, Series},
 };

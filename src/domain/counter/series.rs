@@ -75,6 +75,17 @@ pub struct Series<'a> {
     pub reading: Cumulative,
 }
 
+/// What one revision counted in one answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arm {
+    /// The revision; empty where nobody says.
+    pub revision: String,
+    /// All of its series.
+    pub sample: Sample,
+    /// Those whose process was no longer young when the interval began, or says nothing of its start.
+    pub settled: Sample,
+}
+
 /// When an answer was read, and whether it is old on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poll {
@@ -101,23 +112,34 @@ impl Counters {
     /// Takes one answer, and sums the new counts of each revision's series into a sample. A revision that
     /// answered without a single usable series gives a sample of which nothing is known.
     pub fn take(&mut self, poll: Poll, answer: &[Series<'_>]) -> Vec<(String, Sample)> {
-        let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
+        let arms = self.take_apart(poll, answer, Span::ZERO);
+        arms.into_iter().map(|arm| (arm.revision, arm.sample)).collect()
+    }
+
+    /// The same, and beside it without the processes that are not older than `young`: they warm up.
+    pub fn take_apart(&mut self, poll: Poll, answer: &[Series<'_>], young: Span) -> Vec<Arm> {
+        let mut sums: BTreeMap<&str, (Sum, Sum)> = BTreeMap::new();
         for series in answer {
-            let sum = sums.entry(series.revision).or_default();
+            let (all, settled) = sums.entry(series.revision).or_default();
+            let at = series.reading.at;
             if let Some(delta) = self.take_series(poll, series) {
-                sum.bad += delta.bad;
-                sum.total += delta.total;
-                sum.width = sum.width.max(delta.width);
-                sum.at = sum.at.max(Some(series.reading.at));
+                all.add(&delta, at);
+                if series.started.is_none_or(|started| at - delta.width >= started + young) {
+                    settled.add(&delta, at);
+                }
             }
         }
         self.polled = Some(self.polled.map_or(poll.now, |before| before.max(poll.now)));
-        let samples = sums
+        let arms = sums
             .into_iter()
-            .map(|(revision, sum)| (revision.to_owned(), self.sample(revision, &sum, poll)))
+            .map(|(revision, (all, settled))| {
+                let sample = self.sample(revision, &all, poll);
+                let settled = settled.beside(&sample);
+                Arm { revision: revision.to_owned(), sample, settled }
+            })
             .collect();
         self.forget_the_gone(poll.now);
-        samples
+        arms
     }
 
     /// Begins every series anew, and keeps what was counted of drops.
@@ -206,6 +228,27 @@ struct Sum {
     at: Option<UnixMs>,
 }
 
+impl Sum {
+    fn add(&mut self, delta: &Delta, at: UnixMs) {
+        self.bad += delta.bad;
+        self.total += delta.total;
+        self.width = self.width.max(delta.width);
+        self.at = self.at.max(Some(at));
+    }
+
+    /// What a part of the series says beside `whole`: nothing where that says nothing.
+    fn beside(&self, whole: &Sample) -> Sample {
+        let reading = match (whole.reading, self.at) {
+            (Reading::Counts { .. }, Some(_)) => {
+                Reading::Counts { bad: self.bad, total: self.total }
+            }
+            (Reading::Counts { .. }, None) => Reading::Unknown { why: Unknown::NoDelta },
+            (unknown, _) => unknown,
+        };
+        Sample { width: whole.width.min(self.width), at: self.at.unwrap_or(whole.at), reading }
+    }
+}
+
 /// Lets only samples through that do not overlap with the one before, for sources that count by themselves
 /// (counts over exactly the poll interval).
 ///
@@ -289,6 +332,34 @@ mod tests {
     fn started(at: i64, total: f64, started: i64) -> [Series<'static>; 1] {
         let started = Some(UnixMs(started * 1000));
         [Series { started, ..series("v1", "a", at, total / 10.0, total) }]
+    }
+
+    #[test]
+    fn what_warms_up_is_counted_but_told_apart() {
+        let mut counters = Counters::new(Options::every(Span::seconds(30)));
+        let young = Span::seconds(60);
+        let at = |at: i64| {
+            let count = at as f64;
+            let warm = Series { started: Some(UnixMs(0)), ..series("v2", "warm", at, 0.0, count) };
+            let cold = Series {
+                started: Some(UnixMs(85_000)),
+                ..series("v2", "cold", at, count - 90.0, count - 90.0)
+            };
+            [warm, cold]
+        };
+        let mut told = |secs: i64| {
+            let arms = counters.take_apart(poll(secs), &at(secs), young);
+            [arms[0].sample, arms[0].settled].map(|sample| match sample.reading {
+                Reading::Counts { bad, total } => Some((bad, total)),
+                Reading::Gauge { .. } | Reading::Up | Reading::Down | Reading::Unknown { .. } => {
+                    None
+                }
+            })
+        };
+        assert_eq!(told(90), [None, None]);
+        assert_eq!(told(120), [Some((30, 60)), Some((0, 30))]);
+        assert_eq!(told(150), [Some((30, 60)), Some((0, 30))], "35 s old when that began");
+        assert_eq!(told(180), [Some((30, 60)), Some((30, 60))]);
     }
 
     /// It looked as if nobody had come: by chance it had counted as much as the process before. Found by seed 222540 of

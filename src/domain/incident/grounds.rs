@@ -6,9 +6,10 @@ use crate::{
     domain::{
         change::Change,
         firing::{Basis, Firing},
-        gate::{self, Refusal},
+        gate::{self, OldRevision, Refusal},
         guard::{self, Guard, Says, Verdict},
         plan::Plan,
+        policy::LooksAt,
         situation::{Situation, whole_seconds},
         watch::{Before, Counts, acknowledged},
     },
@@ -25,9 +26,14 @@ pub(super) struct Grounds<'a> {
     pub(super) change: Option<&'a Change>,
     plan: Option<&'a Plan>,
     posted: bool,
+    /// Whether what leads compares the revision of a change with those beside it: before the change there was nothing to
+    /// compare, so that it cannot have fired then, however noisy the service is.
+    compares: bool,
     before: Option<Before>,
     fired_before: u32,
     counts: Option<Counts>,
+    /// How the old revision does beside the new, and that in words.
+    old: Option<(OldRevision, String)>,
     refusals: Vec<Refusal>,
 }
 
@@ -56,6 +62,12 @@ impl<'a> Grounds<'a> {
         });
         let by_window = lead.filter(|f| f.basis == Basis::Window);
         let counts = by_window.and_then(|f| s.watch.counts(&f.trigger));
+        let looks_at = lead.and_then(|f| s.looks_at(&f.trigger));
+        // Whether responses are slow, or probes are answered, the counts of failed requests do not tell.
+        let by_errors = matches!(looks_at, Some(LooksAt::ErrorRate | LooksAt::NewAgainstOld));
+        // What may be compared with a threshold only where there is one.
+        let known = by_errors && matches!(before, Some(Before::Known { .. }));
+        let old = known.then(|| s.watch.old_revision()).flatten();
         let mut grounds = Self {
             s,
             incident,
@@ -66,6 +78,8 @@ impl<'a> Grounds<'a> {
             before,
             fired_before,
             counts,
+            old,
+            compares: looks_at == Some(LooksAt::NewAgainstOld),
             refusals: vec![],
         };
         grounds.refusals = gate::refusals(&grounds.facts(newest), &grounds.limits());
@@ -109,8 +123,7 @@ impl<'a> Grounds<'a> {
             before,
             threshold,
             fired_before: self.fired_before,
-            // The signals do not tell the old revision from the new.
-            old: None,
+            old: self.old.as_ref().map(|(old, _)| *old),
             counted: self.counts.map(|c| gate::Counted { total: c.total, bound: c.lower_bound }),
             last_rollback: automatic().map(|r| r.at).max(),
         }
@@ -143,6 +156,10 @@ impl<'a> Grounds<'a> {
                     Verdict::pass(guard, self.judged_before().unwrap_or_default())
                 }
             },
+            (None, Guard::Noisy) if self.compares => Verdict::not_applicable(
+                guard,
+                "it compares with what serves beside the change: before it there was nothing to compare",
+            ),
             (None, Guard::Noisy) if self.before.is_none() => {
                 Verdict::not_applicable(guard, "there is no change to compare with")
             }
@@ -155,10 +172,12 @@ impl<'a> Grounds<'a> {
                 None => Verdict::not_applicable(guard, "this trigger does not count requests"),
             },
             (None, Guard::Loop) => self.budgets(),
-            (None, _) => Verdict::not_applicable(
-                guard,
-                "the signals do not tell the old revision from the new",
-            ),
+            (None, Guard::OldRevisionEquallyBad) if let Some((_, note)) = &self.old => {
+                Verdict::pass(guard, note.clone())
+            }
+            (None, _) => {
+                Verdict::not_applicable(guard, "the old revision is not compared with the new")
+            }
         }
     }
 

@@ -64,7 +64,12 @@ fn is_outage(s: &Situation<'_>, key: &str, trigger: &Trigger) -> bool {
         }
         (Kind::Traffic(_), State::Firing) => true,
         (
-            Kind::Ratio(_) | Kind::Traffic(_) | Kind::Gauge(_) | Kind::Boolean | Kind::Event { .. },
+            Kind::Ratio(_)
+            | Kind::Traffic(_)
+            | Kind::Gauge(_)
+            | Kind::Boolean
+            | Kind::Event { .. }
+            | Kind::Comparison(_),
             State::NoData | State::Ok | State::Pending | State::Firing | State::Recovering,
         ) => false,
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, State, Trigger, Unit, machine::counting};
+use super::{Compared, Kind, State, Trigger, Unit, machine::counting};
 use crate::{
     domain::{
         severity::Severity,
@@ -24,6 +24,8 @@ pub enum FiredBy {
     Escalation,
     /// It was true at once.
     Event,
+    /// The new revision is proven to fail more often than the old.
+    Comparison,
 }
 
 /// What a trigger stands on at its newest sample.
@@ -69,6 +71,9 @@ pub struct Evidence {
     pub bucket: Option<Bucket>,
     /// What R1b looks at, where it is asked for.
     pub horizon: Option<Horizon>,
+    /// The new revision and the old, where they are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
 }
 
 /// One thing that keeps a trigger from firing (or, while recovering, from being resolved).
@@ -135,6 +140,15 @@ pub enum Wait {
     },
     /// A person has to release it.
     Release,
+    /// Only one revision answers, or nobody says which is new: there is nothing to compare.
+    Both,
+    /// That the new revision is worse than the old is not proven.
+    Proof {
+        /// ln of the evidence so far.
+        ln_e: f64,
+        /// What decides.
+        needed: f64,
+    },
 }
 
 impl Trigger {
@@ -151,7 +165,13 @@ impl Trigger {
             (Some(FiredBy::Recurrent), Some(horizon)) => (horizon.bad, horizon.total),
             (Some(_) | None, _) => (seen.bad, seen.total),
         };
-        let counted = ratio.filter(|_| total > 0);
+        let (bad, total) = self.versus.as_ref().map_or((bad, total), |versus| versus.counted());
+        let z = match &self.rule.kind {
+            Kind::Ratio(ratio) => Some(ratio.z),
+            Kind::Comparison(_) => Some(wilson::Z),
+            Kind::Gauge(_) | Kind::Boolean | Kind::Traffic(_) | Kind::Event { .. } => None,
+        };
+        let counted = z.filter(|_| total > 0);
         Evidence {
             state: memory.state,
             since: UnixMs(memory.since),
@@ -164,7 +184,7 @@ impl Trigger {
             bad,
             total,
             estimate: counted.map(|_| bad as f64 / total as f64),
-            lower_bound: counted.map(|ratio| wilson::lower_bound(bad, total, ratio.z)),
+            lower_bound: counted.map(|z| wilson::lower_bound(bad, total, z)),
             value: memory.value,
             threshold: self.limit(),
             unit: self.rule.unit(),
@@ -174,6 +194,7 @@ impl Trigger {
             longest_clean: Span(seen.longest_clean),
             bucket: self.bucket(),
             horizon,
+            compared: self.compared(),
         }
     }
 
@@ -183,9 +204,19 @@ impl Trigger {
         let baseline_missing = self.limit().is_none()
             && match self.rule.kind {
                 Kind::Gauge(_) | Kind::Traffic(_) => true,
-                Kind::Ratio(_) | Kind::Boolean | Kind::Event { .. } => false,
+                Kind::Ratio(_) | Kind::Boolean | Kind::Event { .. } | Kind::Comparison(_) => false,
             };
         match memory.state {
+            State::NoData | State::Ok | State::Pending
+                if let Kind::Comparison(comparison) = &self.rule.kind =>
+            {
+                vec![match self.compared().filter(|compared| compared.both) {
+                    Some(Compared { ln_e, .. }) => {
+                        Wait::Proof { ln_e, needed: comparison.decides() }
+                    }
+                    None => Wait::Both,
+                }]
+            }
             State::NoData if baseline_missing => vec![Wait::Baseline],
             State::NoData => vec![Wait::Data],
             State::Ok => vec![Wait::Breach { value: memory.value, threshold: self.limit() }],

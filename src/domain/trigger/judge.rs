@@ -1,6 +1,6 @@
 //! What one interval says: breach, clean, idle or unknown. The whole of a rule's threshold side.
 
-use super::{Kind, Limit, Ratio, Rule, Trigger};
+use super::{Comparison, Kind, Limit, Ratio, Rule, Trigger};
 use crate::{
     domain::{
         signal::{Reading, Sample},
@@ -19,13 +19,18 @@ pub(super) enum Status {
     Unknown,
 }
 
+/// What one interval says, its failed requests and all, and whether most of them fail.
+pub(super) type Judged = (Status, (u64, u64), bool);
+
+impl Status {
+    /// Without counts of its own.
+    pub(super) fn alone(self) -> Judged {
+        (self, (0, 0), false)
+    }
+}
+
 impl Trigger {
-    pub(super) fn judge(
-        &mut self,
-        rule: &Rule,
-        sample: &Sample,
-        known: Span,
-    ) -> (Status, (u64, u64), bool) {
+    pub(super) fn judge(&mut self, rule: &Rule, sample: &Sample, known: Span) -> Judged {
         let none = (0, 0);
         let (status, counts, majority, drawn) = match (&rule.kind, sample.reading) {
             (Kind::Ratio(ratio), Reading::Counts { bad, total }) => {
@@ -65,6 +70,7 @@ impl Trigger {
             }
             (
                 Kind::Ratio(_)
+                | Kind::Comparison(_)
                 | Kind::Gauge(_)
                 | Kind::Traffic(_)
                 | Kind::Boolean
@@ -116,19 +122,28 @@ impl Trigger {
                 .baseline
                 .filter(|normal| *normal >= traffic.least_per_minute)
                 .map(|normal| normal * traffic.below.0),
+            Kind::Comparison(comparison) => self.versus.as_ref()?.limit(comparison.margin),
             Kind::Boolean | Kind::Event { .. } => None,
         }
     }
 
     pub(super) fn bucket(&self) -> Option<Bucket> {
-        let Kind::Ratio(ratio) = &self.rule.kind else { return None };
-        self.window.as_ref()?.bucket(ratio.requests)
+        let enough = match &self.rule.kind {
+            Kind::Ratio(ratio) => ratio.requests,
+            Kind::Comparison(_) => Comparison::REQUESTS,
+            Kind::Gauge(_) | Kind::Boolean | Kind::Traffic(_) | Kind::Event { .. } => return None,
+        };
+        self.window.as_ref()?.bucket(enough)
     }
 
     pub(super) fn ratio(&self) -> Option<&Ratio> {
         match &self.rule.kind {
             Kind::Ratio(ratio) => Some(ratio),
-            Kind::Gauge(_) | Kind::Boolean | Kind::Traffic(_) | Kind::Event { .. } => None,
+            Kind::Gauge(_)
+            | Kind::Boolean
+            | Kind::Traffic(_)
+            | Kind::Event { .. }
+            | Kind::Comparison(_) => None,
         }
     }
 }

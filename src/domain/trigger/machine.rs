@@ -8,7 +8,9 @@ use super::{
     Escalation, FiredBy, Hold, Kind, Ratio, Rule, State, Transition,
     drawn::Drawn,
     hold::{Counting, Seen},
-    judge::Status,
+    judge::{Judged, Status},
+    rule::BUCKET_WIDTHS,
+    versus::Versus,
 };
 use crate::{
     domain::{
@@ -65,6 +67,8 @@ pub struct Snapshot {
     memory: Memory,
     #[serde(with = "crate::domain::window::as_text")]
     window: Vec<Kept>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    versus: Option<Box<Versus>>,
 }
 
 /// A rule, applied to the samples of one signal.
@@ -76,6 +80,8 @@ pub struct Trigger {
     /// Boxed: most triggers have none.
     pub(super) window: Option<Box<Window>>,
     pub(super) drawn: Drawn,
+    /// Boxed: only a comparison has any.
+    pub(super) versus: Option<Box<Versus>>,
 }
 
 impl Trigger {
@@ -83,13 +89,15 @@ impl Trigger {
     /// is unknown time.
     pub fn new(rule: Arc<Rule>, step: Span) -> Self {
         let window = window_for(&rule, step);
-        Self { rule, step, memory: Memory::default(), window, drawn: Drawn::default() }
+        let (memory, drawn) = (Memory::default(), Drawn::default());
+        Self { rule, step, memory, window, drawn, versus: None }
     }
 
     /// A trigger as it was when `snapshot` was taken; the rule may have changed since.
     pub fn restore(rule: Arc<Rule>, step: Span, snapshot: &Snapshot) -> Self {
         let mut trigger = Self::new(rule, step);
         trigger.memory = snapshot.memory;
+        trigger.versus.clone_from(&snapshot.versus);
         if let Some(window) = &mut trigger.window {
             window.refill(&snapshot.window);
         }
@@ -99,14 +107,27 @@ impl Trigger {
     /// What to write down.
     pub fn snapshot(&self) -> Snapshot {
         let window = self.window.as_deref().map(Window::keep).unwrap_or_default();
-        Snapshot { memory: self.memory, window }
+        Snapshot { memory: self.memory, window, versus: self.versus.clone() }
     }
 
     /// Follows another rule from now on, keeping what was seen.
     pub fn adopt(&mut self, rule: Arc<Rule>) {
         let snapshot = self.snapshot();
         let drawn = std::mem::take(&mut self.drawn);
+        let margin = |rule: &Rule| match rule.kind {
+            Kind::Comparison(comparison) => Some(comparison.margin),
+            Kind::Ratio(_)
+            | Kind::Gauge(_)
+            | Kind::Boolean
+            | Kind::Traffic(_)
+            | Kind::Event { .. } => None,
+        };
+        let before = margin(&self.rule);
         *self = Self { drawn, ..Self::restore(rule, self.step, &snapshot) };
+        let now = margin(&self.rule);
+        if let (Some(versus), Some(margin)) = (&mut self.versus, now.filter(|_| now != before)) {
+            versus.weigh_anew(margin);
+        }
     }
 
     /// Sets what is normal, for a rule that stands on a baseline: the unit's value, or requests a minute.
@@ -122,6 +143,14 @@ impl Trigger {
 
     /// Takes the next sample. One that is not newer than the last is ignored: sort before a replay.
     pub fn observe(&mut self, sample: &Sample) -> Option<Transition> {
+        self.step(sample, Self::judge)
+    }
+
+    pub(super) fn step(
+        &mut self,
+        sample: &Sample,
+        judge: impl FnOnce(&mut Self, &Rule, &Sample, Span) -> Judged,
+    ) -> Option<Transition> {
         let known = sample.width.min(self.step);
         // An interval that is unknown for longer than silence lasts cannot tell when its counts came.
         let width =
@@ -139,7 +168,7 @@ impl Trigger {
         self.memory.newest = self.memory.newest.max(Some(sample.at.0));
         let before = (self.memory.state, self.memory.escalated);
         let rule = Arc::clone(&self.rule);
-        let (status, counts, majority) = self.judge(&rule, sample, known);
+        let (status, counts, majority) = judge(self, &rule, sample, known);
         let unheard = if status == Status::Unknown { sample.at } else { sample.at - known };
         self.lose_what_is_old(&rule, unheard);
         self.memory.idle = status == Status::Idle;
@@ -187,7 +216,8 @@ impl Trigger {
             | Kind::Gauge(_)
             | Kind::Boolean
             | Kind::Traffic(_)
-            | Kind::Event { .. } => self.rule.severity,
+            | Kind::Event { .. }
+            | Kind::Comparison(_) => self.rule.severity,
         }
     }
 
@@ -214,6 +244,7 @@ impl Trigger {
         if let Some(window) = &mut self.window {
             window.clear();
         }
+        self.versus = None;
         self.drawn = Drawn::default();
     }
 
@@ -285,10 +316,18 @@ impl Trigger {
             State::Firing | State::Recovering => State::Firing,
         };
         let firing = memory.state == State::Firing;
-        let at_once = matches!(rule.kind, Kind::Event { .. });
+        let at_once = match rule.kind {
+            Kind::Event { .. } => Some(FiredBy::Event),
+            Kind::Comparison(_) => Some(FiredBy::Comparison),
+            Kind::Ratio(_) | Kind::Gauge(_) | Kind::Boolean | Kind::Traffic(_) => None,
+        };
         let ratio = match &rule.kind {
             Kind::Ratio(ratio) => Some(ratio),
-            Kind::Gauge(_) | Kind::Boolean | Kind::Traffic(_) | Kind::Event { .. } => None,
+            Kind::Gauge(_)
+            | Kind::Boolean
+            | Kind::Traffic(_)
+            | Kind::Event { .. }
+            | Kind::Comparison(_) => None,
         };
         if let Some((ratio, escalation)) = ratio.and_then(|ratio| Some((ratio, ratio.escalation?)))
         {
@@ -298,8 +337,8 @@ impl Trigger {
             return;
         }
         let counting = ratio.map(counting);
-        if at_once {
-            self.fire(sample.at, FiredBy::Event);
+        if let Some(by) = at_once {
+            self.fire(sample.at, by);
         } else if self.memory.seen.fires(sample.at, &rule.hold, counting.as_ref()) {
             self.fire(sample.at, FiredBy::Hold);
         } else if self.memory.escalated {
@@ -394,6 +433,10 @@ impl Trigger {
         memory.fired_by = Some(by);
         memory.began = match (by, &self.window) {
             (FiredBy::Recurrent, Some(window)) => window.first_breach().map(|at| at.0),
+            (FiredBy::Comparison, _) => {
+                let onset = self.versus.as_ref().and_then(|versus| versus.case().onset);
+                onset.or(memory.seen.onset)
+            }
             (FiredBy::Recurrent | FiredBy::Hold | FiredBy::Escalation | FiredBy::Event, _) => {
                 memory.seen.onset
             }
@@ -411,13 +454,22 @@ impl Trigger {
         memory.escalated = false;
         memory.seen.forget();
         memory.majority.forget();
+        if let (Some(versus), Kind::Comparison(comparison)) = (&mut self.versus, &self.rule.kind) {
+            versus.acquit(comparison.margin);
+        }
     }
 }
 
 fn window_for(rule: &Rule, step: Span) -> Option<Box<Window>> {
-    let Kind::Ratio(ratio) = &rule.kind else { return None };
-    let horizon = ratio.recurrent.map_or(Span::ZERO, |recurrent| recurrent.horizon);
-    Some(Box::new(Window::new(step, horizon, ratio.buckets)))
+    let (horizon, buckets) = match &rule.kind {
+        Kind::Ratio(ratio) => {
+            let horizon = ratio.recurrent.map_or(Span::ZERO, |recurrent| recurrent.horizon);
+            (horizon, ratio.buckets)
+        }
+        Kind::Comparison(_) => (Span::ZERO, BUCKET_WIDTHS),
+        Kind::Gauge(_) | Kind::Boolean | Kind::Traffic(_) | Kind::Event { .. } => return None,
+    };
+    Some(Box::new(Window::new(step, horizon, buckets)))
 }
 
 pub(super) fn counting(ratio: &Ratio) -> Counting {

@@ -12,6 +12,7 @@ mod machine;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod versus;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,10 @@ pub use self::{
     drawn::DRAWN,
     evidence::{Evidence, FiredBy, Wait},
     machine::{Snapshot, Trigger},
-    rule::{Escalation, Gauge, Hold, Kind, Limit, Ratio, Recurrent, Rule, Traffic, Unit},
+    rule::{
+        Comparison, Escalation, Gauge, Hold, Kind, Limit, Ratio, Recurrent, Rule, Traffic, Unit,
+    },
+    versus::Compared,
 };
 use crate::{domain::severity::Severity, units::UnixMs};
 

@@ -7,6 +7,10 @@ use crate::{
     units::{Multiple, Percent, Span},
 };
 
+/// The trailing widths of which the smallest with enough requests is judged.
+pub(super) const BUCKET_WIDTHS: [Span; BUCKETS] =
+    [Span::minutes(1), Span::minutes(2), Span::minutes(3), Span::minutes(4), Span::minutes(5)];
+
 /// One rule. Every number is configurable; the constructors set the runbook's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
@@ -35,6 +39,8 @@ pub enum Kind {
         /// Stays until a person releases it, whatever is read later.
         latched: bool,
     },
+    /// The revision of the newest change fails more often than those that serve beside it.
+    Comparison(Comparison),
 }
 
 /// The tolerant hold (R1): how long a breach lasts before it fires, and what does not interrupt it.
@@ -168,6 +174,28 @@ pub struct Traffic {
     pub least_per_minute: f64,
 }
 
+/// New revision against old, while both serve: an e-value, which may be looked at at any time. There is no hold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// How many times as often as the old revision the new one may fail.
+    pub margin: Multiple,
+    /// The chance that it fires in all the time of one change, though the new one is no worse than that.
+    pub alpha: f64,
+    /// A process younger than this, where its start is known, is not compared: it warms up.
+    pub ignore_first: Span,
+}
+
+impl Comparison {
+    /// The requests that make a trailing width large enough to say that it is over.
+    pub(super) const REQUESTS: u64 = 20;
+}
+
+impl Default for Comparison {
+    fn default() -> Self {
+        Self { margin: Multiple(2.0), alpha: 0.001, ignore_first: Span::seconds(60) }
+    }
+}
+
 /// What the numbers of a trigger's evidence are measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -192,7 +220,7 @@ impl Rule {
             z: wilson::Z,
             errors: 3,
             span_share: Percent(0.8),
-            buckets: [60, 120, 180, 240, 300].map(Span::seconds),
+            buckets: BUCKET_WIDTHS,
             requests: 20,
             recurrent: None,
             escalation: None,
@@ -223,6 +251,13 @@ impl Rule {
         Self { severity, kind: Kind::Event { latched }, hold }
     }
 
+    /// The new revision against the old: at once when it is proven, over after five clean minutes.
+    pub fn comparison(severity: Severity, comparison: Comparison) -> Self {
+        let recovery = Span::minutes(5);
+        let hold = Hold { samples: 1, recovery, ..Hold::of(Span::ZERO) };
+        Self { severity, kind: Kind::Comparison(comparison), hold }
+    }
+
     /// With R1b, on a ratio; nothing on another kind.
     #[must_use]
     pub fn with_recurrent(mut self, recurrent: Recurrent) -> Self {
@@ -244,7 +279,7 @@ impl Rule {
     /// What its numbers are measured in.
     pub fn unit(&self) -> Unit {
         match &self.kind {
-            Kind::Ratio(_) => Unit::Share,
+            Kind::Ratio(_) | Kind::Comparison(_) => Unit::Share,
             Kind::Gauge(gauge) => gauge.unit,
             Kind::Boolean | Kind::Event { .. } => Unit::Down,
             Kind::Traffic(_) => Unit::PerMinute,

@@ -77,7 +77,7 @@ fn nothing_is_waited_for_that_is_there() {
                 Wait::ErrorsApart { span, needed } => span >= needed,
                 Wait::Bound { lower_bound, threshold } => lower_bound > threshold,
                 Wait::Data | Wait::Baseline | Wait::Breach { .. } | Wait::Traffic => false,
-                Wait::Release => true,
+                Wait::Release | Wait::Both | Wait::Proof { .. } => true,
             };
             assert!(!is_there, "{wait:?} after {length} minutes");
         }

@@ -3,13 +3,14 @@
 //! Windows and history take it in order of time, so that a breach is as old as it is. It decides nothing: what follows
 //! from it follows with the next answer. And it earns nothing: neither health nor a verification.
 
-use super::{ServiceWatch, reading::Raw, snapshot::UNASKED};
+use super::{ServiceWatch, arms, reading::Raw, snapshot::UNASKED};
 use crate::{
     domain::{
         counter::Poll,
         event::Now,
         policy::ServicePolicy,
         signal::{Reading, Sample},
+        state::ServiceState,
     },
     units::UnixMs,
 };
@@ -27,6 +28,7 @@ impl ServiceWatch {
         name: &str,
         polls: &[(UnixMs, Vec<Raw>)],
         policy: &ServicePolicy,
+        state: &ServiceState,
         now: Now,
     ) {
         let mut known = self.known_until(name);
@@ -37,6 +39,7 @@ impl ServiceWatch {
         signal.unasked = UNASKED;
         signal.backfilled = true;
         let tau = self.taus.get(name).copied();
+        let young = arms::young(&self.triggers, name);
         for (at, readings) in polls {
             // No window ever runs backwards, nor ahead.
             if known >= Some(*at) || *at > now.wall {
@@ -44,19 +47,14 @@ impl ServiceWatch {
             }
             known = Some(*at);
             let poll = Poll { now: *at, backfill: true };
-            let samples = signal.chain.take(rule.kind, readings, tau, poll);
+            let taken = signal.chain.take(rule.kind, readings, tau, poll, young);
+            let samples = &taken.samples;
             let told = |s: &Sample| !matches!(s.reading, Reading::Unknown { .. });
             let newest = samples.iter().map(|(_, s)| s).filter(|s| told(s)).map(|s| s.at).max();
             signal.newest = signal.newest.max(newest);
             signal.restored &= newest.is_none();
-            for (channel, sample) in &samples {
-                signal.record(*channel, sample);
-                for instance in self.triggers.values_mut() {
-                    if instance.channel == Some(*channel) && instance.signal == name {
-                        instance.observe(sample);
-                    }
-                }
-            }
+            samples.iter().for_each(|(channel, sample)| signal.record(*channel, sample));
+            arms::show(&mut self.triggers, name, &taken, state);
         }
         if self.hurts() {
             self.healthy_since = None;

@@ -65,6 +65,12 @@ impl ServiceWatch {
                 let limit = instance.trigger.evidence().threshold;
                 gauge_before(&signal.history, from, change, limit)
             }
+            // It has no threshold but the old revision. It was already burning if, before the change, the service surely
+            // failed as often as the new revision surely does now: then the old one is merely luckier than it was.
+            Kind::Comparison(_) => match instance.trigger.evidence().lower_bound {
+                Some(now) => ratio_before(&signal.history, from, change, now, wilson::Z),
+                None => Before::NoData { why: "nothing was compared yet".into() },
+            },
             Kind::Traffic(_) | Kind::Event { .. } => {
                 Before::NoData { why: "this trigger has no history".into() }
             }
@@ -172,7 +178,7 @@ pub(super) fn upper(
             Some(1.0 - wilson::lower_bound(total - bad, total, wilson::Z))
         }
         Channel::P95 => history.p95s(from, to, &[]).into_iter().max_by(f64::total_cmp),
-        Channel::Slow | Channel::Probe | Channel::Reach | Channel::Usage => None,
+        Channel::Slow | Channel::Probe | Channel::Reach | Channel::Usage | Channel::Arms => None,
     }
 }
 

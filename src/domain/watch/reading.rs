@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::latency::Latency;
 use crate::{
     domain::{
-        counter::{Counters, Cumulative, Drops, Field, Options, Poll, Series},
+        counter::{Arm, Counters, Cumulative, Drops, Field, Options, Poll, Series},
         histogram::{self, Bucket},
         policy::{SignalKind, SignalPolicy},
         signal::{Reading, Sample, Unknown},
@@ -84,6 +84,16 @@ pub(super) enum Channel {
     /// Whether it was answered at all: a service that says it is unwell is there.
     Reach,
     Usage,
+    /// What each revision counted. No sample is about it: it comes beside those of [`Channel::Errors`].
+    Arms,
+}
+
+/// What one poll told.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) samples: Vec<(Channel, Sample)>,
+    /// By revision, where requests are counted.
+    pub(super) arms: Vec<Arm>,
 }
 
 /// One signal's chain of readings.
@@ -119,17 +129,21 @@ impl Chain {
         self.probed = None;
     }
 
-    /// Takes one poll. `tau` is what "slow" means now, in seconds.
+    /// Takes one poll. `tau` is what "slow" means now, in seconds; a process no older than `young` is told apart.
     pub(super) fn take(
         &mut self,
         kind: SignalKind,
         raw: &[Raw],
         tau: Option<f64>,
         poll: Poll,
-    ) -> Vec<(Channel, Sample)> {
+        young: Span,
+    ) -> Taken {
         let now = poll.now;
-        match kind {
-            SignalKind::ErrorRate => vec![(Channel::Errors, self.counts(raw, poll))],
+        let samples = match kind {
+            SignalKind::ErrorRate => {
+                let (sample, arms) = self.counts(raw, poll, young);
+                return Taken { samples: vec![(Channel::Errors, sample)], arms };
+            }
             SignalKind::Latency => self.latency(raw, tau, poll),
             SignalKind::Health => {
                 let probe = self.probe(raw, now);
@@ -138,10 +152,11 @@ impl Chain {
                 vec![(Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe })]
             }
             SignalKind::Cpu | SignalKind::Memory => vec![(Channel::Usage, self.gauge(raw, now))],
-        }
+        };
+        Taken { samples, arms: vec![] }
     }
 
-    fn counts(&mut self, raw: &[Raw], poll: Poll) -> Sample {
+    fn counts(&mut self, raw: &[Raw], poll: Poll, young: Span) -> (Sample, Vec<Arm>) {
         let mut series = vec![];
         for reading in raw {
             if let Raw::Counter { series: name, revision, at, bad, total, started } = reading {
@@ -150,17 +165,23 @@ impl Chain {
                 series.push(Series { revision, name, started: *started, reading });
             }
         }
-        self.sum(raw, &series, poll)
+        self.sum(raw, &series, poll, young)
     }
 
-    fn sum(&mut self, raw: &[Raw], series: &[Series<'_>], poll: Poll) -> Sample {
+    fn sum(
+        &mut self,
+        raw: &[Raw],
+        series: &[Series<'_>],
+        poll: Poll,
+        young: Span,
+    ) -> (Sample, Vec<Arm>) {
         if series.is_empty() {
-            return self.unknown(raw, poll.now);
+            return (self.unknown(raw, poll.now), vec![]);
         }
-        let taken = self.counters.take(poll, series);
+        let taken = self.counters.take_apart(poll, series, young);
         let (mut bad, mut total, mut newest) = (0_u64, 0_u64, None::<(UnixMs, Span)>);
         let mut unknown = None;
-        for (_, sample) in taken {
+        for sample in taken.iter().map(|arm| arm.sample) {
             if let Reading::Counts { bad: more_bad, total: more } = sample.reading {
                 bad = bad.saturating_add(more_bad);
                 total = total.saturating_add(more);
@@ -170,10 +191,11 @@ impl Chain {
                 unknown = Some(sample);
             }
         }
-        match newest {
+        let sample = match newest {
             Some((at, width)) => Sample { at, width, reading: Reading::Counts { bad, total } },
             None => unknown.unwrap_or_else(|| self.unknown(raw, poll.now)),
-        }
+        };
+        (sample, taken)
     }
 
     fn unknown(&self, raw: &[Raw], now: UnixMs) -> Sample {
@@ -233,7 +255,7 @@ impl Chain {
                 reading: *reading,
             })
             .collect();
-        self.sum(raw, &series, poll)
+        self.sum(raw, &series, poll, Span::ZERO).0
     }
 
     fn gauge(&mut self, raw: &[Raw], now: UnixMs) -> Sample {
@@ -303,7 +325,7 @@ mod tests {
             let buckets = vec![(0.1, count), (f64::INFINITY, count)];
             let raw = [Raw::Histogram { series: "a".into(), at, buckets, started: None }];
             let poll = Poll { now: at, backfill: false };
-            chain.take(SignalKind::Latency, &raw, None, poll)[0].1.width
+            chain.take(SignalKind::Latency, &raw, None, poll, Span::ZERO).samples[0].1.width
         };
         let widths = [0, 15, 20, 25, 100].map(|at| width(at).ms() / 1000);
         assert_eq!(widths, [15, 15, 5, 5, 15]);
@@ -322,8 +344,8 @@ mod tests {
             });
             let at = UnixMs(60_000);
             let raw = [Raw::Gauge { at, value, n: Some(100) }];
-            let taken =
-                chain.take(SignalKind::Latency, &raw, None, Poll { now: at, backfill: false });
+            let poll = Poll { now: at, backfill: false };
+            let taken = chain.take(SignalKind::Latency, &raw, None, poll, Span::ZERO).samples;
             let told = taken.iter().any(|(_, s)| matches!(s.reading, Reading::Gauge { .. }));
             assert_eq!(told, value.is_finite(), "{value}: {taken:?}");
         }

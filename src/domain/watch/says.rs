@@ -1,8 +1,8 @@
 //! What a trigger stands on and waits for, in one sentence each: for notices, `explain` and the report.
 
 use crate::{
-    domain::trigger::{Evidence, FiredBy, Unit, Wait},
-    units::Percent,
+    domain::trigger::{Compared, Evidence, FiredBy, Unit, Wait},
+    units::{Multiple, Percent},
 };
 
 /// A number in its unit, for people.
@@ -17,8 +17,63 @@ pub fn number(value: f64, unit: Unit) -> String {
     }
 }
 
+/// What comparing two revisions has shown.
+pub fn compared(c: &Compared) -> String {
+    let Compared { new, old, margin, counted, .. } = c;
+    let times = if *margin == Multiple(2.0) {
+        "twice".to_owned()
+    } else {
+        format!("{} times", margin.to_string().trim_end_matches('x'))
+    };
+    let of = |bad, total| format!("{} of {}", grouped(bad), grouped(total));
+    let counts = format!(
+        "{} against {}",
+        of(counted.new_bad, counted.new_total),
+        of(counted.old_bad, counted.old_total)
+    );
+    if c.ln_e < std::f64::consts::LN_2 {
+        return format!(
+            "nothing says that {new} fails more than {times} as often as {old}: {counts}"
+        );
+    }
+    let fails = if c.ln_e < c.needed { "may fail" } else { "fails" };
+    format!(
+        "{new} {fails} more than {times} as often as {old}: {counts}; by chance at most {}",
+        chance(c.ln_e)
+    )
+}
+
+/// How often so much evidence comes about by chance, rounded so that it is never said to be rarer.
+fn chance(ln_e: f64) -> String {
+    let times = ln_e.exp();
+    if times >= 1e6 {
+        return "once in a million".to_owned();
+    }
+    // To two digits: more of them mean nothing.
+    let digit = 10_f64.powf((times.log10().floor() - 1.0).max(0.0));
+    // A thousand, as its logarithm was rounded, is a thousand.
+    format!("once in {}", grouped(((times * 1.001 / digit).floor() * digit).max(1.0) as u64))
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let places = digits.len();
+    let mut text = String::with_capacity(places + places / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (places - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// What a trigger stands on.
 pub fn evidence(e: &Evidence) -> String {
+    if let Some(both) = &e.compared {
+        return compared(both);
+    }
     let since = e.onset.map_or_else(String::new, |at| format!(" since {}", at.clock()));
     let above = |text: &str| match e.threshold {
         Some(limit) if e.unit == Unit::PerMinute => {
@@ -88,6 +143,14 @@ pub fn wait(wait: &Wait, unit: Unit) -> String {
         Wait::Recovery { remaining } => {
             format!("{} more of clean time to be resolved", remaining.to_read())
         }
+        Wait::Both => {
+            "the newest change's revision and another one to answer at once, told apart".into()
+        }
+        Wait::Proof { ln_e, needed } => format!(
+            "more evidence: so much comes about by chance {}, asked for is {}",
+            chance(*ln_e),
+            chance(*needed)
+        ),
         Wait::Release => "a person to release it".into(),
     }
 }

@@ -64,7 +64,8 @@ fn requests(channel: Channel, sample: &Sample) -> u64 {
             | Channel::P95
             | Channel::Probe
             | Channel::Reach
-            | Channel::Usage,
+            | Channel::Usage
+            | Channel::Arms,
             Reading::Counts { .. }
             | Reading::Gauge { .. }
             | Reading::Up

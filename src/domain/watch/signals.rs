@@ -68,7 +68,7 @@ impl Signal {
             (Channel::Probe, Reading::Up) => self.history.record_counts(sample.at, 0, 1),
             (Channel::Probe, Reading::Down) => self.history.record_counts(sample.at, 1, 1),
             (Channel::Errors | Channel::Slow | Channel::P95, _) => self.history.record(sample),
-            (Channel::Probe | Channel::Reach | Channel::Usage, _) => {}
+            (Channel::Probe | Channel::Reach | Channel::Usage | Channel::Arms, _) => {}
         }
     }
 }

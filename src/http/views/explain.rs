@@ -132,6 +132,7 @@ fn looks_at(looks_at: LooksAt) -> String {
         LooksAt::LatencyP95 => "p95 latency".to_owned(),
         LooksAt::Health => "probes".to_owned(),
         LooksAt::Availability => "whether probes are answered".to_owned(),
+        LooksAt::NewAgainstOld => "error rate, new revision against old".to_owned(),
         LooksAt::Event => "what is posted".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ mod world;
 
 mod alerts;
 mod blind;
+mod compared;
 mod departed;
 mod deployments;
 mod fleets;

@@ -389,7 +389,7 @@ fn both_notices_of_the_runbook_for_both_audiences() {
     • already-burning passes: 10 of 12000 failed in the 30m before the change
     • noisy passes: it did not fire in the 1d before the change
     • thin-evidence passes: 590 of 5900 requests since onset, at least 9.1%
-    • old-revision-equally-bad does not apply: the signals do not tell the old revision from the new
+    • old-revision-equally-bad does not apply: the old revision is not compared with the new
     • one-witness does not apply: the evidence is not a probe's
     • nowhere-safe passes: application v2 -> v1, known good
     • schema-moved passes: no migration is known, and no database is watched

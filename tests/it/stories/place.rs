@@ -52,6 +52,10 @@ pub(super) struct Place {
     bad: f64,
     total: f64,
     slow: f64,
+    /// Another version that serves too.
+    beside: Option<Beside>,
+    /// Whether the counters tell which version they are of.
+    told_apart: bool,
     /// Why nothing can be read of any signal.
     pub(super) monitoring_down: Option<Unknown>,
     /// Since which poll, on the steady clock.
@@ -62,6 +66,14 @@ pub(super) struct Place {
     pub(super) faults: Vec<String>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
+}
+
+/// A version that serves a share of the requests beside the one that was switched to.
+struct Beside {
+    version: String,
+    share: f64,
+    bad: f64,
+    total: f64,
 }
 
 type Poll = (&'static str, Vec<Raw>, Option<String>);
@@ -77,6 +89,8 @@ impl Place {
             bad: 0.0,
             total: 0.0,
             slow: 0.0,
+            beside: None,
+            told_apart: false,
             monitoring_down: None,
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
@@ -94,7 +108,22 @@ impl Place {
     pub(super) fn restart(&mut self, at: UnixMs) {
         self.running = Some(self.linked.clone());
         self.started = at;
+        if self.beside.as_ref().is_some_and(|beside| beside.version == self.linked) {
+            self.rolled_out();
+        }
         (self.bad, self.total, self.slow) = (0.0, 0.0, 0.0);
+    }
+
+    /// The version that serves now goes on with a share of the requests, whatever is switched to.
+    pub(super) fn keeps_serving(&mut self, share: f64) {
+        let version = self.linked.clone();
+        self.told_apart = true;
+        self.beside = Some(Beside { version, share, bad: 0.0, total: 0.0 });
+    }
+
+    /// Only what was switched to serves from now on.
+    pub(super) fn rolled_out(&mut self) {
+        self.beside = None;
     }
 
     fn behaviour(&self) -> Behaviour {
@@ -104,7 +133,23 @@ impl Place {
 
     /// Fifteen seconds of requests, and what every source reads of them.
     pub(super) fn poll(&mut self, at: UnixMs) -> Vec<Poll> {
-        let now = self.behaviour();
+        let mut now = self.behaviour();
+        let mut others = vec![];
+        if let Some(beside) = &mut self.beside {
+            let behaviour = self.versions[&beside.version];
+            let requests = behaviour.requests * beside.share;
+            now.requests *= 1.0 - beside.share;
+            beside.total += requests;
+            beside.bad += requests * behaviour.errors;
+            others.push(Raw::Counter {
+                series: "pod-0".into(),
+                revision: beside.version.clone(),
+                at,
+                bad: Some(beside.bad.floor()),
+                total: Some(beside.total.floor()),
+                started: None,
+            });
+        }
         self.total += now.requests;
         self.bad += now.requests * now.errors;
         self.slow += now.requests * now.slow;
@@ -121,7 +166,7 @@ impl Place {
         let (series, started) = ("pod-1".to_owned(), Some(self.started));
         let counter = Raw::Counter {
             series: series.clone(),
-            revision: String::new(),
+            revision: self.running.clone().filter(|_| self.told_apart).unwrap_or_default(),
             at,
             bad: Some(self.bad.floor()),
             total: Some(self.total.floor()),
@@ -136,8 +181,9 @@ impl Place {
         let buckets = BOUNDS.map(|bound| (bound, count(bound))).into();
         let histogram = Raw::Histogram { series, at, buckets, started };
         let probe = if now.up { Raw::Up { at } } else { Raw::Down { at, answered: false } };
+        others.push(counter);
         vec![
-            ("errors", vec![counter], None),
+            ("errors", others, None),
             ("health", vec![probe], None),
             ("latency", vec![histogram], None),
         ]

@@ -17,7 +17,7 @@ mod model;
 pub(crate) mod operator;
 mod people;
 mod readings;
-mod rng;
+pub(crate) mod rng;
 pub(crate) mod sayings;
 pub(crate) mod script;
 mod site;

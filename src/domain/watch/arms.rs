@@ -1,0 +1,78 @@
+//! What one poll told, handed to the triggers: all of it together to most, by revision to those that compare.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Instance,
+    reading::{Channel, Taken},
+};
+use crate::{
+    domain::{
+        change::{Component, Revision},
+        firing::Basis,
+        gate::OldRevision,
+        state::ServiceState,
+        trigger::State,
+        watch::ServiceWatch,
+        wilson,
+    },
+    units::Span,
+};
+
+type Triggers = BTreeMap<String, Box<Instance>>;
+
+/// How long a process stays young for the triggers that compare what a signal counts.
+pub(super) fn young(triggers: &Triggers, signal: &str) -> Span {
+    let over = triggers.values().filter(|i| i.signal == signal);
+    let ignored = over.filter_map(|i| i.trigger.rule().ignores_first());
+    ignored.max().unwrap_or(Span::ZERO)
+}
+
+/// Lets every trigger over `signal` see what was taken of it.
+pub(super) fn show(triggers: &mut Triggers, signal: &str, taken: &Taken, state: &ServiceState) {
+    for (key, instance) in triggers.iter_mut().filter(|(_, i)| i.signal == signal) {
+        if instance.channel == Some(Channel::Arms) {
+            stand_by(key, instance, state);
+        }
+        for (channel, sample) in &taken.samples {
+            match instance.channel {
+                Some(Channel::Arms) if *channel == Channel::Errors => {
+                    let new = newest(state).map(|to| to.version.as_str());
+                    instance.follow(sample.at, |trigger| trigger.compare(sample, new, &taken.arms));
+                }
+                own if own == Some(*channel) => instance.observe(sample),
+                Some(_) | None => {}
+            }
+        }
+    }
+}
+
+/// What the newest change of the code brought: another one of its configuration leaves its revisions as they are.
+fn newest(state: &ServiceState) -> Option<&Revision> {
+    let of_code =
+        |change: &&crate::domain::change::Change| change.component == Component::Application;
+    state.changes.iter().rev().find(of_code).map(|change| &change.to)
+}
+
+/// A window that was lost does not know what it fired on; the journal does.
+fn stand_by(key: &str, instance: &mut Instance, state: &ServiceState) {
+    let known = state.firing.get(key).filter(|f| f.basis == Basis::Window);
+    let compared = known.and_then(|f| Some((f, f.evidence.as_ref()?.compared.as_ref()?)));
+    if let Some((firing, compared)) = compared
+        && instance.trigger.state() == State::NoData
+    {
+        instance.trigger.stand_by(compared, firing.onset, firing.fired_at);
+    }
+}
+
+impl ServiceWatch {
+    /// How the old revision does while both answer, where a trigger compares them.
+    pub fn old_revision(&self) -> Option<(OldRevision, String)> {
+        let compared = self.triggers.values().filter_map(|i| i.trigger.compared());
+        let compared = compared.into_iter().find(|compared| compared.both)?;
+        let counted = &compared.counted;
+        let bound = wilson::lower_bound(counted.old_bad, counted.old_total, wilson::Z);
+        let old = OldRevision { bound, ln_e: Some(compared.ln_e) };
+        Some((old, super::says::compared(&compared)))
+    }
+}
