@@ -94,11 +94,11 @@ fn fold(
 /// Waits for the journal to be opened. When that takes too long, people are paged once, and the interface says why until
 /// it is over.
 pub(super) async fn told_if_it_hangs<T>(
-    opening: impl Future<Output = T>,
+    opening: impl Future<Output = anyhow::Result<T>>,
     config: &Config,
     client: &reqwest::Client,
     metrics: &PrometheusHandle,
-) -> T {
+) -> anyhow::Result<T> {
     let begun = Instant::now();
     let mut opening = pin!(opening);
     let patience = config.store.lease_wait.duration() + OPENS_WITHIN;
@@ -129,7 +129,13 @@ pub(super) async fn told_if_it_hangs<T>(
         opened
     };
     let (opened, ()) = tokio::join!(opened, say);
-    telemetry::can_start();
-    warn!("the journal is opened, after {:.1} s", begun.elapsed().as_secs_f64());
+    let took_s = begun.elapsed().as_secs_f64();
+    match &opened {
+        Ok(_) => {
+            telemetry::can_start();
+            warn!("the journal is opened, after {took_s:.1} s");
+        }
+        Err(_) => warn!("the journal answered after {took_s:.1} s, and cannot be opened"),
+    }
     opened
 }

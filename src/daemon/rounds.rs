@@ -30,7 +30,7 @@ const AT_ONCE: usize = 200;
 pub(super) struct Rounds {
     urgent: Option<ServiceId>,
     quiet: Option<ServiceId>,
-    /// When the whole history of each service was written down.
+    /// When the whole history of each service was written down, on the steady clock: the other one may be set.
     pasts: BTreeMap<ServiceId, UnixMs>,
 }
 
@@ -73,19 +73,20 @@ impl Rounds {
             let mut bodies = vec![];
             for id in some {
                 let Some(watch) = fleet.watches.get(id) else { continue };
-                let past = self.pasts.get(id).filter(|at| now.wall.since(**at) < PAST_EVERY);
+                let past = self.pasts.get(id).filter(|at| now.steady.since(**at) < PAST_EVERY);
                 if past.is_none() && (pasts < PASTS_MAX || all) {
                     pasts += 1;
                     bodies.push((format!("{id}{PAST}"), serde_json::to_vec(&watch.past())));
-                    self.pasts.insert(id.clone(), now.wall);
+                    self.pasts.insert(id.clone(), now.steady);
                 }
                 let snapshot = match self.pasts.get(id) {
-                    Some(at) => watch.snapshot_since(*at),
+                    Some(at) => watch.snapshot_since(now.wall - now.steady.since(*at)),
                     None => watch.snapshot(),
                 };
                 bodies.push((id.to_string(), serde_json::to_vec(&snapshot)));
             }
-            let keep = |(key, body)| Some(Snapshot { key, at: now.wall, body: Result::ok(body)? });
+            let keep =
+                |(key, body)| Some(Snapshot { key, at: now.steady, body: Result::ok(body)? });
             let bodies: Vec<Snapshot> = bodies.into_iter().filter_map(keep).collect();
             if let Err(fault) = store.save_snapshots(&bodies) {
                 // Whether its past is there nobody knows: it is written anew.
@@ -186,6 +187,35 @@ mod tests {
         let (again, _) = recovery::recover(&store, policy).unwrap();
         assert_eq!(seen(&again), seen(&fleet));
         assert_eq!(Rounds::new(&store).pasts, rounds.pasts);
+    }
+
+    /// A whole history from before it is moved, and the newest slots over it are found by the clock of now.
+    #[test]
+    fn a_clock_that_was_set_back_loses_nothing_of_what_was_written_before() {
+        let policy: Policy = examples::policy([examples::service("shop/test", Mode::Observe)]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(Options::new(directory.path())).unwrap();
+        let (mut fleet, mut rounds) = (Fleet::new(policy.clone(), 1), Rounds::new(&store));
+        for minute in 0..40 {
+            poll(&mut fleet, minute);
+        }
+        let now = poll(&mut fleet, 40);
+        rounds.write(&mut fleet, &mut store, now, false).unwrap();
+        let to = now.wall - Span::minutes(10);
+        let event = Event { id: "set".into(), what: What::ClockSet { from: now.wall, to } };
+        fleet.turn(&event, Now { wall: to, ..now }, |_| Ok::<(), Infallible>(())).unwrap();
+        let later = Now { wall: to + Span::minutes(1), steady: now.steady + Span::minutes(1) };
+        rounds.write(&mut fleet, &mut store, later, false).unwrap();
+        let (again, _) = recovery::recover(&store, policy).unwrap();
+        let past = |fleet: &Fleet| {
+            fleet
+                .watches
+                .values()
+                .map(|w| serde_json::to_string(&w.past()).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(past(&again), past(&fleet));
+        assert!(past(&fleet)[0].contains("-600000"), "{}", past(&fleet)[0]);
     }
 
     #[test]

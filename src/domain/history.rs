@@ -51,6 +51,8 @@ pub struct History {
     slots: Slots,
     open: Option<Open>,
     hours: VecDeque<Hour>,
+    /// By how much the wall clock was set since the beginning, in milliseconds, all in all.
+    set_ms: i64,
 }
 
 impl History {
@@ -73,6 +75,7 @@ impl History {
             slots: Slots::default(),
             open: None,
             hours: VecDeque::new(),
+            set_ms: 0,
         }
     }
 
@@ -207,6 +210,7 @@ impl History {
 
     /// The wall clock was set: what was seen happened as long ago as before, to a slot's width.
     pub fn clock_set(&mut self, by_ms: i64) {
+        self.set_ms = self.set_ms.saturating_add(by_ms);
         let slots = (by_ms as f64 / self.slot_ms as f64).round() as i64;
         self.first = self.first.saturating_add(slots);
         self.open = None;

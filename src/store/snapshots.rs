@@ -10,7 +10,7 @@ use crate::units::UnixMs;
 pub struct Snapshot {
     /// Whose.
     pub key: String,
-    /// As of when.
+    /// As of when, by a clock of the writer's choice.
     pub at: UnixMs,
     /// The writer's own encoding.
     pub body: Vec<u8>,

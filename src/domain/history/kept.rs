@@ -24,6 +24,13 @@ pub struct Kept {
     /// Of each hour its beginning in seconds, its median in microseconds, and how many that stands on.
     #[serde(skip_serializing_if = "String::is_empty")]
     hours: String,
+    /// By how much the clock of these times had been set, all in all, in milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    set_ms: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Hours between two whole copies are those of a few slots.
@@ -73,11 +80,16 @@ impl History {
             counts: if any_counts { counts.text() } else { String::new() },
             p95s: if any_p95s { p95s.text() } else { String::new() },
             hours: past.text(),
+            set_ms: self.set_ms,
         }
     }
 
     /// Lays what was written down over what is there. Slots of another width are added up into these.
     pub fn refill(&mut self, kept: &Kept) {
+        if kept.set_ms != self.set_ms {
+            // What is there was written by the clock of before.
+            self.clock_set(kept.set_ms.saturating_sub(self.set_ms));
+        }
         let mut hours = Packed::new(&kept.hours);
         let mut start = 0;
         while let (Some(more), Some(p95), Some(valid)) = (hours.next(), hours.next(), hours.next())
@@ -177,6 +189,25 @@ mod tests {
         again.refill(&newest);
         history.open = None;
         assert_eq!(again, history);
+    }
+
+    #[test]
+    fn an_older_copy_moves_with_the_clock_that_was_set_since() {
+        for by_ms in [7_200_000, -7_200_000] {
+            let mut history = History::new(Span::minutes(1));
+            recorded(1..3_000, &mut history);
+            let copy = history.keep();
+            history.clock_set(by_ms);
+            let at = UnixMs(2_999 * 60_000 + by_ms);
+            let minutes = by_ms / 60_000;
+            recorded(3_000 + minutes..3_031 + minutes, &mut history);
+            let newest = history.keep_since(at);
+            let mut again = History::new(Span::minutes(1));
+            again.refill(&copy);
+            again.refill(&newest);
+            history.open = None;
+            assert_eq!(again, history);
+        }
     }
 
     #[test]
