@@ -41,7 +41,7 @@ pub(super) struct Replay {
     #[command(flatten)]
     inputs: inputs::Inputs,
     /// Labelled series, a JSON object a line.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["since", "csv"], conflicts_with_all = ["since", "csv", "changes", "journal"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["since", "csv", "openmetrics"], conflicts_with_all = ["since", "csv", "openmetrics", "changes", "journal"])]
     labelled: Option<PathBuf>,
     /// Series without a fault, likewise.
     #[arg(long, value_name = "FILE", requires = "labelled")]

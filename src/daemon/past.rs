@@ -1,6 +1,10 @@
 //! What a configuration's queries would have read at each poll of a time that has passed: grouped and read as the daemon does.
 
+mod scraped;
+
 use std::collections::BTreeMap;
+
+pub(crate) use self::scraped::{Scraped, scraped};
 
 use super::{query::Query, reading, wiring::QueryKey};
 use crate::{

@@ -5,6 +5,7 @@ mod csv;
 mod heard;
 mod journal;
 mod kept;
+mod openmetrics;
 mod prometheus;
 mod steady;
 mod versions;
@@ -17,6 +18,7 @@ pub use self::{
     heard::Heard,
     journal::read as read_journal,
     kept::Kept,
+    openmetrics::read as read_openmetrics,
     prometheus::{Asking, Broken, Progress, Unanswered},
     versions::Labels,
 };

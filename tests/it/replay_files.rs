@@ -1,4 +1,4 @@
-//! `rollbackd replay` of files: counts in CSV, and what was deployed when.
+//! `rollbackd replay` of files: counts in CSV, what targets exposed, and what was deployed when.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -90,4 +90,101 @@ fn what_would_mislead_is_printed_and_ends_with_65() {
     assert_eq!(code, 65);
     let nowhere = home.path().join("state").display().to_string();
     assert_eq!(replay(&[&config, "--csv", &csv, "--journal", &nowhere]).2, 66);
+}
+
+const SCRAPED: &str = r#"
+state_dir = "/nonexistent"
+[service.shop]
+watch_only = true
+[service.shop.scrape]
+url = "http://127.0.0.1:8080/metrics"
+[service.shop.signal.error_rate.scrape]
+total = 'http_requests_total'
+bad = 'http_requests_total{code=~"5.."}'
+[notify.log]
+audiences = ["on_call"]
+"#;
+
+/// Two targets, each scraped every 15 s a little off the beat, series after series: six hours, of which half of one fails on one of
+/// them. `millis` is how many of its times' units are a second.
+fn exposed(millis: i64, more: &str) -> String {
+    let mut text = String::new();
+    for (target, offset_ms) in [("a:80", 0), ("b:80", 7_400)] {
+        for code in ["200", "500"] {
+            let mut count = 0;
+            for scrape in 0..1_440 {
+                let fails = target == "b:80" && (1_200..1_320).contains(&scrape);
+                count += match (code, fails) {
+                    ("500", false) => 0,
+                    ("500", true) | ("200", false) => 150,
+                    _ => 50,
+                };
+                let jitter = [0, 3, -2, 40][scrape as usize % 4];
+                let at_ms = FROM * 1_000 + scrape * 15_000 + offset_ms + jitter;
+                let at = match millis {
+                    1 => format!("{}.{:03}", at_ms / 1_000, at_ms % 1_000),
+                    _ => at_ms.to_string(),
+                };
+                _ = writeln!(
+                    text,
+                    "http_requests_total{{code=\"{code}\",instance=\"{target}\",job=\"shop\"}} {count} {at}"
+                );
+            }
+        }
+    }
+    text + more
+}
+
+#[test]
+fn what_targets_exposed_is_read_as_the_daemon_reads_it() {
+    let home = tempfile::tempdir().unwrap();
+    let config = written(home.path(), "rollbackd.toml", SCRAPED);
+    let (openmetrics, text) = (exposed(1, "# EOF\n"), exposed(1_000, ""));
+    let mut told = vec![];
+    for exposition in [openmetrics, text] {
+        let file = written(home.path(), "exposed.txt", &exposition);
+        let (story, said, code) = replay(&[&config, "--openmetrics", &file, "--json"]);
+        assert_eq!(code, 0, "{said}");
+        assert!(!said.contains("could not be used"), "{said}");
+        told.push(story);
+    }
+    assert_eq!(told[0], told[1]);
+    let stories: serde_json::Value = serde_json::from_str(&told[0]).unwrap();
+    let fired = &stories[0]["fired"][0];
+    assert_eq!(fired["onset"], "2026-01-05T04:59:52.440Z", "{fired}");
+    // 150 of 350 requests of the two targets together.
+    assert!(fired["says"].as_str().unwrap().contains("42."), "{fired}");
+}
+
+#[test]
+fn lines_of_an_exposition_that_cannot_be_used_are_counted_and_mislead() {
+    let home = tempfile::tempdir().unwrap();
+    let config = written(home.path(), "rollbackd.toml", SCRAPED);
+    let lines = exposed(
+        1_000,
+        "http_requests_total{code=\"200\",instance=\"a:80\"} 7\nhttp_requests_total{code= 7 1\n",
+    );
+    let again = lines.lines().next().unwrap();
+    let holes: Vec<&str> = lines
+        .lines()
+        .enumerate()
+        .filter(|(n, _)| n % 1_440 < 100 || n % 1_440 > 130)
+        .map(|(_, line)| line)
+        .collect();
+    let file = written(home.path(), "exposed.txt", &format!("{}\n{again}\n", holes.join("\n")));
+    let (_, said, code) = replay(&[&config, "--openmetrics", &file]);
+    assert_eq!(code, 65, "{said}");
+    for expected in [
+        "there is no time in it",
+        "error_rate of shop/production: 1440 readings: 31 gaps, 1 told again (left out)",
+        "this may mislead: 2.2 % of error_rate",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let (_, said, code) =
+        replay(&[&written(home.path(), "other.toml", CONFIG), "--openmetrics", &file]);
+    assert!(
+        said.contains("no service of the configuration is scraped") && code == 64,
+        "{code} {said}"
+    );
 }

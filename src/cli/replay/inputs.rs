@@ -20,6 +20,7 @@ use crate::{
     domain::service::ServiceId,
     replay::inputs::{
         Asking, Changes, Kept, Labels, Progress, Recorded, read_changes, read_csv, read_journal,
+        read_openmetrics,
     },
     sources::{http, prometheus::Prometheus},
     units::{Span, UnixMs},
@@ -55,6 +56,9 @@ pub(super) struct Inputs {
     /// Counts of whole intervals: `service,time,bad,total`, and `p95_ms` where it is known.
     #[arg(long, value_name = "FILE", requires = "config", conflicts_with = "since")]
     csv: Option<PathBuf>,
+    /// What targets exposed, each line with its time: OpenMetrics, or Prometheus text.
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with_all = ["since", "csv"])]
+    openmetrics: Option<PathBuf>,
     /// What was deployed when, a JSON object a line: service, at, version.
     #[arg(long, value_name = "FILE", requires = "config")]
     changes: Option<PathBuf>,
@@ -67,8 +71,8 @@ pub(super) struct Inputs {
     /// The label of `--versions` that tells the version.
     #[arg(long, value_name = "LABEL", requires = "versions")]
     version_label: Option<String>,
-    /// The label of `--versions` that tells the service; needed where there are several.
-    #[arg(long, value_name = "LABEL", requires = "versions")]
+    /// The label of `--versions` or `--openmetrics` that tells the service; needed where there are several.
+    #[arg(long, value_name = "LABEL", conflicts_with = "csv")]
     service_label: Option<String>,
     /// Which server of the configuration answers `--versions`; needed where there are several.
     #[arg(long, value_name = "NAME", requires = "versions")]
@@ -117,9 +121,15 @@ impl Inputs {
     }
 
     fn files(&self, config: &Config) -> Result<Recorded, Fault> {
-        let Some(file) = &self.csv else { return Ok(Recorded::default()) };
+        let Some(file) = self.csv.as_ref().or(self.openmetrics.as_ref()) else {
+            return Ok(Recorded::default());
+        };
         let (name, text) = (file.display().to_string(), text_of(file)?);
-        read_csv(&name, &text, &config.policy).map_err(Fault::Usage)
+        let read = match self.csv {
+            Some(_) => read_csv(&name, &text, &config.policy),
+            None => read_openmetrics(&name, &text, config, self.service_label.as_deref()),
+        };
+        read.map_err(Fault::Usage)
     }
 
     fn deployments(&self, known: &[ServiceId]) -> Result<Changes, Fault> {

@@ -25,6 +25,18 @@ impl Wanted {
         Self { names: Some(distinct) }
     }
 
+    /// What any of them wants.
+    pub fn union(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut names = vec![];
+        for wanted in all {
+            match wanted.names {
+                Some(more) => names.extend(more),
+                None => return Self::all(),
+            }
+        }
+        Self::names(names)
+    }
+
     /// The place of a name in the list, if there is a list and it is in it.
     pub fn index(&self, name: &str) -> Option<usize> {
         self.index_of(name.as_bytes())

@@ -29,15 +29,8 @@ pub fn extract(
     now: UnixMs,
 ) -> Vec<Poll> {
     let revision = target.revision.as_ref();
-    let specs: Vec<Cow<'_, Spec>> = match format {
-        Format::Text => specs.iter().map(Cow::Borrowed).collect(),
-        Format::OpenMetrics => specs.iter().map(|s| Cow::Owned(s.in_openmetrics())).collect(),
-    };
-    let created = specs.iter().flat_map(|spec| spec.created());
-    let created = created.map(|selector| selector.name().to_owned());
-    let names = specs.iter().flat_map(|spec| spec.names()).chain(created);
-    let names = names.chain(revision.map(|revision| revision.of.name().to_owned()));
-    let wanted = Wanted::names(names.chain([BORN.to_owned()]));
+    let specs = written_in(format, specs);
+    let wanted = names(&specs, revision);
     let mut about = About::default();
     let mut gathers: Vec<Gather<'_>> = specs.iter().map(|spec| Gather::new(spec)).collect();
     let scanned = scan(body, format, &target.limits, &wanted, |series| {
@@ -56,6 +49,26 @@ pub fn extract(
             specs.iter().map(|_| Poll::failed(fault.clone())).collect()
         }
     }
+}
+
+/// The names that are looked for in a body.
+pub fn wanted(format: Format, target: &Options, specs: &[Spec]) -> Wanted {
+    names(&written_in(format, specs), target.revision.as_ref())
+}
+
+fn written_in(format: Format, specs: &[Spec]) -> Vec<Cow<'_, Spec>> {
+    match format {
+        Format::Text => specs.iter().map(Cow::Borrowed).collect(),
+        Format::OpenMetrics => specs.iter().map(|s| Cow::Owned(s.in_openmetrics())).collect(),
+    }
+}
+
+fn names(specs: &[Cow<'_, Spec>], revision: Option<&Revision>) -> Wanted {
+    let created = specs.iter().flat_map(|spec| spec.created());
+    let created = created.map(|selector| selector.name().to_owned());
+    let names = specs.iter().flat_map(|spec| spec.names()).chain(created);
+    let names = names.chain(revision.map(|revision| revision.of.name().to_owned()));
+    Wanted::names(names.chain([BORN.to_owned()]))
 }
 
 /// What the body says about the process itself.

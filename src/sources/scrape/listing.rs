@@ -66,6 +66,12 @@ impl ListOptions {
         Some((path, seen.map(|seen| seen.targets.map_or(0, |targets| targets.len()))))
     }
 
+    /// What all of its targets have in common, without one of them.
+    pub fn like_all(&self) -> Options {
+        let nowhere = Url::parse("http://listed.invalid/").expect("it is a URL");
+        self.target("", nowhere)
+    }
+
     /// A target's own options; its series is named by where it is.
     fn target(&self, series: &str, url: Url) -> Options {
         Options {
