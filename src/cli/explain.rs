@@ -98,6 +98,9 @@ fn one_trigger(trigger: &TriggerView, paint: Paint) -> String {
         let line = shown::sparkline(&trigger.drawn, trigger.evidence.threshold);
         text.push_str(&format!("    {line} {}\n", paint.dim(&trigger.looks_at)));
     }
+    if let Some(normal) = &trigger.normal {
+        text.push_str(&format!("    {normal}\n"));
+    }
     for wait in &trigger.waits_for {
         text.push_str(&format!("    waits for {wait}\n"));
     }

@@ -121,6 +121,7 @@ fn trigger() -> TriggerView {
         signal: "error_rate".into(),
         looks_at: "error rate".into(),
         sees: "149 of 1204 requests, 12.38% (surely more than 10.6%), limit 5%".into(),
+        normal: None,
         waits_for: vec![],
         drawn,
         evidence: Evidence {

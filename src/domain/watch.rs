@@ -30,6 +30,7 @@ use self::{
     tally::Tallies,
 };
 use super::{
+    baseline::Baseline,
     counter::{Drops, Poll},
     event::{Now, What},
     history::History,
@@ -106,6 +107,8 @@ pub struct ServiceWatch {
     triggers: BTreeMap<String, Box<Instance>>,
     /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
     taus: BTreeMap<String, f64>,
+    /// What is normal for each latency signal, as of then.
+    normals: BTreeMap<String, Baseline>,
     learned_at: Option<UnixMs>,
     /// When learning was last tried, whether or not there was enough to learn from.
     tried_at: Option<UnixMs>,
@@ -129,6 +132,7 @@ impl ServiceWatch {
             signals: BTreeMap::new(),
             triggers: BTreeMap::new(),
             taus: BTreeMap::new(),
+            normals: BTreeMap::new(),
             learned_at: None,
             tried_at: None,
             tallies: None,

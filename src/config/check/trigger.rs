@@ -107,7 +107,31 @@ pub(super) fn triggers(
         holds::check(found, &name, &policy, &said, signals);
         triggers.insert(name, policy);
     }
+    one_slow(found, &triggers, |name| said(name, all, own).raw);
     triggers
+}
+
+/// What is slow is counted once for a service, above one bound.
+fn one_slow(
+    found: &mut Found<'_>,
+    triggers: &BTreeMap<String, TriggerPolicy>,
+    said: impl Fn(&str) -> raw::Trigger,
+) {
+    let slow = |(name, trigger): (&String, &TriggerPolicy)| {
+        let LooksAt::SlowShare(times) = trigger.looks_at else { return None };
+        Some((name.clone(), times))
+    };
+    let all: Vec<(String, Multiple)> = triggers.iter().filter_map(slow).collect();
+    let Some((first, times)) = all.first() else { return };
+    for (name, other) in all.iter().filter(|(_, other)| other != times) {
+        let places = [name, first].map(|name| said(name).slower_than.map(|at| at.span()));
+        let what = format!(
+            "for one service `{first}` takes {times} the baseline for slow, and `{name}` {other}"
+        );
+        let instead =
+            "give both the same slower_than, and tell them apart by `above` and `holds_for`";
+        found.error(places.into_iter().flatten().next().unwrap_or_default(), what, instead);
+    }
 }
 
 fn said(name: &str, all: &raw::Table<raw::Trigger>, own: &raw::Table<raw::Trigger>) -> Said {

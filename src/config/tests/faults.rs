@@ -162,6 +162,20 @@ fn a_comparison_that_proves_nothing_is_refused() {
 }
 
 #[test]
+fn what_is_slow_is_one_thing_for_a_service() {
+    let slow = |more: &str| {
+        with(&format!(
+            "[service.shop.signal.latency.scrape]\nhistogram = 'x'\n\
+             [trigger.far-too-slow]\nlooks_at = \"slow_share\"\nabove = \"20%\"\nseverity = \"P2\"\n{more}"
+        ))
+    };
+    let told = refused(&slow("slower_than = \"10x\""));
+    let expected = "for one service `far-too-slow` takes 10x the baseline for slow, and `performance-degradation` 3x";
+    assert!(told.contains(expected), "{told}");
+    loaded(&slow("slower_than = \"10x\"\n[trigger.performance-degradation]\nenabled = false"));
+}
+
+#[test]
 fn what_can_never_hold_is_refused() {
     let cases = [
         ("[trigger.critical-errors]\nabove = \"100%\"", "can never hold"),

@@ -3,7 +3,7 @@
 use super::{Channel, ServiceWatch};
 use crate::{
     domain::{
-        baseline,
+        baseline::{self, Baseline},
         event::Now,
         history::{Excluded, History},
         incident::Incident,
@@ -92,6 +92,19 @@ impl ServiceWatch {
         signal.history.fired(&rule, normal, change - window, change, calm)
     }
 
+    /// What response times are normal by, for a trigger that compares with that; before which moment it was learned, and
+    /// above which time a request is slow, in seconds, where the trigger counts those.
+    pub fn normal(&self, trigger: &str) -> Option<(Baseline, UnixMs, Option<f64>)> {
+        let instance = self.instance(trigger)?;
+        let normal = *self.normals.get(&instance.signal)?;
+        let slow = match instance.channel {
+            Some(Channel::Slow) => Some(*self.taus.get(&instance.signal)?),
+            Some(Channel::P95) if instance.trigger.baseline().is_some() => None,
+            _ => return None,
+        };
+        Some((normal, self.learned_at?, slow))
+    }
+
     /// Learns what is normal: before the change that is being judged, and anew from time to time while none is.
     pub(super) fn learn(&mut self, policy: &ServicePolicy, state: &ServiceState, now: Now) {
         // An incident alone freezes what is known already: it is not looked for before some change of last week.
@@ -115,6 +128,7 @@ impl ServiceWatch {
                 continue;
             };
             self.learned_at = Some(at);
+            self.normals.insert(name.clone(), normal);
             for trigger in policy.triggers.values() {
                 if let LooksAt::SlowShare(times) = trigger.looks_at {
                     self.taus.insert(name.clone(), times.0 * normal.p95);

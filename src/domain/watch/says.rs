@@ -1,8 +1,11 @@
 //! What a trigger stands on and waits for, in one sentence each: for notices, `explain` and the report.
 
 use crate::{
-    domain::trigger::{Compared, Evidence, FiredBy, Unit, Wait},
-    units::{Multiple, Percent},
+    domain::{
+        baseline::{Baseline, Period},
+        trigger::{Compared, Evidence, FiredBy, Unit, Wait},
+    },
+    units::{Multiple, Percent, UnixMs},
 };
 
 /// A number in its unit, for people.
@@ -15,6 +18,23 @@ pub fn number(value: f64, unit: Unit) -> String {
         Unit::Down => if value > 0.0 { "down" } else { "up" }.to_owned(),
         Unit::Plain => format!("{value:.2}"),
     }
+}
+
+/// What response times are compared with: learned before `at`; above `slow_s`, where requests are counted by it, one is slow.
+pub fn normal(normal: &Baseline, at: UnixMs, slow_s: Option<f64>) -> String {
+    let seconds = |value| number(value, Unit::Seconds);
+    let Baseline { p95, median, samples, over } = normal;
+    let floor = if p95 > median {
+        format!(", for {} is too little to count with", seconds(*median))
+    } else {
+        String::new()
+    };
+    let over = match over {
+        Period::Hour => format!("{samples} values of the hour before {}", at.clock()),
+        Period::Week => format!("{samples} values of the week before {}", at.clock()),
+    };
+    let slow = slow_s.map_or_else(String::new, |slow| format!("; slow is above {}", seconds(slow)));
+    format!("normal is a p95 of {}{floor} ({over}){slow}", seconds(*p95))
 }
 
 /// What comparing two revisions has shown.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ServiceWatch, reading::Chain, served::Served, tally::Tallies};
 use crate::{
     domain::{
+        baseline::Baseline,
         history,
         inventory::Inventory,
         policy::ServicePolicy,
@@ -24,6 +25,8 @@ pub struct Snapshot {
     signals: BTreeMap<String, Kept>,
     triggers: BTreeMap<String, trigger::Snapshot>,
     taus: BTreeMap<String, f64>,
+    #[serde(default)]
+    normals: BTreeMap<String, Baseline>,
     learned_at: Option<UnixMs>,
     tallies: Option<Tallies>,
     healthy_since: Option<UnixMs>,
@@ -97,6 +100,7 @@ impl ServiceWatch {
                 .map(|(key, i)| (key.clone(), i.trigger.snapshot()))
                 .collect(),
             taus: self.taus.clone(),
+            normals: self.normals.clone(),
             learned_at: self.learned_at,
             tallies: self.tallies.clone(),
             healthy_since: self.healthy_since,
@@ -143,6 +147,7 @@ impl ServiceWatch {
             instance.ok_since = None;
         }
         self.taus = snapshot.taus;
+        self.normals = snapshot.normals;
         self.learned_at = snapshot.learned_at;
         self.tallies = snapshot.tallies;
         self.healthy_since = snapshot.healthy_since;

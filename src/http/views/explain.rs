@@ -61,6 +61,9 @@ pub struct TriggerView {
     pub looks_at: String,
     /// What it sees, in one sentence with the numbers.
     pub sees: String,
+    /// What it compares response times with, in words, where it does and that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normal: Option<String>,
     /// What it waits for, in words; empty when it fires.
     pub waits_for: Vec<String>,
     /// The newest values, oldest first; nothing where nothing was known.
@@ -117,6 +120,7 @@ impl TriggerView {
             signal: signal.to_owned(),
             looks_at: s.looks_at(name).map_or_else(|| "a signal".to_owned(), looks_at),
             sees: says::evidence(&evidence),
+            normal: s.watch.normal(name).map(|(n, at, slow)| says::normal(&n, at, slow)),
             waits_for: trigger.waits_for().iter().map(|wait| says::wait(wait, unit)).collect(),
             drawn: trigger.drawn().collect(),
             evidence,

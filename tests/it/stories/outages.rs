@@ -5,6 +5,7 @@ use rollbackd::{
     domain::{
         change::{Change, Component, Migrations, Origin, Revision},
         event::What,
+        watch::says,
     },
     units::Span,
 };
@@ -113,11 +114,28 @@ fn the_platform_is_a_second_witness() {
 
 #[test]
 fn responses_three_times_as_slow_as_before_the_change() {
+    let mut normal = [const { String::new() }; 3];
     let told = story(shop(), |town| {
         town.deploy("v2", Behaviour { slow: 0.2, ..HEALTHY });
         town.run("25m");
         assert_eq!(town.serving(), "v1");
+        let watch = town.fleet.watches.values().next().unwrap();
+        normal = ["performance-degradation", "slow-responses-than-before", "critical-errors"].map(
+            |trigger| {
+                let normal = watch.normal(trigger);
+                normal.map_or_else(String::new, |(n, at, slow)| says::normal(&n, at, slow))
+            },
+        );
     });
+    // The rollback is the newest change, and the incident before it is no ground to learn from.
+    assert_eq!(
+        normal,
+        [
+            "normal is a p95 of 95 ms (39 values of the hour before 12:20:05); slow is above 285 ms",
+            "normal is a p95 of 95 ms (39 values of the hour before 12:20:05)",
+            ""
+        ]
+    );
     assert_snapshot!(told, @r"
     12:00:00 application changed from v1 to v2
     12:00:00 application is set to v2
