@@ -98,7 +98,7 @@ impl EventLoop {
     pub(super) async fn run(mut self, mut asks: Asks) {
         // A report may have been lost with the daemon that closed the incident.
         for (id, state) in &self.controller.fleet.states {
-            for incident in state.past.iter() {
+            for incident in state.past.each() {
                 let _ = self.wiring.closed.send((id.clone(), incident.id.clone()));
             }
         }

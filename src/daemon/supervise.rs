@@ -133,7 +133,7 @@ pub(super) async fn reports(
         let wanted = incident.clone();
         let text = handle.look(move |fleet, now| {
             fleet.look(&service, now, |s, _| {
-                let past = s.state.past.iter().find(|i| i.id == wanted)?;
+                let past = s.state.past.each().find(|i| i.id == wanted)?;
                 Some(report::markdown(s, past))
             })
         });

@@ -16,7 +16,7 @@ pub mod speak;
 pub mod target;
 mod witness;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,7 @@ pub enum Fact {
     /// The plan offered to people is another one now.
     Offered {
         /// The plan.
-        plan: Box<Plan>,
+        plan: Arc<Plan>,
     },
     /// It goes on.
     Entered(Phase),
@@ -111,7 +111,7 @@ pub enum Fact {
         /// The run's name.
         run: String,
         /// What is carried out.
-        plan: Box<Plan>,
+        plan: Arc<Plan>,
         /// The person who wanted it; the daemon itself when absent.
         by: Option<String>,
     },
@@ -163,7 +163,7 @@ pub struct Incident {
     /// The newest decision.
     pub decision: Option<Decision>,
     /// The plan offered to people.
-    pub offered: Option<Plan>,
+    pub offered: Option<Arc<Plan>>,
     /// The rollback, once there is one.
     pub run: Option<Run>,
     /// Who started the rollback; the daemon when absent.
@@ -265,7 +265,7 @@ impl Incident {
                 self.offered = decision.plan.clone();
                 self.decision = Some((**decision).clone());
             }
-            Fact::Offered { plan } => self.offered = Some((**plan).clone()),
+            Fact::Offered { plan } => self.offered = Some(Arc::clone(plan)),
             Fact::Entered(phase) => {
                 self.restored |= matches!(phase, Phase::Verifying { .. });
                 if matches!(phase, Phase::Watching { .. }) {
@@ -284,7 +284,7 @@ impl Incident {
                 self.owned = None;
                 self.late.retain(|clock| *clock != Clock::Verified);
                 self.unseen = None;
-                self.run = Some(Run::new(run.clone(), (**plan).clone()));
+                self.run = Some(Run::new(run.clone(), Arc::clone(plan)));
                 self.started_by.clone_from(by);
             }
             Fact::Said { by, said } => {

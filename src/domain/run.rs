@@ -3,7 +3,7 @@
 //! Nothing here touches a platform. A step that was begun and has no outcome is *unknown*: the executor observes
 //! before it repeats, and only where repeating is safe.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -175,7 +175,7 @@ pub struct Run {
     /// Unique in the journal.
     pub id: String,
     /// What is carried out.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// The step that is next or under way.
     pub cursor: usize,
     /// Whether the fallback of that step is meant.
@@ -188,7 +188,7 @@ pub struct Run {
 
 impl Run {
     /// A run that has not begun.
-    pub fn new(id: String, plan: Plan) -> Self {
+    pub fn new(id: String, plan: Arc<Plan>) -> Self {
         Self { id, plan, cursor: 0, in_fallback: false, phase: Phase::Ready, attempts: vec![] }
     }
 
@@ -380,7 +380,7 @@ mod tests {
         let (from, to) = (Revision::named("v2"), Revision::named("v1"));
         let mut plan = service.runbook.unwrap().plan(&service.id, &from, &to, NOW);
         plan.steps[0].fallback = Some(Box::new(plan.steps[1].clone()));
-        Run::new("r".into(), plan)
+        Run::new("r".into(), plan.into())
     }
 
     fn report(outcome: Outcome) -> Report {

@@ -84,7 +84,7 @@ impl Situation<'_> {
             "production" => format!("{}-{digits}", id.name()),
             other => format!("{}.{other}-{digits}", id.name()),
         };
-        let taken = self.state.past.iter().filter(|i| i.id.starts_with(&base)).count();
+        let taken = self.state.past.each().filter(|i| i.id.starts_with(&base)).count();
         if taken == 0 { base } else { format!("{base}-{}", taken + 1) }
     }
 

@@ -1,6 +1,9 @@
 //! What is true of one service: the fold of its facts. The windows are not part of it; they live in `watch`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +78,7 @@ pub struct ServiceState {
     /// Its open incident.
     pub incident: Option<Incident>,
     /// Its closed incidents, oldest first.
-    pub past: Recent<Incident>,
+    pub past: Recent<Arc<Incident>>,
     /// Its rollbacks, oldest first.
     pub rollbacks: Vec<Rollback>,
     /// How many there ever were; numbers their runs.
@@ -112,6 +115,13 @@ impl<T> Recent<T> {
     /// Oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.0.iter()
+    }
+}
+
+impl<T> Recent<Arc<T>> {
+    /// Oldest first, whoever shares them.
+    pub fn each(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.0.iter().map(AsRef::as_ref)
     }
 }
 
@@ -187,7 +197,8 @@ impl ServiceState {
             blind.told_at.iter_mut().for_each(set);
         }
         self.followups.iter_mut().for_each(|(at, _)| set(at));
-        for incident in self.past.0.iter_mut().chain(&mut self.incident) {
+        let past = self.past.0.iter_mut().map(Arc::make_mut);
+        for incident in past.chain(&mut self.incident) {
             set(&mut incident.onset);
             incident.raised_onset.iter_mut().for_each(set);
             incident.owned.iter_mut().for_each(|owned| owned.clock_set(by_ms));
@@ -303,7 +314,7 @@ impl ServiceState {
         if incident.run.is_some() {
             self.followups.push((now.wall, incident.id.clone()));
         }
-        self.past.push(incident, PAST_MAX);
+        self.past.push(Arc::new(incident), PAST_MAX);
     }
 
     /// How many rollbacks there ever were. What was kept before they were counted knows those it remembers.
@@ -421,7 +432,7 @@ mod tests {
             made_at: UnixMs(0),
         };
         let mut state = ServiceState::new(id);
-        let plan = Box::new(plan);
+        let plan = Arc::new(plan);
         let planned = incident::Fact::Planned { run: "r".into(), plan, by: None };
         let planned = Fact::Incident(planned);
         for run in 1..=ROLLBACKS_MAX as u64 + 5 {

@@ -122,7 +122,7 @@ impl Draft {
 }
 
 fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
-    let past = || s.state.past.last();
+    let past = || s.state.past.each().next_back();
     let Some(incident) = s.state.incident.as_ref().or_else(past) else { return vec![] };
     match fact {
         incident::Fact::Decided(decision) => decided(decision, incident, s),

@@ -26,7 +26,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<Vec<Incide
         let mut lines: Vec<IncidentLine> = vec![];
         for id in fleet.policy.services.keys() {
             let of_one = |s: &Situation<'_>| {
-                let (open, past) = (s.state.incident.iter(), s.state.past.iter());
+                let (open, past) = (s.state.incident.iter(), s.state.past.each());
                 open.chain(past).map(|incident| IncidentLine::of(s, incident)).collect::<Vec<_>>()
             };
             lines.extend(fleet.look(id, now, |s, _| of_one(s)).unwrap_or_default());
@@ -68,7 +68,7 @@ async fn find<T: Send + 'static>(
     let look = shared.handle.look(move |fleet, now| {
         let service = holder(fleet, &id)?;
         fleet.look(&service, now, |s, _| {
-            let incidents = s.state.incident.iter().chain(s.state.past.iter());
+            let incidents = s.state.incident.iter().chain(s.state.past.each());
             incidents.into_iter().find(|i| i.id == id).map(|incident| view(s, incident))
         })?
     });
@@ -77,6 +77,6 @@ async fn find<T: Send + 'static>(
 
 fn holder(fleet: &Fleet, id: &str) -> Option<ServiceId> {
     let has =
-        |state: &ServiceState| state.incident.iter().chain(state.past.iter()).any(|i| i.id == id);
+        |state: &ServiceState| state.incident.iter().chain(state.past.each()).any(|i| i.id == id);
     fleet.states.iter().find(|(_, state)| has(state)).map(|(service, _)| service.clone())
 }

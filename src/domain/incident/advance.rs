@@ -3,6 +3,8 @@
 //! Asked after every event and at every deadline, until it has nothing more to say. Each fact it returns changes
 //! what the next asking sees, so that it comes to rest.
 
+use std::sync::Arc;
+
 use super::{
     Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT, after,
     judge::{self, Judgement},
@@ -14,6 +16,7 @@ use crate::domain::{
     fact::Fact,
     firing::{Basis, Firing},
     ledger,
+    plan::Plan,
     policy::{LooksAt, Response},
     situation::{Holds, Situation},
 };
@@ -201,7 +204,7 @@ fn decide_to_act(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
 pub fn begin(
     s: &Situation<'_>,
     incident: &Incident,
-    plan: crate::domain::plan::Plan,
+    plan: Arc<Plan>,
     by: Option<String>,
 ) -> Vec<Fact> {
     let quarantines = plan.targets.iter().map(|target| {
@@ -213,7 +216,7 @@ pub fn begin(
     });
     let mut facts: Vec<Fact> = quarantines.collect();
     let run = format!("{}-r{}", incident.id, s.state.runs() + 1);
-    facts.push(Fact::Incident(Incidental::Planned { run, plan: Box::new(plan), by }));
+    facts.push(Fact::Incident(Incidental::Planned { run, plan, by }));
     facts
 }
 
@@ -276,7 +279,7 @@ fn deciding(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     // Asked at every event for as long as people take: nothing is put into words for that.
     match target::plan(s, None) {
         Ok(plan) if !incident.offered.as_ref().is_some_and(|known| known.is_same_choice(&plan)) => {
-            vec![Fact::Incident(Incidental::Offered { plan: Box::new(plan) })]
+            vec![Fact::Incident(Incidental::Offered { plan })]
         }
         Ok(_) | Err(_) => vec![],
     }

@@ -1,6 +1,6 @@
 //! What was decided about an incident, and everything it stood on.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct Decision {
     /// What every guard said; empty where none was asked.
     pub guards: Vec<Verdict>,
     /// What would be, or is, carried out.
-    pub plan: Option<Plan>,
+    pub plan: Option<Arc<Plan>>,
 }
 
 impl Decision {

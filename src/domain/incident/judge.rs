@@ -1,5 +1,7 @@
 //! What every guard says about acting by itself now, and the plan that would run.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Incident, grounds::Grounds, target, witness};
@@ -24,7 +26,7 @@ pub struct Judgement {
     /// In the order of [`Guard::ALL`].
     pub guards: Vec<Verdict>,
     /// The plan, or why there is none.
-    pub plan: Result<Plan, String>,
+    pub plan: Result<Arc<Plan>, String>,
 }
 
 impl Judgement {
@@ -40,7 +42,7 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     let lead = s.leading(incident);
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
     let plan = target::plan(s, None);
-    let grounds = Grounds::of(s, incident, lead, plan.as_ref().ok());
+    let grounds = Grounds::of(s, incident, lead, plan.as_deref().ok());
     let change = grounds.change;
     let guards = Guard::ALL
         .into_iter()
@@ -108,7 +110,7 @@ fn opted_in(s: &Situation<'_>, evidence: &str) -> bool {
     !defaults::needs_opt_in(evidence) || s.policy.acts_on_evidence.contains(evidence)
 }
 
-fn nowhere_safe(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
+fn nowhere_safe(s: &Situation<'_>, plan: &Result<Arc<Plan>, String>) -> Verdict {
     match plan {
         Ok(plan) => Verdict::pass(Guard::NowhereSafe, format!("{}, known good", plan.summary())),
         Err(why) => {
@@ -194,7 +196,7 @@ fn storm(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Ver
     }
 }
 
-fn locked(s: &Situation<'_>, plan: &Result<Plan, String>) -> Verdict {
+fn locked(s: &Situation<'_>, plan: &Result<Arc<Plan>, String>) -> Verdict {
     let Ok(plan) = plan else {
         return Verdict::not_applicable(Guard::Locked, "there is no plan");
     };

@@ -1,5 +1,7 @@
 //! Where a rollback goes, and what it leaves: from what is set, what serves and what is known good to one exact plan.
 
+use std::sync::Arc;
+
 use crate::{
     domain::{
         change::{Change, Component, Revision},
@@ -15,7 +17,7 @@ use crate::{
 const EARLY: Span = Span::minutes(1);
 
 /// The plan of a rollback: to a version that a person names, or to the last known good.
-pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
+pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
     let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
     let inventory = s.watch.inventory.as_ref().ok_or("its platform was not looked at yet")?;
     let linked = inventory.linked.as_ref().ok_or_else(|| {
@@ -40,7 +42,7 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Plan, String> {
     if quarantined {
         return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
     }
-    Ok(runbook.plan(&s.state.id, &leaves, &target, s.now.wall))
+    Ok(Arc::new(runbook.plan(&s.state.id, &leaves, &target, s.now.wall)))
 }
 
 /// Where a rollback goes that nobody named a version for. One that was switched to and never came up is gone on with:

@@ -62,14 +62,14 @@ fn incident(plan: &Plan) -> Incident {
             Verdict::refuse(Guard::Storm, "only <b>example</b>"),
             Verdict::not_applicable(Guard::OneWitness, "the evidence is not a probe's"),
         ],
-        plan: Some(plan.clone()),
+        plan: Some(plan.clone().into()),
     };
     incident.evolve(&Fact::Decided(Box::new(decision)), at(10));
     incident
 }
 
 fn rolled_back(incident: &mut Incident, plan: &Plan) {
-    let planned = Fact::Planned { run: "r1".into(), plan: Box::new(plan.clone()), by: None };
+    let planned = Fact::Planned { run: "r1".into(), plan: plan.clone().into(), by: None };
     incident.evolve(&planned, at(10));
     incident.note(at(10).wall, "rollbackd begins rollback r1".into());
     for step in 0..2 {
@@ -152,7 +152,7 @@ fn what_ended_without_being_verified_says_so_and_what_is_being_verified_does_not
     let verifying = Phase::Verifying { since: at(11).steady, since_wall: at(11).wall };
     let says_so = |left_to_people: bool| {
         let text = report(|incident, plan| {
-            let plan = Box::new(plan.clone());
+            let plan = plan.clone().into();
             incident.evolve(&Fact::Planned { run: "r1".into(), plan, by: None }, at(10));
             incident.evolve(&Fact::Entered(verifying.clone()), at(11));
             if left_to_people {

@@ -166,14 +166,14 @@ impl ServiceWatch {
 pub fn acknowledged(state: &ServiceState) -> Vec<Excluded> {
     let dealt_with = |i: &&Incident| i.acknowledged || i.run.is_some();
     let end = |i: &Incident| i.closed_at.map_or(UnixMs(i64::MAX), |now| now.wall);
-    let all = state.past.iter().chain(state.incident.iter());
+    let all = state.past.each().chain(state.incident.iter());
     all.filter(dealt_with).map(|i| i.onset..end(i)).collect()
 }
 
 /// Periods that say nothing about what is normal: incidents, past and open.
 fn excluded(state: &ServiceState) -> Vec<Excluded> {
     let open = state.incident.iter().map(|i| i.onset..UnixMs(i64::MAX));
-    let past = state.past.iter().map(|i| i.onset..i.closed_at.map_or(i.fired.wall, |now| now.wall));
+    let past = state.past.each().map(|i| i.onset..i.closed_at.map_or(i.fired.wall, |now| now.wall));
     past.chain(open).collect()
 }
 

@@ -99,7 +99,7 @@ impl Explain {
             ground,
             response: severity.map_or_else(String::new, |severity| response(s, severity)),
             guards: judged.guards,
-            plan: judged.plan.as_ref().ok().map(PlanView::of),
+            plan: judged.plan.as_deref().ok().map(PlanView::of),
             no_plan: judged.plan.err(),
             next: s
                 .state

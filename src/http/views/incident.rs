@@ -139,7 +139,7 @@ impl IncidentView {
             verified: ClockView::verified(s, incident),
             change: incident.change.clone(),
             decision: incident.decision.clone(),
-            offered: incident.offered.as_ref().map(PlanView::of),
+            offered: incident.offered.as_deref().map(PlanView::of),
             plan: run.map(|run| PlanView::of(&run.plan)),
             run: run.map(|run| run.phase.clone()),
             attempts: run.map(|run| run.attempts.clone()).unwrap_or_default(),

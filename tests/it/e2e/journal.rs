@@ -36,7 +36,7 @@ pub(super) fn checked(state_dir: &Path) -> Vec<(Record, Fact)> {
         let decided = before.map(|(_, fact)| fact).find_map(decision);
         let decided = decided.expect("a plan follows from a decision");
         assert_eq!(decided.verdict, Choice::RollBackNow, "record {}", record.seq);
-        assert_eq!(decided.plan.as_ref(), Some(&**plan), "record {}", record.seq);
+        assert_eq!(decided.plan.as_ref(), Some(plan), "record {}", record.seq);
         let refused: Vec<_> = decided.guards.iter().filter(|v| v.refusal().is_some()).collect();
         assert!(refused.is_empty(), "acted although {refused:?}");
     }

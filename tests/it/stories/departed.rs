@@ -45,7 +45,7 @@ fn who_left_long_ago_is_forgotten_and_who_comes_back_before_has_its_history() {
         assert_eq!(known(town), ["mail", "shop"]);
         town.adopts(|policy| policy.services.clone_from(&all.services));
         town.run("10m");
-        assert!(town.fleet.states[&cart].past.iter().next().is_none());
+        assert!(town.fleet.states[&cart].past.each().next().is_none());
     });
 }
 
