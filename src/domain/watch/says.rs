@@ -26,20 +26,27 @@ pub fn compared(c: &Compared) -> String {
         format!("{} times", margin.to_string().trim_end_matches('x'))
     };
     let of = |bad, total| format!("{} of {}", grouped(bad), grouped(total));
-    let counts = format!(
-        "{} against {}",
-        of(counted.new_bad, counted.new_total),
-        of(counted.old_bad, counted.old_total)
-    );
+    let news = of(counted.new_bad, counted.new_total);
+    let olds = of(counted.old_bad, counted.old_total);
     if c.ln_e < std::f64::consts::LN_2 {
         return format!(
-            "nothing says that {new} fails more than {times} as often as {old}: {counts}"
+            "nothing says that {new} fails more than {times} as often as {old}: {news} against {olds}"
         );
     }
-    let fails = if c.ln_e < c.needed { "may fail" } else { "fails" };
+    let chance = chance(c.ln_e);
+    if c.ln_e < c.needed {
+        return format!(
+            "{new} may fail more than {times} as often as {old}: {news} against {olds}; by chance at most {chance}"
+        );
+    }
+    let floor = match (c.above, c.is_above()) {
+        (Percent(0.0), _) => String::new(),
+        (above, true) => format!(", and surely above {above}"),
+        (above, false) => format!(", but not surely above {above}"),
+    };
+    let surely = number(c.surely(), Unit::Share);
     format!(
-        "{new} {fails} more than {times} as often as {old}: {counts}; by chance at most {}",
-        chance(c.ln_e)
+        "{new} fails more than {times} as often as {old}{floor}: {news} (at least {surely}) against {olds}; by chance at most {chance}"
     )
 }
 
