@@ -91,26 +91,26 @@ fn rollouts_of_a_revision_exactly_twice_as_bad_do_neither() {
     assert!(share <= ALPHA, "{decided:?} of {each} each");
 }
 
-/// How many hour-long rollouts the trigger fires in, as it is by default: the new revision fails at a rate, and the old
-/// one at another.
-fn fired(rollouts: u32, (new_rate, old_rate): (f64, f64), (new, old): (u64, u64)) -> u32 {
-    let mut dice = Dice::of(13, &format!("{new_rate} {old_rate} {new} {old}"));
+/// At which look the trigger fires, as it is by default, in hour-long rollouts: the new revision fails at a rate that may
+/// change from look to look, and the old one once in 2,000 requests.
+fn fired(rollouts: u32, new_rate: impl Fn(u32) -> f64, (new, old): (u64, u64)) -> Vec<Option<u32>> {
+    let mut dice = Dice::of(13, &format!("{} {} {new} {old}", new_rate(1), new_rate(LOOKS)));
     let rule = Arc::new(Rule::comparison(Severity::P1, Comparison::default()));
     let width = Span::seconds(15);
     let mut hour = || {
         let mut trigger = Trigger::new(Arc::clone(&rule), width);
-        (1..=LOOKS).any(|look| {
-            let at = UnixMs(width.ms() * i64::from(look));
+        (1..=LOOKS).find(|look| {
+            let at = UnixMs(width.ms() * i64::from(*look));
             let told = |bad, total| Reading::Counts { bad, total };
-            let v1 = (failing(&mut dice, old, old_rate), old);
-            let v2 = (failing(&mut dice, new, new_rate), new);
+            let v1 = (failing(&mut dice, old, 0.0005), old);
+            let v2 = (failing(&mut dice, new, new_rate(*look)), new);
             let reading = told(v1.0 + v2.0, old + new);
             let arms = [arm("v1", at, width, v1), arm("v2", at, width, v2)];
             trigger.compare(&Sample { at, width, reading }, Some("v2"), &arms);
             trigger.state() == State::Firing
         })
     };
-    (0..rollouts).map(|_| u32::from(hour())).sum()
+    (0..rollouts).map(|_| hour()).collect()
 }
 
 /// Whatever the old revision does, it is no P1 when the new one fails in 5 % of its requests. The evidence says nothing
@@ -118,14 +118,34 @@ fn fired(rollouts: u32, (new_rate, old_rate): (f64, f64), (new, old): (u64, u64)
 #[test]
 fn rollouts_that_fail_no_more_than_anything_may_seldom_fire() {
     let each = 400;
-    let all = |rate| -> Vec<u32> {
-        ROLLOUTS.iter().map(|(_, split)| fired(each, (rate, 0.0005), *split)).collect()
+    let all = |rate| -> Vec<usize> {
+        let fired = ROLLOUTS.iter().map(|(_, split)| fired(each, |_| rate, *split));
+        fired.map(|all| all.iter().flatten().count()).collect()
     };
     for (rate, most) in [(0.03, 0.005), (0.04, 0.02), (0.05, 0.15)] {
         let fired = all(rate);
-        let share = f64::from(fired.iter().sum::<u32>()) / f64::from(each * 6);
+        let share = fired.iter().sum::<usize>() as f64 / f64::from(each * 6);
         println!("{rate} beside 0.0005: {fired:?} of {each} each fire, a share of {share}");
         assert!(share <= most, "{fired:?} of {each} each");
+    }
+}
+
+/// What was good for long has to be outweighed: by the evidence, and by the bound.
+#[test]
+fn a_revision_that_gets_bad_late_is_found_late_and_found() {
+    for good in [0, 10, 30] {
+        for split in [(50, 50), (5, 95)] {
+            let rate = |look| if look > good * 4 { 0.2 } else { 0.0005 };
+            let fired = fired(100, rate, split);
+            let after = fired.iter().flatten().map(|look| i64::from(look - good * 4) * 15);
+            let after: Vec<i64> = after.collect();
+            let (median, p90) = (quantile(&after, 0.5), quantile(&after, 0.9));
+            println!(
+                "20 % after {good} min, {split:?}: {} of 100 after {median} ({p90}) s",
+                after.len()
+            );
+            assert!(after.len() == 100 && p90 <= 180 + 45 * i64::from(good), "{after:?}");
+        }
     }
 }
 
