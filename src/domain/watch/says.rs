@@ -161,3 +161,25 @@ pub fn wait(wait: &Wait, unit: Unit) -> String {
         Wait::Release => "a person to release it".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_comparison_stands_on_is_told_with_how_bad_it_surely_is() {
+        let fact = |above: &str, bad: u64| {
+            let text = format!(
+                "{{\"new\":\"v2\",\"old\":\"v1\",\"counted\":{{\"new_total\":100,\"new_bad\":{bad},\"old_total\":900,\
+                 \"old_bad\":0}},\"ln_e\":8.0,\"needed\":6.908,\"margin\":\"2x\"{above},\"both\":true}}"
+            );
+            compared(&serde_json::from_str(&text).expect("a fact"))
+        };
+        let bad = fact(",\"above\":\"5%\"", 30);
+        insta::assert_snapshot!(bad, @"v2 fails more than twice as often as v1, and surely above 5%: 30 of 100 (at least 20.58%) against 0 of 900; by chance at most once in 2,900");
+        let mild = fact(",\"above\":\"5%\"", 6);
+        insta::assert_snapshot!(mild, @"v2 fails more than twice as often as v1, but not surely above 5%: 6 of 100 (at least 2.42%) against 0 of 900; by chance at most once in 2,900");
+        let of_before = fact("", 6);
+        insta::assert_snapshot!(of_before, @"v2 fails more than twice as often as v1: 6 of 100 (at least 2.42%) against 0 of 900; by chance at most once in 2,900");
+    }
+}
