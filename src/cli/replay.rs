@@ -72,6 +72,8 @@ impl Replay {
         let healthy = self.healthy.as_deref().map(read).transpose()?.unwrap_or_default();
         if self.score {
             let judged = |series: &Labelled| at_step(&like, series);
+            let all = labelled.iter().chain(&healthy).map(|series| (&series.tape, &like));
+            replay::uncompared(all).iter().for_each(|said| out.aside(said));
             let score = replay::score(&labelled, &healthy, judged, &policy.fleet);
             if self.json {
                 return out.json(&score);
@@ -112,10 +114,15 @@ impl Replay {
     ) -> Result<(), Fault> {
         let replayed = played(policy)?;
         let mut differences = None;
+        let mut uncompared = replayed.uncompared();
         if let Some(other) = &self.against {
             let others = played(&self::policy(Some(other))?)?;
             differences = Some(replay::compare(&replayed.stories, &others.stories));
+            let more = others.uncompared();
+            let known = uncompared.clone();
+            uncompared.extend(more.into_iter().filter(|said| !known.contains(said)));
         }
+        uncompared.iter().for_each(|said| out.aside(said));
         if let Some(file) = &self.html {
             let page = replay::page(&replayed, differences.as_deref());
             std::fs::write(file, page).map_err(|fault| {

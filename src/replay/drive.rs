@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    revisions::uncompared,
     story::Story,
     tape::{Player, Tape},
 };
@@ -53,6 +54,11 @@ impl Replayed {
         let (tapes, policies): (Vec<_>, Vec<_>) = recorded.into_iter().filter(holds).unzip();
         let stories = play_all(&tapes, |index| policies[index].clone(), fleet);
         Self { stories: stories.into_iter().flatten().collect(), tapes, policies }
+    }
+
+    /// Where triggers that compare revisions had nothing to compare.
+    pub fn uncompared(&self) -> Vec<String> {
+        uncompared(self.tapes.iter().zip(&self.policies))
     }
 }
 

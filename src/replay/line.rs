@@ -15,7 +15,7 @@ pub(super) fn line(
     most: usize,
 ) -> Vec<Option<f64>> {
     let within = |track: &Track| {
-        let mut polls = values(track, looks_at);
+        let mut polls = values(tape, track, looks_at);
         polls.retain(|(at, _)| *at > from && *at <= until);
         polls
     };
@@ -48,13 +48,26 @@ fn worse(looks_at: LooksAt, one: f64, other: f64) -> f64 {
     }
 }
 
-/// What a track says of what is looked at, poll by poll.
-fn values(track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<f64>)> {
+/// What a track says of what is looked at, poll by poll. Where revisions are compared: of the newest deployment's.
+fn values(tape: &Tape, track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<f64>)> {
+    let newest = |at: UnixMs| {
+        let deployed = tape.deployments.iter().rev().find(|deployed| deployed.at <= at);
+        deployed.map(|deployed| deployed.version.as_str())
+    };
+    let mut judged = None;
     let mut player = track.player();
     let mut before: Option<(UnixMs, f64, f64)> = None;
     let mut all = vec![];
     while let Some(at) = player.at() {
-        let readings = player.read();
+        let mut readings = player.read();
+        if looks_at == LooksAt::NewAgainstOld {
+            let new = newest(at);
+            if new != judged {
+                before = None;
+                judged = new;
+            }
+            readings.retain(|reading| is_of(reading, new));
+        }
         let known = match looks_at {
             LooksAt::ErrorRate | LooksAt::NewAgainstOld | LooksAt::Traffic => counted(&readings)
                 .and_then(|(bad, total)| {
@@ -88,6 +101,17 @@ fn counted(readings: &[Raw]) -> Option<(f64, f64)> {
     counts.reduce(|(b, t), (bad, total)| (b + bad, t + total))
 }
 
+fn is_of(reading: &Raw, new: Option<&str>) -> bool {
+    match reading {
+        Raw::Counter { revision, .. } => Some(revision.as_str()) == new,
+        Raw::Histogram { .. }
+        | Raw::Gauge { .. }
+        | Raw::Up { .. }
+        | Raw::Down { .. }
+        | Raw::Unknown { .. } => false,
+    }
+}
+
 fn seconds(reading: &Raw) -> Option<f64> {
     match reading {
         Raw::Gauge { value, .. } => value.is_finite().then_some(*value),
@@ -106,5 +130,43 @@ fn down(reading: &Raw) -> Option<f64> {
         Raw::Counter { .. } | Raw::Histogram { .. } | Raw::Gauge { .. } | Raw::Unknown { .. } => {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{replay::tape::Deployment, units::Span};
+
+    /// A canary with a tenth of the requests, of which half fail; a minute after the beginning it is deployed.
+    #[test]
+    fn where_revisions_are_compared_the_newest_ones_own_share_is_drawn() {
+        let minute = |index: i64| UnixMs(0) + Span::minutes(index);
+        let counter = |revision: &str, at, (bad, total): (f64, f64)| Raw::Counter {
+            series: revision.to_owned(),
+            revision: revision.to_owned(),
+            at,
+            bad: Some(bad),
+            total: Some(total),
+            started: None,
+        };
+        let poll = |index: i64| {
+            let (at, many) = (minute(index), index as f64);
+            let mut readings = vec![counter("v1", at, (0.0, many * 90.0))];
+            if index > 1 {
+                readings.push(counter("v2", at, (many * 5.0, many * 10.0)));
+            }
+            (at, readings)
+        };
+        let deployed = |at, version: &str| Deployment { at, version: version.to_owned() };
+        let tape = Tape {
+            service: "shop/production".parse().unwrap(),
+            tracks: vec![("errors".to_owned(), Track::Polls((0..5).map(poll).collect()))],
+            deployments: vec![deployed(minute(0), "v1"), deployed(minute(1), "v2")],
+        };
+        let drawn = line(&tape, LooksAt::NewAgainstOld, (minute(0), minute(4)), 4);
+        assert_eq!(drawn, [None, None, Some(0.5), Some(0.5)]);
+        let all = line(&tape, LooksAt::ErrorRate, (minute(3), minute(4)), 4);
+        assert_eq!(all, [Some(0.05)]);
     }
 }

@@ -91,6 +91,64 @@ fn rollouts_of_a_revision_exactly_twice_as_bad_do_neither() {
     assert!(share <= ALPHA, "{decided:?} of {each} each");
 }
 
+/// At which look the trigger fires, as it is by default, in hour-long rollouts: the new revision fails at a rate that may
+/// change from look to look, and the old one once in 2,000 requests.
+fn fired(rollouts: u32, new_rate: impl Fn(u32) -> f64, (new, old): (u64, u64)) -> Vec<Option<u32>> {
+    let mut dice = Dice::of(13, &format!("{} {} {new} {old}", new_rate(1), new_rate(LOOKS)));
+    let rule = Arc::new(Rule::comparison(Severity::P1, Comparison::default()));
+    let width = Span::seconds(15);
+    let mut hour = || {
+        let mut trigger = Trigger::new(Arc::clone(&rule), width);
+        (1..=LOOKS).find(|look| {
+            let at = UnixMs(width.ms() * i64::from(*look));
+            let told = |bad, total| Reading::Counts { bad, total };
+            let v1 = (failing(&mut dice, old, 0.0005), old);
+            let v2 = (failing(&mut dice, new, new_rate(*look)), new);
+            let reading = told(v1.0 + v2.0, old + new);
+            let arms = [arm("v1", at, width, v1), arm("v2", at, width, v2)];
+            trigger.compare(&Sample { at, width, reading }, Some("v2"), &arms);
+            trigger.state() == State::Firing
+        })
+    };
+    (0..rollouts).map(|_| hour()).collect()
+}
+
+/// Whatever the old revision does, it is no P1 when the new one fails in 5 % of its requests. The evidence says nothing
+/// about that: beside an old one with hardly any errors it is there at once, and the bound alone decides, 240 times.
+#[test]
+fn rollouts_that_fail_no_more_than_anything_may_seldom_fire() {
+    let each = 400;
+    let all = |rate| -> Vec<usize> {
+        let fired = ROLLOUTS.iter().map(|(_, split)| fired(each, |_| rate, *split));
+        fired.map(|all| all.iter().flatten().count()).collect()
+    };
+    for (rate, most) in [(0.03, 0.005), (0.04, 0.02), (0.05, 0.15)] {
+        let fired = all(rate);
+        let share = fired.iter().sum::<usize>() as f64 / f64::from(each * 6);
+        println!("{rate} beside 0.0005: {fired:?} of {each} each fire, a share of {share}");
+        assert!(share <= most, "{fired:?} of {each} each");
+    }
+}
+
+/// What was good for long has to be outweighed: by the evidence, and by the bound.
+#[test]
+fn a_revision_that_gets_bad_late_is_found_late_and_found() {
+    for good in [0, 10, 30] {
+        for split in [(50, 50), (5, 95)] {
+            let rate = |look| if look > good * 4 { 0.2 } else { 0.0005 };
+            let fired = fired(100, rate, split);
+            let after = fired.iter().flatten().map(|look| i64::from(look - good * 4) * 15);
+            let after: Vec<i64> = after.collect();
+            let (median, p90) = (quantile(&after, 0.5), quantile(&after, 0.9));
+            println!(
+                "20 % after {good} min, {split:?}: {} of 100 after {median} ({p90}) s",
+                after.len()
+            );
+            assert!(after.len() == 100 && p90 <= 180 + 45 * i64::from(good), "{after:?}");
+        }
+    }
+}
+
 struct Fault {
     id: String,
     expect: String,
@@ -173,11 +231,13 @@ struct Worth {
     missed: Vec<String>,
     /// How many of the same critical-errors finds in the requests to both.
     found_in_both: u32,
+    /// Seconds before that.
+    before_both: Vec<i64>,
     /// Seconds before critical-errors, had all of the change been out; of all, and where there are enough requests.
     before: Vec<i64>,
     before_busy: Vec<i64>,
     /// Faults below its threshold, and how many there are.
-    milder: (u32, u32),
+    milder: (Vec<String>, u32),
     falsely: Vec<String>,
 }
 
@@ -191,13 +251,14 @@ fn worth(share: f64) -> Worth {
         match (fault.expect.as_str(), compares) {
             ("rollback", Some(at)) => {
                 worth.found.push(at);
+                worth.before_both.extend(in_both.map(|both| both - at));
                 let gained = out.map(|out| out - at);
                 worth.before.extend(gained);
                 worth.before_busy.extend(gained.filter(|_| requests as f64 / minutes >= BUSY));
             }
             ("rollback", None) => worth.missed.push(fault.id),
-            ("page", _) => {
-                worth.milder.0 += u32::from(compares.is_some());
+            ("page", fires) => {
+                worth.milder.0.extend(fires.map(|_| fault.id));
                 worth.milder.1 += 1;
             }
             (_, Some(_)) => worth.falsely.push(fault.id),
@@ -208,10 +269,12 @@ fn worth(share: f64) -> Worth {
     worth
 }
 
-fn median(values: &[i64]) -> i64 {
+/// The value that a share of them do not exceed.
+fn quantile(values: &[i64], share: f64) -> i64 {
     let mut values = values.to_vec();
     values.sort_unstable();
-    values[values.len() / 2]
+    let rank = (share * values.len() as f64).ceil() as usize;
+    values[rank.clamp(1, values.len()) - 1]
 }
 
 /// Requests in a minute.
@@ -220,24 +283,28 @@ const BUSY: f64 = 90.0;
 /// Errors of a tenth or half of the requests do not have to be 5 % of all, and have nothing to hold for.
 #[test]
 fn labelled_faults_are_found_while_both_revisions_serve() {
-    for share in [0.1, 0.5] {
+    for (share, least) in [(0.1, 11), (0.5, 16)] {
         let worth = worth(share);
-        let (found, before, busy) =
-            (median(&worth.found), median(&worth.before), median(&worth.before_busy));
+        let both = |values: &[i64]| {
+            let (median, p90) = (quantile(values, 0.5), quantile(values, 0.9));
+            format!("median {median} s, p90 {p90} s of {}", values.len())
+        };
         println!(
-            "{share} of the requests: {} found after a median of {found} s, {:?} missed, where critical-errors over \
-             both finds {}; a median of {before} s before critical-errors with all of it out ({}), {busy} s where \
-             {BUSY} requests come in a minute ({}); of milder faults {:?}; falsely {:?}",
+            "{share} of the requests: {} found, {}; missed {:?}; critical-errors over both finds {}",
             worth.found.len(),
+            both(&worth.found),
             worth.missed,
             worth.found_in_both,
-            worth.before.len(),
-            worth.before_busy.len(),
-            worth.milder,
-            worth.falsely,
         );
+        if !worth.before_both.is_empty() {
+            println!("  before critical-errors over both: {}", both(&worth.before_both));
+        }
+        println!("  before critical-errors, had all of it been out: {}", both(&worth.before));
+        println!("  where {BUSY} requests come in a minute: {}", both(&worth.before_busy));
+        println!("  of milder faults {:?}; falsely {:?}", worth.milder, worth.falsely);
         assert!(worth.falsely.is_empty(), "{worth:?}");
-        assert!(worth.found.len() >= 21 && worth.found_in_both <= 8, "{worth:?}");
-        assert!(busy >= 0, "{worth:?}");
+        assert!(worth.milder.0.len() <= 1, "{worth:?}");
+        assert!(worth.found.len() >= least && worth.found_in_both <= 8, "{worth:?}");
+        assert!(quantile(&worth.before_busy, 0.5) >= 0, "{worth:?}");
     }
 }

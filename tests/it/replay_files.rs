@@ -62,6 +62,30 @@ fn a_bad_release_in_a_table_would_be_rolled_back() {
     assert!(said.contains("no deployment is known"), "{said}");
 }
 
+/// Its silence would look as if it had been tried.
+#[test]
+fn a_table_has_one_revision_and_a_trigger_that_compares_two_says_so_once() {
+    let home = tempfile::tempdir().unwrap();
+    let compares = "[trigger.worse-than-old]\nenabled = true\n";
+    let config = written(home.path(), "rollbackd.toml", &format!("{CONFIG}{compares}"));
+    let off = written(home.path(), "off.toml", CONFIG);
+    let csv = written(home.path(), "counts.csv", &counts());
+    let expected = "worse-than-old had nothing to compare in 1 of 1 series";
+    let labelled = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/incidents.jsonl");
+    for arguments in [
+        &[config.as_str(), "--csv", &csv][..],
+        &[&off, "--csv", &csv, "--against", &config],
+        &[&config, "--csv", &csv, "--against", &config],
+        &[&config, "--labelled", labelled, "--score"],
+    ] {
+        let (_, said, code) = replay(arguments);
+        let told = said.matches("worse-than-old had nothing to compare").count();
+        assert_eq!((told, code), (1, 0), "{arguments:?}: {said}");
+        assert!(said.contains(expected) || arguments.contains(&"--score"), "{said}");
+    }
+    assert!(!replay(&[&off, "--csv", &csv]).1.contains("worse-than-old"));
+}
+
 #[test]
 fn what_would_mislead_is_printed_and_ends_with_65() {
     let home = tempfile::tempdir().unwrap();

@@ -33,9 +33,10 @@ pub(super) fn fires_if(policy: &ServicePolicy, name: &str, trigger: &TriggerPoli
             "there are less than {} of the normal requests for {lasts} {within}, where {} a minute or more are normal",
             traffic.below, traffic.least_per_minute
         )],
-        Kind::Comparison(Comparison { margin, alpha, .. }) => vec![format!(
-            "requests to the newest change's revision surely fail more than {margin} as often as those to the \
-             revisions that answer beside it (by chance at most once in {:.0} changes), at any moment",
+        Kind::Comparison(Comparison { margin, above, alpha, .. }) => vec![format!(
+            "surely more than {above} of the requests to the newest change's revision fail, and more than {margin} as \
+             often as those to the revisions that answer beside it (by chance at most once in {:.0} changes), at any \
+             moment",
             1.0 / alpha
         )],
         Kind::Event { latched } => {

@@ -160,7 +160,7 @@ pub(super) fn check_keys(
     let alpha = raw.alpha.as_ref().map(toml::Spanned::span);
     let holds_for = raw.holds_for.as_ref().map(toml::Spanned::span);
     let keys = [
-        ("above", raw.above.is_some(), ratio || gauge, above),
+        ("above", raw.above.is_some(), ratio || gauge || compares, above),
         ("below", raw.below.is_some(), traffic, below),
         ("slower_than", raw.slower_than.is_some(), slow, slower_than),
         ("holds_for", raw.holds_for.is_some(), !event && !compares, holds_for),

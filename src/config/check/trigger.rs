@@ -155,7 +155,7 @@ fn trigger(found: &mut Found<'_>, base: Base, said: &Said) -> TriggerPolicy {
     let lasts = rule.hold.lasts;
     match &mut rule.kind {
         Kind::Ratio(ratio) => {
-            threshold_of_ratio(found, ratio, raw);
+            ratio.above = share_above(found, raw).unwrap_or(ratio.above);
             of_ratio(ratio, raw, lasts);
         }
         Kind::Gauge(gauge) => {
@@ -203,17 +203,19 @@ fn part(span: Span, parts: i64) -> Span {
     Span(span.ms() / parts)
 }
 
-fn threshold_of_ratio(found: &mut Found<'_>, ratio: &mut Ratio, raw: &raw::Trigger) {
-    let Some(above) = &raw.above else { return };
+fn share_above(found: &mut Found<'_>, raw: &raw::Trigger) -> Option<Percent> {
+    let above = raw.above.as_ref()?;
     match above.get_ref().0 {
         Above::Share(Percent(share)) if share >= 1.0 => {
             let what = "more than all requests cannot fail: this can never hold";
             found.error(above.span(), what, "write less, like \"95%\"");
+            None
         }
-        Above::Share(share) => ratio.above = share,
+        Above::Share(share) => Some(share),
         Above::Times(_) | Above::Time(_) => {
             let what = "requests are compared as a share of all";
             found.error(above.span(), what, "write it like \"5%\"");
+            None
         }
     }
 }
@@ -262,6 +264,7 @@ fn of_ratio(ratio: &mut Ratio, raw: &raw::Trigger, lasts: Span) {
 }
 
 fn of_comparison(found: &mut Found<'_>, comparison: &mut Comparison, raw: &raw::Trigger) {
+    comparison.above = share_above(found, raw).unwrap_or(comparison.above);
     if let Some(margin) = &raw.margin {
         comparison.margin = *margin.get_ref();
         if comparison.margin < Multiple(1.0) {

@@ -153,6 +153,8 @@ fn a_comparison_that_proves_nothing_is_refused() {
             "[trigger.worse-than-old]\nenabled = true\nholds_for = \"1m\"",
             "`holds_for` means nothing to `worse-than-old`",
         ),
+        ("[trigger.worse-than-old]\nenabled = true\nabove = \"2x\"", "a share of all"),
+        ("[trigger.worse-than-old]\nenabled = true\nabove = \"100%\"", "can never hold"),
         ("[trigger.critical-errors]\nmargin = \"3x\"", "means nothing to `critical-errors`"),
     ];
     for (more, expected) in cases {

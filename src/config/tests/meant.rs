@@ -175,10 +175,11 @@ fn revisions_are_compared_only_where_that_is_asked_for() {
     };
     assert_eq!(service(""), None);
     assert_eq!(service("[trigger.worse-than-old]\nmargin = \"3x\""), None);
-    let text = "[trigger.worse-than-old]\nenabled = true\nmargin = \"3x\"\nalpha = 0.01\nignore_first = \"30s\"";
+    let text = "[trigger.worse-than-old]\nenabled = true\nmargin = \"3x\"\nabove = \"1%\"\nalpha = 0.01\nignore_first = \"30s\"";
     let asked = service(text).unwrap();
     let ignore_first = Span::seconds(30);
-    let expected = Comparison { margin: Multiple(3.0), alpha: 0.01, ignore_first };
+    let expected =
+        Comparison { margin: Multiple(3.0), above: Percent(0.01), alpha: 0.01, ignore_first };
     assert_eq!(*asked.rule, Rule::comparison(Severity::P1, expected));
     assert!(asked.may_act && asked.looks_at == LooksAt::NewAgainstOld);
 }

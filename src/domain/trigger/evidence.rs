@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compared, Kind, State, Trigger, Unit, machine::counting};
+use super::{Compared, Comparison, Kind, State, Trigger, Unit, machine::counting};
 use crate::{
     domain::{
         severity::Severity,
@@ -210,12 +210,7 @@ impl Trigger {
             State::NoData | State::Ok | State::Pending
                 if let Kind::Comparison(comparison) = &self.rule.kind =>
             {
-                vec![match self.compared().filter(|compared| compared.both) {
-                    Some(Compared { ln_e, .. }) => {
-                        Wait::Proof { ln_e, needed: comparison.decides() }
-                    }
-                    None => Wait::Both,
-                }]
+                self.compared_for(comparison)
             }
             State::NoData if baseline_missing => vec![Wait::Baseline],
             State::NoData => vec![Wait::Data],
@@ -230,6 +225,23 @@ impl Trigger {
                 vec![Wait::Recovery { remaining }]
             }
         }
+    }
+
+    fn compared_for(&self, comparison: &Comparison) -> Vec<Wait> {
+        let Some(compared) = self.compared().filter(|compared| compared.both) else {
+            return vec![Wait::Both];
+        };
+        let (ln_e, needed) = (compared.ln_e, comparison.decides());
+        let mut waits = vec![];
+        if ln_e < needed {
+            waits.push(Wait::Proof { ln_e, needed });
+        }
+        if !compared.is_above() {
+            let (lower_bound, threshold) = (compared.surely(), compared.above.0);
+            waits.push(Wait::Bound { lower_bound, threshold });
+        }
+        // Enough was seen before that was asked for: the next time both answer, it fires.
+        if waits.is_empty() { vec![Wait::Both] } else { waits }
     }
 
     fn pending_for(&self) -> Vec<Wait> {

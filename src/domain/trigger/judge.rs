@@ -122,7 +122,7 @@ impl Trigger {
                 .baseline
                 .filter(|normal| *normal >= traffic.least_per_minute)
                 .map(|normal| normal * traffic.below.0),
-            Kind::Comparison(comparison) => self.versus.as_ref()?.limit(comparison.margin),
+            Kind::Comparison(comparison) => self.versus.as_ref()?.limit(comparison),
             Kind::Boolean | Kind::Event { .. } => None,
         }
     }

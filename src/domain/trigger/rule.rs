@@ -179,6 +179,9 @@ pub struct Traffic {
 pub struct Comparison {
     /// How many times as often as the old revision the new one may fail.
     pub margin: Multiple,
+    /// Whatever the old one does, it may fail as often as this.
+    #[serde(default)]
+    pub above: Percent,
     /// The chance that it fires in all the time of one change, though the new one is no worse than that.
     pub alpha: f64,
     /// A process younger than this, where its start is known, is not compared: it warms up.
@@ -188,11 +191,21 @@ pub struct Comparison {
 impl Comparison {
     /// The requests that make a trailing width large enough to say that it is over.
     pub(super) const REQUESTS: u64 = 20;
+
+    /// The evidence that decides: that it is ever reached by chance has at most the probability `alpha`.
+    pub(super) fn decides(&self) -> f64 {
+        -self.alpha.ln()
+    }
 }
 
 impl Default for Comparison {
     fn default() -> Self {
-        Self { margin: Multiple(2.0), alpha: 0.001, ignore_first: Span::seconds(60) }
+        Self {
+            margin: Multiple(2.0),
+            above: Percent(0.05),
+            alpha: 0.001,
+            ignore_first: Span::seconds(60),
+        }
     }
 }
 

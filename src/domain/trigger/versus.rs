@@ -14,8 +14,9 @@ use crate::{
         counter::Arm,
         evalue::{self, Step},
         signal::{Reading, Sample},
+        wilson,
     },
-    units::{Multiple, UnixMs},
+    units::{Multiple, Percent, UnixMs},
 };
 
 /// Intervals of two revisions are about the same time unless one is this many times as long: what befell both of them
@@ -39,6 +40,9 @@ pub struct Compared {
     pub needed: f64,
     /// How many times as often as the old one the new one may fail.
     pub margin: Multiple,
+    /// How often it may fail whatever the old one does.
+    #[serde(default)]
+    pub above: Percent,
     /// Whether both answered in the newest interval.
     pub both: bool,
 }
@@ -63,6 +67,26 @@ pub(super) struct Versus {
     both: bool,
 }
 
+impl Compared {
+    /// How often the new revision surely fails.
+    pub fn surely(&self) -> f64 {
+        surely(&self.counted)
+    }
+
+    /// Whether it surely fails more often than it may whatever the old one does.
+    pub fn is_above(&self) -> bool {
+        self.surely() > self.above.0
+    }
+}
+
+/// The bound is of the very requests that the evidence is of: of all since the comparison began. It was made for one
+/// look, and is looked at often. From a beginning that no error has chosen, later looks hold the earlier ones'
+/// requests, and soon say the same; since its first error, or in a trailing window, each would be another throw, with
+/// the best one kept. It only ever adds to the evidence, so that `alpha` holds as it is.
+fn surely(counted: &Step) -> f64 {
+    wilson::lower_bound(counted.new_bad, counted.new_total, wilson::Z)
+}
+
 impl Pair {
     fn of(new: &str, margin: Multiple) -> Self {
         let evidence = evalue::Evidence::with_margin(margin.0);
@@ -83,10 +107,16 @@ impl Pair {
     }
 
     /// What the new revision may fail: as often as the old one would with one error more, times the margin. An old one
-    /// without errors forgives a few of the new one's.
-    fn limit(&self, margin: Multiple) -> Option<f64> {
+    /// without errors forgives a few of the new one's. And as often as anything may.
+    fn limit(&self, comparison: &Comparison) -> Option<f64> {
         let Step { old_bad, old_total, .. } = self.counted;
-        (old_total > 0).then(|| margin.0 * (old_bad + 1) as f64 / (old_total + 1) as f64)
+        let of_old = (old_bad + 1) as f64 / (old_total + 1) as f64;
+        (old_total > 0).then(|| (comparison.margin.0 * of_old).max(comparison.above.0))
+    }
+
+    /// It is worse than the old one, and bad.
+    fn decides(&self, comparison: &Comparison) -> bool {
+        self.evidence.ln_e() >= comparison.decides() && surely(&self.counted) > comparison.above.0
     }
 }
 
@@ -96,8 +126,8 @@ impl Versus {
         self.fired.as_ref().unwrap_or(&self.pair)
     }
 
-    pub(super) fn limit(&self, margin: Multiple) -> Option<f64> {
-        self.case().limit(margin)
+    pub(super) fn limit(&self, comparison: &Comparison) -> Option<f64> {
+        self.case().limit(comparison)
     }
 
     pub(super) fn counted(&self) -> (u64, u64) {
@@ -127,6 +157,7 @@ impl Versus {
             ln_e: three_digits(case.evidence.ln_e()),
             needed: three_digits(comparison.decides()),
             margin: comparison.margin,
+            above: comparison.above,
             both: self.both,
         })
     }
@@ -224,7 +255,7 @@ impl Trigger {
         let mut decided = false;
         if let Some((step, old)) = step {
             versus.pair.add(&step, old, sample.start());
-            decided = versus.pair.evidence.ln_e() >= comparison.decides();
+            decided = versus.pair.decides(comparison);
         }
         let Some(fired) = &mut versus.fired else {
             if decided {
@@ -245,7 +276,7 @@ impl Trigger {
             return Status::Breach;
         }
         let answers = arms.iter().find(|arm| arm.revision == fired.new);
-        let limit = fired.limit(comparison.margin);
+        let limit = fired.limit(comparison);
         match answers.and_then(|arm| counts(&arm.sample)) {
             Some((_, total)) if total > 0 => match (share, limit) {
                 (Some(share), Some(limit)) if share > limit => Status::Breach,
@@ -258,13 +289,6 @@ impl Trigger {
             None if new.is_some_and(|new| new != fired.new) => Status::Clean,
             None => Status::Idle,
         }
-    }
-}
-
-impl Comparison {
-    /// The evidence that decides: that it is ever reached by chance has at most the probability `alpha`.
-    pub(super) fn decides(&self) -> f64 {
-        -self.alpha.ln()
     }
 }
 

@@ -46,20 +46,27 @@ pub fn compared(c: &Compared) -> String {
         format!("{} times", margin.to_string().trim_end_matches('x'))
     };
     let of = |bad, total| format!("{} of {}", grouped(bad), grouped(total));
-    let counts = format!(
-        "{} against {}",
-        of(counted.new_bad, counted.new_total),
-        of(counted.old_bad, counted.old_total)
-    );
+    let news = of(counted.new_bad, counted.new_total);
+    let olds = of(counted.old_bad, counted.old_total);
     if c.ln_e < std::f64::consts::LN_2 {
         return format!(
-            "nothing says that {new} fails more than {times} as often as {old}: {counts}"
+            "nothing says that {new} fails more than {times} as often as {old}: {news} against {olds}"
         );
     }
-    let fails = if c.ln_e < c.needed { "may fail" } else { "fails" };
+    let chance = chance(c.ln_e);
+    if c.ln_e < c.needed {
+        return format!(
+            "{new} may fail more than {times} as often as {old}: {news} against {olds}; by chance at most {chance}"
+        );
+    }
+    let floor = match (c.above, c.is_above()) {
+        (Percent(0.0), _) => String::new(),
+        (above, true) => format!(", and surely above {above}"),
+        (above, false) => format!(", but not surely above {above}"),
+    };
+    let surely = number(c.surely(), Unit::Share);
     format!(
-        "{new} {fails} more than {times} as often as {old}: {counts}; by chance at most {}",
-        chance(c.ln_e)
+        "{new} fails more than {times} as often as {old}{floor}: {news} (at least {surely}) against {olds}; by chance at most {chance}"
     )
 }
 
@@ -172,5 +179,27 @@ pub fn wait(wait: &Wait, unit: Unit) -> String {
             chance(*needed)
         ),
         Wait::Release => "a person to release it".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_comparison_stands_on_is_told_with_how_bad_it_surely_is() {
+        let fact = |above: &str, bad: u64| {
+            let text = format!(
+                "{{\"new\":\"v2\",\"old\":\"v1\",\"counted\":{{\"new_total\":100,\"new_bad\":{bad},\"old_total\":900,\
+                 \"old_bad\":0}},\"ln_e\":8.0,\"needed\":6.908,\"margin\":\"2x\"{above},\"both\":true}}"
+            );
+            compared(&serde_json::from_str(&text).expect("a fact"))
+        };
+        let bad = fact(",\"above\":\"5%\"", 30);
+        insta::assert_snapshot!(bad, @"v2 fails more than twice as often as v1, and surely above 5%: 30 of 100 (at least 20.58%) against 0 of 900; by chance at most once in 2,900");
+        let mild = fact(",\"above\":\"5%\"", 6);
+        insta::assert_snapshot!(mild, @"v2 fails more than twice as often as v1, but not surely above 5%: 6 of 100 (at least 2.42%) against 0 of 900; by chance at most once in 2,900");
+        let of_before = fact("", 6);
+        insta::assert_snapshot!(of_before, @"v2 fails more than twice as often as v1: 6 of 100 (at least 2.42%) against 0 of 900; by chance at most once in 2,900");
     }
 }

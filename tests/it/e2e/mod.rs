@@ -4,6 +4,7 @@
 //! first in the alphabet, so that they begin first.
 
 mod alerted;
+mod canary;
 mod demos;
 mod disk;
 mod found;

@@ -161,3 +161,85 @@ async fn a_bad_release_of_the_past_is_replayed_across_a_server_that_goes_away() 
         "{said}"
     );
 }
+
+/// Two hours; in the last half an hour v2 has half of the requests, of which a third fails.
+fn canary() -> String {
+    const BEGINS: i64 = 90 * 4;
+    let mut lines = ["", "", ""].map(str::to_owned);
+    let (mut v1, mut v2) = ((0, 0), (0, 0));
+    for index in 0..120 * 4 {
+        let at = (FROM + STEP * index).as_seconds();
+        v1 = (v1.0 + i64::from(index % 20 == 0), v1.1 + 60);
+        let mut told = vec![("v1", v1)];
+        if index >= BEGINS {
+            v2 = (v2.0 + 20, v2.1 + 60);
+            told.push(("v2", v2));
+        }
+        _ = writeln!(lines[0], "up{{job=\"shop\"}} 1 {at}");
+        for (version, (failed, total)) in told {
+            let ok = total - failed;
+            let series = |code| {
+                format!("http_requests_total{{job=\"shop\",version=\"{version}\",code=\"{code}\"}}")
+            };
+            let place = if version == "v1" { 1 } else { 2 };
+            _ = writeln!(lines[place], "{} {ok} {at}\n{} {failed} {at}", series(200), series(500));
+        }
+    }
+    let [up, v1, v2] = lines;
+    format!("# TYPE up gauge\n{up}# TYPE http_requests counter\n{v1}{v2}# EOF\n")
+}
+
+/// Off by default until it was tried on the past: so it can be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_of_the_past_is_compared_with_what_served_beside_it() {
+    let prometheus = Prometheus::remembering(&canary()).await;
+    let home = TempDir::new().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let by_version = CONFIG
+        .replace("sum by (job)", "sum by (job, version)")
+        .replace("code=~\"5..\"})'", "code=~\"5..\"})'\nversion_label = \"version\"");
+    let on = "[trigger.worse-than-old]\nenabled = true\n";
+    let compares = file("on.toml", &format!("{by_version}{on}"));
+    let apart = file("apart.toml", &format!("{CONFIG}{on}"));
+    let at = |minute: i64| FROM + Span::minutes(minute);
+    let change = |at: UnixMs, version: &str| {
+        format!("{{\"service\":\"shop\",\"at\":\"{at}\",\"version\":\"{version}\"}}\n")
+    };
+    let changes = [change(at(-60), "v1"), change(at(90), "v2")].concat();
+    let changes = file("changes.jsonl", &changes);
+    let (url, kept) = (prometheus.url(), home.path().join("kept").display().to_string());
+    let until = at(119).to_string();
+    let replay = async |config: &str| {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_rollbackd"))
+            .args(["replay", config, "--from", &url, "--since", "118m", "--until", &until])
+            .args(["--keep", &kept, "--changes", &changes, "--json"])
+            .output()
+            .await
+            .expect("it ends");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let (told, said) = (text(output.stdout), text(output.stderr));
+        let told: serde_json::Value =
+            serde_json::from_str(&told).unwrap_or_else(|fault| panic!("{fault}: {told}{said}"));
+        (told, said)
+    };
+    let (told, said) = replay(&compares).await;
+    assert!(!said.contains("nothing to compare"), "{said}");
+    let first = |trigger: &str| {
+        let fired = told[0]["fired"].as_array().expect("what fired");
+        let fired = fired.iter().find(|fired| fired["trigger"] == trigger);
+        let at = fired.unwrap_or_else(|| panic!("{trigger}: {told}"))["at"].clone();
+        serde_json::from_value::<UnixMs>(at).expect("a time")
+    };
+    let gained = first("critical-errors").since(first("worse-than-old"));
+    assert!(gained >= Span::minutes(4), "{gained}: {told}");
+    let incident = &told[0]["incidents"][0];
+    assert_eq!(incident["trigger"], "worse-than-old", "{told}");
+    assert!(incident.to_string().contains("application v2 -> v1"), "{told}");
+    let (told, said) = replay(&apart).await;
+    assert!(!told.to_string().contains("worse-than-old"), "{told}");
+    assert!(said.contains("worse-than-old had nothing to compare in 1 of 1 series"), "{said}");
+}

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use insta::assert_snapshot;
-use rollbackd::domain::{
-    policy::{LooksAt, Policy, TriggerPolicy},
-    severity::Severity,
-    trigger::{Comparison, Rule},
+use rollbackd::{
+    domain::{
+        policy::{LooksAt, Policy, TriggerPolicy},
+        severity::Severity,
+        trigger::{Comparison, Rule},
+    },
+    units::Percent,
 };
 
 use super::{
@@ -18,8 +21,12 @@ use super::{
 
 /// The shop, with the trigger that is off by default.
 fn comparing() -> Policy {
-    shop_with(|shop| {
-        let rule = Rule::comparison(Severity::P1, Comparison::default());
+    comparing_above(Percent(0.05))
+}
+
+fn comparing_above(above: Percent) -> Policy {
+    shop_with(move |shop| {
+        let rule = Rule::comparison(Severity::P1, Comparison { above, ..Comparison::default() });
         let (looks_at, rule) = (LooksAt::NewAgainstOld, Arc::new(rule));
         Arc::make_mut(&mut shop.triggers)
             .insert("worse-than-old".into(), TriggerPolicy { looks_at, rule, may_act: true });
@@ -40,8 +47,8 @@ fn a_worse_revision_is_known_minutes_before_its_errors_have_held() {
         town.run("4m");
         assert!(!town.shop().firing.contains_key("critical-errors"));
         let says = &town.shop().firing["worse-than-old"].says;
-        let expected = "v2 fails more than twice as often as v1: 30 of 100 against 0 of 100; by chance at \
-                        most once in 29,000";
+        let expected = "v2 fails more than twice as often as v1, and surely above 5%: 30 of 100 (at least 20.58%) \
+                        against 0 of 100; by chance at most once in 29,000";
         assert_eq!(says, expected);
         town.run("1m 30s");
         assert!(town.shop().firing.contains_key("critical-errors"), "four minutes later");
@@ -75,6 +82,18 @@ fn a_canary_is_judged_by_its_own_requests() {
     });
     assert!(told.contains("PAGE: P1 shop/production: worse-than-old"), "{told}");
     assert!(!told.contains("critical-errors"), "{told}");
+}
+
+/// Of its requests 3 % fail, where none did: that deserves a page, and has one.
+#[test]
+fn a_canary_that_is_worse_and_not_bad_is_nothing_to_roll_back() {
+    let told = brief(comparing(), |town| {
+        rolling(town, 0.5, 0.03);
+        town.run("55m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert!(!told.contains("worse-than-old"), "{told}");
+    assert!(told.contains("PAGE: P2 shop/production: elevated-errors"), "{told}");
 }
 
 #[test]
@@ -118,7 +137,7 @@ fn it_goes_on_through_a_restart_with_its_windows_or_without_them() {
 /// The old revision leaves in the minutes of monitoring: what was proven stays proven, and what fails still fails.
 #[test]
 fn it_stands_by_what_it_fired_on_when_the_old_revision_has_left() {
-    let told = brief(comparing(), |town| {
+    let told = brief(comparing_above(Percent(0.01)), |town| {
         rolling(town, 0.5, 0.04);
         town.run("6m");
         assert!(town.shop().firing.contains_key("worse-than-old"));

@@ -20,7 +20,13 @@ fn rule() -> Arc<Rule> {
 }
 
 fn fresh() -> Told {
-    Told { trigger: Trigger::new(rule(), STEP), new: "v2", at: UnixMs(0) }
+    above(Percent(0.05))
+}
+
+fn above(above: Percent) -> Told {
+    let comparison = Comparison { above, ..Comparison::default() };
+    let rule = Arc::new(Rule::comparison(Severity::P1, comparison));
+    Told { trigger: Trigger::new(rule, STEP), new: "v2", at: UnixMs(0) }
 }
 
 fn arm(revision: &str, at: UnixMs, width: Span, bad: u64, total: u64) -> Arm {
@@ -56,24 +62,24 @@ impl Told {
     }
 }
 
-/// v2 fails in a tenth of its requests, v1 once in a thousand.
-const WORSE: [(&str, u64, u64); 2] = [("v1", 1, 900), ("v2", 10, 100)];
+/// v2 fails in three tenths of its requests, v1 once in a thousand.
+const WORSE: [(&str, u64, u64); 2] = [("v1", 1, 900), ("v2", 30, 100)];
 const ALIKE_BAD: [(&str, u64, u64); 2] = [("v1", 90, 900), ("v2", 10, 100)];
 const WELL: [(&str, u64, u64); 2] = [("v1", 1, 900), ("v2", 0, 100)];
 
 #[test]
 fn it_fires_as_soon_as_the_new_revision_is_proven_worse() {
     let mut told = fresh();
-    assert_eq!(told.steps(4, &WELL), State::Ok);
+    assert_eq!(told.steps(1, &WELL), State::Ok);
     let began = told.at;
     assert_eq!(told.steps(1, &WORSE), State::Firing);
     let evidence = told.trigger.evidence();
     assert_eq!(evidence.onset, Some(began));
     assert_eq!(evidence.fired_by, Some(crate::domain::trigger::FiredBy::Comparison));
-    assert_eq!((evidence.bad, evidence.total), (10, 500));
+    assert_eq!((evidence.bad, evidence.total, evidence.threshold), (30, 200, Some(0.05)));
     let both = told.compared();
     assert_eq!((both.new.as_str(), both.old.as_str()), ("v2", "v1"));
-    assert_eq!((both.counted.old_bad, both.counted.old_total), (5, 4500));
+    assert_eq!((both.counted.old_bad, both.counted.old_total), (2, 1800));
     assert!(both.ln_e >= both.needed && both.needed == 6.908, "{both:?}");
     assert!(told.trigger.waits_for().is_empty());
     let text = serde_json::to_string(&evidence).unwrap();
@@ -92,9 +98,46 @@ fn what_befalls_both_revisions_proves_nothing() {
 #[test]
 fn the_margin_is_forgiven() {
     let mut twice = fresh();
-    assert_eq!(twice.steps(240, &[("v1", 9, 900), ("v2", 2, 100)]), State::Ok);
-    let mut thrice = fresh();
-    assert_eq!(thrice.steps(240, &[("v1", 9, 900), ("v2", 4, 100)]), State::Firing);
+    assert_eq!(twice.steps(240, &[("v1", 36, 900), ("v2", 8, 100)]), State::Ok);
+    let mut more = fresh();
+    assert_eq!(more.steps(240, &[("v1", 36, 900), ("v2", 14, 100)]), State::Firing);
+}
+
+/// What only deserves a page is no reason to act, however sure it is.
+#[test]
+fn a_revision_that_is_surely_worse_and_not_surely_bad_fires_only_where_less_is_asked_for() {
+    let mild = [("v1", 1, 900), ("v2", 4, 100)];
+    let mut usual = fresh();
+    assert_eq!(usual.steps(240, &mild), State::Ok);
+    let both = usual.compared();
+    assert!(both.ln_e > both.needed && !both.is_above(), "{both:?}");
+    let waits = usual.trigger.waits_for();
+    assert!(matches!(waits[..], [Wait::Bound { threshold: 0.05, .. }]), "{waits:?}");
+    let mut stricter = above(Percent(0.01));
+    assert_eq!(stricter.steps(10, &mild), State::Firing);
+    assert!(stricter.compared().is_above() && stricter.trigger.waits_for().is_empty());
+}
+
+/// A few errors of a few requests are a large share, and prove little.
+#[test]
+fn it_is_bad_by_the_lower_bound_and_not_by_what_was_seen() {
+    let mut told = fresh();
+    assert_eq!(told.steps(1, &[("v1", 0, 9_000), ("v2", 7, 100)]), State::Ok);
+    let both = told.compared();
+    assert!(both.ln_e > both.needed && both.surely() < 0.05, "{both:?}");
+    assert_eq!(told.steps(20, &[("v1", 0, 9_000), ("v2", 7, 100)]), State::Firing);
+}
+
+/// It is held to the greater of what the old one fails, times the margin, and what anything may fail.
+#[test]
+fn it_is_over_when_it_fails_no_more_than_anything_may() {
+    for (old, new) in [(1, 4), (36, 7)] {
+        let (worse, better) =
+            ([("v1", old, 900), ("v2", 30, 100)], [("v1", old, 900), ("v2", new, 100)]);
+        let mut told = fresh();
+        assert_eq!(told.steps(10, &worse), State::Firing);
+        assert_eq!(told.steps(24, &better), State::Ok, "{new}% beside {old} of 900");
+    }
 }
 
 #[test]
@@ -211,7 +254,7 @@ fn it_stands_by_what_it_is_known_to_have_fired_on() {
     told.trigger.forget();
     assert_eq!((told.trigger.state(), told.trigger.compared()), (State::NoData, None));
     told.trigger.stand_by(&known, UnixMs(0), UnixMs(15_000));
-    assert_eq!(told.steps(50, &[("v2", 10, 100)]), State::Firing, "the old revision is gone");
+    assert_eq!(told.steps(50, &[("v2", 30, 100)]), State::Firing, "the old revision is gone");
     assert_eq!(told.steps(22, &[("v2", 0, 100)]), State::Recovering);
     assert_eq!(told.steps(1, &[("v2", 0, 100)]), State::Ok);
 }
