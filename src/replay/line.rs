@@ -14,11 +14,7 @@ pub(super) fn line(
     (from, until): (UnixMs, UnixMs),
     most: usize,
 ) -> Vec<Option<f64>> {
-    let within = |track: &Track| {
-        let mut polls = values(track, looks_at);
-        polls.retain(|(at, _)| *at > from && *at <= until);
-        polls
-    };
+    let within = |track: &Track| values(track, looks_at, (from, until));
     let tracks: Vec<_> = tape.tracks.iter().map(|(_, track)| within(track)).collect();
     let told = tracks.iter().filter(|polls| polls.iter().any(|(_, value)| value.is_some()));
     let Some(polls) = told.max_by_key(|polls| polls.len()) else { return vec![] };
@@ -49,12 +45,16 @@ fn worse(looks_at: LooksAt, one: f64, other: f64) -> f64 {
 }
 
 /// What a track says of what is looked at, poll by poll.
-fn values(track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<f64>)> {
-    let mut player = track.player();
+fn values(
+    track: &Track,
+    looks_at: LooksAt,
+    (from, until): (UnixMs, UnixMs),
+) -> Vec<(UnixMs, Option<f64>)> {
+    let mut player = track.player_from(from);
     let mut before: Option<(UnixMs, f64, f64)> = None;
-    let mut all = vec![];
-    while let Some(at) = player.at() {
-        let readings = player.read();
+    let (mut all, mut readings) = (vec![], vec![]);
+    while let Some(at) = player.at().filter(|at| *at <= until) {
+        player.read(&mut readings);
         let known = match looks_at {
             LooksAt::ErrorRate | LooksAt::NewAgainstOld | LooksAt::Traffic => counted(&readings)
                 .and_then(|(bad, total)| {
@@ -70,7 +70,9 @@ fn values(track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<f64>)> {
             LooksAt::Health | LooksAt::Availability => readings.iter().find_map(down),
             LooksAt::Event => None,
         };
-        all.push((at, known));
+        if at > from {
+            all.push((at, known));
+        }
     }
     all
 }
@@ -106,5 +108,32 @@ fn down(reading: &Raw) -> Option<f64> {
         Raw::Counter { .. } | Raw::Histogram { .. } | Raw::Gauge { .. } | Raw::Unknown { .. } => {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::service::ServiceId, replay::tape::Counts, units::Span};
+
+    /// Only what is drawn is read, and a month is not read through for each incident.
+    #[test]
+    fn what_is_drawn_begins_with_the_last_counts_before_it() {
+        let counts = |minute: u32| (minute % 7 != 3 && minute != 50).then_some((minute, 100));
+        let (from, step) = (UnixMs(0), Span::minutes(1));
+        let track = Track::Counts(Counts { from, step, each: (0..90).map(counts).collect() });
+        let service: ServiceId = "shop/replay".parse().unwrap();
+        let tape =
+            Tape { service, tracks: vec![("error_rate".into(), track)], deployments: vec![] };
+        let minute = |minute: i64| UnixMs(minute * 60_000);
+        let drawn = |from, until| {
+            line(&tape, LooksAt::ErrorRate, (minute(from), minute(until)), usize::MAX)
+        };
+        let whole = drawn(-1, 90);
+        for from in 0..80 {
+            let skipped = usize::try_from(from).unwrap() + 1;
+            assert_eq!(drawn(from, 90), whole[skipped..], "from {from}");
+        }
+        assert_eq!(drawn(51, 52), [Some(0.51)], "nothing was counted in the minute before");
     }
 }
