@@ -2,7 +2,11 @@
 
 mod inputs;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::json;
@@ -10,9 +14,15 @@ use serde_json::json;
 use super::{check::listed, client::Fault, out::Out};
 use crate::{
     config,
-    domain::policy::{Policy, ServicePolicy},
-    replay::{self, Labelled, Replayed, Tape},
+    domain::policy::{FleetPolicy, Policy, ServicePolicy},
+    replay::{self, Drawing, Labelled, Picture, Replayed, Story, Tape, Uncompared},
 };
+
+/// So much of a file is read at once.
+const READ_BYTES: usize = 1 << 18;
+
+/// What would have happened to one service, and by the other configuration.
+type Played = (Option<(Story, Vec<Picture>)>, Option<Story>, Uncompared);
 
 /// By these the series of a labelled file are judged where no configuration is named: the runbook's defaults.
 const DEFAULTS: &str = r#"
@@ -25,6 +35,8 @@ total = 'http_requests_total'
 [service.series.signal.latency.prometheus]
 value = 'p95_seconds'
 requests = 'requests'
+[service.series.signal.health.http]
+url = "http://127.0.0.1:9091"
 [service.series.rollback.application.release]
 root = "/srv/series"
 restart = { unit = "series.service" }
@@ -68,61 +80,102 @@ impl Replay {
         let Some(labelled) = &self.labelled else { return self.recorded(out).await };
         let policy = policy(self.config.as_deref())?;
         let like = like(&policy, self.like.as_deref())?;
-        let labelled = read(labelled)?;
-        let healthy = self.healthy.as_deref().map(read).transpose()?.unwrap_or_default();
+        let files: Vec<_> = [Some(labelled), self.healthy.as_ref()].into_iter().flatten().collect();
+        // What cannot be opened is said before the others are read.
+        let files = files.into_iter().map(|file| Ok((file, opened(file)?)));
+        let files: Vec<_> = files.collect::<Result<_, Fault>>()?;
         if self.score {
-            let judged = |series: &Labelled| at_step(&like, series);
-            let all = labelled.iter().chain(&healthy).map(|series| (&series.tape, &like));
-            replay::uncompared(all).iter().for_each(|said| out.aside(said));
-            let score = replay::score(&labelled, &healthy, judged, &policy.fleet);
+            let judged = |series: Labelled| {
+                let like = at_step(&like, &series);
+                let uncompared = Uncompared::of(&series.tape, &like);
+                (replay::judge(series, &like, &policy.fleet), uncompared)
+            };
+            let mut uncompared = Uncompared::default();
+            let mut all = vec![];
+            for (file, lines) in files {
+                let (judged, more): (Vec<_>, Vec<_>) =
+                    each(file, lines, judged)?.into_iter().unzip();
+                more.into_iter().for_each(|more| uncompared.join(more));
+                all.push(judged.into_iter().flatten().collect());
+            }
+            uncompared.says().iter().for_each(|said| out.aside(said));
+            let mut judged = all.into_iter();
+            let score =
+                replay::score(judged.next().unwrap_or_default(), judged.next().unwrap_or_default());
             if self.json {
                 return out.json(&score);
             }
             return out.text(&replay::score_table(&score));
         }
-        let all: Vec<&Labelled> = labelled.iter().chain(&healthy).collect();
-        let played = |policy: &Policy| {
-            let like = self::like(policy, self.like.as_deref())?;
-            let recorded = all.iter().map(|series| (series.tape.clone(), at_step(&like, series)));
-            Ok(Replayed::play(recorded.collect(), &policy.fleet))
+        let other = self.other()?;
+        let other = match &other {
+            Some(other) => Some((self::like(other, self.like.as_deref())?, other.fleet)),
+            None => None,
         };
-        self.tell(&policy, played, out)
+        let played = |series: Labelled| {
+            let by = |(like, fleet): (&ServicePolicy, FleetPolicy)| (at_step(like, &series), fleet);
+            let others = other.as_ref().map(|(like, fleet)| by((like, *fleet)));
+            self.play(&series.tape, Some(by((&like, policy.fleet))), others)
+        };
+        let mut all = vec![];
+        for (file, lines) in files {
+            all.extend(each(file, lines, played)?);
+        }
+        self.tell(all, out)
     }
 
     /// What was recorded of the configuration's own services.
     async fn recorded(&self, out: &Out) -> Result<(), Fault> {
         let file = self.config.as_deref().unwrap_or(Path::new("rollbackd.toml"));
         let read = self.inputs.read(file, out).await?;
-        let recorded = &read.recorded;
-        let played = |policy: &Policy| {
+        let (recorded, other) = (&read.recorded, self.other()?);
+        let played = replay::each_tape(&recorded.tapes, |tape| {
             // Whom another configuration does not watch, it does nothing about.
-            let mine = |tape: &Tape| {
+            let by = |policy: &Policy| {
                 let service = policy.services.get(&tape.service)?;
-                Some((tape.clone(), recorded.judged_by(service)))
+                Some((recorded.judged_by(service), policy.fleet))
             };
-            Ok(Replayed::play(recorded.tapes.iter().filter_map(mine).collect(), &policy.fleet))
-        };
-        self.tell(&read.config.policy, played, out)?;
+            self.play(tape, by(&read.config.policy), other.as_ref().and_then(by))
+        });
+        self.tell(played, out)?;
         read.believed()
     }
 
-    fn tell(
+    fn other(&self) -> Result<Option<Policy>, Fault> {
+        self.against.as_deref().map(|file| policy(Some(file))).transpose()
+    }
+
+    fn play(
         &self,
-        policy: &Policy,
-        played: impl Fn(&Policy) -> Result<Replayed, Fault>,
-        out: &Out,
-    ) -> Result<(), Fault> {
-        let replayed = played(policy)?;
-        let mut differences = None;
-        let mut uncompared = replayed.uncompared();
-        if let Some(other) = &self.against {
-            let others = played(&self::policy(Some(other))?)?;
-            differences = Some(replay::compare(&replayed.stories, &others.stories));
-            let more = others.uncompared();
-            let known = uncompared.clone();
-            uncompared.extend(more.into_iter().filter(|said| !known.contains(said)));
+        tape: &Tape,
+        by: Option<(ServicePolicy, FleetPolicy)>,
+        other: Option<(ServicePolicy, FleetPolicy)>,
+    ) -> Played {
+        let blocks = !self.json && self.against.is_none();
+        let drawing = Drawing { blocks, charts: self.html.is_some() };
+        // Of the two, that which asks for it: most often the other one tries it.
+        let each = by.iter().chain(&other).map(|(policy, _)| Uncompared::of(tape, policy));
+        let uncompared = each.reduce(Uncompared::either).unwrap_or_default();
+        let these = by.and_then(|(policy, fleet)| {
+            let story = replay::play(tape, &policy, fleet)?;
+            let pictures = replay::draw(tape, &story, &policy, drawing);
+            Some((story, pictures))
+        });
+        let others = other.and_then(|(policy, fleet)| replay::play(tape, &policy, fleet));
+        (these, others, uncompared)
+    }
+
+    fn tell(&self, played: Vec<Played>, out: &Out) -> Result<(), Fault> {
+        let (mut replayed, mut others) = (Replayed::default(), vec![]);
+        let mut uncompared = Uncompared::default();
+        for (these, other, more) in played {
+            replayed.extend(these);
+            others.extend(other);
+            uncompared.join(more);
         }
-        uncompared.iter().for_each(|said| out.aside(said));
+        uncompared.says().iter().for_each(|said| out.aside(said));
+        let differences =
+            self.against.is_some().then(|| replay::compare(&replayed.stories, &others));
         if let Some(file) = &self.html {
             let page = replay::page(&replayed, differences.as_deref());
             std::fs::write(file, page).map_err(|fault| {
@@ -169,7 +222,17 @@ fn at_step(like: &ServicePolicy, series: &Labelled) -> ServicePolicy {
     replay::read_as(like, |name| recorded(name).then_some(series.step))
 }
 
-fn read(file: &Path) -> Result<Vec<Labelled>, Fault> {
-    let (name, text) = (file.display().to_string(), inputs::text_of(file)?);
-    replay::read_labelled(&name, &text).map_err(|wrong| Fault::Usage(wrong.join("\n")))
+fn opened(file: &Path) -> Result<BufReader<File>, Fault> {
+    let cannot = |fault| Fault::Usage(format!("{} cannot be read: {fault}", file.display()));
+    // A line is half a megabyte for a month of minutes.
+    File::open(file).map(|file| BufReader::with_capacity(READ_BYTES, file)).map_err(cannot)
+}
+
+fn each<T: Send>(
+    file: &Path,
+    lines: BufReader<File>,
+    each: impl Fn(Labelled) -> T + Sync,
+) -> Result<Vec<T>, Fault> {
+    replay::each_labelled(&file.display().to_string(), lines, each)
+        .map_err(|wrong| Fault::Usage(wrong.join("\n")))
 }

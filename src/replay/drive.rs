@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    revisions::uncompared,
+    picture::Picture,
     story::Story,
     tape::{Player, Tape},
 };
@@ -36,61 +36,60 @@ const KEPT: usize = 10;
 const LOOK_EVERY: Span = Span::minutes(1);
 const LOOK_EVERY_QUIET: Span = Span::minutes(15);
 
-/// Recordings, how each is judged, and what would have happened: the same place in each list is one service.
-#[derive(Clone, Debug)]
+/// What would have happened, service by service.
+#[derive(Clone, Debug, Default)]
 pub struct Replayed {
-    /// What was recorded.
-    pub tapes: Vec<Tape>,
-    /// How it is judged.
-    pub policies: Vec<ServicePolicy>,
-    /// What would have happened.
+    /// To each service.
     pub stories: Vec<Story>,
+    /// What is drawn of the incidents of each.
+    pub pictures: Vec<Vec<Picture>>,
 }
 
-impl Replayed {
-    /// Plays every tape that holds anything.
-    pub fn play(recorded: Vec<(Tape, ServicePolicy)>, fleet: &FleetPolicy) -> Self {
-        let holds = |(tape, _): &(Tape, ServicePolicy)| tape.span().is_some();
-        let (tapes, policies): (Vec<_>, Vec<_>) = recorded.into_iter().filter(holds).unzip();
-        let stories = play_all(&tapes, |index| policies[index].clone(), fleet);
-        Self { stories: stories.into_iter().flatten().collect(), tapes, policies }
-    }
-
-    /// Where triggers that compare revisions had nothing to compare.
-    pub fn uncompared(&self) -> Vec<String> {
-        uncompared(self.tapes.iter().zip(&self.policies))
+impl Extend<(Story, Vec<Picture>)> for Replayed {
+    fn extend<T: IntoIterator<Item = (Story, Vec<Picture>)>>(&mut self, more: T) {
+        for (story, pictures) in more {
+            self.stories.push(story);
+            self.pictures.push(pictures);
+        }
     }
 }
 
-/// What would have happened, service by service, on all cores. `policy` says how the tape of that index is judged; `None` where nothing was
-/// recorded of one.
-pub fn play_all(
-    tapes: &[Tape],
-    policy: impl Fn(usize) -> ServicePolicy + Sync,
-    fleet: &FleetPolicy,
-) -> Vec<Option<Story>> {
-    let next = AtomicUsize::new(0);
-    let stories = Mutex::new(vec![None; tapes.len()]);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(tapes.len());
+/// Does something with each, on all cores; the results are in the order of what `next` gives.
+pub(super) fn on_all_cores<I, T: Send>(
+    next: impl Fn() -> Option<(usize, I)> + Sync,
+    each: impl Fn(I) -> T + Sync,
+) -> Vec<T> {
+    let done = Mutex::new(vec![]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(tape) = tapes.get(index) else { return };
-                    let story = play(tape, policy(index), *fleet);
-                    stories.lock().unwrap_or_else(PoisonError::into_inner)[index] = story;
+                while let Some((index, one)) = next() {
+                    let result = each(one);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
         }
     });
-    stories.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Does something with each tape, on all cores.
+pub fn each_tape<T: Send>(tapes: &[Tape], each: impl Fn(&Tape) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let next = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        tapes.get(index).map(|tape| (index, tape))
+    };
+    on_all_cores(next, each)
 }
 
 /// What would have happened to one service. `None` where nothing was recorded of it.
-pub fn play(tape: &Tape, policy: ServicePolicy, fleet: FleetPolicy) -> Option<Story> {
+pub fn play(tape: &Tape, policy: &ServicePolicy, fleet: FleetPolicy) -> Option<Story> {
     let (from, until) = tape.span()?;
-    let policy = ServicePolicy { id: tape.service.clone(), mode: Mode::Observe, ..policy };
+    let policy = ServicePolicy { id: tape.service.clone(), mode: Mode::Observe, ..policy.clone() };
     let policy = Policy {
         services: std::iter::once((tape.service.clone(), Arc::new(policy))).collect(),
         fleet,
@@ -106,22 +105,30 @@ pub fn play(tape: &Tape, policy: ServicePolicy, fleet: FleetPolicy) -> Option<St
         looked: None,
     };
     drive.turn(What::Started, from);
-    let mut players: Vec<(&str, Player<'_>)> =
-        tape.tracks.iter().map(|(signal, track)| (signal.as_str(), track.player())).collect();
+    let polled = |signal: &str| What::Polled {
+        service: tape.service.clone(),
+        signal: signal.to_owned(),
+        readings: vec![],
+        fault: None,
+    };
+    let mut players: Vec<(Event, Player<'_>)> =
+        tape.tracks.iter().map(|(signal, track)| (event(polled(signal)), track.player())).collect();
     loop {
         let soonest = players.iter().enumerate().filter_map(|(i, (_, p))| Some((p.at()?, i))).min();
         let Some((at, index)) = soonest else { break };
         drive.until(at);
-        let (signal, player) = &mut players[index];
-        let what = What::Polled {
-            service: tape.service.clone(),
-            signal: (*signal).to_owned(),
-            readings: player.read(),
-            fault: None,
-        };
-        drive.turn(what, at);
+        let (event, player) = &mut players[index];
+        // One event for each signal, filled anew: there are tens of millions of them.
+        if let What::Polled { readings, .. } = &mut event.what {
+            player.read(readings);
+        }
+        drive.take(event, at);
     }
     Some(drive.end())
+}
+
+fn event(what: What) -> Event {
+    Event { id: String::new(), what }
 }
 
 struct Drive<'t> {
@@ -184,9 +191,12 @@ impl Drive<'_> {
     }
 
     fn turn(&mut self, what: What, at: UnixMs) {
+        self.take(&event(what), at);
+    }
+
+    fn take(&mut self, event: &Event, at: UnixMs) {
         let now = Now { wall: at, steady: at };
-        let event = Event { id: String::new(), what };
-        let Ok(turned) = self.fleet.turn(&event, now, |_| Ok::<(), Infallible>(()));
+        let Ok(turned) = self.fleet.turn(event, now, |_| Ok::<(), Infallible>(()));
         let facts = turned.batches.iter().flat_map(|(_, facts)| facts);
         facts.for_each(|fact: &Fact| self.story.tell(fact, at));
     }

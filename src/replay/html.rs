@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     compare::Difference,
     drive::Replayed,
-    line::line,
+    picture::{Picture, shown as span_of},
     story::{Fired, Incident, Story},
     table::{date, decision_words, totals},
 };
@@ -13,18 +13,12 @@ use crate::{
     domain::{
         policy::{LooksAt, TriggerPolicy},
         trigger::{Gauge, Kind, Limit},
-        watch::own_name,
     },
-    units::{Span, UnixMs},
+    units::UnixMs,
 };
 
 /// Charts of one page; the worst incidents come first, and the rest is in the table.
 const CHARTS_MAX: usize = 200;
-/// What is shown before the onset and behind the end.
-const AROUND: Span = Span::minutes(30);
-/// So long after it was opened an incident is shown.
-const SHOWN_MAX: Span = Span::hours(12);
-const POINTS: usize = 240;
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 160.0;
 
@@ -43,13 +37,13 @@ pub fn page(replayed: &Replayed, differences: Option<&[Difference]>) -> String {
     if let Some(differences) = differences {
         compared(&mut body, differences);
     }
-    let mut all: Vec<(usize, &Incident)> = vec![];
-    for (index, story) in replayed.stories.iter().enumerate() {
-        all.extend(story.incidents.iter().map(|incident| (index, incident)));
+    let mut all: Vec<(&Story, &Incident, &Picture)> = vec![];
+    for (story, pictures) in replayed.stories.iter().zip(&replayed.pictures) {
+        all.extend(story.incidents.iter().zip(pictures).map(|(i, picture)| (story, i, picture)));
     }
-    all.sort_by_key(|(_, incident)| (incident.worst(), incident.opened));
-    for (index, incident) in all.iter().take(CHARTS_MAX) {
-        shown(&mut body, replayed, *index, incident);
+    all.sort_by_key(|(_, incident, _)| (incident.worst(), incident.opened));
+    for (story, incident, picture) in all.iter().take(CHARTS_MAX) {
+        shown(&mut body, story, incident, picture);
     }
     if all.len() > CHARTS_MAX {
         let rest = all.len() - CHARTS_MAX;
@@ -82,8 +76,7 @@ fn compared(body: &mut String, differences: &[Difference]) {
     body.push_str("</table>");
 }
 
-fn shown(body: &mut String, replayed: &Replayed, index: usize, incident: &Incident) {
-    let (story, tape) = (&replayed.stories[index], &replayed.tapes[index]);
+fn shown(body: &mut String, story: &Story, incident: &Incident, picture: &Picture) {
     let worst = incident.worst().map_or_else(String::new, |worst| worst.to_string());
     let service = escaped(&story.service.to_string());
     let trigger = escaped(&incident.trigger);
@@ -91,10 +84,8 @@ fn shown(body: &mut String, replayed: &Replayed, index: usize, incident: &Incide
     _ = write!(body, "<div class=dim>{}</div>", date(incident.opened));
     let fired =
         story.fired.iter().find(|f| f.trigger == incident.trigger && f.at == incident.opened);
-    let triggers = &replayed.policies[index].triggers;
-    if let Some(trigger) = triggers.get(own_name(&incident.trigger)) {
-        let draw = |span| line(tape, trigger.looks_at, span, POINTS);
-        chart(body, (story, incident, fired), &draw, trigger);
+    if let Some((trigger, values)) = &picture.chart {
+        chart(body, (story, incident, fired), values, trigger);
     }
     body.push_str("<ul>");
     if let Some(fired) = fired {
@@ -114,14 +105,11 @@ fn shown(body: &mut String, replayed: &Replayed, index: usize, incident: &Incide
 fn chart(
     body: &mut String,
     (story, incident, fired): (&Story, &Incident, Option<&Fired>),
-    draw: &dyn Fn((UnixMs, UnixMs)) -> Vec<Option<f64>>,
+    values: &[Option<f64>],
     trigger: &TriggerPolicy,
 ) {
-    let ends = incident.closed.as_ref().map_or(story.until, |(at, _)| *at);
-    let from = (incident.onset - AROUND).max(story.from);
-    let until = (ends + AROUND).min(story.until).min(incident.opened + SHOWN_MAX);
+    let (from, until) = span_of(story, incident);
     let long = until.since(from).ms().max(1) as f64;
-    let values = draw((from, until));
     let threshold = fired.and_then(|fired| fired.threshold);
     let top = values.iter().flatten().copied().chain(threshold).fold(0.0, f64::max).max(1e-9) * 1.1;
     let x = |at: UnixMs| (at.since(from).ms() as f64 / long * WIDTH).clamp(0.0, WIDTH);
@@ -151,7 +139,7 @@ fn chart(
     _ = write!(
         body,
         "<path d=\"{}\" fill=\"none\" stroke=\"var(--line)\" stroke-width=\"1.5\"/>",
-        path(&values, &y)
+        path(values, &y)
     );
     for decided in &incident.decisions {
         let at = x(decided.at);

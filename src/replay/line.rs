@@ -14,11 +14,7 @@ pub(super) fn line(
     (from, until): (UnixMs, UnixMs),
     most: usize,
 ) -> Vec<Option<f64>> {
-    let within = |track: &Track| {
-        let mut polls = values(tape, track, looks_at);
-        polls.retain(|(at, _)| *at > from && *at <= until);
-        polls
-    };
+    let within = |track: &Track| values(tape, track, looks_at, (from, until));
     let tracks: Vec<_> = tape.tracks.iter().map(|(_, track)| within(track)).collect();
     let told = tracks.iter().filter(|polls| polls.iter().any(|(_, value)| value.is_some()));
     let Some(polls) = told.max_by_key(|polls| polls.len()) else { return vec![] };
@@ -49,17 +45,22 @@ fn worse(looks_at: LooksAt, one: f64, other: f64) -> f64 {
 }
 
 /// What a track says of what is looked at, poll by poll. Where revisions are compared: of the newest deployment's.
-fn values(tape: &Tape, track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<f64>)> {
+fn values(
+    tape: &Tape,
+    track: &Track,
+    looks_at: LooksAt,
+    (from, until): (UnixMs, UnixMs),
+) -> Vec<(UnixMs, Option<f64>)> {
     let newest = |at: UnixMs| {
         let deployed = tape.deployments.iter().rev().find(|deployed| deployed.at <= at);
         deployed.map(|deployed| deployed.version.as_str())
     };
     let mut judged = None;
-    let mut player = track.player();
+    let mut player = track.player_from(from);
     let mut before: Option<(UnixMs, f64, f64)> = None;
-    let mut all = vec![];
-    while let Some(at) = player.at() {
-        let mut readings = player.read();
+    let (mut all, mut readings) = (vec![], vec![]);
+    while let Some(at) = player.at().filter(|at| *at <= until) {
+        player.read(&mut readings);
         if looks_at == LooksAt::NewAgainstOld {
             let new = newest(at);
             if new != judged {
@@ -83,7 +84,9 @@ fn values(tape: &Tape, track: &Track, looks_at: LooksAt) -> Vec<(UnixMs, Option<
             LooksAt::Health | LooksAt::Availability => readings.iter().find_map(down),
             LooksAt::Event => None,
         };
-        all.push((at, known));
+        if at > from {
+            all.push((at, known));
+        }
     }
     all
 }
@@ -136,7 +139,11 @@ fn down(reading: &Raw) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{replay::tape::Deployment, units::Span};
+    use crate::{
+        domain::service::ServiceId,
+        replay::tape::{Counts, Deployment},
+        units::Span,
+    };
 
     /// A canary with a tenth of the requests, of which half fail; a minute after the beginning it is deployed.
     #[test]
@@ -168,5 +175,26 @@ mod tests {
         assert_eq!(drawn, [None, None, Some(0.5), Some(0.5)]);
         let all = line(&tape, LooksAt::ErrorRate, (minute(3), minute(4)), 4);
         assert_eq!(all, [Some(0.05)]);
+    }
+
+    /// Only what is drawn is read, and a month is not read through for each incident.
+    #[test]
+    fn what_is_drawn_begins_with_the_last_counts_before_it() {
+        let counts = |minute: u32| (minute % 7 != 3 && minute != 50).then_some((minute, 100));
+        let (from, step) = (UnixMs(0), Span::minutes(1));
+        let track = Track::Counts(Counts { from, step, each: (0..90).map(counts).collect() });
+        let service: ServiceId = "shop/replay".parse().unwrap();
+        let tape =
+            Tape { service, tracks: vec![("error_rate".into(), track)], deployments: vec![] };
+        let minute = |minute: i64| UnixMs(minute * 60_000);
+        let drawn = |from, until| {
+            line(&tape, LooksAt::ErrorRate, (minute(from), minute(until)), usize::MAX)
+        };
+        let whole = drawn(-1, 90);
+        for from in 0..80 {
+            let skipped = usize::try_from(from).unwrap() + 1;
+            assert_eq!(drawn(from, 90), whole[skipped..], "from {from}");
+        }
+        assert_eq!(drawn(51, 52), [Some(0.51)], "nothing was counted in the minute before");
     }
 }

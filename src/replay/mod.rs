@@ -4,7 +4,8 @@
 //! comes after a decision is what came, and every decision is made as if none had been acted upon before.
 //!
 //! `tape` is what was recorded, whatever it was read from (`labelled`, `inputs`); `drive` plays one tape; `story` is what follows
-//! from its facts; `score` compares stories with labels, `compare` two policies' stories; `revisions` says what could not be compared; `table` and `html` say it to people, with `line`.
+//! from its facts, `picture` what is drawn of them, with `line`; `score` compares stories with labels, `compare` two policies' stories; `revisions`
+//! says what could not be compared; `table` and `html` say it to people.
 
 mod compare;
 mod drive;
@@ -12,6 +13,7 @@ mod html;
 pub mod inputs;
 mod labelled;
 mod line;
+mod picture;
 mod revisions;
 mod score;
 mod story;
@@ -20,12 +22,13 @@ mod tape;
 
 pub use self::{
     compare::{Difference, compare},
-    drive::{Replayed, play, play_all},
+    drive::{Replayed, each_tape, play},
     html::page,
-    labelled::{Label, Labelled, read as read_labelled},
-    revisions::uncompared,
-    score::{Score, Scored, score},
+    labelled::{Label, Labelled, each as each_labelled},
+    picture::{Drawing, Picture, draw},
+    revisions::Uncompared,
+    score::{Judged, Score, Scored, judge, score},
     story::{Decided, Fired, Incident, Story},
     table::{differences_table, score_table, stories_table, totals},
-    tape::{Counts, Deployment, Tape, Track, read_as},
+    tape::{Counts, Deployment, Steps, Tape, Track, read_as},
 };

@@ -23,44 +23,73 @@ enum Tells {
     Both,
 }
 
-/// What is to be said where triggers that compare revisions had nothing to compare.
-pub fn uncompared<'a>(
-    judged: impl IntoIterator<Item = (&'a Tape, &'a ServicePolicy)>,
-) -> Vec<String> {
-    let mut triggers = BTreeSet::new();
-    let (mut asked, mut one, mut strange, mut strangers) = (0, 0, 0, BTreeSet::new());
-    for (tape, policy) in judged {
+/// Where triggers that compare revisions had nothing to compare.
+#[derive(Clone, Debug, Default)]
+pub struct Uncompared {
+    triggers: BTreeSet<String>,
+    asked: usize,
+    one: usize,
+    strange: usize,
+    strangers: BTreeSet<String>,
+}
+
+impl Uncompared {
+    /// What there is to say of one tape.
+    pub fn of(tape: &Tape, policy: &ServicePolicy) -> Self {
+        let mut all = Self::default();
         let compares = policy.triggers.iter().filter(|(_, t)| t.looks_at == LooksAt::NewAgainstOld);
-        let names: Vec<&str> = compares.map(|(name, _)| name.as_str()).collect();
-        if names.is_empty() {
-            continue;
+        all.triggers = compares.map(|(name, _)| name.clone()).collect();
+        if all.triggers.is_empty() {
+            return all;
         }
-        triggers.extend(names);
-        asked += 1;
+        all.asked = 1;
         match tells(tape) {
-            Tells::One => one += 1,
+            Tells::One => all.one = 1,
             Tells::Strangers(names) => {
-                strange += 1;
-                strangers.extend(names);
+                all.strange = 1;
+                all.strangers = names.into_iter().take(NAMED_MAX).collect();
             }
             Tells::Both => {}
         }
+        all
     }
-    let names = triggers.into_iter().collect::<Vec<_>>().join(", ");
-    let mut said = vec![];
-    if one > 0 {
-        said.push(format!(
-            "{names} had nothing to compare in {one} of {asked} series: no two revisions are told apart there that answer at once"
-        ));
+
+    /// Of the same tape judged by two policies: by the one that compares.
+    #[must_use]
+    pub fn either(self, other: Self) -> Self {
+        if self.asked > 0 { self } else { other }
     }
-    if strange > 0 {
-        let some: Vec<String> = strangers.into_iter().take(NAMED_MAX).collect();
-        said.push(format!(
-            "{names} had nothing to compare in {strange} of {asked} series: none of the revisions that answer there ({}) is known to have been deployed",
-            some.join(", ")
-        ));
+
+    /// Of more tapes.
+    pub fn join(&mut self, more: Self) {
+        self.triggers.extend(more.triggers);
+        self.asked += more.asked;
+        self.one += more.one;
+        self.strange += more.strange;
+        let room = NAMED_MAX.saturating_sub(self.strangers.len());
+        self.strangers.extend(more.strangers.into_iter().take(room));
     }
-    said
+
+    /// What is to be said of all of them.
+    pub fn says(&self) -> Vec<String> {
+        let Self { triggers, asked, one, strange, strangers } = self;
+        let listed =
+            |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        let names = listed(triggers);
+        let mut said = vec![];
+        if *one > 0 {
+            said.push(format!(
+                "{names} had nothing to compare in {one} of {asked} series: no two revisions are told apart there that answer at once"
+            ));
+        }
+        if *strange > 0 {
+            said.push(format!(
+                "{names} had nothing to compare in {strange} of {asked} series: none of the revisions that answer there ({}) is known to have been deployed",
+                listed(strangers)
+            ));
+        }
+        said
+    }
 }
 
 fn tells(tape: &Tape) -> Tells {

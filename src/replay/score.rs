@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    drive::play_all,
+    drive::play,
     labelled::{Expect, Label, Labelled},
     story::{Fired, Story},
     tape::{Deployment, Tape},
@@ -75,24 +75,69 @@ pub struct Score {
     pub series: Vec<Scored>,
 }
 
-/// Replays labelled series, and says how well they were judged.
-pub fn score(
-    faults: &[Labelled],
-    healthy: &[Labelled],
-    policy: impl Fn(&Labelled) -> ServicePolicy + Sync,
+/// What one labelled series tells about a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    id: String,
+    told: Told,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Unlabelled,
+    /// Scored, unless it stands among series without a fault.
+    Fault {
+        wanted: bool,
+        scored: Option<Scored>,
+    },
+    Healthy {
+        well_behaved: bool,
+        weeks: f64,
+        fired: usize,
+        rolled_back: usize,
+    },
+}
+
+/// Replays one labelled series alone: they were not recorded at one time. `None` where nothing was recorded of it.
+pub fn judge(
+    mut labelled: Labelled,
+    policy: &ServicePolicy,
     fleet: &FleetPolicy,
-) -> Score {
+) -> Option<Judged> {
+    let told = match labelled.label {
+        Label::Unlabelled => Told::Unlabelled,
+        Label::Fault { expect, .. } => {
+            let story = play(&labelled.tape, policy, *fleet)?;
+            let scored = scored(&labelled, &story, policy);
+            Told::Fault { wanted: expect == Expect::Rollback, scored }
+        }
+        Label::Healthy { well_behaved } => {
+            let story = play(&labelled.tape, policy, *fleet)?;
+            let (weeks, fired) =
+                (story.span().as_seconds() / WEEK_S, acting(&story, policy).count());
+            deploy_every_hour(&mut labelled.tape);
+            let story = play(&labelled.tape, policy, *fleet)?;
+            let rolled_back = story.incidents.iter().filter(|i| i.rollback().is_some()).count();
+            Told::Healthy { well_behaved, weeks, fired, rolled_back }
+        }
+    };
+    Some(Judged { id: labelled.id, told })
+}
+
+/// How well the series were judged.
+pub fn score(faults: Vec<Judged>, healthy: Vec<Judged>) -> Score {
     let mut score = Score::default();
     let mut delays = vec![];
-    let unlabelled = |l: &&Labelled| l.label == Label::Unlabelled;
-    let all = || faults.iter().chain(healthy);
-    score.unlabelled = all().filter(unlabelled).map(|l| l.id.clone()).collect();
-    let healthy: Vec<Labelled> = all().filter(|l| is_healthy(l)).cloned().collect();
-    for (labelled, story) in played(faults, &policy, fleet, |tape| tape.clone()) {
-        let Some(one) = scored(labelled, &story, &policy(labelled)) else { continue };
-        match &labelled.label {
-            Label::Fault { expect: Expect::Rollback, .. } => score.faults += 1,
-            Label::Fault { .. } | Label::Healthy { .. } | Label::Unlabelled => score.others += 1,
+    let all = || faults.iter().chain(&healthy);
+    let unlabelled = all().filter(|judged| judged.told == Told::Unlabelled);
+    score.unlabelled = unlabelled.map(|judged| judged.id.clone()).collect();
+    in_vain(&mut score, all());
+    for judged in faults {
+        let Told::Fault { wanted, scored: Some(one) } = judged.told else { continue };
+        if wanted {
+            score.faults += 1;
+        } else {
+            score.others += 1;
         }
         score.detected += usize::from(one.outcome == "detected");
         score.missed += usize::from(one.outcome == "missed");
@@ -106,29 +151,23 @@ pub fn score(
     delays.sort_unstable();
     score.median_delay_s = share_of(&delays, 50);
     score.p90_delay_s = share_of(&delays, 90);
-    in_vain(&mut score, &healthy, &policy, fleet);
     score
 }
 
 /// Healthy services: what fires by itself, and what would be rolled back where something is deployed all the time.
-fn in_vain(
-    score: &mut Score,
-    healthy: &[Labelled],
-    policy: &(impl Fn(&Labelled) -> ServicePolicy + Sync),
-    fleet: &FleetPolicy,
-) {
+fn in_vain<'j>(score: &mut Score, all: impl Iterator<Item = &'j Judged>) {
     let mut weeks = [0.0; 2];
     let (mut fired, mut rolled_back) = ([0_usize; 2], [0_usize; 2]);
-    let which = |labelled: &Labelled| {
-        usize::from(!matches!(labelled.label, Label::Healthy { well_behaved: true }))
-    };
-    for (labelled, story) in played(healthy, policy, fleet, |tape| tape.clone()) {
-        weeks[which(labelled)] += story.span().as_seconds() / WEEK_S;
-        fired[which(labelled)] += acting(&story, &policy(labelled)).count();
-    }
-    for (labelled, story) in played(healthy, policy, fleet, deployed_every_hour) {
-        let incidents = story.incidents.iter().filter(|incident| incident.rollback().is_some());
-        rolled_back[which(labelled)] += incidents.count();
+    for judged in all {
+        let Told::Healthy { well_behaved, weeks: long, fired: fires, rolled_back: rolls } =
+            judged.told
+        else {
+            continue;
+        };
+        let which = usize::from(!well_behaved);
+        weeks[which] += long;
+        fired[which] += fires;
+        rolled_back[which] += rolls;
     }
     let a_week = |count: usize, weeks: f64| (weeks > 0.0).then(|| count as f64 / weeks);
     score.service_weeks = weeks[0] + weeks[1];
@@ -138,28 +177,14 @@ fn in_vain(
     score.pathological_per_week_guarded = a_week(rolled_back[1], weeks[1]);
 }
 
-/// Each series alone: they were not recorded at one time.
-fn played<'l>(
-    all: &'l [Labelled],
-    policy: &(impl Fn(&Labelled) -> ServicePolicy + Sync),
-    fleet: &FleetPolicy,
-    tape: impl Fn(&Tape) -> Tape,
-) -> Vec<(&'l Labelled, Story)> {
-    let tapes: Vec<Tape> = all.iter().map(|labelled| tape(&labelled.tape)).collect();
-    let stories = play_all(&tapes, |index| policy(&all[index]), fleet);
-    all.iter().zip(stories).filter_map(|(labelled, story)| Some((labelled, story?))).collect()
-}
-
-fn deployed_every_hour(tape: &Tape) -> Tape {
-    let mut tape = tape.clone();
-    let Some((from, until)) = tape.span() else { return tape };
+fn deploy_every_hour(tape: &mut Tape) {
+    let Some((from, until)) = tape.span() else { return };
     let hours = until.since(from).ms() / PRETENDED_EVERY.ms();
     let deployment = |hour: i64| Deployment {
         at: from + PRETENDED_EVERY * hour,
         version: format!("hour-{hour}"),
     };
     tape.deployments = (1..=hours).map(deployment).collect();
-    tape
 }
 
 fn scored(labelled: &Labelled, story: &Story, policy: &ServicePolicy) -> Option<Scored> {
@@ -186,10 +211,6 @@ fn scored(labelled: &Labelled, story: &Story, policy: &ServicePolicy) -> Option<
         fired: found.cloned().or(first),
         severity: (deserved(ratio), worst.min()),
     })
-}
-
-fn is_healthy(labelled: &Labelled) -> bool {
-    matches!(labelled.label, Label::Healthy { .. })
 }
 
 /// What fired that the matrix acts upon.

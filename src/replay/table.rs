@@ -5,21 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use super::{
     compare::Difference,
     drive::Replayed,
-    line::line,
+    picture::Picture,
     score::Score,
     story::{Decided, Incident, Story},
 };
-use crate::{
-    domain::{shown::sparkline, watch::own_name},
-    units::{Span, UnixMs},
-};
+use crate::units::{Span, UnixMs};
 
 /// Series that are named one by one.
 const NAMED_MAX: usize = 20;
-/// What is drawn of a signal before the onset, and behind the firing.
-const BEFORE: Span = Span::minutes(15);
-const BEHIND: Span = Span::minutes(10);
-const SPARKS: usize = 30;
 
 /// How well a policy judged labelled series.
 pub fn score_table(score: &Score) -> String {
@@ -63,9 +56,10 @@ pub fn stories_table(replayed: &Replayed) -> String {
     let stories = &replayed.stories;
     for (index, story) in stories.iter().enumerate().filter(|(_, s)| !s.incidents.is_empty()) {
         _ = writeln!(text, "{}", story.service);
-        for incident in &story.incidents {
-            let spark = spark(replayed, index, incident);
-            incident_lines(&mut text, incident, &spark);
+        for (incident, Picture { blocks, .. }) in
+            story.incidents.iter().zip(&replayed.pictures[index])
+        {
+            incident_lines(&mut text, incident, blocks);
         }
     }
     let quiet = stories.iter().filter(|story| story.incidents.is_empty()).count();
@@ -97,22 +91,12 @@ pub fn stories_table(replayed: &Replayed) -> String {
     text + &totals(stories)
 }
 
-/// What the trigger looked at around the breach, as blocks.
-fn spark(replayed: &Replayed, index: usize, incident: &Incident) -> String {
-    let trigger = replayed.policies[index].triggers.get(own_name(&incident.trigger));
-    let Some(trigger) = trigger else { return String::new() };
-    let span = (incident.onset - BEFORE, incident.opened + BEHIND);
-    let values = line(&replayed.tapes[index], trigger.looks_at, span, SPARKS);
-    let values: Vec<Option<f32>> = values.iter().map(|value| value.map(|v| v as f32)).collect();
-    sparkline(&values, None)
-}
-
-fn incident_lines(text: &mut String, incident: &Incident, spark: &str) {
+fn incident_lines(text: &mut String, incident: &Incident, blocks: &str) {
     let worst = incident.worst().map_or_else(String::new, |worst| format!("{worst} "));
     let late = incident.opened.since(incident.onset).to_read();
     _ = writeln!(
         text,
-        "  {} {worst}{} began {}, told {late} later  {spark}",
+        "  {} {worst}{} began {}, told {late} later  {blocks}",
         date(incident.opened),
         incident.trigger,
         incident.onset.clock(),

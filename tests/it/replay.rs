@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use rollbackd::replay::read_labelled;
+use rollbackd::replay::each_labelled;
 use serde_json::{Value, json};
 
 const LABELLED: &str = "tests/fixtures/incidents.jsonl";
@@ -97,8 +97,10 @@ fn every_bad_line_of_a_labelled_file_is_told_with_what_to_write() {
 {"id":"e","interval_s":60,"n":[1],"e":[0],"fault_start_s":60,"expect":"page"}
 {"id":"f","interval_s":60,"n":[1],"e":[0],"expect":"perhaps"}
 not JSON
-{"id":"g","interval_s":60,"n":[null,3],"e":[null,1],"well_behaved":true}"#;
-    let wrong = read_labelled("file", text).unwrap_err();
+{"id":"g","interval_s":60,"n":[null,3],"e":[null,1],"well_behaved":true}
+{"id":"h","interval_s":60,"n":[1,2],"e":[0,0],"up":[1]}
+{"id":"i","interval_s":60,"n":[1,2],"e":[0,0],"up":[null,0.5]}"#;
+    let wrong = each_labelled("file", text.as_bytes(), |series| series.id).unwrap_err();
     insta::assert_snapshot!(wrong.join("\n"), @r"
     file:1: `n` has 2 values and `e` has 1; both need one for each step
     file:2: `interval_s` is 0; write 1 to 86400 seconds
@@ -107,9 +109,11 @@ not JSON
     file:5: `fault_start_s` is 60, and the series lasts 60 s
     file:6: this is no labelled series: unknown variant `perhaps`, expected one of `rollback`, `page`, `none` at line 1 column 60
     file:7: this is no labelled series: expected ident at line 1 column 2
+    file:9: `up` has 1 values and `n` has 2
+    file:10: value 1: `up` is 0.5; write 1, 0 or null
     ");
     assert_eq!(
-        read_labelled("file", "\n\n").unwrap_err().len(),
+        each_labelled("file", "\n\n".as_bytes(), |_| ()).unwrap_err().len(),
         1,
         "an empty file names no series"
     );
@@ -155,6 +159,22 @@ fn another_configuration_is_compared_incident_by_incident() {
     let service = "nezha-ob-front-22/replay";
     assert_eq!(of(&stricter, service), [r#""changed": ["P2 instead of P1"]"#]);
     assert_eq!(of(&compare(&then, &now), service), [r#""changed": ["P1 instead of P2"]"#]);
+}
+
+#[test]
+fn a_probe_that_is_not_answered_is_an_outage_and_one_that_nobody_made_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |down: &str| {
+        let (n, e) = (vec!["100"; 90].join(","), vec!["0"; 90].join(","));
+        let up = [vec!["1"; 45], vec![down; 10], vec!["1"; 35]].concat().join(",");
+        let series = format!(r#"{{"id":"shop","interval_s":60,"n":[{n}],"e":[{e}],"up":[{up}]}}"#);
+        let file = written(directory.path(), "a.jsonl", &series);
+        let (told, complaints, code) = replay(&["--labelled", &file]);
+        assert_eq!((complaints.as_str(), code), ("", 0));
+        told
+    };
+    assert!(told("0").contains("P0 service-outage began 00:45:00"), "{}", told("0"));
+    assert!(told("null").contains("nothing would have happened"), "{}", told("null"));
 }
 
 #[test]
