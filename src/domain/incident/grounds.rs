@@ -67,7 +67,8 @@ impl<'a> Grounds<'a> {
         let by_errors = matches!(looks_at, Some(LooksAt::ErrorRate | LooksAt::NewAgainstOld));
         // What may be compared with a threshold only where there is one.
         let known = by_errors && matches!(before, Some(Before::Known { .. }));
-        let old = known.then(|| s.watch.old_revision()).flatten();
+        let of_change = |c: &Change| s.watch.old_revision(&c.to, s.now.wall);
+        let old = newest.filter(|_| known).and_then(of_change);
         let mut grounds = Self {
             s,
             incident,

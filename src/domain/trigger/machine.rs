@@ -97,7 +97,9 @@ impl Trigger {
     pub fn restore(rule: Arc<Rule>, step: Span, snapshot: &Snapshot) -> Self {
         let mut trigger = Self::new(rule, step);
         trigger.memory = snapshot.memory;
-        trigger.versus.clone_from(&snapshot.versus);
+        if matches!(trigger.rule.kind, Kind::Comparison(_)) {
+            trigger.versus.clone_from(&snapshot.versus);
+        }
         if let Some(window) = &mut trigger.window {
             window.refill(&snapshot.window);
         }
@@ -122,9 +124,13 @@ impl Trigger {
             | Kind::Traffic(_)
             | Kind::Event { .. } => None,
         };
-        let before = margin(&self.rule);
+        let (before, now) = (margin(&self.rule), margin(&rule));
+        if before.is_some() != now.is_some() {
+            // What one of them has seen means nothing to the other.
+            *self = Self::new(rule, self.step);
+            return;
+        }
         *self = Self { drawn, ..Self::restore(rule, self.step, &snapshot) };
-        let now = margin(&self.rule);
         if let (Some(versus), Some(margin)) = (&mut self.versus, now.filter(|_| now != before)) {
             versus.weigh_anew(margin);
         }

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Rule, State, Trigger, judge::Status, rule::Comparison};
@@ -16,12 +18,15 @@ use crate::{
         signal::{Reading, Sample},
         wilson,
     },
-    units::{Multiple, Percent, UnixMs},
+    units::{Multiple, Percent, Span, UnixMs},
 };
 
 /// Intervals of two revisions are about the same time unless one is this many times as long: what befell both of them
 /// must not be counted of one.
 const ALIKE: f64 = 1.5;
+/// How the old revision does now is told by so much time, in so many steps at most.
+const RECENT: Span = Span::minutes(5);
+const RECENT_MAX: usize = 64;
 /// No more names of old revisions are told.
 const NAMED: usize = 2;
 
@@ -54,8 +59,12 @@ pub(super) struct Pair {
     old: String,
     evidence: evalue::Evidence,
     counted: Step,
-    /// The start of the first interval in which the new one failed.
+    /// The start of the first interval in which the new one failed more often than anything may, since it last did not for
+    /// as long as a recovery takes; before there was one, of the first in which it failed at all.
     pub(super) onset: Option<i64>,
+    /// The end of the newest such interval.
+    #[serde(default)]
+    bad_at: Option<i64>,
 }
 
 /// Both arms, and who stands accused.
@@ -65,6 +74,9 @@ pub(super) struct Versus {
     /// What it fired on, until that is over.
     fired: Option<Pair>,
     both: bool,
+    /// What the old revision failed, and was asked, in the newest steps, by their ends.
+    #[serde(default)]
+    recent: VecDeque<(i64, u64, u64)>,
 }
 
 impl Compared {
@@ -93,7 +105,7 @@ impl Pair {
         Self { new: new.to_owned(), evidence, ..Self::default() }
     }
 
-    fn add(&mut self, step: &Step, old: String, start: UnixMs) {
+    fn add(&mut self, step: &Step, old: String, sample: &Sample, above: f64, recovery: Span) {
         self.evidence.add(step);
         self.old = old;
         let counted = &mut self.counted;
@@ -101,8 +113,15 @@ impl Pair {
         counted.new_bad += step.new_bad;
         counted.old_total += step.old_total;
         counted.old_bad += step.old_bad;
+        let start = sample.start();
         if step.new_bad > 0 {
             self.onset.get_or_insert(start.0);
+        }
+        if step.new_bad as f64 > above * step.new_total as f64 {
+            if self.bad_at.is_none_or(|at| start.since(UnixMs(at)) >= recovery) {
+                self.onset = Some(start.0);
+            }
+            self.bad_at = Some(sample.at.0);
         }
     }
 
@@ -135,6 +154,17 @@ impl Versus {
         (counted.new_bad, counted.new_total)
     }
 
+    /// What the old revision failed, and was asked, of late.
+    fn keep_recent(&mut self, at: UnixMs, step: Option<&Step>) {
+        if let Some(step) = step {
+            self.recent.push_back((at.0, step.old_bad, step.old_total));
+        }
+        let aged = |(end, ..): &(i64, u64, u64)| at.since(UnixMs(*end)) >= RECENT;
+        while self.recent.len() > RECENT_MAX || self.recent.front().is_some_and(aged) {
+            self.recent.pop_front();
+        }
+    }
+
     /// It is over: what comes next is another case, with chances of its own.
     pub(super) fn acquit(&mut self, margin: Multiple) {
         self.fired = None;
@@ -147,8 +177,11 @@ impl Versus {
     }
 
     fn compared(&self, comparison: &Comparison) -> Option<Compared> {
+        self.told_of(self.case(), comparison)
+    }
+
+    fn told_of(&self, case: &Pair, comparison: &Comparison) -> Option<Compared> {
         let three_digits = |number: f64| (number * 1000.0).round() / 1000.0 + 0.0;
-        let case = self.case();
         let Step { new_total, old_total, .. } = case.counted;
         (new_total > 0 && old_total > 0).then(|| Compared {
             new: case.new.clone(),
@@ -180,6 +213,9 @@ impl Trigger {
                     trigger.weigh(sample, new, arms, comparison)
                 }
                 Reading::Gauge { .. } | Reading::Up | Reading::Down | Reading::Unknown { .. } => {
+                    if let Some(versus) = &mut trigger.versus {
+                        versus.both = false;
+                    }
                     Status::Unknown
                 }
             };
@@ -195,10 +231,23 @@ impl Trigger {
         self.versus.as_ref()?.compared(comparison)
     }
 
-    /// Stands by what it is known to have fired on, after its window was lost: silence about the old revision acquits
-    /// nobody.
+    /// How the newest change's revision compares with those beside it now, whatever stands accused, and the lower bound of what
+    /// those failed in the last minutes: of a long comparison most is from before a dependency broke.
+    pub fn beside(&self) -> Option<(Compared, f64)> {
+        let Kind::Comparison(comparison) = &self.rule.kind else { return None };
+        let versus = self.versus.as_ref()?;
+        let told = versus.told_of(&versus.pair, comparison)?;
+        let sum = |(b, t): (u64, u64), (_, bad, total): &(i64, u64, u64)| (b + bad, t + total);
+        let (bad, total) = versus.recent.iter().fold((0, 0), sum);
+        Some((told, wilson::lower_bound(bad, total, wilson::Z)))
+    }
+
+    /// Stands by what it is known to have fired on, where its window was lost or written down before that: silence about the
+    /// old revision acquits nobody.
     pub fn stand_by(&mut self, known: &Compared, onset: UnixMs, fired_at: UnixMs) {
-        if self.memory.state != State::NoData || !matches!(self.rule.kind, Kind::Comparison(_)) {
+        let stands = matches!(self.memory.state, State::Firing | State::Recovering);
+        let over = self.memory.resolved_at.is_some_and(|at| at >= fired_at.0);
+        if stands || over || !matches!(self.rule.kind, Kind::Comparison(_)) {
             return;
         }
         let fired = Pair {
@@ -219,7 +268,7 @@ impl Trigger {
     fn advance_window(
         &mut self,
         sample: &Sample,
-        known: crate::units::Span,
+        known: Span,
         new: Option<&str>,
         arms: &[Arm],
         comparison: &Comparison,
@@ -229,6 +278,7 @@ impl Trigger {
         let Some(window) = &mut self.window else { return };
         if let Some(new) = new.filter(|new| *new != versus.pair.new) {
             versus.pair = Pair::of(new, comparison.margin);
+            versus.recent.clear();
             if !accused {
                 window.clear();
             }
@@ -249,12 +299,14 @@ impl Trigger {
     ) -> Status {
         let share = self.bucket().map(|bucket| bucket.ratio());
         self.memory.value = share;
+        let recovery = self.rule.hold.recovery;
         let Some(versus) = self.versus.as_deref_mut() else { return Status::Unknown };
         let step = new.and_then(|new| step_of(new, arms));
         versus.both = step.is_some();
+        versus.keep_recent(sample.at, step.as_ref().map(|(step, _)| step));
         let mut decided = false;
         if let Some((step, old)) = step {
-            versus.pair.add(&step, old, sample.start());
+            versus.pair.add(&step, old, sample, comparison.above.0, recovery);
             decided = versus.pair.decides(comparison);
         }
         let Some(fired) = &mut versus.fired else {
@@ -270,6 +322,9 @@ impl Trigger {
         } else if decided {
             // Another change, as bad: the incident goes on, about this one.
             fired.clone_from(&versus.pair);
+            // As if it fired anew, or the journal would go on naming the one before.
+            self.memory.began = fired.onset;
+            self.memory.fired_at = Some(sample.at.0);
             if let Some(window) = &mut self.window {
                 window.clear();
             }
@@ -294,7 +349,7 @@ impl Trigger {
 
 impl Rule {
     /// For how long a process that has just started is not compared, where this compares.
-    pub fn ignores_first(&self) -> Option<crate::units::Span> {
+    pub fn ignores_first(&self) -> Option<Span> {
         let Kind::Comparison(comparison) = &self.kind else { return None };
         Some(comparison.ignore_first)
     }

@@ -9,14 +9,13 @@ use super::{
 use crate::{
     domain::{
         change::{Component, Revision},
+        evalue,
         firing::Basis,
         gate::OldRevision,
         state::ServiceState,
-        trigger::State,
         watch::ServiceWatch,
-        wilson,
     },
-    units::Span,
+    units::{Span, UnixMs},
 };
 
 type Triggers = BTreeMap<String, Box<Instance>>;
@@ -54,25 +53,29 @@ fn newest(state: &ServiceState) -> Option<&Revision> {
     state.changes.iter().rev().find(of_code).map(|change| &change.to)
 }
 
-/// A window that was lost does not know what it fired on; the journal does.
+/// A window that was lost, or written down before, does not know what it fired on; the journal does.
 fn stand_by(key: &str, instance: &mut Instance, state: &ServiceState) {
     let known = state.firing.get(key).filter(|f| f.basis == Basis::Window);
     let compared = known.and_then(|f| Some((f, f.evidence.as_ref()?.compared.as_ref()?)));
-    if let Some((firing, compared)) = compared
-        && instance.trigger.state() == State::NoData
-    {
+    if let Some((firing, compared)) = compared {
         instance.trigger.stand_by(compared, firing.onset, firing.fired_at);
     }
 }
 
 impl ServiceWatch {
-    /// How the old revision does while both answer, where a trigger compares them.
-    pub fn old_revision(&self) -> Option<(OldRevision, String)> {
-        let compared = self.triggers.values().filter_map(|i| i.trigger.compared());
-        let compared = compared.into_iter().find(|compared| compared.both)?;
-        let counted = &compared.counted;
-        let bound = wilson::lower_bound(counted.old_bad, counted.old_total, wilson::Z);
-        let old = OldRevision { bound, ln_e: Some(compared.ln_e) };
+    /// How the old revision does while what `change` brought and it both answer, where a trigger compares them.
+    pub fn old_revision(&self, change: &Revision, now: UnixMs) -> Option<(OldRevision, String)> {
+        let told = |instance: &Box<Instance>| {
+            let newest = instance.trigger.evidence().newest?;
+            let (compared, bound) = instance.trigger.beside()?;
+            // What is not asked any more compares nothing.
+            let now = compared.both && now.since(newest) < self.patience;
+            (now && compared.new == change.version).then_some((compared, bound))
+        };
+        let (compared, bound) = self.triggers.values().find_map(told)?;
+        // The gate knows one chance of a false alarm; this trigger may have another.
+        let ln_e = compared.ln_e + evalue::DECIDES - compared.needed;
+        let old = OldRevision { bound, ln_e: Some(ln_e) };
         Some((old, super::says::compared(&compared)))
     }
 }

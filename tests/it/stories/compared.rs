@@ -5,6 +5,7 @@ use std::sync::Arc;
 use insta::assert_snapshot;
 use rollbackd::{
     domain::{
+        event::Said,
         policy::{LooksAt, Policy, TriggerPolicy},
         severity::Severity,
         trigger::{Comparison, Rule},
@@ -96,17 +97,56 @@ fn a_canary_that_is_worse_and_not_bad_is_nothing_to_roll_back() {
     assert!(told.contains("PAGE: P2 shop/production: elevated-errors"), "{told}");
 }
 
+/// However long both were well beside each other before: most of what was counted of the old one is from then.
 #[test]
 fn what_befalls_both_revisions_is_neither_worse_than_old_nor_rolled_back() {
+    for (well, failing) in [("5m", 0.3), ("30m", 0.1), ("50m", 0.3)] {
+        let told = brief(comparing(), |town| {
+            rolling(town, 0.5, 0.0);
+            town.run(well);
+            town.behaves(errors(failing));
+            town.run("25m");
+            assert_eq!(town.rollbacks(), 0, "after {well}");
+        });
+        assert!(!told.contains("worse-than-old"), "{told}");
+        let refused = "old-revision-equally-bad: the old revision suffers alike";
+        assert!(told.contains(refused), "after {well}: {told}");
+    }
+}
+
+/// What befell both is over, and has spoken against the new one being worse for long: what it alone does now is judged by now.
+#[test]
+fn a_revision_that_gets_bad_after_both_were_is_rolled_back() {
     let told = brief(comparing(), |town| {
         rolling(town, 0.5, 0.0);
         town.run("5m");
         town.behaves(errors(0.3));
-        town.run("20m");
-        assert_eq!(town.rollbacks(), 0);
+        town.run("3m");
+        town.behaves(HEALTHY);
+        town.run("12m");
+        town.place().versions.insert("v2".into(), errors(0.3));
+        town.run("25m");
+        assert_eq!((town.rollbacks(), town.serving()), (1, "v1".into()));
     });
-    assert!(!told.contains("worse-than-old"), "{told}");
-    assert!(told.contains("old-revision-equally-bad: the old revision suffers alike"), "{told}");
+    assert!(!told.contains("old-revision-equally-bad"), "{told}");
+}
+
+/// A person dismissed what v2 does; v3 takes its place, and is no better.
+#[test]
+fn another_revision_that_is_as_bad_is_another_firing() {
+    let told = brief(comparing(), |town| {
+        rolling(town, 0.5, 0.3);
+        town.run("4m");
+        town.says("ada", Said::Dismiss { reason: "a test".into() }).unwrap();
+        town.deploy("v3", errors(0.3));
+        town.place().versions.insert("v1".into(), HEALTHY);
+        town.run("4m");
+        let evidence = town.shop().firing["worse-than-old"].evidence.as_ref().unwrap();
+        assert_eq!(evidence.compared.as_ref().unwrap().new, "v3");
+        let says = "12:06:30 worse-than-old fires (P1): v3 fails more than twice as often as v1";
+        assert!(town.transcript().contains(says), "{}", town.transcript());
+    });
+    assert!(told.contains("12:06:00   -> PAGE: P1 shop/production: critical-errors"), "{told}");
 }
 
 #[test]

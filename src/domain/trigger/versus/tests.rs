@@ -258,3 +258,30 @@ fn it_stands_by_what_it_is_known_to_have_fired_on() {
     assert_eq!(told.steps(22, &[("v2", 0, 100)]), State::Recovering);
     assert_eq!(told.steps(1, &[("v2", 0, 100)]), State::Ok);
 }
+
+#[test]
+fn the_onset_is_of_the_errors_that_it_fires_on_and_not_of_a_stray_one_hours_before() {
+    let mut told = fresh();
+    told.steps(1, &[("v1", 1, 900), ("v2", 6, 100)]);
+    told.steps(4 * 60, &WELL);
+    let began = told.at;
+    assert_eq!(told.steps(100, &WORSE), State::Firing);
+    assert_eq!(told.trigger.evidence().onset, Some(began));
+}
+
+#[test]
+fn a_rule_of_another_kind_begins_with_nothing_of_what_was_compared() {
+    let mut told = fresh();
+    assert_eq!(told.steps(4, &WORSE), State::Firing);
+    let ratio = Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5));
+    told.trigger.adopt(Arc::new(ratio.clone()));
+    assert_eq!((told.trigger.state(), told.trigger.evidence().total), (State::NoData, 0));
+    let snapshot = Trigger::restore(rule(), STEP, &fresh_firing()).snapshot();
+    assert_eq!(Trigger::restore(Arc::new(ratio), STEP, &snapshot).evidence().total, 0);
+}
+
+fn fresh_firing() -> super::super::Snapshot {
+    let mut told = fresh();
+    told.steps(4, &WORSE);
+    told.trigger.snapshot()
+}
