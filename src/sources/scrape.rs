@@ -7,7 +7,7 @@ mod group;
 mod listing;
 mod spec;
 
-pub use gather::{extract, wanted};
+pub use gather::{extract, picking, wanted};
 pub use listing::{ListOptions, Listed, Listing, Origin, url_of};
 pub use spec::{GaugeSpec, HistogramSpec, RatioSpec, Revision, Spec};
 

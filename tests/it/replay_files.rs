@@ -212,3 +212,127 @@ fn lines_of_an_exposition_that_cannot_be_used_are_counted_and_mislead() {
         "{code} {said}"
     );
 }
+
+/// One target's requests every `step_ms`, in seconds with fraction and without the end marker.
+fn requests(labels: &str, from_ms: i64, step_ms: i64, count: i64) -> String {
+    let mut text = String::new();
+    for scrape in 0..count {
+        let (at_ms, sum) = (FROM * 1_000 + from_ms + scrape * step_ms, scrape * 150);
+        let at = format!("{}.{:03}", at_ms / 1_000, at_ms % 1_000);
+        for (code, sum) in [("200", sum), ("500", 0)] {
+            _ = writeln!(text, "http_requests_total{{code=\"{code}\",{labels}}} {sum} {at}");
+        }
+    }
+    text
+}
+
+/// What is said of a dump, and how it ends.
+fn said_of(config: &str, dump: &str) -> (String, i32) {
+    let home = tempfile::tempdir().unwrap();
+    let config = written(home.path(), "rollbackd.toml", config);
+    let file = written(home.path(), "dump.txt", dump);
+    let (_, said, code) = replay(&[&config, "--openmetrics", &file]);
+    (said, code)
+}
+
+#[test]
+fn lines_of_several_jobs_are_not_added_up_in_silence() {
+    let dump = |other: &str| {
+        requests("instance=\"a:80\",job=\"shop\"", 0, 15_000, 400)
+            + &requests(&format!("instance=\"b:80\",job=\"{other}\""), 0, 15_000, 400)
+            + &format!("process_start_time_seconds{{instance=\"c:80\",job=\"else\"}} 7 {FROM}\n")
+            + "# EOF\n"
+    };
+    let (said, code) = said_of(SCRAPED, &dump("billing"));
+    assert!(said.contains("lines of 2 jobs (billing, shop) were all read as shop"), "{said}");
+    assert!(said.contains("--service-label job") && code == 65, "{said}");
+    let (said, code) = said_of(SCRAPED, &dump("shop"));
+    assert!(!said.contains("jobs") && !said.contains("fault") && code == 0, "{said}");
+}
+
+#[test]
+fn a_dump_without_its_end_marker_is_read_by_its_times_and_that_is_said() {
+    let dump = requests("instance=\"a:80\"", 0, 15_000, 400);
+    let whole: String = dump.replace(".000\n", "\n");
+    for dump in [&dump, &whole] {
+        let (said, code) = said_of(SCRAPED, dump);
+        assert!(said.contains("does not end with `# EOF`: it may be cut off"), "{said}");
+        assert_eq!(code, 0, "{said}");
+    }
+    let (said, code) = said_of(SCRAPED, &format!("{whole}# EOF\n\n"));
+    assert!(!said.contains("EOF") && code == 0, "{said}");
+    let (said, _) = said_of(SCRAPED, whole.strip_suffix("5\n").unwrap());
+    assert!(said.contains("dump.txt:800: the file ends within it"), "{said}");
+    let (said, _) =
+        said_of(SCRAPED, &format!("{whole}m 1 2\nhttp_requests_total 7 1767571200000\n"));
+    assert!(said.contains("its time is in milliseconds, and the file's are seconds"), "{said}");
+}
+
+#[test]
+fn no_scrape_is_lost_to_a_step_that_is_no_whole_second_and_what_is_left_out_is_counted() {
+    for step_ms in [250, 2_500, 2_550] {
+        let dump = requests("instance=\"a:80\"", 0, step_ms, 3_000) + "# EOF\n";
+        let (said, code) = said_of(SCRAPED, &dump);
+        assert!(!said.contains("readings:") && code == 0, "{step_ms}: {said}");
+    }
+    let dump = requests("instance=\"a:80\"", 0, 15_000, 400)
+        + &requests("instance=\"b:80\"", 0, 15_000, 400)
+        + &requests("instance=\"c:80\"", 0, 10_000, 600)
+        + "# EOF\n";
+    let (said, code) = said_of(SCRAPED, &dump);
+    assert!(said.contains("200 other steps") && code == 0, "{said}");
+}
+
+#[test]
+fn a_target_is_as_fresh_as_it_was_when_it_was_scraped() {
+    let strict = SCRAPED.replace("/metrics\"", "/metrics\"\nlag = \"5s\"");
+    let dump = requests("instance=\"a:80\"", 0, 15_000, 400)
+        + &requests("instance=\"b:80\"", 7_000, 15_000, 400)
+        + "# EOF\n";
+    let (said, code) = said_of(&strict, &dump);
+    assert!(!said.contains("error_rate") && code == 0, "{said}");
+}
+
+#[test]
+fn a_fault_of_one_target_beside_the_others_readings_is_told() {
+    let broken = requests("instance=\"b:80\"", 0, 15_000, 400).replace("} 1500 ", "} -1 ");
+    let dump = requests("instance=\"a:80\"", 0, 15_000, 400) + &broken + "# EOF\n";
+    let (said, code) = said_of(SCRAPED, &dump);
+    assert!(said.contains("400 readings: 1 with a fault of one target; `b:80` is -1"), "{said}");
+    assert_eq!(code, 0, "{said}");
+}
+
+/// `promtool` writes the mark of a series that is gone as NaN.
+#[test]
+fn what_is_marked_as_gone_is_gone_and_no_bad_number() {
+    let all = requests("instance=\"a:80\"", 0, 15_000, 400) + "# EOF\n";
+    let gone = |which: &str, scrape: i64| {
+        let at = format!(" {}.000", FROM + scrape * 15);
+        let line = |line: &str| match line.split_once("} ") {
+            Some((series, rest)) if rest.ends_with(&at) && series.contains(which) => {
+                format!("{series}}} NaN{at}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        all.lines().map(line).collect::<String>()
+    };
+    let (said, code) = said_of(SCRAPED, &gone("code=\"500\"", 200));
+    assert!(!said.contains("readings:") && code == 0, "{said}");
+    let (said, code) = said_of(SCRAPED, &gone("code", 200));
+    assert!(said.contains("400 readings: 1 gaps") && !said.contains("NaN"), "{said}");
+    assert_eq!(code, 0, "{said}");
+    let lasting = gone("code", 200).replace("} 30150 ", "} NaN ");
+    let (said, _) = said_of(SCRAPED, &lasting);
+    assert!(said.contains("1 gaps, 1 no numbers"), "{said}");
+}
+
+#[test]
+fn lines_that_do_not_name_their_target_are_one_targets_unless_they_take_turns() {
+    let dump = requests("pod=\"a\"", 0, 15_000, 400) + "# EOF\n";
+    let (said, code) = said_of(SCRAPED, &dump);
+    assert!(said.contains("without a label `instance` are read as one target's"), "{said}");
+    assert_eq!(code, 0, "{said}");
+    let (said, code) = said_of(SCRAPED, &(requests("pod=\"b\"", 7_000, 15_000, 400) + &dump));
+    assert!(said.contains("seem to be of several targets"), "{said}");
+    assert_eq!(code, 65, "{said}");
+}

@@ -10,6 +10,7 @@ use crate::{
         exposition::{Format, Wanted},
         reading::{Fault, Fold, Poll, TimeUnit},
         scrape::{self, Options, Place, Spec},
+        selector::Selector,
     },
     units::{Span, UnixMs},
 };
@@ -56,16 +57,22 @@ impl Scraped {
         scrape::wanted(format, &self.target, &self.specs)
     }
 
-    /// What each signal reads when its targets, by name, answer with these bodies; and what was wrong with them.
+    /// What picks the series that its signals are read from.
+    pub(crate) fn picking(&self, format: Format) -> Vec<Selector> {
+        scrape::picking(format, &self.specs)
+    }
+
+    /// What each signal reads when its targets, by name, answer with these bodies; and what was wrong with them. Each body is as
+    /// fresh as it was when it was scraped, however long before the last of them.
     pub(crate) fn read(
         &self,
-        bodies: &BTreeMap<&str, String>,
+        bodies: &BTreeMap<&str, (UnixMs, String)>,
         format: Format,
         at: UnixMs,
     ) -> Vec<(Vec<Raw>, Option<String>)> {
-        let polls = bodies.iter().map(|(target, body)| {
+        let polls = bodies.iter().map(|(target, (scraped, body))| {
             let target = Options { series: (*target).to_owned(), ..self.target.clone() };
-            scrape::extract(body.as_bytes(), format, &target, &self.specs, at)
+            scrape::extract(body.as_bytes(), format, &target, &self.specs, *scraped)
         });
         let mut polls = polls.fold(vec![], reading::joined);
         polls.resize(self.specs.len(), Poll::default());

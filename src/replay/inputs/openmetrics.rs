@@ -1,29 +1,32 @@
 //! What targets exposed, from a file in OpenMetrics or Prometheus text whose every line has its time: as `promtool tsdb
 //! dump-openmetrics` writes it. It is put together again to the bodies that each target had, and read as the daemon reads those.
 
-use std::collections::BTreeMap;
+mod times;
+mod together;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::together::{Line, Targets, are_several, together};
 use super::{Recorded, changes::named, heard::Heard};
 use crate::{
     config::Config,
     daemon::past::{self, Scraped},
     domain::{service::ServiceId, signal::Unknown, watch::Raw},
-    sources::exposition::{Format, Limits, Wanted, scan},
-    units::{Span, UnixMs},
+    sources::{
+        exposition::{Format, Limits, Wanted, Why, scan},
+        selector::Selector,
+    },
+    units::UnixMs,
 };
 
 /// The label by which Prometheus tells a service's targets apart.
 const TARGET: &str = "instance";
+/// The label by which it tells apart what is scraped for different reasons.
+const JOB: &str = "job";
 /// Lines that are told one by one.
 const TOLD_MAX: usize = 5;
-/// Scrapes that are made up for one gap, at most.
-const GAP_MAX: i64 = 10_000;
-
-/// The lines of each scrape of each target.
-type Scrapes<'t> = BTreeMap<String, BTreeMap<UnixMs, Vec<&'t str>>>;
-
-/// One scrape of each target.
-type Bodies<'s> = BTreeMap<&'s str, String>;
+/// Jobs that are told by name.
+const JOBS_TOLD_MAX: usize = 3;
 
 /// Reads a file called `name`. `by` is the label whose value names the service; needed where several are scraped.
 pub fn read(name: &str, text: &str, config: &Config, by: Option<&str>) -> Result<Recorded, String> {
@@ -43,25 +46,46 @@ pub fn read(name: &str, text: &str, config: &Config, by: Option<&str>) -> Result
         }
         (_, Some(_)) => None,
     };
-    let ended = text.lines().next_back().is_some_and(|line| line.trim_end() == "# EOF");
-    let format = if ended { Format::OpenMetrics } else { Format::Text };
-    let mut sorted = Sorted { name, format, by, only, known, ..Sorted::default() };
+    let (format, odd) = times::format_of(name, text);
+    let picking = services.iter().flat_map(|service| service.picking(format)).collect();
+    let is_ended = times::is_ended(text);
+    let mut sorted =
+        Sorted { name, format, by, only, known, picking, is_ended, ..Sorted::default() };
     let wanted = Wanted::union(services.iter().map(|service| service.wanted(format)));
     for (number, line) in (1_usize..).zip(text.split_inclusive('\n')) {
         sorted.line(number, line, &wanted);
     }
     let mut recorded = Recorded::default();
     let (wrong, count) = (sorted.wrong, sorted.count);
+    recorded.odd.extend(odd);
     recorded.odd.append(&mut sorted.told);
     if let Some(more) = wrong.checked_sub(TOLD_MAX).filter(|more| *more > 0) {
         recorded.odd.push(format!("{name}: and {more} more such lines"));
     }
     recorded.unplaced(name, wrong, count);
+    recorded.misleading.extend(sorted.added_up());
     for service in &services {
-        let scrapes = sorted.scrapes.remove(&service.service).unwrap_or_default();
-        take(&mut recorded, service, scrapes, format);
+        let mut targets = sorted.targets.remove(&service.service).unwrap_or_default();
+        if targets.values().any(|target| target.is_read) {
+            targets.retain(|_, target| target.is_read);
+        }
+        nameless(&mut recorded, name, &service.service, &targets);
+        take(&mut recorded, service, &targets, format);
     }
     Ok(recorded)
+}
+
+/// Says of lines that do not name their target what is made of them.
+fn nameless(recorded: &mut Recorded, name: &str, service: &ServiceId, targets: &Targets<'_>) {
+    let Some(target) = targets.get("") else { return };
+    let lines = format!("{name}: lines of {service} without a label `{TARGET}`");
+    if are_several(target) || targets.len() > 1 {
+        recorded.misleading.push(format!(
+            "{lines} seem to be of several targets and were read as one; write the dump with that label"
+        ));
+    } else {
+        recorded.odd.push(format!("{lines} are read as one target's"));
+    }
 }
 
 /// A file, line by line.
@@ -72,7 +96,13 @@ struct Sorted<'t> {
     by: Option<&'t str>,
     only: Option<ServiceId>,
     known: Vec<ServiceId>,
-    scrapes: BTreeMap<ServiceId, Scrapes<'t>>,
+    /// What the signals are read from.
+    picking: Vec<Selector>,
+    /// Whether the end is there, so that the last line is whole.
+    is_ended: bool,
+    targets: BTreeMap<ServiceId, Targets<'t>>,
+    /// Whose lines are read, by their label.
+    jobs: BTreeSet<String>,
     told: Vec<String>,
     /// Lines that could not be used, and all that are no comments.
     wrong: usize,
@@ -97,17 +127,28 @@ impl<'t> Sorted<'t> {
     fn place(&mut self, line: &'t str, wanted: &Wanted) -> Result<(), String> {
         let mut seen = None;
         let body = line.as_bytes();
-        let ended = if line.ends_with('\n') { body.to_vec() } else { [body, b"\n"].concat() };
+        let whole = line.ends_with('\n');
+        let ended = if whole { body.to_vec() } else { [body, b"\n"].concat() };
         let scanned = scan(&ended, self.format, &Limits::default(), wanted, |series| {
             let label = |name: &str| series.label(name).map(|value| value.text().into_owned());
-            seen = Some((series.at, label(TARGET), self.by.map(label)));
+            let is_read = self.picking.iter().any(|selector| selector.picks(series));
+            let job = if is_read { label(JOB) } else { None };
+            let value = series.value;
+            seen = Some((series.at, value, label(TARGET), self.by.map(label), is_read, job));
         });
         let scanned = scanned.map_err(|why| why.to_string())?;
         if let Some(bad) = scanned.told.first() {
-            return Err(bad.why.to_string());
+            let time = times::other(line, self.format).filter(|_| bad.why == Why::Timestamp);
+            return Err(time.map_or_else(|| bad.why.to_string(), str::to_owned));
         }
-        let Some((at, target, service)) = seen else { return Ok(()) };
+        let Some((at, value, target, service, is_read, job)) = seen else { return Ok(()) };
         let at = at.ok_or("there is no time in it")?;
+        if let Some(why) = times::other(line, self.format) {
+            return Err(why.to_owned());
+        }
+        if !whole && !self.is_ended {
+            return Err("the file ends within it: it may be cut off".to_owned());
+        }
         let service = match (&self.only, service) {
             (Some(only), _) => only.clone(),
             (None, Some(Some(value))) => named(&value, &self.known)?,
@@ -115,101 +156,64 @@ impl<'t> Sorted<'t> {
                 return Err(format!("it has no label {}", self.by.unwrap_or_default()));
             }
         };
-        let targets = self.scrapes.entry(service).or_default();
-        targets.entry(target.unwrap_or_default()).or_default().entry(at).or_default().push(line);
+        self.jobs.extend(job);
+        let targets = self.targets.entry(service).or_default();
+        let target = targets.entry(target.unwrap_or_default()).or_default();
+        target.is_read |= is_read;
+        let line = Line { text: line, is_nan: value.is_nan() };
+        target.scrapes.entry(at).or_default().push(line);
         Ok(())
+    }
+
+    /// Why everything that is there is more than the one service, if it seems to be.
+    fn added_up(&self) -> Option<String> {
+        let only = self.only.as_ref().filter(|_| self.jobs.len() > 1)?;
+        let mut jobs = self.jobs.iter().take(JOBS_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ");
+        if let Some(more) = self.jobs.len().checked_sub(JOBS_TOLD_MAX).filter(|more| *more > 0) {
+            jobs.push_str(&format!(" and {more} more"));
+        }
+        Some(format!(
+            "{}: lines of {} jobs ({jobs}) were all read as {only}; use `--service-label {JOB}` where a job is called as its service, or leave the others out of the dump",
+            self.name,
+            self.jobs.len()
+        ))
     }
 }
 
 /// Makes the scrapes of a service's targets the readings of its signals.
-fn take(recorded: &mut Recorded, service: &Scraped, scrapes: Scrapes<'_>, format: Format) {
-    let mut again = 0;
-    let (step, polls) = together(&scrapes, format, &mut again);
+fn take(recorded: &mut Recorded, service: &Scraped, targets: &Targets<'_>, format: Format) {
+    let polled = together(targets, format);
     let mut heards: Vec<Heard> = service
         .signals
         .iter()
         .map(|(signal, _)| Heard::nothing(service.service.clone(), signal.clone()))
         .collect();
     let mut told: Vec<Vec<(UnixMs, Vec<Raw>)>> = vec![vec![]; heards.len()];
-    for (at, bodies) in polls {
+    // What was wrong beside readings: told where nothing was worse.
+    let mut beside: Vec<Option<String>> = vec![None; heards.len()];
+    for (at, bodies) in polled.polls {
         let read = match bodies.is_empty() {
             true => vec![(vec![Raw::Unknown { at, why: Unknown::Absent }], None); heards.len()],
             false => service.read(&bodies, format, at),
         };
-        for ((readings, fault), (heard, told)) in
-            read.into_iter().zip(heards.iter_mut().zip(&mut told))
-        {
-            if matches!(readings[..], [Raw::Unknown { .. }]) && heard.why.is_none() {
-                heard.why = fault;
+        let each = heards.iter_mut().zip(&mut told).zip(&mut beside);
+        for ((readings, fault), ((heard, told), beside)) in read.into_iter().zip(each) {
+            let is_nothing = matches!(readings[..], [Raw::Unknown { .. }]);
+            if fault.is_some() && !is_nothing {
+                *heard.mended.entry("with a fault of one target").or_default() += 1;
             }
+            let why = if is_nothing { &mut heard.why } else { beside };
+            *why = why.take().or(fault);
             told.push((at, readings));
         }
     }
-    for ((mut heard, told), (_, every)) in heards.into_iter().zip(told).zip(&service.signals) {
-        if again > 0 {
-            heard.mended.insert("told again (left out)", again);
-        }
+    let each = heards.into_iter().zip(told).zip(beside).zip(&service.signals);
+    for (((mut heard, told), beside), (_, every)) in each {
+        let counted =
+            [("told again (left out)", polled.again), ("other steps", polled.other_steps)];
+        heard.mended.extend(counted.into_iter().filter(|(_, times)| *times > 0));
+        heard.why = heard.why.or(beside);
         let track = heard.polls(told);
-        recorded.take(heard, track, step.unwrap_or(*every));
+        recorded.take(heard, track, polled.step.unwrap_or(*every));
     }
-}
-
-/// The scrapes of all targets that belong together, at the step that is there most often. A scrape comes a little sooner or later than it
-/// should; which one it is of its target is counted from that target's first.
-fn together<'s>(
-    scrapes: &'s Scrapes<'_>,
-    format: Format,
-    again: &mut usize,
-) -> (Option<Span>, Vec<(UnixMs, Bodies<'s>)>) {
-    let mut steps: BTreeMap<i64, usize> = BTreeMap::new();
-    for times in scrapes.values().map(|all| all.keys().copied().collect::<Vec<_>>()) {
-        for pair in times.windows(2) {
-            *steps.entry((pair[1].since(pair[0]).as_seconds()).round() as i64).or_default() += 1;
-        }
-    }
-    let most = steps.iter().filter(|(step, _)| **step > 0).max_by_key(|(step, n)| (**n, -**step));
-    let step = most.map(|(step, _)| Span::seconds(*step));
-    let width_ms = step.unwrap_or(Span::minutes(1)).ms() as f64;
-    let begins = scrapes.values().filter_map(|all| all.keys().next().copied()).min();
-    let Some(begins) = begins else { return (step, vec![]) };
-    let nearest = |at: UnixMs, from: UnixMs| (at.since(from).ms() as f64 / width_ms).round() as i64;
-    let mut ticks: BTreeMap<i64, (UnixMs, Bodies<'s>)> = BTreeMap::new();
-    for (target, all) in scrapes {
-        let first = all.keys().next().copied().unwrap_or(begins);
-        for (at, lines) in all {
-            let tick = ticks.entry(nearest(first, begins) + nearest(*at, first)).or_default();
-            tick.0 = tick.0.max(*at);
-            tick.1.insert(target, body(lines, format, again));
-        }
-    }
-    let mut polls: Vec<(UnixMs, Bodies<'s>)> = vec![];
-    let mut before = None;
-    for (number, (at, bodies)) in ticks {
-        let missed = before.map_or(0, |before: i64| (number - before - 1).min(GAP_MAX));
-        let last = polls.last().map(|(at, _)| *at);
-        let width = Span(width_ms as i64);
-        polls.extend(
-            last.into_iter()
-                .flat_map(|last| {
-                    (1..=missed)
-                        .map(move |n| (last + width * n, BTreeMap::new()))
-                        .filter(|(t, _)| *t < at)
-                })
-                .collect::<Vec<_>>(),
-        );
-        polls.push((at, bodies));
-        before = Some(number);
-    }
-    (step, polls)
-}
-
-/// What a target answered. What stands there twice was written twice.
-fn body(lines: &[&str], format: Format, again: &mut usize) -> String {
-    let mut lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
-    let count = lines.len();
-    lines.sort_unstable();
-    lines.dedup();
-    *again += count - lines.len();
-    let end = if format == Format::OpenMetrics { "\n# EOF\n" } else { "\n" };
-    lines.join("\n") + end
 }

@@ -56,6 +56,11 @@ pub fn wanted(format: Format, target: &Options, specs: &[Spec]) -> Wanted {
     names(&written_in(format, specs), target.revision.as_ref())
 }
 
+/// What picks the series that readings are made of, of all those that are looked for.
+pub fn picking(format: Format, specs: &[Spec]) -> Vec<Selector> {
+    written_in(format, specs).iter().flat_map(|spec| spec.selectors()).collect()
+}
+
 fn written_in(format: Format, specs: &[Spec]) -> Vec<Cow<'_, Spec>> {
     match format {
         Format::Text => specs.iter().map(Cow::Borrowed).collect(),

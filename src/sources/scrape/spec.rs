@@ -105,7 +105,8 @@ impl Spec {
         self.selectors().iter().map(|selector| selector.name().to_owned()).collect()
     }
 
-    fn selectors(&self) -> Vec<Selector> {
+    /// What its series are.
+    pub(super) fn selectors(&self) -> Vec<Selector> {
         match self {
             Self::Ratio(spec) => spec.bad.iter().chain(&spec.total).cloned().collect(),
             Self::Histogram(spec) => vec![spec.buckets()],
