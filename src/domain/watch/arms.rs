@@ -65,14 +65,14 @@ fn stand_by(key: &str, instance: &mut Instance, state: &ServiceState) {
 impl ServiceWatch {
     /// How the old revision does while what `change` brought and it both answer, where a trigger compares them.
     pub fn old_revision(&self, change: &Revision, now: UnixMs) -> Option<(OldRevision, String)> {
-        let told = |instance: &Box<Instance>| {
+        let told = |instance: &Instance| {
             let newest = instance.trigger.evidence().newest?;
             let (compared, bound) = instance.trigger.beside()?;
             // What is not asked any more compares nothing.
             let now = compared.both && now.since(newest) < self.patience;
             (now && compared.new == change.version).then_some((compared, bound))
         };
-        let (compared, bound) = self.triggers.values().find_map(told)?;
+        let (compared, bound) = self.triggers.values().find_map(|instance| told(instance))?;
         // The gate knows one chance of a false alarm; this trigger may have another.
         let ln_e = compared.ln_e + evalue::DECIDES - compared.needed;
         let old = OldRevision { bound, ln_e: Some(ln_e) };
