@@ -280,7 +280,7 @@ fn a_rule_of_another_kind_begins_with_nothing_of_what_was_compared() {
     assert_eq!(Trigger::restore(Arc::new(ratio), STEP, &snapshot).evidence().total, 0);
 }
 
-fn fresh_firing() -> super::super::Snapshot {
+fn fresh_firing() -> crate::domain::trigger::Snapshot {
     let mut told = fresh();
     told.steps(4, &WORSE);
     told.trigger.snapshot()
