@@ -154,8 +154,8 @@ impl Replay {
         let blocks = !self.json && self.against.is_none();
         let drawing = Drawing { blocks, charts: self.html.is_some() };
         // Of the two, that which asks for it: most often the other one tries it.
-        let each = by.iter().chain(&other).map(|(policy, _)| Uncompared::of(tape, policy));
-        let uncompared = each.reduce(Uncompared::either).unwrap_or_default();
+        let mut each = by.iter().chain(&other).map(|(policy, _)| Uncompared::of(tape, policy));
+        let uncompared = each.find(Uncompared::was_asked).unwrap_or_default();
         let these = by.and_then(|(policy, fleet)| {
             let story = replay::play(tape, &policy, fleet)?;
             let pictures = replay::draw(tape, &story, &policy, drawing);

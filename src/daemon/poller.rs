@@ -215,14 +215,8 @@ async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>
             let specs: Vec<scrape::Spec> = wants.iter().map(|(_, spec)| spec.clone()).collect();
             let together = scraping::scrape(targets, specs, permits).await;
             let both = wants.iter().zip(together);
-            both.map(|((wanted, spec), poll)| {
-                let fold = match spec {
-                    scrape::Spec::Gauge(gauge) => gauge.fold,
-                    scrape::Spec::Ratio(_) | scrape::Spec::Histogram(_) => Fold::default(),
-                };
-                event(wanted, poll, fold, kind, warned)
-            })
-            .collect()
+            both.map(|((wanted, spec), poll)| event(wanted, poll, spec.fold(), kind, warned))
+                .collect()
         }
         Source::Query { server, query, label, wants } => {
             let polls = query.ask(server, label.as_deref(), clock::wall()).await;

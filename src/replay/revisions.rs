@@ -54,10 +54,9 @@ impl Uncompared {
         all
     }
 
-    /// Of the same tape judged by two policies: by the one that compares.
-    #[must_use]
-    pub fn either(self, other: Self) -> Self {
-        if self.asked > 0 { self } else { other }
+    /// Whether there is a trigger that compares.
+    pub fn was_asked(&self) -> bool {
+        self.asked > 0
     }
 
     /// Of more tapes.

@@ -8,7 +8,7 @@ use crate::{
     domain::{service::ServiceId, watch::Raw},
     sources::{
         exposition::{Format, Wanted},
-        reading::{Fault, Fold, Poll, TimeUnit},
+        reading::{Fault, Poll, TimeUnit},
         scrape::{self, Options, Place, Spec},
         selector::Selector,
     },
@@ -78,17 +78,13 @@ impl Scraped {
         polls.resize(self.specs.len(), Poll::default());
         let each = polls.into_iter().zip(self.specs.iter().zip(&self.units));
         let raw = each.map(|(poll, (spec, unit))| {
-            let fold = match spec {
-                Spec::Gauge(gauge) => gauge.fold,
-                Spec::Ratio(_) | Spec::Histogram(_) => Fold::default(),
-            };
             // Live the first of two is taken. Of a record nobody knows which of them was.
             let twice = |fault: &&Fault| matches!(fault, Fault::Duplicate { .. });
             let poll = match poll.faults.iter().find(twice) {
                 Some(fault) => Poll::failed(fault.clone()),
                 None => poll.in_seconds(*unit),
             };
-            reading::raw(poll, fold, at)
+            reading::raw(poll, spec.fold(), at)
         });
         raw.collect()
     }

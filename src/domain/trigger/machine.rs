@@ -114,15 +114,9 @@ impl Trigger {
 
     /// Follows another rule from now on, keeping what was seen.
     pub fn adopt(&mut self, rule: Arc<Rule>) {
-        let snapshot = self.snapshot();
-        let drawn = std::mem::take(&mut self.drawn);
-        let margin = |rule: &Rule| match rule.kind {
-            Kind::Comparison(comparison) => Some(comparison.margin),
-            Kind::Ratio(_)
-            | Kind::Gauge(_)
-            | Kind::Boolean
-            | Kind::Traffic(_)
-            | Kind::Event { .. } => None,
+        let margin = |rule: &Rule| {
+            let Kind::Comparison(comparison) = rule.kind else { return None };
+            Some(comparison.margin)
         };
         let (before, now) = (margin(&self.rule), margin(&rule));
         if before.is_some() != now.is_some() {
@@ -130,6 +124,7 @@ impl Trigger {
             *self = Self::new(rule, self.step);
             return;
         }
+        let (snapshot, drawn) = (self.snapshot(), std::mem::take(&mut self.drawn));
         *self = Self { drawn, ..Self::restore(rule, self.step, &snapshot) };
         if let (Some(versus), Some(margin)) = (&mut self.versus, now.filter(|_| now != before)) {
             versus.weigh_anew(margin);

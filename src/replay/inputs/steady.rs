@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Readings that are made up for one gap, at most: after so many, nothing is left that another one could change.
-const GAP_MAX: i64 = 10_000;
+pub(super) const GAP_MAX: i64 = 10_000;
 
 /// What was recorded for one time.
 #[derive(Clone, Copy, Debug, PartialEq)]

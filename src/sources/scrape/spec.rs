@@ -56,6 +56,14 @@ pub struct Revision {
 }
 
 impl Spec {
+    /// How several readings of it become one.
+    pub fn fold(&self) -> Fold {
+        match self {
+            Self::Gauge(gauge) => gauge.fold,
+            Self::Ratio(_) | Self::Histogram(_) => Fold::default(),
+        }
+    }
+
     pub(super) fn by(&self) -> &[String] {
         match self {
             Self::Ratio(spec) => &spec.by,

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::times;
 use crate::{
+    replay::inputs::steady::GAP_MAX,
     sources::exposition::Format,
     units::{Span, UnixMs},
 };
 
-/// Scrapes that are made up for one gap, at most.
-const GAP_MAX: i64 = 10_000;
 /// The step is rounded to this, for scrapes come a little sooner or later than they should.
 const ROUNDED_TO: Span = Span(100);
 /// By no more than this share of it.
