@@ -116,7 +116,7 @@ def command_of(directory, url, days, all_of_them):
             # What is pending is forgotten from one question to the next: one question for all, or a fault at the seam is found later.
             f"-replay.maxDatapointsPerQuery={days * series.DAY + 1}",
             # Nothing stands on another rule's result, so that nothing need be waited for; by default it waits a second for each question.
-            "-replay.rulesDelay=0s", f"-datasource.queryStep={series.STEP_S}s", "-loggerLevel=ERROR", f"-httpListenAddr=127.0.0.1:{free_port()}"]
+            "-replay.rulesDelay=0s", "-remoteWrite.maxQueueSize=10000000", f"-datasource.queryStep={series.STEP_S}s", "-loggerLevel=ERROR", f"-httpListenAddr=127.0.0.1:{free_port()}"]
 
 
 def stamp(seconds):
