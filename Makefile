@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet detect fuzz deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet detect replay-speed fuzz deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
@@ -14,7 +14,7 @@ KILLS ?= 300
 # Of mutants: one of how many is tried, and beginning with which. SAMPLE=1 tries all of them.
 SAMPLE ?= 8
 SEED ?= 0
-# Of bench-fleet: how many services, and how many seconds of each phase are measured.
+# Of bench-fleet and replay-speed: how many services. Of bench-fleet: how many seconds of each phase are measured.
 SERVICES ?= 1000
 PHASE ?= 90
 
@@ -72,6 +72,11 @@ detect: ## The labelled faults: what rollbackd finds, beside Prometheus's rules 
 	tests/rig/prometheus install
 	cargo build --locked --release
 	benches/detect.py --program target/release/rollbackd --labelled $(LABELLED) --healthy $(HEALTHY)
+
+replay-speed: ## A month of three signals replayed, and a tenth of it beside vmalert's replay: SERVICES=1000
+	tests/rig/victoria-metrics install
+	cargo build --locked --release
+	benches/replay/run.py --program target/release/rollbackd --services $(SERVICES) --json target/replay-speed-$(SERVICES).json
 
 fuzz: $(CARGO_FUZZ) ## Random bytes for every parser of bytes from outside, with the nightly toolchain: FUZZ_S=600 TARGETS=webhook
 	for target in $(TARGETS); do fuzz/run $(CARGO_FUZZ) $$target $(FUZZ_S) || exit 1; done

@@ -2,7 +2,7 @@
 """A month of many services, as `rollbackd replay --labelled` reads it: requests and errors, response times and a health probe, a minute each.
 
 The same seed writes the same bytes. Requests follow the day, errors are few, response times vary; most services have some faults that last
-(`errors`, `slow`, `outage`), all of those some that do not (`blip`), one in five has none at all, and now and then nothing was recorded. What was
+(`errors`, `slow`, `outage`), all of those some that do not (`blip`, of less than half of the requests: more for two minutes is no blip), one in five has none at all, and now and then nothing was recorded. What was
 put in stands in `faults`, which rollbackd does not read: a checker does.
 """
 import argparse, json, math, multiprocessing, random, sys
@@ -35,7 +35,7 @@ def faults(draw, steps):
     found = []
     for place, kind in enumerate(wanted, 1):
         lasts = {"errors": (20, 90), "slow": (25, 60), "outage": (8, 20), "blip": (1, 2)}[kind]
-        bad = {"errors": (0.12, 0.6), "slow": (4.0, 8.0), "outage": (1.0, 1.0), "blip": (0.12, 0.6)}[kind]
+        bad = {"errors": (0.12, 0.6), "slow": (4.0, 8.0), "outage": (1.0, 1.0), "blip": (0.12, 0.4)}[kind]
         begins = place * room + draw.randrange(max(1, room - APART))
         ends = min(begins + draw.randint(*lasts), steps - 1)
         if begins >= APART and begins < ends:

@@ -78,12 +78,15 @@ pub fn learn(
     Some(Baseline { p95: median.max(options.floor), median, samples, over })
 }
 
-/// The median, by sorting in place; the mean of the middle two for an even count, `None` for none.
+/// The median, by sorting in place as far as it needs; the mean of the middle two for an even count, `None` for none.
 pub fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = values.get(middle)?;
-    if values.len() % 2 == 1 { Some(*upper) } else { Some((values[middle - 1] + upper) / 2.0) }
+    if values.is_empty() {
+        return None;
+    }
+    let odd = values.len() % 2 == 1;
+    let (below, upper, _) = values.select_nth_unstable_by(values.len() / 2, f64::total_cmp);
+    let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| !odd);
+    Some(lower.map_or(*upper, |lower| (lower + *upper) / 2.0))
 }
 
 #[cfg(test)]

@@ -50,6 +50,12 @@ pub struct Turned {
     pub reply: Option<Reply>,
 }
 
+/// The services for which something may follow; of most events it is the one that they are about.
+enum Concerned<'e> {
+    One(&'e ServiceId),
+    These(Vec<ServiceId>),
+}
+
 /// Everything that is true, and everything that is seen.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -124,25 +130,43 @@ impl Fleet {
             turned.batches.push(batch);
         }
         self.see(event, now);
-        for id in self.concerned(event, now) {
-            let Some((facts, state, reply)) = self.propose(&id, event, now) else { continue };
-            turned.reply = turned.reply.or(reply);
-            if let Some(state) = state {
-                let batch = (Some(id.clone()), facts);
-                append(&batch)?;
-                for fact in &batch.1 {
-                    self.count_rollback(fact, now.steady);
+        match self.concerned(event, now) {
+            Concerned::One(id) => self.follow(id, event, now, &mut append, &mut turned)?,
+            Concerned::These(ids) => {
+                for id in &ids {
+                    self.follow(id, event, now, &mut append, &mut turned)?;
                 }
-                turned.batches.push(batch);
-                self.states.insert(id.clone(), Box::new(state));
-                self.index(&id, now);
-            } else if matches!(event.what, What::Configured { .. } | What::Discovered { .. })
-                || self.standing.is_due(&id, now.steady)
-            {
-                self.index(&id, now);
             }
         }
         Ok(turned)
+    }
+
+    /// What follows for one service.
+    fn follow<E>(
+        &mut self,
+        id: &ServiceId,
+        event: &Event,
+        now: Now,
+        append: &mut impl FnMut(&Batch) -> Result<(), E>,
+        turned: &mut Turned,
+    ) -> Result<(), E> {
+        let Some((facts, state, reply)) = self.propose(id, event, now) else { return Ok(()) };
+        turned.reply = turned.reply.take().or(reply);
+        if let Some(state) = state {
+            let batch = (Some(id.clone()), facts);
+            append(&batch)?;
+            for fact in &batch.1 {
+                self.count_rollback(fact, now.steady);
+            }
+            turned.batches.push(batch);
+            self.states.insert(id.clone(), state);
+            self.index(id, now);
+        } else if matches!(event.what, What::Configured { .. } | What::Discovered { .. })
+            || self.standing.is_due(id, now.steady)
+        {
+            self.index(id, now);
+        }
+        Ok(())
     }
 
     fn fleet_facts(&self, event: &Event, now: Now) -> Vec<Fact> {
@@ -249,20 +273,19 @@ impl Fleet {
     }
 
     /// The services for which something may follow.
-    fn concerned(&self, event: &Event, now: Now) -> Vec<ServiceId> {
+    fn concerned<'e>(&self, event: &'e Event, now: Now) -> Concerned<'e> {
+        let all = || Concerned::These(self.policy.services.keys().cloned().collect());
         match &event.what {
             What::Started
             | What::KillSwitch { .. }
             | What::ClockSet { .. }
-            | What::Configured { .. } => self.policy.services.keys().cloned().collect(),
+            | What::Configured { .. } => all(),
             // Who comes back is due again.
-            What::Discovered { changes, .. } if !changes.is_empty() => {
-                self.policy.services.keys().cloned().collect()
-            }
+            What::Discovered { changes, .. } if !changes.is_empty() => all(),
             What::Backfilled { .. } | What::ConfigRefused { .. } | What::Discovered { .. } => {
-                vec![]
+                Concerned::These(vec![])
             }
-            What::Tick => self.due(now.steady),
+            What::Tick => Concerned::These(self.due(now.steady)),
             What::Polled { .. }
             | What::Seen { .. }
             | What::ChangePosted { .. }
@@ -271,7 +294,9 @@ impl Fleet {
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }
-            | What::Undelivered { .. } => event.what.service().cloned().into_iter().collect(),
+            | What::Undelivered { .. } => {
+                event.what.service().map_or(Concerned::These(vec![]), Concerned::One)
+            }
         }
     }
 
@@ -288,12 +313,7 @@ impl Fleet {
         due.into_iter().cloned().collect()
     }
 
-    fn propose(
-        &self,
-        id: &ServiceId,
-        event: &Event,
-        now: Now,
-    ) -> Option<(Vec<Fact>, Option<ServiceState>, Option<Reply>)> {
+    fn propose(&self, id: &ServiceId, event: &Event, now: Now) -> Option<settle::Settled> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
         let fleet = self.view(id, (policy, state, watch), now);

@@ -9,7 +9,7 @@ mod slots;
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 pub use self::kept::Kept;
-use self::slots::{Slot, Slots, code_of_seconds, seconds};
+use self::slots::{Slots, code_of_seconds, seconds};
 use super::{
     baseline,
     signal::{Reading, Sample, Unknown},
@@ -85,7 +85,7 @@ impl History {
         let number = self.first + index as i64;
         let before = match self.open.filter(|open| open.number == number) {
             Some(open) => Some((open.bad, open.total)),
-            None => self.slots.slot(index).counts,
+            None => self.slots.counts(index),
         };
         let (known_bad, known) = before.unwrap_or_default();
         let total = known.saturating_add(total);
@@ -121,13 +121,13 @@ impl History {
 
     /// Failed and all requests in the slots that lie within `(from, to]`; `None` when no slot there has counts.
     pub fn counts(&self, from: UnixMs, to: UnixMs) -> Option<(u64, u64)> {
-        let known = self.within(from, to, &[]).filter_map(|(_, slot)| slot.counts);
+        let known = self.within(from, to, &[]).filter_map(|index| self.slots.counts(index));
         known.reduce(|sum, counts| (sum.0 + counts.0, sum.1 + counts.1))
     }
 
     /// The valid p95 in seconds of the slots within `(from, to]`, without what is excluded.
     pub fn p95s(&self, from: UnixMs, to: UnixMs, excluded: &[Excluded]) -> Vec<f64> {
-        self.within(from, to, excluded).filter_map(|(_, slot)| slot.p95).collect()
+        self.within(from, to, excluded).filter_map(|index| self.slots.p95(index)).collect()
     }
 
     /// The median of the hourly medians before `to`, each weighted by its valid slots, and how many slots that were.
@@ -159,7 +159,7 @@ impl History {
     ) -> Option<f64> {
         let mut rates: Vec<f64> = self
             .within(from, to, excluded)
-            .filter_map(|(_, slot)| slot.counts)
+            .filter_map(|index| self.slots.counts(index))
             .map(|(_, total)| total as f64 * 60_000.0 / self.slot_ms as f64)
             .collect();
         (rates.len() >= baseline::SAMPLES).then(|| baseline::median(&mut rates))?
@@ -178,7 +178,8 @@ impl History {
         let mut trigger = Trigger::new(Arc::clone(rule), Span(self.slot_ms));
         trigger.set_baseline(baseline);
         let mut fired = 0;
-        for (end, slot) in self.within(from, to, &[]) {
+        for index in self.within(from, to, &[]) {
+            let (end, slot) = (self.end_of(index), self.slots.slot(index));
             let reading = match (&rule.kind, slot.counts, slot.p95) {
                 (Kind::Gauge(_), _, Some(value)) => Reading::Gauge { value, n: None },
                 (Kind::Boolean, Some((bad, total)), _) if bad >= total - bad => Reading::Down,
@@ -227,20 +228,22 @@ impl History {
         size_of::<Self>() + self.slots.memory() + self.hours.capacity() * size_of::<Hour>()
     }
 
+    /// The places of the slots that lie within `(from, to]`, without what is excluded.
     fn within(
         &self,
         from: UnixMs,
         to: UnixMs,
         excluded: &[Excluded],
-    ) -> impl Iterator<Item = (UnixMs, Slot)> {
+    ) -> impl Iterator<Item = usize> {
         // The first slot that starts at or after `from`, and the first that ends after `to`.
         let begin = (-(-from.0).div_euclid(self.slot_ms) - self.first).max(0);
         let end = (to.0.div_euclid(self.slot_ms) - self.first).max(begin);
         let count = self.slots.len();
         let clip = |index: i64| usize::try_from(index).unwrap_or(usize::MAX).min(count);
-        (clip(begin)..clip(end))
-            .map(|index| (self.end_of(index), self.slots.slot(index)))
-            .filter(move |(end, _)| !overlaps(excluded, *end - Span(self.slot_ms), *end))
+        (clip(begin)..clip(end)).filter(move |index| {
+            let end = self.end_of(*index);
+            !overlaps(excluded, end - Span(self.slot_ms), end)
+        })
     }
 
     fn end_of(&self, index: usize) -> UnixMs {

@@ -51,12 +51,11 @@ impl<'a> Frame<'a> {
 }
 
 /// All facts that follow from an event, the state in which they are so (none: as before), and the answer to whoever
-/// spoke.
-pub(super) fn settle(
-    frame: &Frame<'_>,
-    before: &ServiceState,
-    what: &What,
-) -> (Vec<Fact>, Option<ServiceState>, Option<Reply>) {
+/// spoke. The state is boxed where it is made: from most events nothing follows, and an empty place for one is not moved about.
+pub(super) type Settled = (Vec<Fact>, Option<Box<ServiceState>>, Option<Reply>);
+
+/// What follows from an event.
+pub(super) fn settle(frame: &Frame<'_>, before: &ServiceState, what: &What) -> Settled {
     let (mut next, reply) = receive::receive(&frame.with(before), what);
     if next.is_empty() {
         next = follow(&frame.with(before));
@@ -65,7 +64,7 @@ pub(super) fn settle(
     if next.is_empty() {
         return (all, None, reply);
     }
-    let mut state = before.clone();
+    let mut state = Box::new(before.clone());
     for round in 0.. {
         debug_assert!(round < ROUNDS_MAX, "a turn of {} never settles: {all:?}", state.id);
         if round == ROUNDS_MAX {

@@ -7,6 +7,7 @@ mod arms;
 mod backfill;
 mod before;
 mod continuity;
+mod instances;
 mod latency;
 mod reading;
 pub mod says;
@@ -25,6 +26,7 @@ pub use self::{
     tally::Tally,
 };
 use self::{
+    instances::Instances,
     reading::{Chain, Channel},
     served::Served,
     tally::Tallies,
@@ -49,6 +51,8 @@ pub(super) struct Instance {
     /// The trigger's name in the policy.
     pub(super) name: String,
     pub(super) signal: String,
+    /// The number of that signal.
+    over: u16,
     pub(super) trigger: Trigger,
     /// What it looks at of its signal.
     channel: Option<Channel>,
@@ -59,6 +63,11 @@ pub(super) struct Instance {
 /// One signal.
 #[derive(Debug)]
 pub(super) struct Signal {
+    /// Its place among the signals: to whom its samples are shown is asked for each of them, and a name is slow to compare.
+    number: u16,
+    kind: SignalKind,
+    /// How long a process stays young for the triggers that compare what this signal counts.
+    young: Span,
     chain: Chain,
     pub(super) history: History,
     /// The newest sample that told something.
@@ -104,7 +113,7 @@ pub struct ServiceWatch {
     pub alerts_seen: BTreeMap<String, UnixMs>,
     // Boxed: a tree keeps room for eleven of what it holds in each of its nodes, and these are large.
     signals: BTreeMap<String, Box<Signal>>,
-    triggers: BTreeMap<String, Box<Instance>>,
+    triggers: Instances,
     /// What "slow" means for each latency signal, in seconds; frozen while a change is judged.
     taus: BTreeMap<String, f64>,
     /// What is normal for each latency signal, as of then.
@@ -130,7 +139,7 @@ impl ServiceWatch {
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
-            triggers: BTreeMap::new(),
+            triggers: Instances::default(),
             taus: BTreeMap::new(),
             normals: BTreeMap::new(),
             learned_at: None,
@@ -155,35 +164,12 @@ impl ServiceWatch {
             let new = || Box::new(Signal::new(policy, signal));
             self.signals.entry(name.clone()).or_insert_with(new);
         }
-        let mut kept = std::mem::take(&mut self.triggers);
-        for (name, trigger) in policy.triggers.iter() {
-            let over: Vec<&String> = policy
-                .signals
-                .iter()
-                .filter(|(_, s)| channel_of(trigger.looks_at).is_some_and(|c| speaks(s.kind, c)))
-                .map(|(signal, _)| signal)
-                .collect();
-            for signal in &over {
-                let key = if over.len() == 1 { name.clone() } else { format!("{name}@{signal}") };
-                let instance = match kept.remove(&key).filter(|i| i.signal == **signal) {
-                    Some(mut old) => {
-                        old.trigger.adopt(Arc::clone(&trigger.rule));
-                        old.channel = channel_of(trigger.looks_at);
-                        old
-                    }
-                    None => Box::new(Instance {
-                        name: name.clone(),
-                        signal: (*signal).clone(),
-                        trigger: Trigger::new(
-                            Arc::clone(&trigger.rule),
-                            policy.signals[*signal].poll_every,
-                        ),
-                        channel: channel_of(trigger.looks_at),
-                        ok_since: None,
-                    }),
-                };
-                self.triggers.insert(key, instance);
-            }
+        (0..).zip(self.signals.values_mut()).for_each(|(number, signal)| signal.number = number);
+        let signals = &self.signals;
+        self.triggers.change(|triggers| adopt_triggers(triggers, signals, policy));
+        for (name, signal) in &mut self.signals {
+            signal.kind = policy.signals.get(name).map_or(signal.kind, |read| read.kind);
+            signal.young = arms::young(&self.triggers, signal.number);
         }
     }
 
@@ -194,11 +180,11 @@ impl ServiceWatch {
                 self.note_gap(now);
                 self.learn(policy, state, now);
                 self.follow_verification(state);
-                self.polled(signal, readings, fault.as_deref(), policy, state, now);
+                self.polled(signal, readings, fault.as_deref(), state, now);
                 self.note_health(policy, now);
             }
             What::Backfilled { signal, polls, .. } => {
-                self.backfilled(signal, polls, policy, state, now);
+                self.backfilled(signal, polls, state, now);
             }
             What::Seen { inventory, .. } => {
                 // Another revision earns its own health, on the clock that never steps.
@@ -239,18 +225,13 @@ impl ServiceWatch {
         name: &str,
         readings: &[Raw],
         fault: Option<&str>,
-        policy: &ServicePolicy,
         state: &ServiceState,
         now: Now,
     ) {
-        let (Some(rule), Some(signal)) = (policy.signals.get(name), self.signals.get_mut(name))
-        else {
-            return;
-        };
-        let tau = self.taus.get(name).copied();
-        let (young, poll) =
-            (arms::young(&self.triggers, name), Poll { now: now.wall, backfill: false });
-        let taken = signal.chain.take(rule.kind, readings, tau, poll, young);
+        let Some(signal) = self.signals.get_mut(name) else { return };
+        let tau = if signal.kind == SignalKind::Latency { self.taus.get(name) } else { None };
+        let poll = Poll { now: now.wall, backfill: false };
+        let taken = signal.chain.take(signal.kind, readings, tau.copied(), poll, signal.young);
         let samples = &taken.samples;
         signal.note(samples, fault, now.wall);
         let known = |s: &(Channel, Sample)| !matches!(s.1.reading, Reading::Unknown { .. });
@@ -265,25 +246,25 @@ impl ServiceWatch {
             self.served.count(running, name, samples, now.wall);
         }
         let in_incident = state.incident.is_some();
-        for (channel, sample) in samples {
+        for (channel, sample) in samples.iter() {
             signal.record(*channel, sample);
             if let Some(tallies) = &mut self.tallies {
                 let upper = before::upper(&signal.history, *channel, state, in_incident);
                 tallies.count(name, *channel, sample, upper);
             }
         }
-        arms::show(&mut self.triggers, name, &taken, state);
+        arms::show(&mut self.triggers, signal.number, &taken, state);
     }
 
     /// Whether a trigger is about to fire that is worse than `severity`.
     pub fn pends_worse_than(&self, severity: Severity) -> bool {
         let pends = |i: &Instance| i.trigger.state() == State::Pending;
-        self.triggers.values().any(|i| pends(i) && i.trigger.severity().is_worse_than(severity))
+        self.triggers.restless().any(|i| pends(i) && i.trigger.severity().is_worse_than(severity))
     }
 
     /// Whether a trigger fires or is about to: counts for a storm, and polls faster.
     pub fn is_alarmed(&self) -> bool {
-        self.triggers.values().any(|i| {
+        self.triggers.restless().any(|i| {
             matches!(i.trigger.state(), State::Firing | State::Pending)
                 && i.trigger.severity().is_worse_than(Severity::P2)
         })
@@ -291,7 +272,7 @@ impl ServiceWatch {
 
     /// Whether a trigger is neither clean nor without data.
     pub fn is_unsettled(&self) -> bool {
-        !self.triggers.values().all(|i| matches!(i.trigger.state(), State::NoData | State::Ok))
+        self.triggers.is_restless()
     }
 
     /// Every trigger over every signal it looks at: its key, its signal and itself.
@@ -302,7 +283,7 @@ impl ServiceWatch {
     /// The trigger that a firing goes by, or that an alert stands for.
     fn instance(&self, key: &str) -> Option<&Instance> {
         let named = || self.triggers.values().find(|i| i.name == own_name(key));
-        self.triggers.get(key).or_else(named).map(Box::as_ref)
+        self.triggers.get(key).or_else(named)
     }
 
     /// What a trigger sees now.
@@ -389,6 +370,40 @@ impl ServiceWatch {
     /// What was counted of a signal since the rollback.
     pub fn tally(&self, signal: &str) -> Option<&Tally> {
         self.tallies.as_ref()?.signals.get(signal)
+    }
+}
+
+/// Follows another policy's triggers, keeping what those that stay have seen.
+fn adopt_triggers(
+    triggers: &mut BTreeMap<String, Box<Instance>>,
+    signals: &BTreeMap<String, Box<Signal>>,
+    policy: &ServicePolicy,
+) {
+    let mut kept = std::mem::take(triggers);
+    for (name, trigger) in policy.triggers.iter() {
+        let channel = channel_of(trigger.looks_at);
+        let speaks = |kind| channel.is_some_and(|channel| speaks(kind, channel));
+        let over: Vec<_> = policy.signals.iter().filter(|(_, s)| speaks(s.kind)).collect();
+        for (signal, read) in &over {
+            let key = if over.len() == 1 { name.clone() } else { format!("{name}@{signal}") };
+            let mut instance = match kept.remove(&key).filter(|i| i.signal == **signal) {
+                Some(mut old) => {
+                    old.trigger.adopt(Arc::clone(&trigger.rule));
+                    old.channel = channel;
+                    old
+                }
+                None => Box::new(Instance {
+                    name: name.clone(),
+                    signal: (*signal).clone(),
+                    over: 0,
+                    trigger: Trigger::new(Arc::clone(&trigger.rule), read.poll_every),
+                    channel,
+                    ok_since: None,
+                }),
+            };
+            instance.over = signals.get(*signal).map_or(u16::MAX, |signal| signal.number);
+            triggers.insert(key, instance);
+        }
     }
 }
 

@@ -151,8 +151,7 @@ impl Drive<'_> {
             self.look(when);
         }
         self.ticks(at);
-        let state = self.fleet.states.get(&self.tape.service);
-        let open = state.is_some_and(|state| state.incident.is_some());
+        let open = self.fleet.open().next().is_some();
         let every = if open { LOOK_EVERY } else { LOOK_EVERY_QUIET };
         if self.looked.is_none_or(|looked| at.since(looked) >= every) {
             self.look(at);

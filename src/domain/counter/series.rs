@@ -118,9 +118,15 @@ impl Counters {
 
     /// The same, and beside it without the processes that are not older than `young`: they warm up.
     pub fn take_apart(&mut self, poll: Poll, answer: &[Series<'_>], young: Span) -> Vec<Arm> {
-        let mut sums: BTreeMap<&str, (Sum, Sum)> = BTreeMap::new();
+        // Few revisions answer, most often one: a tree would be made and let go of with each poll.
+        let mut sums: Vec<(&str, (Sum, Sum))> = Vec::with_capacity(1);
         for series in answer {
-            let (all, settled) = sums.entry(series.revision).or_default();
+            let known = sums.binary_search_by(|(revision, _)| (*revision).cmp(series.revision));
+            let place = known.unwrap_or_else(|place| {
+                sums.insert(place, (series.revision, Default::default()));
+                place
+            });
+            let (all, settled) = &mut sums[place].1;
             let at = series.reading.at;
             if let Some(delta) = self.take_series(poll, series) {
                 all.add(&delta, at);
@@ -165,30 +171,26 @@ impl Counters {
         if !poll.backfill && at + self.options.lag < poll.now {
             return dropped(&mut self.drops, Drop::Late);
         }
-        let known =
-            self.chains.get(series.revision).is_some_and(|pods| pods.contains_key(series.name));
-        if !known {
-            if self.followed >= self.options.series {
-                return dropped(&mut self.drops, Drop::Overflow);
-            }
-            self.followed += 1;
-            let pods = self.chains.entry(series.revision.to_owned()).or_default();
-            pods.insert(series.name.to_owned(), Chain::default());
-        }
         let since_zero = self.polled.filter(|polled| series.started.is_some_and(|at| at > *polled));
-        let chain = self.chains.get_mut(series.revision)?.get_mut(series.name)?;
-        chain.take(
-            &series.reading,
-            series.started,
-            since_zero,
-            self.options.longest(),
-            &mut self.drops,
-        )
+        let (longest, drops) = (self.options.longest(), &mut self.drops);
+        let take = |chain: &mut Chain, drops: &mut Drops| {
+            chain.take(&series.reading, series.started, since_zero, longest, drops)
+        };
+        let pods = of(&mut self.chains, series.revision);
+        if let Some(chain) = pods.and_then(|pods| pods.get_mut(series.name)) {
+            return take(chain, drops);
+        }
+        if self.followed >= self.options.series {
+            return dropped(drops, Drop::Overflow);
+        }
+        self.followed += 1;
+        let pods = self.chains.entry(series.revision.to_owned()).or_default();
+        take(pods.entry(series.name.to_owned()).or_default(), drops)
     }
 
     /// Revisions' samples must not overlap: a later one starts where the one before ended.
     fn sample(&mut self, revision: &str, sum: &Sum, poll: Poll) -> Sample {
-        let before = self.newest.get(revision).copied();
+        let before = of(&mut self.newest, revision).map(|newest| *newest);
         let Some(at) = sum.at else {
             return Sample::unknown(poll.now - self.behind, self.options.step, Unknown::NoDelta);
         };
@@ -198,7 +200,10 @@ impl Counters {
         }
         let since = before.map(|before| Span(at.0 - before));
         let width = since.map_or(sum.width, |since| since.min(sum.width));
-        self.newest.insert(revision.to_owned(), at.0);
+        match of(&mut self.newest, revision) {
+            Some(newest) => *newest = at.0,
+            None => drop(self.newest.insert(revision.to_owned(), at.0)),
+        }
         self.behind = poll.now.since(at);
         Sample { at, width, reading: Reading::Counts { bad: sum.bad, total: sum.total } }
     }
@@ -218,6 +223,15 @@ impl Counters {
         let chains = &self.chains;
         self.newest.retain(|revision, _| chains.contains_key(revision));
     }
+}
+
+/// What is kept of a revision. Most often there is one, and it has no name.
+fn of<'m, V>(revisions: &'m mut LiteMap<String, V>, revision: &str) -> Option<&'m mut V> {
+    if revisions.len() != 1 {
+        return revisions.get_mut(revision);
+    }
+    let (only, kept) = revisions.iter_mut().next()?;
+    (only.is_empty() && revision.is_empty() || only == revision).then_some(kept)
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -131,6 +131,9 @@ impl Standing {
 
     /// What other services' plans hold, and whose they are.
     pub(super) fn locked(&self, but: &ServiceId) -> BTreeMap<String, ServiceId> {
+        if self.holding.is_empty() {
+            return BTreeMap::new();
+        }
         let others = self.holding.iter().filter(|(other, _)| *other != but);
         others
             .flat_map(|(other, held)| held.iter().map(|what| (what.clone(), other.clone())))
@@ -174,6 +177,9 @@ impl Standing {
         (steady, window): (UnixMs, Span),
         enough: u32,
     ) -> BTreeMap<String, u32> {
+        if self.blind.is_empty() {
+            return BTreeMap::new();
+        }
         let enough = usize::try_from(enough).unwrap_or(usize::MAX);
         let count = |source: &str| {
             let services = self.blind.get(source)?;

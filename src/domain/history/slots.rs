@@ -97,11 +97,16 @@ impl Slots {
 
     /// One of them.
     pub(super) fn slot(&self, index: usize) -> Slot {
-        let known = |[bad, total]: [u16; 2]| Some((number(bad)?, number(total)?));
-        Slot {
-            counts: self.counts.get(index).copied().and_then(known),
-            p95: self.p95s.get(index).copied().and_then(seconds),
-        }
+        Slot { counts: self.counts(index), p95: self.p95(index) }
+    }
+
+    pub(super) fn counts(&self, index: usize) -> Option<(u64, u64)> {
+        let [bad, total] = *self.counts.get(index)?;
+        Some((number(bad)?, number(total)?))
+    }
+
+    pub(super) fn p95(&self, index: usize) -> Option<f64> {
+        self.p95s.get(index).copied().and_then(seconds)
     }
 
     pub(super) fn set_counts(&mut self, index: usize, bad: u64, total: u64) {

@@ -1,9 +1,8 @@
 //! What one poll told, handed to the triggers: all of it together to most, by revision to those that compare.
 
-use std::collections::BTreeMap;
-
 use super::{
     Instance,
+    instances::Instances,
     reading::{Channel, Taken},
 };
 use crate::{
@@ -18,22 +17,20 @@ use crate::{
     units::{Span, UnixMs},
 };
 
-type Triggers = BTreeMap<String, Box<Instance>>;
-
 /// How long a process stays young for the triggers that compare what a signal counts.
-pub(super) fn young(triggers: &Triggers, signal: &str) -> Span {
-    let over = triggers.values().filter(|i| i.signal == signal);
+pub(super) fn young(triggers: &Instances, signal: u16) -> Span {
+    let over = triggers.values().filter(|i| i.over == signal);
     let ignored = over.filter_map(|i| i.trigger.rule().ignores_first());
     ignored.max().unwrap_or(Span::ZERO)
 }
 
-/// Lets every trigger over `signal` see what was taken of it.
-pub(super) fn show(triggers: &mut Triggers, signal: &str, taken: &Taken, state: &ServiceState) {
-    for (key, instance) in triggers.iter_mut().filter(|(_, i)| i.signal == signal) {
+/// Lets every trigger over the signal of this number see what was taken of it.
+pub(super) fn show(triggers: &mut Instances, signal: u16, taken: &Taken, state: &ServiceState) {
+    triggers.over(signal, |key, instance| {
         if instance.channel == Some(Channel::Arms) {
             stand_by(key, instance, state);
         }
-        for (channel, sample) in &taken.samples {
+        for (channel, sample) in taken.samples.iter() {
             match instance.channel {
                 Some(Channel::Arms) if *channel == Channel::Errors => {
                     let new = newest(state).map(|to| to.version.as_str());
@@ -43,7 +40,7 @@ pub(super) fn show(triggers: &mut Triggers, signal: &str, taken: &Taken, state: 
                 Some(_) | None => {}
             }
         }
-    }
+    });
 }
 
 /// What the newest change of the code brought: another one of its configuration leaves its revisions as they are.
@@ -72,7 +69,7 @@ impl ServiceWatch {
             let now = compared.both && now.since(newest) < self.patience;
             (now && compared.new == change.version).then_some((compared, bound))
         };
-        let (compared, bound) = self.triggers.values().find_map(|instance| told(instance))?;
+        let (compared, bound) = self.triggers.values().find_map(told)?;
         // The gate knows one chance of a false alarm; this trigger may have another.
         let ln_e = compared.ln_e + evalue::DECIDES - compared.needed;
         let old = OldRevision { bound, ln_e: Some(ln_e) };

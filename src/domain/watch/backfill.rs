@@ -8,7 +8,6 @@ use crate::{
     domain::{
         counter::Poll,
         event::Now,
-        policy::ServicePolicy,
         signal::{Reading, Sample},
         state::ServiceState,
     },
@@ -27,19 +26,14 @@ impl ServiceWatch {
         &mut self,
         name: &str,
         polls: &[(UnixMs, Vec<Raw>)],
-        policy: &ServicePolicy,
         state: &ServiceState,
         now: Now,
     ) {
         let mut known = self.known_until(name);
-        let (Some(rule), Some(signal)) = (policy.signals.get(name), self.signals.get_mut(name))
-        else {
-            return;
-        };
+        let Some(signal) = self.signals.get_mut(name) else { return };
         signal.unasked = UNASKED;
         signal.backfilled = true;
         let tau = self.taus.get(name).copied();
-        let young = arms::young(&self.triggers, name);
         for (at, readings) in polls {
             // No window ever runs backwards, nor ahead.
             if known >= Some(*at) || *at > now.wall {
@@ -47,14 +41,14 @@ impl ServiceWatch {
             }
             known = Some(*at);
             let poll = Poll { now: *at, backfill: true };
-            let taken = signal.chain.take(rule.kind, readings, tau, poll, young);
+            let taken = signal.chain.take(signal.kind, readings, tau, poll, signal.young);
             let samples = &taken.samples;
             let told = |s: &Sample| !matches!(s.reading, Reading::Unknown { .. });
             let newest = samples.iter().map(|(_, s)| s).filter(|s| told(s)).map(|s| s.at).max();
             signal.newest = signal.newest.max(newest);
             signal.restored &= newest.is_none();
             samples.iter().for_each(|(channel, sample)| signal.record(*channel, sample));
-            arms::show(&mut self.triggers, name, &taken, state);
+            arms::show(&mut self.triggers, signal.number, &taken, state);
         }
         if self.hurts() {
             self.healthy_since = None;

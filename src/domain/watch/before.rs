@@ -112,7 +112,7 @@ impl ServiceWatch {
         let due = match (frozen_at, self.learned_at) {
             (Some(at), Some(learned)) => learned != at,
             (None, Some(learned)) => {
-                state.incident.is_none() && !self.is_alarmed() && now.wall.since(learned) >= RELEARN
+                now.wall.since(learned) >= RELEARN && state.incident.is_none() && !self.is_alarmed()
             }
             (_, None) => true,
         };
@@ -134,29 +134,33 @@ impl ServiceWatch {
                     self.taus.insert(name.clone(), times.0 * normal.p95);
                 }
             }
-            for instance in self.triggers.values_mut().filter(|i| i.signal == *name) {
+            self.triggers.over(signal.number, |_, instance| {
                 if instance.channel == Some(Channel::P95) {
                     instance.trigger.set_baseline(Some(normal.p95));
                 }
-            }
+            });
         }
         self.learn_traffic(policy, at, &calm);
     }
 
     fn learn_traffic(&mut self, policy: &ServicePolicy, at: UnixMs, calm: &[Excluded]) {
-        for instance in self.triggers.values_mut() {
-            let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
-            if looks == Some(LooksAt::Traffic)
-                && let Some(signal) = self.signals.get(&instance.signal)
-            {
-                let from = at - policy.baseline.begins;
-                let rate =
-                    signal.history.requests_per_minute(from, at - policy.baseline.ends, calm);
+        let mut learned = false;
+        for signal in self.signals.values() {
+            self.triggers.over(signal.number, |_, instance| {
+                let looks = policy.triggers.get(&instance.name).map(|t| t.looks_at);
+                if looks != Some(LooksAt::Traffic) {
+                    return;
+                }
+                let (from, to) = (at - policy.baseline.begins, at - policy.baseline.ends);
+                let rate = signal.history.requests_per_minute(from, to, calm);
                 if rate.is_some() {
-                    self.learned_at = Some(at);
+                    learned = true;
                     instance.trigger.set_baseline(rate);
                 }
-            }
+            });
+        }
+        if learned {
+            self.learned_at = Some(at);
         }
     }
 }

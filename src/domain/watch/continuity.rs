@@ -26,10 +26,12 @@ impl ServiceWatch {
                 Some(signal.unknown_since.map_or(now.wall, |at| at.set_by(by_ms)));
             signal.fault.get_or_insert_with(|| "the clock was set".to_owned());
         }
-        for instance in self.triggers.values_mut() {
-            instance.trigger.forget();
-            instance.ok_since = None;
-        }
+        self.triggers.change(|triggers| {
+            for instance in triggers.values_mut() {
+                instance.trigger.forget();
+                instance.ok_since = None;
+            }
+        });
         let set = |at: &mut UnixMs| *at = at.set_by(by_ms);
         let noted = [
             &mut self.looked_at,
@@ -112,7 +114,7 @@ impl ServiceWatch {
 
     /// Whether a trigger fires, or recovers, that is more than cosmetic.
     pub(super) fn hurts(&self) -> bool {
-        self.triggers.values().any(|i| {
+        self.triggers.restless().any(|i| {
             matches!(i.trigger.state(), State::Firing | State::Recovering)
                 && i.trigger.severity().is_worse_than(Severity::P3)
         })
@@ -121,7 +123,7 @@ impl ServiceWatch {
     /// Whether something may be about to fire: a breach worse than cosmetic that has not held for long enough, or a signal
     /// that was not asked since the daemon started.
     pub fn is_undecided(&self) -> bool {
-        let breaches = self.triggers.values().any(|i| {
+        let breaches = self.triggers.restless().any(|i| {
             i.trigger.is_about_to_fire() && i.trigger.severity().is_worse_than(Severity::P3)
         });
         breaches || self.signals.values().any(|signal| signal.unasked > 0)

@@ -1,5 +1,7 @@
 //! From what a source read to samples that a trigger can judge: differences, and sums over series.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
@@ -88,10 +90,35 @@ pub(super) enum Channel {
     Arms,
 }
 
+/// The samples of one poll: one or two, in place, for a list would be made and let go of with each poll.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Samples {
+    each: [(Channel, Sample); 2],
+    only_one: bool,
+}
+
+impl Samples {
+    fn one(channel: Channel, sample: Sample) -> Self {
+        Self { each: [(channel, sample); 2], only_one: true }
+    }
+
+    fn two(one: (Channel, Sample), other: (Channel, Sample)) -> Self {
+        Self { each: [one, other], only_one: false }
+    }
+}
+
+impl Deref for Samples {
+    type Target = [(Channel, Sample)];
+
+    fn deref(&self) -> &Self::Target {
+        if self.only_one { &self.each[..1] } else { &self.each }
+    }
+}
+
 /// What one poll told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) samples: Vec<(Channel, Sample)>,
+    pub(super) samples: Samples,
     /// By revision, where requests are counted.
     pub(super) arms: Vec<Arm>,
 }
@@ -142,29 +169,27 @@ impl Chain {
         let samples = match kind {
             SignalKind::ErrorRate => {
                 let (sample, arms) = self.counts(raw, poll, young);
-                return Taken { samples: vec![(Channel::Errors, sample)], arms };
+                return Taken { samples: Samples::one(Channel::Errors, sample), arms };
             }
             SignalKind::Latency => self.latency(raw, tau, poll),
             SignalKind::Health => {
                 let probe = self.probe(raw, now);
                 let answered = matches!(raw.last(), Some(Raw::Down { answered: true, .. }));
                 let reading = if answered { Reading::Up } else { probe.reading };
-                vec![(Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe })]
+                Samples::two((Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe }))
             }
-            SignalKind::Cpu | SignalKind::Memory => vec![(Channel::Usage, self.gauge(raw, now))],
+            SignalKind::Cpu | SignalKind::Memory => {
+                Samples::one(Channel::Usage, self.gauge(raw, now))
+            }
         };
         Taken { samples, arms: vec![] }
     }
 
     fn counts(&mut self, raw: &[Raw], poll: Poll, young: Span) -> (Sample, Vec<Arm>) {
-        let mut series = vec![];
-        for reading in raw {
-            if let Raw::Counter { series: name, revision, at, bad, total, started } = reading {
-                let field = |value: &Option<f64>| value.map_or(Field::Absent, Field::Value);
-                let reading = Cumulative { at: *at, bad: field(bad), total: field(total) };
-                series.push(Series { revision, name, started: *started, reading });
-            }
+        if let [only] = raw {
+            return self.sum(raw, series_of(only).as_slice(), poll, young);
         }
+        let series: Vec<Series<'_>> = raw.iter().filter_map(series_of).collect();
         self.sum(raw, &series, poll, young)
     }
 
@@ -210,10 +235,10 @@ impl Chain {
         Sample::unknown(now, self.step, why.unwrap_or(Unknown::Absent))
     }
 
-    fn latency(&mut self, raw: &[Raw], tau: Option<f64>, poll: Poll) -> Vec<(Channel, Sample)> {
+    fn latency(&mut self, raw: &[Raw], tau: Option<f64>, poll: Poll) -> Samples {
         let histograms = raw.iter().any(|r| matches!(r, Raw::Histogram { .. }));
         if !histograms {
-            return vec![(Channel::P95, self.gauge(raw, poll.now))];
+            return Samples::one(Channel::P95, self.gauge(raw, poll.now));
         }
         let options = Options::every(self.step);
         let (at, p95) = self.latency.take(raw, options.gap.max(options.step * 3), poll.now);
@@ -222,9 +247,12 @@ impl Chain {
             Some(reading) => Sample { at, width, reading },
             None => Sample::unknown(at, self.step, Unknown::NoDelta),
         };
-        let mut samples = vec![(Channel::P95, p95)];
-        samples.extend(tau.map(|tau| (Channel::Slow, self.slow(raw, tau, poll))));
-        samples
+        match tau {
+            Some(tau) => {
+                Samples::two((Channel::P95, p95), (Channel::Slow, self.slow(raw, tau, poll)))
+            }
+            None => Samples::one(Channel::P95, p95),
+        }
     }
 
     /// Slow requests as a counter. The bound is part of the series' name: another bound starts another chain,
@@ -303,6 +331,15 @@ impl Chain {
         self.probed = Some(at);
         if since == Span::ZERO { self.step } else { since.min(self.step) }
     }
+}
+
+fn series_of(reading: &Raw) -> Option<Series<'_>> {
+    let Raw::Counter { series: name, revision, at, bad, total, started } = reading else {
+        return None;
+    };
+    let field = |value: &Option<f64>| value.map_or(Field::Absent, Field::Value);
+    let reading = Cumulative { at: *at, bad: field(bad), total: field(total) };
+    Some(Series { revision, name, started: *started, reading })
 }
 
 #[cfg(test)]

@@ -32,8 +32,10 @@ impl Served {
         }
         let mine = samples.iter().filter(|(_, sample)| sample.start() >= self.since);
         let told: u64 = mine.map(|(channel, sample)| requests(*channel, sample)).sum();
-        if told > 0 {
-            *self.requests.entry(signal.to_owned()).or_default() += told;
+        match self.requests.get_mut(signal) {
+            _ if told == 0 => {}
+            Some(requests) => *requests += told,
+            None => drop(self.requests.insert(signal.to_owned(), told)),
         }
     }
 

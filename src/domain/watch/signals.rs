@@ -16,6 +16,9 @@ use crate::{
 impl Signal {
     pub(super) fn new(policy: &ServicePolicy, signal: &SignalPolicy) -> Self {
         Self {
+            number: 0,
+            kind: signal.kind,
+            young: Span::ZERO,
             chain: Chain::new(signal),
             history: History::with_limits(
                 policy.history_slot.max(signal.poll_every),

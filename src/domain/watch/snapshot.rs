@@ -135,17 +135,20 @@ impl ServiceWatch {
                 signal.backfilled = kept.backfilled;
             }
         }
-        for (key, kept) in &snapshot.triggers {
-            let Some(instance) = self.triggers.get_mut(key) else { continue };
-            let (Some(rule), Some(signal)) =
-                (policy.triggers.get(&instance.name), policy.signals.get(&instance.signal))
-            else {
-                continue;
-            };
-            instance.trigger = Trigger::restore(Arc::clone(&rule.rule), signal.poll_every, kept);
-            // What was well when it was written down is well again only from the next answer on.
-            instance.ok_since = None;
-        }
+        self.triggers.change(|triggers| {
+            for (key, kept) in &snapshot.triggers {
+                let Some(instance) = triggers.get_mut(key) else { continue };
+                let (Some(rule), Some(signal)) =
+                    (policy.triggers.get(&instance.name), policy.signals.get(&instance.signal))
+                else {
+                    continue;
+                };
+                let rule = Arc::clone(&rule.rule);
+                instance.trigger = Trigger::restore(rule, signal.poll_every, kept);
+                // What was well when it was written down is well again only from the next answer on.
+                instance.ok_since = None;
+            }
+        });
         self.taus = snapshot.taus;
         self.normals = snapshot.normals;
         self.learned_at = snapshot.learned_at;

@@ -14,7 +14,9 @@ impl ServiceWatch {
     /// Facts that follow from comparing what is seen with what is true.
     pub fn transitions(&self, s: &Situation<'_>) -> Vec<Fact> {
         let mut facts = vec![];
-        for (key, instance) in &self.triggers {
+        // Most services, most of the time.
+        let calm = !self.triggers.is_restless() && s.state.firing.is_empty();
+        for (key, instance) in (!calm).then(|| self.triggers.iter()).into_iter().flatten() {
             // Most triggers of most services, most of the time.
             if instance.trigger.state() != State::Firing && s.state.firing.is_empty() {
                 continue;
@@ -29,7 +31,7 @@ impl ServiceWatch {
             facts.extend(transition(key, instance, policy, s));
         }
         for (name, firing) in &s.state.firing {
-            if firing.basis == Basis::Window && !self.triggers.contains_key(name) {
+            if firing.basis == Basis::Window && self.triggers.get(name).is_none() {
                 let why = "it is not configured any more".to_owned();
                 facts.push(Fact::Cleared { trigger: name.clone(), why });
             }
