@@ -120,18 +120,21 @@ fn somebody_deployed(s: &Situation<'_>, run: &run::Run) -> Option<String> {
 
 pub(super) fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let Some(since) = incident.phase.verifying_since() else { return vec![] };
-    let found = verification::verify(s, incident);
     let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
+    let long_enough = s.watch.verified_since(s.now.steady).is_some_and(held);
+    let late = s.now.steady >= incident.verification_ends(since, s.policy);
+    // The checklist puts numbers into words: only when something may follow from it.
+    if !long_enough && !late {
+        return vec![];
+    }
+    let found = verification::verify(s, incident);
     let passes = verification::Verification::passes(&found.checks);
-    if passes
-        && found.holds_since.is_some_and(held)
-        && verification::hurting(s, incident).is_empty()
-    {
+    if passes && long_enough && verification::hurting(s, incident).is_empty() {
         let until = s.now.steady + s.policy.watch_after;
         let next = vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
         return checked(&found, next);
     }
-    if s.now.steady >= incident.verification_ends(since, s.policy) {
+    if late {
         let why = format!("the rollback could not be verified: {}", found.open_points());
         return checked(&found, escalate(why));
     }
