@@ -377,6 +377,7 @@ fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
         incident::Fact::Late(clock) => {
             let clock = match clock {
                 Clock::Acted => "acted",
+                Clock::Helped => "helped",
                 Clock::Verified => "verified",
             };
             counter!("rollbackd_deadlines_missed_total", "clock" => clock).increment(1);
