@@ -13,7 +13,7 @@ use crate::handle::{Handle, Unanswered};
 use crate::{
     domain::{
         backoff::backoff,
-        delivery::{self, Next, UNDELIVERED, Went},
+        delivery::{self, Next, Went},
         event::{Event, What},
         notice::{Notice, Urgency},
     },
@@ -186,7 +186,7 @@ async fn report(
     tell: Option<Box<What>>,
 ) -> Result<(), Unanswered> {
     let Some(what) = tell else { return Ok(()) };
-    let id = format!("{UNDELIVERED}{stage}:{}:{}", channel.name, row.notice.id);
+    let id = format!("undelivered:{stage}:{}:{}", channel.name, row.notice.id);
     handle.report(Event { id, what: *what }).await
 }
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::units::Span;
 
-/// With this begins the name of the event that tells of a notice that a channel did not take.
-pub const UNDELIVERED: &str = "undelivered:";
+/// With this begins the id of a notice that says of another one that a channel did not take it.
+pub(super) const UNDELIVERED: &str = "fleet#undelivered:";
 
 /// After so many failed attempts the other channels are told that a page does not arrive.
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
@@ -67,8 +67,7 @@ pub fn next(went: Went, channel: &str, notice: &Notice, attempts: u32, why: &str
 /// So that the failure is visible on every other channel. A notice about a channel that does not deliver is not told
 /// about in its turn.
 fn undelivered(channel: &str, notice: &Notice, why: &str, again: bool) -> Option<Box<What>> {
-    let about_itself =
-        notice.id.strip_prefix("fleet#").is_some_and(|cause| cause.starts_with(UNDELIVERED));
+    let about_itself = notice.id.starts_with(UNDELIVERED);
     (!about_itself).then(|| {
         Box::new(What::Undelivered {
             service: notice.service.clone(),
@@ -84,7 +83,12 @@ fn undelivered(channel: &str, notice: &Notice, why: &str, again: bool) -> Option
 mod tests {
     use super::*;
     use crate::{
-        domain::notice::{Audience, Kind},
+        domain::{
+            event::Now,
+            fact::{Fact, Fleet},
+            notice::{Audience, Kind},
+            wording::fleet_notice,
+        },
         units::UnixMs,
     };
 
@@ -125,8 +129,14 @@ mod tests {
     #[test]
     fn that_a_channel_does_not_deliver_is_not_told_about_in_its_turn() {
         let page = notice(Urgency::Page, Kind::Health);
-        let about_itself =
-            Notice { id: "fleet#undelivered:refused:slack:n".into(), ..page.clone() };
+        let fact = Fact::Fleet(Fleet::Undelivered {
+            subject: page.subject.clone(),
+            channel: "slack".into(),
+            why: "404".into(),
+            again: false,
+        });
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let about_itself = fleet_notice(&fact, &[], "e7", now).unwrap();
         let tell = |notice: &Notice| match next(Went::Refused, "slack", notice, 0, "404") {
             Next::GivenUp { tell } => tell.is_some(),
             Next::Delivered | Next::Again { .. } => false,
