@@ -162,7 +162,7 @@ impl ServiceWatch {
         self.patience = (slowest.unwrap_or(Span::ZERO) * polls).max(policy.guards.freshness_min);
         for (name, signal) in policy.signals.iter() {
             match self.signals.get_mut(name) {
-                Some(known) if known.kind == signal.kind => known.chain.follow(signal),
+                Some(known) if known.kind == signal.kind => known.follow(policy, signal),
                 Some(_) | None => {
                     self.signals.insert(name.clone(), Box::new(Signal::new(policy, signal)));
                 }
