@@ -35,6 +35,8 @@ fn is_zero(number: &i64) -> bool {
 
 /// Hours between two whole copies are those of a few slots.
 const NEWEST_HOURS: usize = 2;
+/// Slots that a wider one is spread over: an hour of the narrowest.
+const PARTS_MAX: u64 = 3_600;
 
 impl History {
     /// All of it.
@@ -130,6 +132,10 @@ impl History {
     /// Adds counts of an interval that ends at `at`, evenly where it is of several slots.
     fn spread(&mut self, at: UnixMs, width_ms: i64, (bad, total): (u64, u64)) {
         let parts = u64::try_from(width_ms / self.slot_ms).unwrap_or(1).max(1);
+        // Wider than anything that is asked for: what came into which slot nobody knows, and the text may be damaged.
+        if parts > PARTS_MAX {
+            return;
+        }
         let share = |all: u64, part: u64| all / parts + u64::from(part < all % parts);
         let mut end = at;
         for part in 0..parts {
@@ -253,6 +259,10 @@ mod tests {
             assert!((100 * minutes as u64..=101 * minutes as u64).contains(&total), "{total}");
             assert!((2 * minutes as u64..=3 * minutes as u64).contains(&bad), "{bad}");
         }
+        let absurd = Kept { slot_ms: i64::MAX, ..coarse.keep() };
+        let mut nothing = History::new(Span::minutes(1));
+        nothing.refill(&absurd);
+        assert_eq!(nothing.counts(UnixMs(0), UnixMs(36_000_000)), None);
         let mut same = coarse.clone();
         same.follow(History::new(Span::minutes(5)));
         assert_eq!(same, coarse);
