@@ -89,7 +89,7 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     (
         "rollbackd_deadlines_missed_total",
         Kind::Counter,
-        "Deadlines missed, by clock (acted, verified)",
+        "Deadlines missed, by clock (acted, helped: an earlier revision serves and it gets no better, verified)",
     ),
     ("rollbackd_deadlines_met_total", Kind::Counter, "Deadlines met, by clock (acted, verified)"),
     ("rollbackd_steps_total", Kind::Counter, "Attempts at steps, by outcome"),
@@ -377,6 +377,7 @@ fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
         incident::Fact::Late(clock) => {
             let clock = match clock {
                 Clock::Acted => "acted",
+                Clock::Helped => "helped",
                 Clock::Verified => "verified",
             };
             counter!("rollbackd_deadlines_missed_total", "clock" => clock).increment(1);

@@ -20,6 +20,9 @@ use std::{
 
 use world::{Bases, Script, Tally, live, shortest};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds that a thread takes at a time.
 const AT_ONCE: u64 = 32;
 /// Failing seeds whose story is told.

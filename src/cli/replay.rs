@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{check::listed, client::Fault, out::Out};
 use crate::{
-    config,
+    config::{self, Config},
     domain::policy::{FleetPolicy, Policy, ServicePolicy},
     replay::{self, Drawing, Labelled, Picture, Replayed, Story, Tape, Uncompared},
 };
@@ -78,7 +78,7 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) async fn run(self, out: &Out) -> Result<(), Fault> {
         let Some(labelled) = &self.labelled else { return self.recorded(out).await };
-        let policy = policy(self.config.as_deref())?;
+        let policy = policy_of(self.config.as_deref())?;
         let like = like(&policy, self.like.as_deref())?;
         let files: Vec<_> = [Some(labelled), self.healthy.as_ref()].into_iter().flatten().collect();
         // What cannot be opened is said before the others are read.
@@ -107,7 +107,7 @@ impl Replay {
             }
             return out.text(&replay::score_table(&score));
         }
-        let other = self.other()?;
+        let other = self.against.as_deref().map(|file| policy_of(Some(file))).transpose()?;
         let other = match &other {
             Some(other) => Some((self::like(other, self.like.as_deref())?, other.fleet)),
             None => None,
@@ -127,8 +127,12 @@ impl Replay {
     /// What was recorded of the configuration's own services.
     async fn recorded(&self, out: &Out) -> Result<(), Fault> {
         let file = self.config.as_deref().unwrap_or(Path::new("rollbackd.toml"));
-        let read = self.inputs.read(file, out).await?;
-        let (recorded, other) = (&read.recorded, self.other()?);
+        let other = self.against.as_deref().map(|file| loaded(Some(file))).transpose()?;
+        let mut read = self.inputs.read(file, out).await?;
+        if let Some(other) = &other {
+            self.inputs.compared(&mut read, other, out);
+        }
+        let (recorded, other) = (&read.recorded, other.map(|config| config.policy));
         let played = replay::each_tape(&recorded.tapes, |tape| {
             // Whom another configuration does not watch, it does nothing about.
             let by = |policy: &Policy| {
@@ -139,10 +143,6 @@ impl Replay {
         });
         self.tell(played, out)?;
         read.believed()
-    }
-
-    fn other(&self) -> Result<Option<Policy>, Fault> {
-        self.against.as_deref().map(|file| policy(Some(file))).transpose()
     }
 
     fn play(
@@ -193,12 +193,16 @@ impl Replay {
     }
 }
 
-fn policy(file: Option<&Path>) -> Result<Policy, Fault> {
+fn policy_of(file: Option<&Path>) -> Result<Policy, Fault> {
+    loaded(file).map(|config| config.policy)
+}
+
+fn loaded(file: Option<&Path>) -> Result<Config, Fault> {
     let loaded = match file {
         Some(file) => config::load(file),
         None => config::load_text("the defaults", DEFAULTS),
     };
-    loaded.map(|(config, _)| config.policy).map_err(|problems| Fault::Usage(listed(&problems)))
+    loaded.map(|(config, _)| config).map_err(|problems| Fault::Usage(listed(&problems)))
 }
 
 fn like(policy: &Policy, name: Option<&str>) -> Result<ServicePolicy, Fault> {

@@ -86,6 +86,23 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// Signals that both read, and another one not in this way: a sentence each.
+    pub fn read_otherwise<'c>(&'c self, other: &'c Self) -> impl Iterator<Item = String> + 'c {
+        let key = |poll: &'c Poll| (&poll.service, poll.signal.as_str());
+        let ours: BTreeMap<_, &Poll> = self.polls.iter().map(|poll| (key(poll), poll)).collect();
+        other.polls.iter().filter_map(move |poll| {
+            let our = ours.get(&key(poll))?;
+            (our.read != poll.read || our.unit != poll.unit).then(|| {
+                format!(
+                    "{}: `{}` is read in another way by the other configuration, and both are judged by what this one reads",
+                    poll.service, poll.signal
+                )
+            })
+        })
+    }
+}
+
 /// A query that finds services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {

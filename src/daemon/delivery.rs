@@ -210,7 +210,7 @@ pub(super) async fn deliver_unwritten(
     client: reqwest::Client,
     mut notices: mpsc::Receiver<Notice>,
 ) {
-    let mut under_way: JoinSet<()> = JoinSet::new();
+    let mut under_way: JoinSet<bool> = JoinSet::new();
     loop {
         tokio::select! {
             notice = notices.recv(), if under_way.len() < UNWRITTEN_AT_ONCE => {
@@ -228,13 +228,14 @@ pub(super) async fn deliver_unwritten(
 }
 
 /// Tries until it arrives or is refused, a bounded number of times: nothing else remembers this notice.
-async fn insist(channel: Arc<Channel>, client: reqwest::Client, notice: Notice) {
+/// Whether it arrived.
+pub(super) async fn insist(channel: Arc<Channel>, client: reqwest::Client, notice: Notice) -> bool {
     for attempt in 1..=UNWRITTEN_ATTEMPTS {
         match channel.deliver(&client, &notice).await {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(fault @ DeliveryError::Refused { .. }) => {
                 error!(channel = channel.name, "`{}` was refused: {fault}", notice.subject);
-                return;
+                return false;
             }
             Err(DeliveryError::Retry { why, after }) => {
                 error!(
@@ -248,6 +249,7 @@ async fn insist(channel: Arc<Channel>, client: reqwest::Client, notice: Notice) 
             }
         }
     }
+    false
 }
 
 #[cfg(test)]

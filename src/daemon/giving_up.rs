@@ -4,18 +4,20 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tracing::{error, warn};
 
-use super::{clock, journaling, reload, supervise};
+use super::{clock, delivery::insist, journaling, reload, supervise};
 use crate::{
     config::{Config, Http},
     domain::notice::Notice,
     http::{Interface, Server, auth::Tokens},
+    notifiers::Notifier,
     store::StoreError,
     telemetry,
 };
@@ -24,6 +26,8 @@ use crate::{
 const PAGE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Longer than monitors pause between two looks, and short enough for a cause that goes away by itself.
 const STAND_FOR: Duration = Duration::from_secs(60);
+/// Longer than all attempts at one notice take together.
+const ROUND: Duration = Duration::from_secs(60 * 60);
 /// An empty file whose time is that of the last page. It can be touched while the disk is full.
 const PAGED: &str = "cannot-start";
 
@@ -39,21 +43,19 @@ pub(super) async fn page(config: &Config, client: &reqwest::Client, fault: &anyh
         return;
     }
     let notice = journaling::cannot_start_notice(&format!("{fault:#}"), clock::wall());
-    page_from_memory(config, client, &notice).await;
+    if !page_from_memory(config, client, &notice, STAND_FOR).await {
+        error!("nobody could be told that the daemon cannot start; the next start tries again");
+        return;
+    }
     let noted = places(&config.state_dir).iter().any(|place| note(place).is_ok());
     if !noted {
         warn!("that it was paged could not be noted: the next start pages again");
     }
 }
 
-/// Says on the interface why it does nothing: nobody may read the log, and monitors look here. `ended` ends it early;
-/// after a minute it ends by itself, for a new start may find the cause gone.
-pub(super) async fn stand(
-    config: &Config,
-    metrics: PrometheusHandle,
-    fault: &anyhow::Error,
-    ended: impl Future<Output = ()>,
-) {
+/// Says on the interface why it does nothing: nobody may read the log, and monitors look here. After a minute it ends by
+/// itself, for a new start may find the cause gone.
+pub(super) async fn stand(config: &Config, metrics: PrometheusHandle, fault: &anyhow::Error) {
     let held = fault.downcast_ref::<StoreError>();
     let Some(http) = &config.http else { return };
     // The other daemon answers there.
@@ -64,13 +66,7 @@ pub(super) async fn stand(
     // The directory of this machine's own token may be what cannot be read.
     let tokens =
         reload::tokens(config, http).unwrap_or_else(|_| Tokens::new(http.tokens.iter().cloned()));
-    let end = async {
-        tokio::select! {
-            () = ended => {}
-            () = tokio::time::sleep(STAND_FOR) => {}
-        }
-    };
-    say_why(http, tokens, metrics, &why, end).await;
+    say_why(http, tokens, metrics, &why, tokio::time::sleep(STAND_FOR)).await;
 }
 
 /// Says it on the interface, in the metrics and to systemd, until `end`.
@@ -120,18 +116,39 @@ fn note(place: &Path) -> io::Result<()> {
     file.set_modified(SystemTime::now())
 }
 
-/// Tries every channel once, all at the same time.
-pub(super) async fn page_from_memory(config: &Config, client: &reqwest::Client, notice: &Notice) {
+/// Tries every channel, all at the same time, each until it took the notice or refused it, and none for longer than
+/// `within`. Whether one took it: the log is nobody's page where there is another channel.
+pub(super) async fn page_from_memory(
+    config: &Config,
+    client: &reqwest::Client,
+    notice: &Notice,
+    within: Duration,
+) -> bool {
     let mut tries = JoinSet::new();
-    for channel in config.channels.iter().cloned() {
+    let alone = config.channels.len() == 1;
+    for channel in config.channels.iter().cloned().map(Arc::new) {
         let (client, notice) = (client.clone(), notice.clone());
-        tries.spawn(async move {
-            if let Err(why) = channel.deliver(&client, &notice).await {
-                error!(channel = channel.name, "`{}` did not arrive: {why}", notice.subject);
-            }
-        });
+        let reaches = alone || !matches!(channel.notifier, Notifier::Log);
+        tries.spawn(async move { insist(channel, client, notice).await && reaches });
     }
-    while tries.join_next().await.is_some() {}
+    let mut told = false;
+    let all = async {
+        while let Some(arrived) = tries.join_next().await {
+            told |= arrived.unwrap_or(false);
+        }
+    };
+    if timeout(within, all).await.is_err() {
+        error!("`{}` is not tried any more after {} s", notice.subject, within.as_secs());
+    }
+    told
+}
+
+/// Goes on until somebody was told: nothing ends what it is about but itself.
+pub(super) async fn page_until_told(config: Config, client: reqwest::Client, notice: Notice) {
+    while !page_from_memory(&config, &client, &notice, ROUND).await {
+        // Whoever refuses it is not asked without a pause.
+        tokio::time::sleep(PAGE_EVERY).await;
+    }
 }
 
 #[cfg(test)]

@@ -112,9 +112,9 @@ pub(super) async fn told_if_it_hangs<T>(
     );
     error!("nothing is watched: {why}");
     let notice = journaling::cannot_start_notice(&why, clock::wall());
-    let (to, by) = (config.clone(), client.clone());
     // A channel that hangs too keeps nobody from starting.
-    tokio::spawn(async move { giving_up::page_from_memory(&to, &by, &notice).await });
+    let paging = giving_up::page_until_told(config.clone(), client.clone(), notice);
+    let paging = tokio::spawn(paging);
     let (over, ended) = oneshot::channel::<()>();
     let say = async {
         let Some(http) = &config.http else { return };
@@ -126,6 +126,8 @@ pub(super) async fn told_if_it_hangs<T>(
     let opened = async {
         let opened = opening.await;
         drop(over);
+        // What is over by now would mislead.
+        paging.abort();
         opened
     };
     let (opened, ()) = tokio::join!(opened, say);

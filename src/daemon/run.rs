@@ -43,6 +43,8 @@ use crate::{
 const ASKS_MAX: usize = 10_000;
 /// Steps under way have this long to end after SIGTERM; systemd waits a little longer.
 const STOP_WITHIN: Duration = Duration::from_secs(80);
+/// Whoever lost the lease does nothing any more but to say so, and ends for the other one's sake.
+const LEASE_LOST_TELLS: Duration = Duration::from_secs(15);
 /// The event loop has this long to end once nothing is waited for any more.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -62,8 +64,14 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
         Err(fault) => {
             error!("the daemon cannot start: {fault:#}");
             let mut stop = StopSignals::new()?;
-            let stand = giving_up::stand(&config, metrics, &fault, stop.next());
-            tokio::join!(giving_up::page(&config, &client, &fault), stand);
+            let tell = async {
+                let page = giving_up::page(&config, &client, &fault);
+                tokio::join!(page, giving_up::stand(&config, metrics, &fault))
+            };
+            tokio::select! {
+                () = stop.next() => {}
+                _ = tell => {}
+            }
             return Err(fault);
         }
     };
@@ -245,7 +253,7 @@ async fn until_told_to_stop(
             }
             why = &mut lost => {
                 let notice = journaling::lease_lost_notice(&why, clock::wall());
-                giving_up::page_from_memory(&reload.config, client, &notice).await;
+                giving_up::page_from_memory(&reload.config, client, &notice, LEASE_LOST_TELLS).await;
                 anyhow::bail!("the lease is lost: {why}");
             }
             _ = ended.changed() => anyhow::bail!("the event loop has ended"),

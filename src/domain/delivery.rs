@@ -3,9 +3,12 @@
 use super::{
     backoff::backoff,
     event::What,
-    notice::{Kind, Notice, Urgency},
+    notice::{Notice, Urgency},
 };
 use crate::units::Span;
+
+/// With this begins the id of a notice that says of another one that a channel did not take it.
+pub(super) const UNDELIVERED: &str = "fleet#undelivered:";
 
 /// After so many failed attempts the other channels are told that a page does not arrive.
 const ATTEMPTS_BEFORE_TELLING: u32 = 3;
@@ -64,7 +67,7 @@ pub fn next(went: Went, channel: &str, notice: &Notice, attempts: u32, why: &str
 /// So that the failure is visible on every other channel. A notice about a channel that does not deliver is not told
 /// about in its turn.
 fn undelivered(channel: &str, notice: &Notice, why: &str, again: bool) -> Option<Box<What>> {
-    let about_itself = notice.service.is_none() && notice.kind == Kind::Health;
+    let about_itself = notice.id.starts_with(UNDELIVERED);
     (!about_itself).then(|| {
         Box::new(What::Undelivered {
             service: notice.service.clone(),
@@ -79,7 +82,15 @@ fn undelivered(channel: &str, notice: &Notice, why: &str, again: bool) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::notice::Audience, units::UnixMs};
+    use crate::{
+        domain::{
+            event::Now,
+            fact::{Fact, Fleet},
+            notice::{Audience, Kind},
+            wording::fleet_notice,
+        },
+        units::UnixMs,
+    };
 
     fn notice(urgency: Urgency, kind: Kind) -> Notice {
         Notice {
@@ -112,7 +123,25 @@ mod tests {
         assert!(told(Went::Refused, Urgency::Page, Kind::Incident, 9));
         assert!(told(Went::Refused, Urgency::Info, Kind::Incident, 0), "what is given up is told");
         assert!(!told(later, Urgency::Info, Kind::Incident, 2), "news may be late");
-        assert!(!told(Went::Refused, Urgency::Page, Kind::Health, 0), "not about itself");
+        assert!(told(Went::Refused, Urgency::Page, Kind::Health, 0), "also of the whole fleet");
+    }
+
+    #[test]
+    fn that_a_channel_does_not_deliver_is_not_told_about_in_its_turn() {
+        let page = notice(Urgency::Page, Kind::Health);
+        let fact = Fact::Fleet(Fleet::Undelivered {
+            subject: page.subject.clone(),
+            channel: "slack".into(),
+            why: "404".into(),
+            again: false,
+        });
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let about_itself = fleet_notice(&fact, &[], "e7", now).unwrap();
+        let tell = |notice: &Notice| match next(Went::Refused, "slack", notice, 0, "404") {
+            Next::GivenUp { tell } => tell.is_some(),
+            Next::Delivered | Next::Again { .. } => false,
+        };
+        assert!(tell(&page) && !tell(&about_itself));
     }
 
     #[test]

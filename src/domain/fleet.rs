@@ -238,6 +238,7 @@ impl Fleet {
         }
         if event.what == What::Started {
             self.stand_out_again();
+            self.alarm_again(now);
         }
         let Some(id) = event.what.service() else { return };
         let (Some(watch), Some(policy), Some(state)) =
@@ -268,6 +269,22 @@ impl Fleet {
             standing::belongs(&mut self.standing.unsettled, id, watch.is_unsettled());
             if watch.is_alarmed() {
                 self.standing.close.insert(id.clone());
+            }
+        }
+    }
+
+    /// Who was firing when an earlier daemon last looked counts for a storm until it was asked again: whoever answers
+    /// first is not alone for that.
+    fn alarm_again(&mut self, now: Now) {
+        let fires = |id: &ServiceId| {
+            let firing = self.states.get(id).into_iter().flat_map(|state| state.firing.values());
+            firing
+                .into_iter()
+                .any(|f| f.basis == Basis::Window && f.severity.is_worse_than(Severity::P2))
+        };
+        for (id, watch) in &self.watches {
+            if watch.is_alarmed() || fires(id) {
+                self.standing.alarm(id, now.steady);
             }
         }
     }
@@ -316,7 +333,7 @@ impl Fleet {
     fn propose(&self, id: &ServiceId, event: &Event, now: Now) -> Option<settle::Settled> {
         let policy = self.policy.services.get(id)?;
         let (state, watch) = (self.states.get(id)?, self.watches.get(id)?);
-        let fleet = self.view(id, (policy, state, watch), now);
+        let fleet = self.view(id, (policy, state, watch), &event.what, now);
         let frame = settle::Frame {
             policy,
             fleet_policy: &self.policy.fleet,
@@ -328,14 +345,18 @@ impl Fleet {
         Some(settle::settle(&frame, state, &event.what))
     }
 
-    /// What one service must know of the others. Counted only while it has something to decide.
+    /// What one service must know of the others. Counted only while it has something to decide: what is told may fire, open
+    /// an incident and be acted upon in this very turn.
     fn view(
         &self,
         id: &ServiceId,
         (policy, state, watch): (&ServicePolicy, &ServiceState, &ServiceWatch),
+        what: &What,
         now: Now,
     ) -> FleetView {
-        if state.incident.is_none() && !watch.is_alarmed() && state.firing.is_empty() {
+        let looks = matches!(what, What::Polled { .. } | What::Seen { .. } | What::Tick);
+        let calm = state.incident.is_none() && !watch.is_unsettled() && state.firing.is_empty();
+        if looks && calm {
             return self.view_of_calm(id, policy, now);
         }
         self.whole_view(id, policy, now)

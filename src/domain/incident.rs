@@ -45,12 +45,14 @@ const LOOK_AGAIN: Span = Span::seconds(5);
 /// How long what only asks or tells waits while something worse is about to fire.
 const WORSE_WAIT: Span = Span::minutes(1);
 
-/// One of an incident's two clocks.
+/// What an incident's clocks run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
     /// The rollback is under way.
     Acted,
+    /// What fired has begun to recover since the restored revision serves.
+    Helped,
     /// The rollback is verified.
     Verified,
 }

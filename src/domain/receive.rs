@@ -72,9 +72,11 @@ fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
             let change = Change { told, ..observed(s, before, linked, component, since) };
             let change = merged(s, change);
             let mut facts = vec![];
-            // Whoever rolls back by hand in the middle of an incident rolls away from what hurt.
+            // Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay
+            // open for weeks, and deployments go on under it.
             if let (true, Some(incident)) = (change.is_rollback, &s.state.incident)
                 && incident.run.is_none()
+                && incident.severity.is_worse_than(Severity::P3)
             {
                 let (revision, incident) = (before.clone(), incident.id.clone());
                 facts.push(Fact::Ledger(ledger::Fact::Quarantined {

@@ -21,6 +21,7 @@ use super::{
     service::ServiceId,
     severity::Severity,
     timeline,
+    trigger::defaults,
 };
 use crate::units::{Span, UnixMs};
 
@@ -298,7 +299,7 @@ impl ServiceState {
         }
     }
 
-    /// A closed incident becomes a past one, and posted evidence ends with it. What still fires although a person
+    /// A closed incident becomes a past one, and with it ends what was posted, where not only another deployment ended it. What still fires although a person
     /// closed it must not open the next one at once.
     fn retire(&mut self, now: Now) {
         let closed = |i: &Incident| matches!(i.phase, Phase::Closed { .. });
@@ -306,7 +307,13 @@ impl ServiceState {
             return;
         }
         let Some(incident) = self.incident.take() else { return };
-        self.firing.retain(|_, f| !matches!(f.basis, firing::Basis::Posted { .. }));
+        let posted = |f: &Firing| matches!(f.basis, firing::Basis::Posted { .. });
+        // Another deployment mends no migration of which half was applied: a person says when that is over.
+        let stays = |f: &Firing| {
+            f.trigger == defaults::MIGRATION_FAILURE
+                && matches!(incident.phase, Phase::Closed { outcome: Closing::Overtaken { .. } })
+        };
+        self.firing.retain(|_, f| !posted(f) || stays(f));
         if matches!(incident.phase, Phase::Closed { outcome: Closing::Dismissed { .. } }) {
             let severities = self.firing.iter().map(|(name, f)| (name.clone(), f.severity));
             self.dismissed = severities.collect();

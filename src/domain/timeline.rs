@@ -127,6 +127,9 @@ fn incident(fact: &incident::Fact) -> Option<String> {
         incident::Fact::Late(incident::Clock::Acted) => {
             "the deadline for acting passed without an action".into()
         }
+        incident::Fact::Late(incident::Clock::Helped) => {
+            "it still fires although the earlier revision serves".into()
+        }
         incident::Fact::Late(incident::Clock::Verified) => {
             "the deadline for a verified rollback passed".into()
         }

@@ -72,6 +72,10 @@ pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     for (name, signal) in s.policy.signals.iter() {
         checks.extend(signal_check(s, name, signal.kind));
     }
+    if s.policy.signals.is_empty() {
+        let note = "no signal is configured that could tell whether it is well: look, and `rollbackd dismiss` it";
+        checks.push(check("health", Standing::Unknown, note));
+    }
     checks.push(no_trigger(s, incident));
     checks.extend(posted(s));
     Verification { holds_since: s.watch.verified_since(s.now.steady), checks }

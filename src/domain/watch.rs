@@ -161,14 +161,17 @@ impl ServiceWatch {
         let polls = i64::from(policy.guards.freshness_polls);
         self.patience = (slowest.unwrap_or(Span::ZERO) * polls).max(policy.guards.freshness_min);
         for (name, signal) in policy.signals.iter() {
-            let new = || Box::new(Signal::new(policy, signal));
-            self.signals.entry(name.clone()).or_insert_with(new);
+            match self.signals.get_mut(name) {
+                Some(known) if known.kind == signal.kind => known.follow(policy, signal),
+                Some(_) | None => {
+                    self.signals.insert(name.clone(), Box::new(Signal::new(policy, signal)));
+                }
+            }
         }
         (0..).zip(self.signals.values_mut()).for_each(|(number, signal)| signal.number = number);
         let signals = &self.signals;
         self.triggers.change(|triggers| adopt_triggers(triggers, signals, policy));
-        for (name, signal) in &mut self.signals {
-            signal.kind = policy.signals.get(name).map_or(signal.kind, |read| read.kind);
+        for signal in self.signals.values_mut() {
             signal.young = arms::young(&self.triggers, signal.number);
         }
     }
@@ -388,7 +391,7 @@ fn adopt_triggers(
             let key = if over.len() == 1 { name.clone() } else { format!("{name}@{signal}") };
             let mut instance = match kept.remove(&key).filter(|i| i.signal == **signal) {
                 Some(mut old) => {
-                    old.trigger.adopt(Arc::clone(&trigger.rule));
+                    old.trigger.adopt(Arc::clone(&trigger.rule), read.poll_every);
                     old.channel = channel;
                     old
                 }

@@ -140,11 +140,15 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
             }
             vec![draft]
         }
+        incident::Fact::Entered(Phase::Verifying { .. }) if incident.run.is_none() => {
+            vec![trouble::restored(incident, s)]
+        }
         incident::Fact::Entered(Phase::Closed { outcome }) => closed(outcome, incident, s),
         incident::Fact::Late(clock) => {
-            // Whoever was paged this minute knows.
+            // Whoever was paged this minute knows that time passes, but not that a rollback does not help.
             let told = incident.escalation.told_at;
-            let again = told.is_none_or(|at| s.now.steady.since(at) >= Span::minutes(1));
+            let again = *clock == incident::Clock::Helped
+                || told.is_none_or(|at| s.now.steady.since(at) >= Span::minutes(1));
             again.then(|| trouble::late(*clock, incident, s)).into_iter().collect()
         }
         incident::Fact::Reminded => vec![trouble::reminder(incident, s)],
@@ -337,7 +341,13 @@ fn in_progress(
 fn paused(by: &str, reason: &str, s: &Situation<'_>) -> Option<Draft> {
     let incident = s.state.incident.as_ref()?;
     let run = incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
-    let subject = format!("{} {}: the rollback is paused", incident.severity, s.state.id);
+    let how = match run.phase {
+        run::Phase::Begun { .. } => "the rollback pauses after the step under way",
+        run::Phase::Ready | run::Phase::Halted { .. } | run::Phase::Finished { .. } => {
+            "the rollback is paused"
+        }
+    };
+    let subject = format!("{} {}: {how}", incident.severity, s.state.id);
     let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
         .of(incident)
         .field("Why", format!("{by} holds it: {reason}"))

@@ -336,3 +336,20 @@ fn lines_that_do_not_name_their_target_are_one_targets_unless_they_take_turns() 
     assert!(said.contains("seem to be of several targets"), "{said}");
     assert_eq!(code, 65, "{said}");
 }
+
+/// What a changed query would have answered is not in the record, and a comparison of numbers alone must not hide that.
+#[test]
+fn another_configuration_that_reads_a_signal_otherwise_is_said_to_be_judged_by_this_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let config = written(home.path(), "rollbackd.toml", SCRAPED);
+    let other = written(home.path(), "other.toml", &SCRAPED.replace("\"5..\"", "\"[45]..\""));
+    let file = written(home.path(), "exposed.txt", &exposed(1, "# EOF\n"));
+    let compared = [config.as_str(), "--openmetrics", &file, "--against"];
+    let (_, said, code) = replay(&[&compared[..], &[&other]].concat());
+    assert!(said.contains("shop/production: `error_rate` is read in another way"), "{said}");
+    assert!(said.contains("1 signals of the other configuration are judged"), "{said}");
+    assert_eq!(code, 65);
+    assert_eq!(replay(&[&compared[..], &[&other, "--allow-partial"]].concat()).2, 0);
+    let same = written(home.path(), "same.toml", SCRAPED);
+    assert_eq!(replay(&[&compared[..], &[&same]].concat()).2, 0);
+}

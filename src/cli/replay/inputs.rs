@@ -89,6 +89,7 @@ pub(super) struct Read {
     /// The configuration.
     pub config: Config,
     unknown: usize,
+    read_otherwise: usize,
     allow_partial: bool,
 }
 
@@ -117,7 +118,23 @@ impl Inputs {
         let said = changes.said.iter().cloned().chain(recorded.said(&config));
         said.for_each(|said| out.aside(&said));
         let (unknown, allow_partial) = (changes.unknown.len(), self.allow_partial);
-        Ok(Read { recorded, config, unknown, allow_partial })
+        Ok(Read { recorded, config, unknown, read_otherwise: 0, allow_partial })
+    }
+
+    /// What another configuration would have read otherwise is not in the record: it is judged by what was read.
+    pub(super) fn compared(&self, read: &mut Read, other: &Config, out: &Out) {
+        // A table has a column for each signal, whatever the daemon would ask for it.
+        if self.csv.is_some() {
+            return;
+        }
+        let otherwise: Vec<String> = read.config.read_otherwise(other).collect();
+        for said in otherwise.iter().take(TOLD_MAX) {
+            out.aside(said);
+        }
+        if let Some(more) = otherwise.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
+            out.aside(&format!("and {more} more signals that are read otherwise"));
+        }
+        read.read_otherwise = otherwise.len();
     }
 
     fn files(&self, config: &Config) -> Result<Recorded, Fault> {
@@ -275,6 +292,12 @@ impl Read {
         let mut misleads = self.recorded.misleads();
         if self.unknown > 0 {
             misleads.push(format!("{} deployments name no service that is replayed", self.unknown));
+        }
+        if self.read_otherwise > 0 {
+            misleads.push(format!(
+                "{} signals of the other configuration are judged by what this one reads",
+                self.read_otherwise
+            ));
         }
         if misleads.is_empty() || self.allow_partial {
             return Ok(());

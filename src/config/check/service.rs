@@ -194,7 +194,9 @@ fn check_signals(
     triggers: &BTreeMap<String, TriggerPolicy>,
 ) {
     if raw.signal.is_empty() && !found.was_cut(&["service", key.get_ref()]) {
-        let what = format!("nothing is read of `{key}`: only alerts and people can tell");
+        let what = format!(
+            "nothing is read of `{key}`: only alerts and people can tell, no revision is ever known good, and no rollback verified"
+        );
         found.warn(key.span(), what, format!("add [service.{key}.signal.error_rate.prometheus]"));
     }
     for signal in signals {

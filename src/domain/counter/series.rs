@@ -109,6 +109,11 @@ impl Counters {
         }
     }
 
+    /// Trusts the source with something else from now on.
+    pub fn follow(&mut self, options: Options) {
+        self.options = options;
+    }
+
     /// Takes one answer, and sums the new counts of each revision's series into a sample. A revision that
     /// answered without a single usable series gives a sample of which nothing is known.
     pub fn take(&mut self, poll: Poll, answer: &[Series<'_>]) -> Vec<(String, Sample)> {

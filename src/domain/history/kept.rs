@@ -35,6 +35,8 @@ fn is_zero(number: &i64) -> bool {
 
 /// Hours between two whole copies are those of a few slots.
 const NEWEST_HOURS: usize = 2;
+/// Slots that a wider one is spread over: an hour of the narrowest.
+const PARTS_MAX: u64 = 3_600;
 
 impl History {
     /// All of it.
@@ -84,7 +86,16 @@ impl History {
         }
     }
 
-    /// Lays what was written down over what is there. Slots of another width are added up into these.
+    /// Goes on with slots of the width and number of another history, which holds nothing yet.
+    pub fn follow(&mut self, other: Self) {
+        if (self.slot_ms, self.capacity) != (other.slot_ms, other.capacity) {
+            let kept = self.keep();
+            *self = other;
+            self.refill(&kept);
+        }
+    }
+
+    /// Lays what was written down over what is there. Narrower slots are added up into these, wider ones spread over them.
     pub fn refill(&mut self, kept: &Kept) {
         if kept.set_ms != self.set_ms {
             // What is there was written by the clock of before.
@@ -107,7 +118,7 @@ impl History {
                 Some((bad, total)) if self.slot_ms == kept.slot_ms => {
                     self.slots.set_counts(index, bad, total);
                 }
-                Some((bad, total)) => self.record_counts(at, bad, total),
+                Some((bad, total)) => self.spread(at, kept.slot_ms, (bad, total)),
                 None => {}
             }
             if let Some(p95) = slot.p95 {
@@ -116,6 +127,21 @@ impl History {
         }
         // The newest slot goes on from what its code says.
         self.open = None;
+    }
+
+    /// Adds counts of an interval that ends at `at`, evenly where it is of several slots.
+    fn spread(&mut self, at: UnixMs, width_ms: i64, (bad, total): (u64, u64)) {
+        let parts = u64::try_from(width_ms / self.slot_ms).unwrap_or(1).max(1);
+        // Wider than anything that is asked for: what came into which slot nobody knows, and the text may be damaged.
+        if parts > PARTS_MAX {
+            return;
+        }
+        let share = |all: u64, part: u64| all / parts + u64::from(part < all % parts);
+        let mut end = at;
+        for part in 0..parts {
+            self.record_counts(end, share(bad, part), share(total, part));
+            end = UnixMs(end.0 - self.slot_ms);
+        }
     }
 }
 
@@ -218,6 +244,28 @@ mod tests {
         coarse.refill(&fine.keep());
         let all = coarse.counts(UnixMs(0), UnixMs(120 * 60_000));
         assert_eq!(all, Some((120, 1200)));
+    }
+
+    /// A rate that was five times too high would make what comes look like a collapse.
+    #[test]
+    fn a_history_in_wider_slots_keeps_its_rate() {
+        let mut coarse = History::new(Span::minutes(5));
+        (1..=100).for_each(|slot| coarse.record_counts(UnixMs(slot * 300_000), 13, 502));
+        let mut fine = coarse.clone();
+        fine.follow(History::new(Span::minutes(1)));
+        for minutes in [1, 7, 60] {
+            let (from, to) = (UnixMs(9_000_000), UnixMs(9_000_000 + minutes * 60_000));
+            let (bad, total) = fine.counts(from, to).unwrap();
+            assert!((100 * minutes as u64..=101 * minutes as u64).contains(&total), "{total}");
+            assert!((2 * minutes as u64..=3 * minutes as u64).contains(&bad), "{bad}");
+        }
+        let absurd = Kept { slot_ms: i64::MAX, ..coarse.keep() };
+        let mut nothing = History::new(Span::minutes(1));
+        nothing.refill(&absurd);
+        assert_eq!(nothing.counts(UnixMs(0), UnixMs(36_000_000)), None);
+        let mut same = coarse.clone();
+        same.follow(History::new(Span::minutes(5)));
+        assert_eq!(same, coarse);
     }
 
     #[test]

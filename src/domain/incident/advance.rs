@@ -221,7 +221,7 @@ pub fn begin(
 }
 
 /// What a change needs until its own first samples are judged: the smallest bucket, and a poll on each side of it.
-const CHANGE_SHOWS: Span = Span::minutes(2);
+pub(super) const CHANGE_SHOWS: Span = Span::minutes(2);
 
 /// A service that is changed while it is monitored (a fix, a pipeline that goes on) is given the time to show it. What the
 /// breach is blamed on is no such change, also where the clocks' difference has it begin after its own breach.
@@ -370,6 +370,9 @@ fn late_or_reminded(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     }
     if acts && passed(Clock::Verified, incident.verify_by(s.policy)) {
         return vec![Fact::Incident(Incidental::Late(Clock::Verified))];
+    }
+    if !incident.late.contains(&Clock::Helped) && after::is_no_better(s, incident) {
+        return vec![Fact::Incident(Incidental::Late(Clock::Helped))];
     }
     let repeat = incident.escalation.due(s.policy.people.repeat_page_every);
     let own = incident.owned.as_ref().map(Owned::remind_at);

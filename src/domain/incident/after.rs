@@ -3,7 +3,7 @@
 
 use super::{
     Closing, Fact as Incidental, Incident, Phase,
-    advance::{close, closed_if_clear, escalate},
+    advance::{CHANGE_SHOWS, close, closed_if_clear, escalate},
 };
 use crate::{
     domain::{
@@ -101,7 +101,7 @@ pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> 
 
 /// Whether a step that an earlier daemon began is not under way here: by then this one, had it gone on with it, would
 /// have reported. What it does go on with ends first.
-fn is_given_up(s: &Situation<'_>, run: &run::Run, begun: UnixMs) -> bool {
+pub(super) fn is_given_up(s: &Situation<'_>, run: &run::Run, begun: UnixMs) -> bool {
     let since = s.fleet.started.map_or(begun, |started| started.max(begun));
     run.current().is_none_or(|step| s.now.steady.since(since) > step.timeout + REPORT_GRACE)
 }
@@ -120,22 +120,40 @@ fn somebody_deployed(s: &Situation<'_>, run: &run::Run) -> Option<String> {
 
 pub(super) fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let Some(since) = incident.phase.verifying_since() else { return vec![] };
-    let found = verification::verify(s, incident);
     let held = |at| s.now.steady.since(at) >= s.policy.verification.hold;
+    let long_enough = s.watch.verified_since(s.now.steady).is_some_and(held);
+    let late = s.now.steady >= incident.verification_ends(since, s.policy);
+    // The checklist puts numbers into words: only when something may follow from it.
+    if !long_enough && !late {
+        return vec![];
+    }
+    let found = verification::verify(s, incident);
     let passes = verification::Verification::passes(&found.checks);
-    if passes
-        && found.holds_since.is_some_and(held)
-        && verification::hurting(s, incident).is_empty()
-    {
+    if passes && long_enough && verification::hurting(s, incident).is_empty() {
         let until = s.now.steady + s.policy.watch_after;
         let next = vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];
         return checked(&found, next);
     }
-    if s.now.steady >= incident.verification_ends(since, s.policy) {
+    if late {
         let why = format!("the rollback could not be verified: {}", found.open_points());
         return checked(&found, escalate(why));
     }
     vec![]
+}
+
+/// By then what fired has begun to recover where an earlier revision helps: a trigger recovers from its first clean bucket on.
+const HELPS_WITHIN: Span = Span::minutes(5);
+
+/// Whether an earlier revision serves, and what was bad enough to act upon before its own samples were judged goes on.
+pub(super) fn is_no_better(s: &Situation<'_>, incident: &Incident) -> bool {
+    let Some(since) = incident.phase.verifying_since() else { return false };
+    let goes_on = |firing: &Firing| {
+        firing.severity.is_worse_than(Severity::P2)
+            && firing.fired_at <= s.wall_of(since) + CHANGE_SHOWS
+            && s.still_holds_firing(firing) == Holds::Yes
+    };
+    s.now.steady.since(since) >= HELPS_WITHIN
+        && verification::hurting(s, incident).into_iter().any(goes_on)
 }
 
 pub(super) fn watching(s: &Situation<'_>, incident: &Incident, over: bool) -> Vec<Fact> {

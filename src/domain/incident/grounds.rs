@@ -170,7 +170,7 @@ impl<'a> Grounds<'a> {
             }
             (None, Guard::ThinEvidence) => match self.counts {
                 Some(counts) => Verdict::pass(guard, counted(&counts)),
-                None => Verdict::not_applicable(guard, "this trigger does not count requests"),
+                None => Verdict::not_applicable(guard, "no requests were counted of a breach"),
             },
             (None, Guard::Loop) => self.budgets(),
             (None, Guard::OldRevisionEquallyBad) if let Some((_, note)) = &self.old => {

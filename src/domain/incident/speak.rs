@@ -1,6 +1,6 @@
 //! What a person says about a service, and what follows from it or why it does not.
 
-use super::{Closing, Fact as Incidental, Incident, Phase, advance::begin, target};
+use super::{Closing, Fact as Incidental, Incident, Phase, advance::begin, after, target};
 use crate::domain::{
     event::Said,
     fact::{self, Fact},
@@ -10,6 +10,7 @@ use crate::domain::{
     severity::Severity,
     situation::Situation,
 };
+use crate::units::UnixMs;
 
 /// What a person is told at once: what was done, or why not and what to do instead.
 pub type Reply = Result<String, String>;
@@ -109,13 +110,28 @@ fn may_begin(s: &Situation<'_>, plan: &Plan) -> Result<(), String> {
 fn is_paused(s: &Situation<'_>, incident: &Incident) -> bool {
     let stands = |run: &run::Run| match run.phase {
         run::Phase::Ready => true,
-        run::Phase::Begun { epoch, .. } => epoch != s.epoch && s.state.hold.is_some(),
+        run::Phase::Begun { epoch, at } => epoch != s.epoch && is_left_alone(s, run, at),
         run::Phase::Halted { .. } | run::Phase::Finished { .. } => false,
     };
     matches!(incident.phase, Phase::RollingBack) && incident.run.as_ref().is_some_and(stands)
 }
 
+/// Whether no attempt at a step of an earlier daemon is under way here: it was held before this daemon would have gone on
+/// with it, or whatever went on has ended since.
+fn is_left_alone(s: &Situation<'_>, run: &run::Run, begun: UnixMs) -> bool {
+    let Some(hold) = &s.state.hold else { return false };
+    let held_before = s.fleet.started.is_some_and(|at| hold.at <= s.wall_of(at));
+    held_before || after::is_given_up(s, run, begun)
+}
+
 fn reject(s: &Situation<'_>, incident: &Incident, by: &str, reason: &str) -> Result<Fact, String> {
+    let acts = matches!(incident.phase, Phase::RollingBack) && s.state.hold.is_some();
+    if acts && !is_paused(s, incident) {
+        return Err(format!(
+            "a step of {} is under way; what became of it is told when it ends, and no other begins while {} is held",
+            incident.id, s.state.id
+        ));
+    }
     if !incident.is_before_action() && !is_paused(s, incident) {
         return Err(format!(
             "{} is {}; there is nothing to reject",

@@ -112,8 +112,8 @@ impl Trigger {
         Snapshot { memory: self.memory, window, versus: self.versus.clone() }
     }
 
-    /// Follows another rule from now on, keeping what was seen.
-    pub fn adopt(&mut self, rule: Arc<Rule>) {
+    /// Follows another rule from now on, over a signal that is read every `step`, keeping what was seen.
+    pub fn adopt(&mut self, rule: Arc<Rule>, step: Span) {
         let margin = |rule: &Rule| {
             let Kind::Comparison(comparison) = rule.kind else { return None };
             Some(comparison.margin)
@@ -121,11 +121,11 @@ impl Trigger {
         let (before, now) = (margin(&self.rule), margin(&rule));
         if before.is_some() != now.is_some() {
             // What one of them has seen means nothing to the other.
-            *self = Self::new(rule, self.step);
+            *self = Self::new(rule, step);
             return;
         }
         let (snapshot, drawn) = (self.snapshot(), std::mem::take(&mut self.drawn));
-        *self = Self { drawn, ..Self::restore(rule, self.step, &snapshot) };
+        *self = Self { drawn, ..Self::restore(rule, step, &snapshot) };
         if let (Some(versus), Some(margin)) = (&mut self.versus, now.filter(|_| now != before)) {
             versus.weigh_anew(margin);
         }

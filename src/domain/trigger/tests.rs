@@ -152,7 +152,7 @@ fn data_that_is_behind_is_not_shut_out_by_a_tick_that_knew_nothing() {
 fn a_reload_keeps_what_was_seen() {
     let mut trigger = after(&[(10, 100); 4]);
     let hold = Hold { lasts: Span::minutes(8), ..critical().hold };
-    trigger.adopt(Arc::new(Rule { hold, ..(*critical()).clone() }));
+    trigger.adopt(Arc::new(Rule { hold, ..(*critical()).clone() }), STEP);
     assert_eq!(trigger.observe(&counts(5, 10, 100)), None);
     for minute in 6..8 {
         trigger.observe(&counts(minute, 10, 100));

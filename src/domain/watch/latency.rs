@@ -57,6 +57,11 @@ impl Bound {
 }
 
 impl Latency {
+    /// A quantile of another window from now on.
+    pub(super) fn look_over(&mut self, window: Span) {
+        self.window = window;
+    }
+
     /// A window that has seen nothing.
     pub(super) fn over(window: Span) -> Self {
         Self { window, ..Self::default() }

@@ -132,16 +132,26 @@ pub(super) struct Chain {
     probed: Option<UnixMs>,
 }
 
+fn tolerances(policy: &SignalPolicy) -> Options {
+    let lag = (policy.lag + policy.poll_every * 3).max(Span::minutes(2));
+    Options { lag, ..Options::every(policy.poll_every) }
+}
+
 impl Chain {
     pub(super) fn new(policy: &SignalPolicy) -> Self {
-        let lag = (policy.lag + policy.poll_every * 3).max(Span::minutes(2));
-        let options = Options { lag, ..Options::every(policy.poll_every) };
         Self {
             step: policy.poll_every,
-            counters: Counters::new(options),
+            counters: Counters::new(tolerances(policy)),
             latency: Latency::over(policy.quantile_window),
             probed: None,
         }
+    }
+
+    /// Reads as another policy says from now on; what was read stays.
+    pub(super) fn follow(&mut self, policy: &SignalPolicy) {
+        self.step = policy.poll_every;
+        self.counters.follow(tolerances(policy));
+        self.latency.look_over(policy.quantile_window);
     }
 
     /// What was dropped or mended so far, by reason.

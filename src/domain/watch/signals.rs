@@ -13,18 +13,25 @@ use crate::{
     units::{Span, UnixMs},
 };
 
+fn history(policy: &ServicePolicy, signal: &SignalPolicy) -> History {
+    let slot = policy.history_slot.max(signal.poll_every);
+    History::with_limits(slot, policy.guards.noisy_window, Span::hours(7 * 24))
+}
+
 impl Signal {
+    /// Reads and remembers as another policy says from now on; what was seen stays.
+    pub(super) fn follow(&mut self, policy: &ServicePolicy, signal: &SignalPolicy) {
+        self.chain.follow(signal);
+        self.history.follow(history(policy, signal));
+    }
+
     pub(super) fn new(policy: &ServicePolicy, signal: &SignalPolicy) -> Self {
         Self {
             number: 0,
             kind: signal.kind,
             young: Span::ZERO,
             chain: Chain::new(signal),
-            history: History::with_limits(
-                policy.history_slot.max(signal.poll_every),
-                policy.guards.noisy_window,
-                Span::hours(7 * 24),
-            ),
+            history: history(policy, signal),
             newest: None,
             unknown_since: None,
             fault: None,

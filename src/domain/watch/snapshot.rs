@@ -125,6 +125,9 @@ impl ServiceWatch {
         for (name, kept) in snapshot.signals {
             if let Some(signal) = self.signals.get_mut(&name) {
                 signal.chain = kept.chain;
+                if let Some(read) = policy.signals.get(&name) {
+                    signal.chain.follow(read);
+                }
                 signal.history.refill(&kept.history);
                 signal.newest = kept.newest;
                 signal.unknown_since = kept.unknown_since;

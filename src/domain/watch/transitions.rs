@@ -18,7 +18,7 @@ impl ServiceWatch {
         let calm = !self.triggers.is_restless() && s.state.firing.is_empty();
         for (key, instance) in (!calm).then(|| self.triggers.iter()).into_iter().flatten() {
             // Most triggers of most services, most of the time.
-            if instance.trigger.state() != State::Firing && s.state.firing.is_empty() {
+            if instance.trigger.state() != State::Firing && !s.state.firing.contains_key(key) {
                 continue;
             }
             // What happened while nobody looked is true with the next answer, or the lack of one.

@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::domain::{
+    delivery::UNDELIVERED,
     event::Now,
     fact::{Fact, Fleet},
     firing,
@@ -33,7 +34,7 @@ const DROPPED: &str = "services with an open incident were taken out of the conf
 pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) -> Option<Notice> {
     let Fact::Fleet(fact) = fact else { return None };
     let mut lines = vec![];
-    let mut id = format!("fleet#{cause}");
+    let mut id = id_of(fact, cause);
     let stopped = concerned.join(", ");
     let clock = "every window begins anew: what was about to fire must hold from now on; deadlines are not moved"
         .to_owned();
@@ -103,6 +104,15 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
         choices: vec![],
         at: now.wall,
     })
+}
+
+/// What says that a channel does not deliver is called so, whatever the event is called.
+fn id_of(fact: &Fleet, cause: &str) -> String {
+    if matches!(fact, Fleet::Undelivered { .. }) {
+        format!("{UNDELIVERED}{}", cause.trim_start_matches("undelivered:"))
+    } else {
+        format!("fleet#{cause}")
+    }
 }
 
 fn discovered(of: &str, odd: Option<&[String]>) -> (Urgency, String) {

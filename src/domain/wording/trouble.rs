@@ -3,6 +3,7 @@
 use super::{Draft, choices, headline, issue};
 use crate::{
     domain::{
+        change::Component,
         incident::{Clock, Incident, Phase},
         notice::{self, Kind, Urgency},
         situation::{Situation, whole_seconds},
@@ -28,6 +29,10 @@ pub(super) fn escalated(why: &str, incident: &Incident, s: &Situation<'_>) -> Dr
 pub(super) fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draft {
     let (what, why) = match clock {
         Clock::Acted => ("no action yet", "The deadline for acting passed."),
+        Clock::Helped => (
+            "not better yet",
+            "An earlier revision serves again, and what fired has not begun to recover: the release may not be its cause.",
+        ),
         Clock::Verified => ("not verified yet", "The deadline for a verified rollback passed."),
     };
     let mut draft = Draft::new(
@@ -41,6 +46,7 @@ pub(super) fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draf
     .lines([why.to_owned()]);
     let due = match clock {
         Clock::Acted => incident.act_by(s.policy),
+        Clock::Helped => None,
         Clock::Verified => Some(incident.verify_by(s.policy)),
     };
     if let (Some(due), Some(started)) =
@@ -52,12 +58,27 @@ pub(super) fn late(clock: Clock, incident: &Incident, s: &Situation<'_>) -> Draf
             s.wall_of(started).clock()
         )]);
     }
-    if clock == Clock::Verified {
+    if clock != Clock::Acted {
         let found = verification::verify(s, incident);
         draft = draft.lines([format!("Open: {}", found.open_points())]);
     }
     draft.choices = choices(incident, s);
     draft
+}
+
+/// Somebody restored an earlier revision while the daemon was about to decide: what it announced does not come.
+pub(super) fn restored(incident: &Incident, s: &Situation<'_>) -> Draft {
+    let serving = s.state.ledger.serving(Component::Application);
+    let version = serving.map_or_else(|| "an earlier revision".to_owned(), ToString::to_string);
+    let until = incident.phase.verifying_since().map(|at| incident.verification_ends(at, s.policy));
+    let until =
+        until.map_or_else(String::new, |at| format!(" until {} UTC", s.wall_of(at).clock()));
+    let subject = format!("{} - {version} was restored by hand", headline(incident, s));
+    Draft::new(Kind::Trouble, Urgency::Info, subject).of(incident).field("Issue", issue(incident, s)).lines([
+        format!(
+            "It was not rollbackd: it rolls back nothing more, and verifies {version}{until}. Where it does not get better, people are paged."
+        ),
+    ])
 }
 
 /// It got worse although it was acted upon already: nobody decides anew, and people must know all the more.

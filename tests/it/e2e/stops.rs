@@ -220,13 +220,15 @@ async fn told_twice() {
     goes_on(world).await;
 }
 
-/// A daemon that cannot start begins nothing and breaks nothing off, however often it is started; and it pages once.
+/// A daemon that cannot start begins nothing and breaks nothing off, however often it is started; and it pages once, as
+/// soon as somebody takes it.
 async fn a_port_that_is_taken() {
     let mut world = rolling_back().await;
     let before = journal::read(&world.state_dir()).len();
     world.stage.kill_daemon().expect("the daemon is killed");
     let taken = tokio::net::TcpListener::bind(("127.0.0.1", world.ports.http)).await;
     let taken = taken.expect("the port was the daemon's");
+    world.told.fail_next(2);
     for _ in 0..2 {
         let config = world.stage.config();
         let ran = tokio::task::spawn_blocking(move || run(&config)).await.expect("it runs");

@@ -32,6 +32,7 @@ struct Kept {
     notices: Mutex<Vec<Notice>>,
     troubled: AtomicBool,
     asked: AtomicUsize,
+    refusing: AtomicUsize,
 }
 
 /// How long an endpoint in trouble takes for an answer.
@@ -70,6 +71,11 @@ impl Told {
         self.kept.troubled.store(true, Ordering::Relaxed);
     }
 
+    /// So many of the next attempts fail, and nothing of them was taken.
+    pub(super) fn fail_next(&self, attempts: usize) {
+        self.kept.refusing.store(attempts, Ordering::Relaxed);
+    }
+
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hook", self.small.port)
     }
@@ -98,6 +104,10 @@ async fn keep(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) ->
         body: serde_json::from_slice(&body).expect("a notice is JSON"),
     };
     let asked = kept.asked.fetch_add(1, Ordering::Relaxed);
+    let less = |left: usize| left.checked_sub(1);
+    if kept.refusing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     let troubled = kept.troubled.load(Ordering::Relaxed);
     if troubled {
         let nothing = std::future::pending::<()>();

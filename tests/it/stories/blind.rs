@@ -13,9 +13,9 @@ use rollbackd::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, IDLE, errors},
-    policy::{id, shop},
+    policy::{id, services_mut, shop},
     quiet, story,
-    town::Town,
+    town::{Town, Windows},
 };
 
 #[test]
@@ -334,4 +334,47 @@ fn one_acknowledgement_answers_for_the_incident_and_for_what_is_blind_beside_it(
         town.run("90s");
     });
     assert!(!told.contains("still blind"), "{told}");
+}
+
+/// Not only under another name.
+#[test]
+fn a_longer_lag_is_followed_by_a_reload_and_by_windows_of_before_it() {
+    story(shop(), |town| {
+        let blind = |town: &Town| town.shop().blind.contains_key("errors");
+        town.place().behind = Span::minutes(4);
+        town.run("40m");
+        assert!(blind(town));
+        town.adopts(|policy| {
+            for service in services_mut(policy) {
+                let mut signals = (*service.signals).clone();
+                signals.values_mut().for_each(|signal| signal.lag = Span::minutes(5));
+                service.signals = signals.into();
+            }
+        });
+        town.run("5m");
+        assert!(!blind(town), "it is read as the operator says");
+        town.crash(Windows::Old, false);
+        town.run("40m");
+        assert!(!blind(town), "what was written down before is too");
+    });
+}
+
+/// A signal that is asked less often counts over longer, and that is no gap.
+#[test]
+fn a_signal_that_is_asked_less_often_is_not_full_of_gaps() {
+    story(shop(), |town| {
+        town.adopts(|policy| {
+            for service in services_mut(policy) {
+                let mut signals = (*service.signals).clone();
+                signals.values_mut().for_each(|signal| signal.poll_every = Span::minutes(5));
+                service.signals = signals.into();
+            }
+        });
+        town.sleeps_through(Span::minutes(5));
+        for _ in 0..12 {
+            town.run("1s");
+            town.sleeps_through(Span::seconds(299));
+        }
+        assert!(town.shop().blind.is_empty());
+    });
 }

@@ -1,12 +1,19 @@
 //! What is deployed while an incident is open.
 
 use insta::assert_snapshot;
-use rollbackd::domain::{event::Said, service::Mode};
+use rollbackd::domain::{
+    change::{Component, Revision},
+    event::Said,
+    service::Mode,
+    severity::Severity,
+};
 
 use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
     policy::{fleet, shop, shop_with},
+    story,
+    town::Town,
 };
 
 #[test]
@@ -22,6 +29,7 @@ fn a_rollback_by_hand_in_the_middle_of_monitoring_is_verified_like_our_own() {
     12:05:15 raised to P1: critical-errors fires
     12:05:15 decided: monitor until 12:15:15
     12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:08:00   -> on-call: P1 shop/production: critical-errors - v1 was restored by hand
     12:13:00 critical-errors clears: clean for 5m
     12:13:30 elevated-errors clears: clean for 5m
     12:13:30 minor clears: clean for 5m
@@ -149,7 +157,7 @@ fn a_deployment_between_two_steps_of_a_rollback_ends_it_with_a_page() {
     12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
     12:01:45   -> PAGE: URGENT - Rollback in Progress - production
     12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
-    12:01:47   -> PAGE: P0 shop/production: the rollback is paused
+    12:01:47   -> PAGE: P0 shop/production: the rollback pauses after the step under way
     12:03:02 escalated to people: the rollback halted: somebody deployed v3 in between
     12:03:02   -> PAGE: P0 shop/production: critical-errors - yours now
     12:03:45 failed-health-checks clears: clean for 1m
@@ -173,4 +181,63 @@ fn what_another_deployment_brings_was_not_dismissed_with_the_one_before() {
     });
     let pages = told.matches("-> PAGE: P1 shop/production: critical-errors").count();
     assert!(pages >= 2, "{told}");
+}
+
+/// What was announced does not come: that is said, and so is that it does not get better.
+#[test]
+fn a_rollback_by_hand_that_does_not_help_is_told_and_then_pages() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("8m");
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.deploy("v1", errors(0.10));
+        town.run("20m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert_snapshot!(told, @r"
+    12:05:15 raised to P1: critical-errors fires
+    12:05:15 decided: monitor until 12:15:15
+    12:05:15   -> PAGE: P1 shop/production: critical-errors
+    12:08:00   -> on-call: P1 shop/production: critical-errors - v1 was restored by hand
+    12:13:00   -> PAGE: P1 shop/production: critical-errors - late: not better yet
+    ");
+}
+
+/// Nor does a rollback of our own go on in silence where the release was not the cause.
+#[test]
+fn a_rollback_that_does_not_help_pages_long_before_it_is_given_up() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("1m");
+        town.behaves(OUTAGE);
+        town.run("2m");
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.run("9m");
+        assert_eq!(town.serving(), "v1");
+    });
+    assert_snapshot!(told, @r"
+    12:01:45 decided: roll back now
+    12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
+    12:01:45   -> PAGE: URGENT - Rollback in Progress - production
+    12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
+    12:07:00   -> PAGE: P0 shop/production: critical-errors - late: not better yet
+    ");
+}
+
+/// A cosmetic incident may stay open for weeks, and blue and green change places under it.
+#[test]
+fn what_is_switched_back_under_a_cosmetic_incident_stays_known_good() {
+    story(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("40m");
+        town.behaves(errors(0.008));
+        town.run("10m");
+        assert_eq!(town.incident().severity, Severity::P3);
+        town.deploy("v1", errors(0.008));
+        let entry = |town: &Town| {
+            let shelf = &town.shop().ledger;
+            shelf.entry(Component::Application, &Revision::named("v2")).unwrap().clone()
+        };
+        assert!(entry(town).known_good_at.is_some() && entry(town).quarantine.is_none());
+    });
 }

@@ -412,3 +412,19 @@ fn many_services_that_one_source_leaves_blind_page_a_few_times() {
         "{told}"
     );
 }
+
+/// The windows of the others count as they were until they were asked again.
+#[test]
+fn in_a_storm_whoever_answers_first_after_a_restart_is_not_alone() {
+    brief(fleet(&FIVE), |town| {
+        for name in FIVE {
+            town.deploy_to(name, "v2", HEALTHY);
+        }
+        town.run("20m");
+        everywhere(town, OUTAGE);
+        town.run("3m");
+        town.crash(Windows::Kept, false);
+        town.run("2m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+}

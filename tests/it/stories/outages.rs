@@ -4,7 +4,9 @@ use insta::assert_snapshot;
 use rollbackd::{
     domain::{
         change::{Change, Component, Migrations, Origin, Revision},
-        event::What,
+        event::{Said, What},
+        incident::Phase,
+        policy::Freeze,
         watch::says,
     },
     units::Span,
@@ -15,6 +17,7 @@ use super::{
     place::{Behaviour, HEALTHY, OUTAGE, errors},
     policy::{id, services_mut, shop, shop_with},
     story,
+    town::{NOON, failed},
 };
 
 #[test]
@@ -310,4 +313,43 @@ fn what_fires_after_a_migration_marks_the_database_as_suspect() {
         let decision = town.incident().decision.as_ref().unwrap();
         assert!(decision.because.contains(&format!("suspect is {suspect}")), "{decision:?}");
     });
+}
+
+/// What is told may open an incident and be acted upon in one turn: also then somebody's no is heard.
+#[test]
+fn evidence_that_may_act_at_once_waits_for_the_end_of_a_freeze() {
+    let mut policy = shop_with(|p| {
+        p.acts_on_evidence.insert("data-corruption".into());
+    });
+    policy.freezes.push(Freeze {
+        from: NOON,
+        until: NOON + Span::hours(1),
+        reason: "the quarter closes".into(),
+    });
+    let told = brief(policy, |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("3m");
+        town.turn(corrupt("nightly-check"));
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert!(told.contains("guards that refuse: hold: a freeze: the quarter closes"), "{told}");
+}
+
+/// A hotfix of the application mends no database.
+#[test]
+fn a_migration_of_which_half_is_there_outlives_the_next_deployment() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("1m");
+        town.turn(posted("migration-failure", "ci", "V7 failed", true));
+        town.place().outcomes.push_back(failed("no", false));
+        town.says("ada", Said::RollBack { to: None, reason: "half a schema".into() }).unwrap();
+        town.run("1m");
+        assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
+        town.deploy("v3", OUTAGE);
+        town.run("4m");
+        assert_eq!(town.rollbacks(), 1);
+    });
+    let (_, after) = told.split_once("closed: ").unwrap();
+    assert!(after.contains("schema-moved: a migration was half applied"), "{told}");
 }

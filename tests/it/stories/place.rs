@@ -11,7 +11,7 @@ use rollbackd::{
         signal::Unknown,
         watch::Raw,
     },
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 /// How a version behaves.
@@ -56,6 +56,8 @@ pub(super) struct Place {
     beside: Option<Beside>,
     /// Whether the counters tell which version they are of.
     told_apart: bool,
+    /// How old what a source of metrics tells is.
+    pub(super) behind: Span,
     /// Why nothing can be read of any signal.
     pub(super) monitoring_down: Option<Unknown>,
     /// Since which poll, on the steady clock.
@@ -91,6 +93,7 @@ impl Place {
             slow: 0.0,
             beside: None,
             told_apart: false,
+            behind: Span::ZERO,
             monitoring_down: None,
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
@@ -164,6 +167,8 @@ impl Place {
                 .into();
         }
         let (series, started) = ("pod-1".to_owned(), Some(self.started));
+        let probed_at = at;
+        let at = at - self.behind;
         let counter = Raw::Counter {
             series: series.clone(),
             revision: self.running.clone().filter(|_| self.told_apart).unwrap_or_default(),
@@ -180,6 +185,7 @@ impl Place {
         };
         let buckets = BOUNDS.map(|bound| (bound, count(bound))).into();
         let histogram = Raw::Histogram { series, at, buckets, started };
+        let at = probed_at;
         let probe = if now.up { Raw::Up { at } } else { Raw::Down { at, answered: false } };
         others.push(counter);
         vec![

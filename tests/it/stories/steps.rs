@@ -269,9 +269,9 @@ fn a_person_s_hold_stops_a_rollback_as_well() {
         town.run("1m 47s");
         town.says("ada", Said::Hold { reason: "wait".into() }).unwrap();
         town.run("2m");
-        let page = town.notices("paused")[0].plain();
+        let page = town.notices("pauses")[0].plain();
         assert_snapshot!(page, @r"
-        P0 shop/production: the rollback is paused
+        P0 shop/production: the rollback pauses after the step under way
         - Why: ada holds it: wait
         - Steps: under way: switch current of /srv/shop from v2 to v1; not done: restart the unit shop.service and wait until v1 serves
         go on: rollbackd unhold shop/production
@@ -286,7 +286,7 @@ fn a_person_s_hold_stops_a_rollback_as_well() {
     12:01:45 rollbackd begins rollback shop-20260302120145-r1, plan d1ec833b4bf9894e: application v2 -> v1
     12:01:45   -> PAGE: URGENT - Rollback in Progress - production
     12:01:45   -> stakeholders: URGENT - Rollback in Progress - production
-    12:01:47   -> PAGE: P0 shop/production: the rollback is paused
+    12:01:47   -> PAGE: P0 shop/production: the rollback pauses after the step under way
     ");
 }
 
@@ -324,9 +324,11 @@ fn a_rollback_that_does_not_help_is_late_and_then_a_person_s() {
     12:04:45 elevated-errors joins as P2
     12:04:45 minor joins as P3
     12:06:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
-    12:11:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
-    12:16:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
-    12:21:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
+    12:07:00 it still fires although the earlier revision serves
+    12:07:00   -> PAGE: P0 shop/production: critical-errors - late: not better yet
+    12:12:00   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
+    12:17:00   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
+    12:22:00   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
     12:26:45 the deadline for a verified rollback passed
     12:26:45   -> PAGE: P0 shop/production: critical-errors - late: not verified yet
     12:31:45   -> PAGE: P0 shop/production: critical-errors - nobody has acknowledged this
@@ -448,4 +450,23 @@ fn a_service_that_is_only_observed_from_now_on_is_told_to_stand_half_rolled_back
             "{told}"
         );
     }
+}
+
+/// A hold stops what comes next, not what is under way: whoever ended the rollback then would work beside it.
+#[test]
+fn a_step_that_is_gone_on_with_ends_before_a_person_can_end_the_rollback() {
+    story(shop(), |town| {
+        in_a_step(town);
+        town.crash(Windows::Kept, false);
+        assert_eq!(town.fleet.wanted().len(), 1, "the step is gone on with");
+        town.run("1s");
+        town.says("ada", Said::Hold { reason: "wait".into() }).unwrap();
+        assert_eq!(town.notices("pauses after the step under way").len(), 1);
+        let refused = town.says("ada", Said::Reject { reason: "by hand".into() }).unwrap_err();
+        assert!(refused.contains("is under way"), "{refused}");
+        assert!(matches!(town.incident().phase, Phase::RollingBack));
+        town.run("1m");
+        town.says("ada", Said::Reject { reason: "by hand".into() }).unwrap();
+        assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
+    });
 }

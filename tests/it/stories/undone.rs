@@ -9,7 +9,7 @@ use rollbackd::domain::{
 use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
-    policy::{id, shop},
+    policy::{id, shop, shop_with},
     town::Town,
 };
 
@@ -188,5 +188,26 @@ fn only_what_was_rolled_away_from_can_be_let_serve_again() {
         assert_eq!(lift("v9"), Err("v9 of shop/production is not quarantined".into()));
         assert_eq!(lift("v2"), Ok("v2 may serve shop/production again".into()));
         assert!(lift("v2").is_err(), "it is not quarantined any more");
+    });
+}
+
+/// Nothing is made up where nobody can tell: what is missing is named.
+#[test]
+fn a_rollback_that_no_signal_can_verify_says_so() {
+    let policy = shop_with(|p| {
+        p.signals = std::collections::BTreeMap::new().into();
+        p.triggers = std::collections::BTreeMap::new().into();
+    });
+    brief(policy, |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("1m");
+        town.says("ada", Said::RollBack { to: Some("v1".into()), reason: "slow".into() }).unwrap();
+        town.run("90m");
+        let page = town.notices("yours now").remove(0);
+        let why = &page.fields.iter().find(|(name, _)| name == "Why").unwrap().1;
+        assert!(
+            why.contains("no signal is configured that could tell whether it is well"),
+            "{why}"
+        );
     });
 }

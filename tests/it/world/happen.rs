@@ -67,7 +67,7 @@ impl World {
             Happening::Takeover => self.takeover(),
             Happening::ClockStep { by } => {
                 self.off += by;
-                self.model.clock_stepped(at);
+                self.model.clock_stepped(at, by);
             }
             Happening::Reload { which } => self.reload(which),
             Happening::KillSwitch { lasts } => {

@@ -107,6 +107,7 @@ pub(super) struct Service {
     pub(super) held: bool,
     pub(super) open: Option<Open>,
     pub(super) running: Option<Running>,
+    /// By the daemon's own time.
     pub(super) rolled_back_at: Option<i64>,
     /// What people asked for: who says nothing has nothing done in their name.
     pub(super) asked: u32,
@@ -131,6 +132,8 @@ pub(crate) struct Model {
     pub(super) written_at: i64,
     /// For how long a clock that is set hid that time passed.
     pub(super) unwritten_ms: i64,
+    /// By how much clocks that were set forward while the daemon was down were taken for a longer time down.
+    pub(super) ahead_ms: i64,
     pub(super) down: bool,
     pub(super) stepped_at: Option<i64>,
     pub(super) reloaded_at: i64,
@@ -171,6 +174,7 @@ impl Model {
             able_since: None,
             written_at: at,
             unwritten_ms: 0,
+            ahead_ms: 0,
             down: false,
             stepped_at: None,
             reloaded_at: at,
@@ -205,8 +209,11 @@ impl Model {
         self.services.values_mut().for_each(|s| s.owed = None);
     }
 
-    pub(crate) fn clock_stepped(&mut self, at: i64) {
+    pub(crate) fn clock_stepped(&mut self, at: i64, by: i64) {
         self.stepped_at = Some(at);
+        if self.down {
+            self.ahead_ms += by.max(0);
+        }
     }
 
     pub(crate) fn adopted(&mut self, policy: &Policy, at: i64) {

@@ -274,7 +274,7 @@ fn a_rule_of_another_kind_begins_with_nothing_of_what_was_compared() {
     let mut told = fresh();
     assert_eq!(told.steps(4, &WORSE), State::Firing);
     let ratio = Rule::ratio(Severity::P1, Percent(0.05), Span::minutes(5));
-    told.trigger.adopt(Arc::new(ratio.clone()));
+    told.trigger.adopt(Arc::new(ratio.clone()), STEP);
     assert_eq!((told.trigger.state(), told.trigger.evidence().total), (State::NoData, 0));
     let snapshot = Trigger::restore(rule(), STEP, &fresh_firing()).snapshot();
     assert_eq!(Trigger::restore(Arc::new(ratio), STEP, &snapshot).evidence().total, 0);

@@ -125,7 +125,7 @@ impl Model {
             self.violated(invariant, at, how);
         }
         if let (None, Some(service)) = (by, self.services.get_mut(id)) {
-            service.rolled_back_at = Some(at);
+            service.rolled_back_at = Some(at + self.ahead_ms);
         }
     }
 
@@ -172,9 +172,9 @@ impl Model {
         if at - service.changed_at > 2 * MAX_CHANGE_AGE.ms() {
             wrong.push(("I13", format!("{id} did not change")));
         }
-        let again = service.rolled_back_at.filter(|last| at - last < COOLDOWN.ms() - 2_000);
-        if let Some(last) = again {
-            wrong.push(("I13", format!("{id} was rolled back {} s ago", (at - last) / 1_000)));
+        let ago = service.rolled_back_at.map(|last| at + self.ahead_ms - last);
+        if let Some(ago) = ago.filter(|ago| *ago < COOLDOWN.ms() - 2_000) {
+            wrong.push(("I13", format!("{id} was rolled back {} s ago", ago / 1_000)));
         }
         wrong
     }
