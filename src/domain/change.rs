@@ -244,6 +244,17 @@ mod tests {
     }
 
     #[test]
+    fn one_happening_is_seen_within_half_an_hour_and_a_rollback_is_one_whoever_says_so() {
+        let one = change(100_000, None);
+        let same = |started| one.is_same_as(&change(started, Some(started)));
+        assert!(same(100_000 + 1_800) && same(100_000 - 1_800));
+        assert!(!same(100_000 + 1_801) && !same(100_000 - 1_801));
+        let rolled = Change { is_rollback: true, ..one.clone() };
+        assert!(one.merged_with(&rolled).is_rollback && rolled.merged_with(&one).is_rollback);
+        assert!(!one.merged_with(&one).is_rollback);
+    }
+
+    #[test]
     fn a_breach_is_a_changes_doing_only_inside_its_time() {
         let at = |s: i64| UnixMs(s * 1000);
         let rollout = change(1000, Some(1180));

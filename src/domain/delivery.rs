@@ -120,6 +120,7 @@ mod tests {
         let later = Went::Later { after: None };
         let tellings = (0..9).filter(|n| told(later, Urgency::Page, Kind::Incident, *n)).count();
         assert_eq!(tellings, 1);
+        assert!(told(later, Urgency::Page, Kind::Incident, ATTEMPTS_BEFORE_TELLING - 1));
         assert!(told(Went::Refused, Urgency::Page, Kind::Incident, 9));
         assert!(told(Went::Refused, Urgency::Info, Kind::Incident, 0), "what is given up is told");
         assert!(!told(later, Urgency::Info, Kind::Incident, 2), "news may be late");

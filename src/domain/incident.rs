@@ -284,7 +284,7 @@ impl Incident {
             Fact::Planned { run, plan, by } => {
                 self.phase = Phase::RollingBack;
                 self.owned = None;
-                self.late.retain(|clock| *clock != Clock::Verified);
+                self.late.retain(|clock| *clock == Clock::Acted);
                 self.unseen = None;
                 self.run = Some(Run::new(run.clone(), Arc::clone(plan)));
                 self.started_by.clone_from(by);
@@ -425,5 +425,39 @@ impl Incident {
     /// How long it has been open, or was.
     pub fn age(&self, now: Now) -> Span {
         self.closed_at.unwrap_or(now).steady.since(self.fired.steady)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::examples;
+
+    #[test]
+    fn a_timeline_that_is_full_keeps_its_beginning_and_its_end() {
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let mut incident = Incident::new("i".into(), "errors", Severity::P1, UnixMs(0), None, now);
+        (0..TIMELINE_MAX + 7).for_each(|line| incident.note(UnixMs(0), line.to_string()));
+        let (first, last) = (&incident.timeline[0].1, &incident.timeline[TIMELINE_MAX - 1].1);
+        assert_eq!((incident.timeline.len(), first.as_str()), (TIMELINE_MAX, "0"));
+        assert_eq!(*last, (TIMELINE_MAX + 6).to_string());
+    }
+
+    /// Its own verification may be late, or not help, as well.
+    #[test]
+    fn another_rollback_has_clocks_of_its_own() {
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let mut incident = Incident::new("i".into(), "errors", Severity::P1, UnixMs(0), None, now);
+        incident.late = vec![Clock::Acted, Clock::Helped, Clock::Verified];
+        let plan = Arc::new(Plan {
+            service: examples::id("shop/production"),
+            targets: vec![],
+            steps: vec![],
+            resources: Default::default(),
+            estimate: Span::ZERO,
+            made_at: UnixMs(0),
+        });
+        incident.evolve(&Fact::Planned { run: "r2".into(), plan, by: None }, now);
+        assert_eq!(incident.late, [Clock::Acted]);
     }
 }

@@ -90,3 +90,24 @@ pub struct Check {
     /// What was seen, and what to do where it is not ok.
     pub why: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_settled_where_what_is_set_is_what_serves() {
+        let seen = |linked: Option<&str>, running: Serving| Inventory {
+            component: Component::Application,
+            linked: linked.map(Revision::named),
+            running,
+            switched_at: None,
+            available: vec![],
+            faults: vec![],
+        };
+        let v1 = || Serving::Version("v1".into());
+        assert!(seen(Some("v1"), v1()).is_settled());
+        assert!(!seen(Some("v2"), v1()).is_settled() && !seen(None, v1()).is_settled());
+        assert!(!seen(Some("v1"), Serving::NotRunning("stopped".into())).is_settled());
+    }
+}

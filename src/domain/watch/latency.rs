@@ -207,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_anew_has_nothing_to_compare_with() {
+        let mut latency = Latency::over(Span::minutes(1));
+        take(&mut latency, 0, &[histogram("a", 0, &counts(100.0, 0.0))]);
+        assert!(take(&mut latency, 15, &[histogram("a", 15, &counts(110.0, 0.0))]).is_some());
+        latency.forget();
+        assert_eq!(take(&mut latency, 30, &[histogram("a", 30, &counts(120.0, 0.0))]), None);
+    }
+
+    #[test]
     fn what_was_counted_while_nobody_looked_is_not_now() {
         let mut latency = Latency::over(Span::minutes(1));
         for (at, fast) in [(0, 100.0), (15, 110.0)] {

@@ -356,6 +356,31 @@ fn series_of(reading: &Raw) -> Option<Series<'_>> {
 mod tests {
     use super::*;
 
+    /// A service that says it is unwell is no outage: it is there.
+    #[test]
+    fn a_service_that_answers_that_it_is_unwell_is_there() {
+        let probed = |raw: Raw| {
+            let mut chain = Chain::new(&SignalPolicy {
+                kind: SignalKind::Health,
+                source: String::new(),
+                poll_every: Span::seconds(15),
+                lag: Span::ZERO,
+                quantile_window: Span::minutes(1),
+            });
+            let poll = Poll { now: UnixMs(1_000), backfill: false };
+            let taken = chain.take(SignalKind::Health, &[raw], None, poll, Span::ZERO);
+            taken
+                .samples
+                .iter()
+                .map(|(_, sample)| sample.reading == Reading::Up)
+                .collect::<Vec<_>>()
+        };
+        let at = UnixMs(1_000);
+        assert_eq!(probed(Raw::Down { at, answered: true }), [false, true]);
+        assert_eq!(probed(Raw::Down { at, answered: false }), [false, false]);
+        assert_eq!(probed(Raw::Up { at }), [true, true]);
+    }
+
     /// Watched, it is read three times in its usual pace: clean time counted three times.
     #[test]
     fn a_percentile_speaks_for_the_time_since_the_one_before() {

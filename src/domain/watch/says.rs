@@ -187,6 +187,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_normal_is_told_with_the_floor_only_where_it_lies_below() {
+        let told = |p95, median| {
+            let learned = Baseline { p95, median, samples: 60, over: Period::Hour };
+            normal(&learned, UnixMs(0), None)
+        };
+        assert!(told(0.05, 0.002).contains("2 ms is too little to count with"));
+        assert!(!told(0.2, 0.2).contains("too little"));
+    }
+
+    #[test]
     fn what_a_comparison_stands_on_is_told_with_how_bad_it_surely_is() {
         let fact = |above: &str, bad: u64| {
             let text = format!(

@@ -236,6 +236,32 @@ fn a_schema_that_moved_is_not_left_behind() {
     ");
 }
 
+/// A migration from before the revision that would serve again is one that it runs on.
+#[test]
+fn a_schema_that_moved_before_what_is_known_good_is_nobody_s_hindrance() {
+    story(shop(), |town| {
+        let post = migrating(town, Migrations::Incompatible);
+        town.turn(post);
+        town.run("30s");
+        town.deploy("v2", HEALTHY);
+        town.run("70m");
+        town.deploy("v3", errors(0.10));
+        town.run("20m");
+        assert_eq!((town.rollbacks(), town.serving()), (1, "v2".into()));
+    });
+}
+
+/// Fifty requests are enough by default; whoever asks for more is heard.
+#[test]
+fn evidence_is_thin_below_what_the_operator_asks_for() {
+    let told = brief(shop_with(|p| p.guards.thin_requests = 1_000_000), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("20m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    assert!(told.contains("guards that refuse: thin-evidence"), "{told}");
+}
+
 #[test]
 fn compatible_migrations_do_not_stand_in_the_way() {
     let told = brief(shop(), |town| {

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use rollbackd::domain::{
     event::{Said, What},
+    incident::judge::judge_hypothetical,
     notice::{Audience, Urgency},
     service::Mode,
 };
@@ -10,7 +11,7 @@ use rollbackd::domain::{
 use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
-    policy::{shop, shop_with},
+    policy::{id, shop, shop_with},
     story,
     town::Town,
 };
@@ -231,6 +232,22 @@ fn a_rejected_rollback_stays_with_the_person_until_it_is_over() {
     ");
 }
 
+/// What somebody else has decided meanwhile stands, until somebody decides otherwise.
+#[test]
+fn a_rollback_that_was_rejected_can_be_approved_after_all() {
+    story(shop(), |town| {
+        town.deploy("v2", errors(0.10));
+        town.run("8m");
+        town.says("ada", Said::Reject { reason: "fix is on its way".into() }).unwrap();
+        let now = town.now();
+        let plan = town.fleet.look(&id("shop"), now, |s, _| judge_hypothetical(s).1.plan);
+        let plan = plan.unwrap().unwrap().hash();
+        town.says("bob", Said::Approve { plan }).unwrap();
+        town.run("1m");
+        assert_eq!((town.rollbacks(), town.serving()), (1, "v1".into()));
+    });
+}
+
 #[test]
 fn what_is_dismissed_opens_again_only_when_it_clears_or_gets_worse() {
     let told = brief(shop(), |town| {
@@ -449,7 +466,7 @@ fn a_page_that_a_channel_did_not_take_is_paged_on_every_channel() {
     story(shop(), |town| {
         for again in [true, false] {
             town.turn(What::Undelivered {
-                service: Some(super::policy::id("shop")),
+                service: Some(id("shop")),
                 subject: "P1 shop/production: critical-errors".into(),
                 channel: "slack".into(),
                 why: "status 403".into(),

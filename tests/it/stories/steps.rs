@@ -11,7 +11,7 @@ use rollbackd::domain::{
 
 use super::{
     brief,
-    place::{OUTAGE, errors},
+    place::{Behaviour, HEALTHY, OUTAGE, errors},
     policy::{services_mut, shop, shop_with},
     story,
     town::{Town, Windows, failed},
@@ -62,7 +62,7 @@ fn a_step_that_fails_for_good_halts_and_says_what_was_done_and_what_not() {
         assert_eq!(town.serving(), "v1");
         town.run("40m");
         town.deploy("v3", OUTAGE);
-        town.place().versions.insert("v1".into(), super::place::HEALTHY);
+        town.place().versions.insert("v1".into(), HEALTHY);
         town.run("1m 40s");
         town.place().outcomes.extend([Outcome::Done, unit(), unit()]);
         town.run("2m");
@@ -450,6 +450,32 @@ fn a_service_that_is_only_observed_from_now_on_is_told_to_stand_half_rolled_back
             "{told}"
         );
     }
+}
+
+#[test]
+fn a_file_that_says_the_same_again_is_told_once() {
+    story(shop(), |town| {
+        for _ in 0..3 {
+            town.turn(What::KillSwitch { reason: Some("not now".into()) });
+        }
+        assert_eq!(town.notices("rollbackd is on hold").len(), 1);
+    });
+}
+
+/// Well at last, and not for long enough, is not verified.
+#[test]
+fn a_service_that_is_well_only_at_the_end_is_not_verified() {
+    story(shop(), |town| {
+        town.deploy("v2", OUTAGE);
+        let ill = Behaviour { up: false, ..HEALTHY };
+        town.place().versions.insert("v1".into(), ill);
+        town.run("26m");
+        assert!(matches!(town.incident().phase, Phase::Verifying { .. }));
+        town.place().versions.insert("v1".into(), HEALTHY);
+        town.run("8m");
+        assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
+        assert_eq!(town.notices("yours now").len(), 1);
+    });
 }
 
 /// A hold stops what comes next, not what is under way: whoever ended the rollback then would work beside it.
