@@ -104,6 +104,7 @@ mod tests {
             switched_at: None,
             available: vec![],
             faults: vec![],
+            told: None,
         };
         let v1 = || Serving::Version("v1".into());
         assert!(seen(Some("v1"), v1()).is_settled());
