@@ -481,23 +481,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_past_that_was_written_down_is_there_again() {
-        let policy = examples::service("shop/production", Mode::Auto);
-        let mut watch = ServiceWatch::new(&policy);
-        let all = |watch: &ServiceWatch| {
-            let counts = watch.signals["error_rate"].history.counts(UnixMs(0), UnixMs(600_000));
-            counts.map(|(_, total)| total)
-        };
-        if let Some(signal) = watch.signals.get_mut("error_rate") {
-            (1..=10).for_each(|m| signal.history.record_counts(UnixMs(m * 60_000), 1, 100));
-        }
-        let mut again = ServiceWatch::new(&policy);
-        assert_eq!(all(&again), None);
-        again.restore_past(&watch.past());
-        assert_eq!((all(&watch), all(&again)), (Some(1_000), Some(1_000)));
-    }
-
     /// They belong to the verification: a trigger over them would go by another name, and never see a sample.
     #[test]
     fn no_trigger_looks_at_what_only_a_verification_does() {

@@ -35,6 +35,7 @@ fn an_answer_that_names_nobody_lets_nobody_go_however_long_it_lasts() {
     roster.take("q", &names(0..40), &nobody(), at(0), &options);
     let taken = roster.take("q", &[], &nobody(), at(1), &options);
     assert_eq!(told(&taken), ["the query finds no service; 40 stay watched"]);
+    assert_eq!(Some(roster.odd()), taken.odd.as_deref(), "whoever asks later is told the same");
     for minute in 2..3_000 {
         let taken = roster.take("q", &[], &nobody(), at(minute), &options);
         assert_eq!(taken, Taken::default(), "said once");

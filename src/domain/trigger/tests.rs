@@ -177,6 +177,7 @@ fn memory_is_what_the_rule_needs() {
         let trigger = Trigger::new(Arc::clone(&default.rule), STEP);
         let fifteen = Trigger::new(Arc::clone(&default.rule), Span::seconds(15));
         assert!(trigger.memory() < 2_000, "{} {}", default.name, trigger.memory());
+        assert!(trigger.memory() >= size_of_val(&trigger), "{}", default.name);
         assert!(fifteen.memory() < 4_000, "{} {}", default.name, fifteen.memory());
     }
 }
