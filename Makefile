@@ -41,7 +41,7 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 	cargo build --locked --profile demo
 	target/demo/rollbackd demo $(SCENARIO)
 
-test: rig ## Every test, against the real Prometheus and Alertmanager (installed when missing); then simulate
+test: rig ## Every test, against the real Prometheus, Alertmanager and Kubernetes (installed or built when missing); then simulate
 	cargo test --locked
 	$(MAKE) --no-print-directory simulate N=20000
 
@@ -89,6 +89,7 @@ rig: $(CARGO_DEB)
 	tests/rig/prometheus install
 	tests/rig/alertmanager install
 	tests/rig/machine install
+	tests/rig/kubernetes install
 
 fmt:
 	cargo fmt --check

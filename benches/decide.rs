@@ -83,6 +83,7 @@ impl City {
             switched_at: Some(self.now().wall),
             available: available.into(),
             faults: vec![],
+            told: None,
         };
         self.turn(What::Seen { service: id.clone(), inventory });
     }

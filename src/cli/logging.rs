@@ -8,8 +8,9 @@ use tracing_subscriber::{EnvFilter, prelude::*};
 
 /// `RUST_LOG` chooses what is logged; decisions, warnings and errors are by default.
 pub(super) fn start(as_json: bool) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,tokio_cron_scheduler=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new("info,tokio_cron_scheduler=warn,kube_client=off,kube_runtime=off")
+    });
     let lines = || {
         tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)

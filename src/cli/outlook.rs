@@ -218,9 +218,13 @@ fn reads<'c>(polls: impl Iterator<Item = &'c Poll>, platform: Option<&Platform>)
         reads.push("nothing: only alerts, posts and people can tell of it".to_owned());
     }
     reads.push(match platform {
-        Some(platform) => format!(
+        Some(Platform::Release(platform)) => format!(
             "changes: {}/current, every {}, and every {} while it is watched; pipelines may post them too",
             platform.runbook.root, platform.look_every, platform.look_every_watched
+        ),
+        Some(Platform::Kubernetes(platform)) => format!(
+            "changes: the Deployment {} of kubernetes {}, as they happen; pipelines may post them too",
+            platform.at.key, platform.at.cluster
         ),
         None => "changes: only those that are posted to /v1/changes".to_owned(),
     });
@@ -243,6 +247,7 @@ fn signal(poll: &Poll) -> String {
             format!("asked of prometheus {server}{rows}")
         }
         Read::Health(probe) => format!("probed at {}", crate::sources::http::shown(&probe.url)),
+        Read::Kubernetes(at) => format!("the Deployment {} of kubernetes {}", at.key, at.cluster),
     };
     let faster = if watched < every {
         format!(", and every {watched} while a change or an incident is watched")

@@ -101,6 +101,7 @@ fn burning() -> ServiceView {
         migrations: Migrations::Unknown,
         checks_passed: None,
         is_rollback: false,
+        told: None,
     });
     burning
 }

@@ -6,6 +6,7 @@ mod found;
 mod holds;
 mod intake;
 mod kinds;
+mod kubernetes;
 mod platform;
 mod policy;
 mod reach;
@@ -23,9 +24,12 @@ use self::{
     service::{Checked, Common},
 };
 use crate::{
-    config::{Alertmanager, Config, Each, Limits, Loaded, document::Shape, raw},
-    domain::{plan::hex, policy::Policy},
-    sources::{exposition, http},
+    config::{
+        Alertmanager, Config, DeploymentAt, Each, Limits, Loaded, Platform, Poll, Read,
+        document::Shape, raw,
+    },
+    domain::{plan::hex, policy::Policy, service::ServiceId},
+    sources::{exposition, http, kubernetes as cluster},
     store,
     units::Span,
 };
@@ -69,6 +73,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     let mut platforms = BTreeMap::new();
     let mut each_found = BTreeMap::new();
     let store = store_options(found, &raw.store, &state_dir);
+    let reached = kubernetes::clusters(found, raw);
     let mut policy = Policy {
         fleet: policy::fleet(&raw.fleet, store.journal_keep),
         config_hash: hex(&Sha256::digest(text)),
@@ -89,7 +94,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         targets.extend(scraped);
         policy.services.insert(service.id.clone(), Arc::new(service));
     }
+    let clusters = watched(&reached, &polls, &platforms);
     Config {
+        clusters,
         store,
         channels: channels::channels(found, &raw.notify),
         heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
@@ -106,6 +113,29 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         targets,
         platforms,
     }
+}
+
+/// Of each cluster the namespaces that somebody looks into, or the whole of it where that is said.
+fn watched(
+    reached: &BTreeMap<String, (cluster::Options, bool)>,
+    polls: &[Poll],
+    platforms: &BTreeMap<ServiceId, Platform>,
+) -> BTreeMap<(String, Option<String>), cluster::Options> {
+    let of_polls = polls.iter().filter_map(|poll| match &poll.read {
+        Read::Kubernetes(at) => Some(at),
+        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => None,
+    });
+    let of_platforms = platforms.values().filter_map(|platform| match platform {
+        Platform::Kubernetes(platform) => Some(&platform.at),
+        Platform::Release(_) => None,
+    });
+    let scope = |at: &DeploymentAt| {
+        let (options, all) = reached.get(&at.cluster)?;
+        let namespace = (!all).then(|| at.key.namespace.to_string());
+        let options = cluster::Options { namespace: namespace.clone(), ..options.clone() };
+        Some(((at.cluster.clone(), namespace), options))
+    };
+    of_polls.chain(of_platforms).filter_map(scope).collect()
 }
 
 fn directory(found: &mut Found<'_>, path: &raw::Placed<String>) -> Option<PathBuf> {

@@ -41,7 +41,7 @@ use crate::{
     },
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        health, http, prometheus,
+        health, http, kubernetes, prometheus,
         reading::{Fold, TimeUnit},
         scrape,
     },
@@ -68,6 +68,8 @@ pub struct Config {
     pub polls: Vec<Poll>,
     /// The Prometheus servers, by their names in the file.
     pub servers: BTreeMap<String, prometheus::Options>,
+    /// The clusters' namespaces that are watched, by the cluster's name in the file and the namespace; under no namespace, all.
+    pub clusters: BTreeMap<(String, Option<String>), kubernetes::Options>,
     /// What is scraped directly. Polls that name the same target are answered from one body.
     pub targets: BTreeMap<String, scrape::Place>,
     /// Where each service can be rolled back.
@@ -176,6 +178,17 @@ pub enum Read {
     },
     /// By a probe.
     Health(Box<health::Options>),
+    /// From a cluster: how a Deployment stands.
+    Kubernetes(DeploymentAt),
+}
+
+/// A Deployment of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeploymentAt {
+    /// Its name in the file.
+    pub cluster: String,
+    /// Where it is in the cluster.
+    pub key: kubernetes::Key,
 }
 
 /// Queries in PromQL.
@@ -231,7 +244,46 @@ pub struct Rows {
 
 /// Where a service can be rolled back, and how often that is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Platform {
+pub enum Platform {
+    /// A machine with releases.
+    Release(ReleasePlatform),
+    /// A Deployment: as yet only looked at.
+    Kubernetes(KubernetesPlatform),
+}
+
+impl Platform {
+    /// Where it is: no two services are rolled back in one place.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Release(platform) => platform.runbook.root.clone(),
+            Self::Kubernetes(platform) => {
+                format!("the Deployment {} of {}", platform.at.key, platform.at.cluster)
+            }
+        }
+    }
+
+    fn of_its_own(&self) -> &'static str {
+        match self {
+            Self::Release(_) => "a directory of its own",
+            Self::Kubernetes(_) => "a Deployment of its own",
+        }
+    }
+}
+
+/// A Deployment that is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesPlatform {
+    /// Which.
+    pub at: DeploymentAt,
+    /// The container whose image is the version; the first one unless told.
+    pub container: Option<String>,
+    /// How often it is looked at without news of it.
+    pub look_every: Span,
+}
+
+/// A machine with `releases/VERSION/` and a `current` symlink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasePlatform {
     /// The platform.
     pub runbook: ReleaseRunbook,
     /// How often the platform is looked at.

@@ -6,6 +6,7 @@
 mod alerts;
 mod discover;
 mod intake;
+mod kubernetes;
 mod notify;
 mod policy;
 mod rollback;
@@ -23,6 +24,7 @@ pub(super) use self::{
     alerts::Alertmanager,
     discover::Discover,
     intake::{Freeze, Http, Limits, Store, Tls, Token},
+    kubernetes::{Deployment, Kubernetes, Pods},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{Application, Command, EnvValue, Release, Restart, Rollback, Running, Script},
@@ -91,6 +93,7 @@ pub(super) struct Raw {
     pub(super) template: BTreeMap<String, toml::Table>,
     pub(in crate::config) discover: Table<Discover>,
     pub(super) prometheus: Table<Server>,
+    pub(super) kubernetes: Table<Kubernetes>,
     pub(super) notify: Table<Notify>,
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) http: Http,

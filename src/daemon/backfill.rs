@@ -49,7 +49,7 @@ impl Owed {
     pub(super) fn to(sources: &[Paced]) -> Self {
         let wants = sources.iter().flat_map(|paced| match &paced.source {
             Source::Query { wants, .. } => wants.as_slice(),
-            Source::Scrape { .. } | Source::Health { .. } => &[],
+            Source::Scrape { .. } | Source::Health { .. } | Source::Kubernetes { .. } => &[],
         });
         Self(Arc::new(Mutex::new(wants.map(|(wanted, _)| key(wanted)).collect())))
     }

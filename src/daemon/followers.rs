@@ -25,7 +25,7 @@ use crate::{
     executors,
     handle::Handle,
     notifiers::Channel,
-    sources::{alertmanager::Alertmanager, http, prometheus::Prometheus},
+    sources::{alertmanager::Alertmanager, http, kubernetes, prometheus::Prometheus},
 };
 
 /// Answers of discoveries that may wait: one of each is enough, and they come once a minute.
@@ -51,6 +51,7 @@ pub(super) struct Followers {
     /// Through whom sources are asked. What goes on, and what is as what goes on, needs no new one.
     clients: http::Clients,
     servers: wiring::Servers,
+    clusters: wiring::Clusters,
     permits: Arc<Semaphore>,
     /// What was missed before the start; none before it is known what is read.
     owed: Option<Owed>,
@@ -81,6 +82,7 @@ impl Followers {
             begun: BTreeMap::new(),
             clients: http::Clients::default(),
             servers: wiring::Servers::new(),
+            clusters: wiring::Clusters::new(),
             permits: Arc::new(Semaphore::new(1)),
             owed: None,
             since: Instant::now(),
@@ -92,7 +94,9 @@ impl Followers {
     pub(super) async fn follow(&mut self, config: &Config) -> anyhow::Result<()> {
         let mut clients = http::Clients::default();
         let servers = wiring::servers(config, &wiring::Servers::new())?;
-        let sources = wiring::sources(config, &servers, &mut clients)?;
+        let clusters = wiring::clusters(config, &wiring::Clusters::new());
+        let sources = wiring::sources(config, &servers, &clusters, &mut clients)?;
+        let deployments = wiring::deployments(config, &clusters)?;
         let asks = config.alertmanager.as_ref().map(|asks| {
             let asked = Alertmanager::new(asks.url.clone(), asks.http.clone());
             asked.map(|asked| (Arc::new(asked), asks.ask_every.duration()))
@@ -102,9 +106,9 @@ impl Followers {
         self.tasks.shutdown().await;
 
         self.begun.clear();
-        (self.clients, self.servers) = (clients, servers);
+        (self.clients, self.servers, self.clusters) = (clients, servers, clusters);
         self.permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
-        self.read(config, sources);
+        self.read(config, sources, deployments);
         for (discovery, server) in discoveries {
             self.tasks.spawn(discovery::discover(discovery, server, self.answering.clone()));
         }
@@ -122,14 +126,22 @@ impl Followers {
     /// Follows other services of the same file: what is read already goes on without missing a poll.
     pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
         self.servers = wiring::servers(config, &self.servers)?;
-        let sources = wiring::sources(config, &self.servers, &mut self.clients)?;
-        self.read(config, sources);
+        self.clusters = wiring::clusters(config, &self.clusters);
+        let (servers, clusters) = (&self.servers, &self.clusters);
+        let sources = wiring::sources(config, servers, clusters, &mut self.clients)?;
+        let deployments = wiring::deployments(config, clusters)?;
+        self.read(config, sources, deployments);
         self.clients.let_go_unused();
         Ok(())
     }
 
     /// Begins what is not read or looked at yet, and ends what is no longer.
-    fn read(&mut self, config: &Config, sources: Vec<poller::Paced>) {
+    fn read(
+        &mut self,
+        config: &Config,
+        sources: Vec<poller::Paced>,
+        deployments: Vec<platforms::Deployment>,
+    ) {
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {
@@ -147,6 +159,25 @@ impl Followers {
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (executor, handle) = (self.executor.clone(), self.handle.clone());
                 self.tasks.spawn(platforms::look(platform, executor, handle, self.watched.clone()))
+            });
+            self.begun.insert(key, task);
+        }
+        for watched in self.clusters.values() {
+            let key = hashed(&("cluster", watched.options()));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (watched, told) = (watched.clone(), watched.clone());
+                self.tasks.spawn(async move {
+                    tokio::join!(kubernetes::watch(watched), platforms::tell_cluster(told));
+                })
+            });
+            self.begun.insert(key, task);
+        }
+        for deployment in deployments {
+            let options = deployment.watched.options();
+            let place = (&deployment.key, &deployment.container, deployment.every);
+            let key = hashed(&("deployment", &deployment.service, options, format!("{place:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                self.tasks.spawn(platforms::look_at_deployment(deployment, self.handle.clone()))
             });
             self.begun.insert(key, task);
         }

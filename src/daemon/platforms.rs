@@ -1,6 +1,10 @@
-//! Looks at each service's platform again and again: what is deployed, and what really serves.
+//! Looks at each service's platform again and again: what is deployed, and what really serves. A machine with releases is
+//! asked; of a Deployment it is known, and looked at when there is news.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -15,8 +19,12 @@ use crate::{
     },
     executors::{self, inventory},
     handle::Handle,
+    sources::kubernetes::{Key, Kind, Watched},
     units::Span,
 };
+
+/// A rollout is a dozen events within a moment: so long is waited for the rest of them.
+const TOGETHER: Duration = Duration::from_millis(50);
 
 /// A platform to look at.
 #[derive(Clone, Debug)]
@@ -57,6 +65,73 @@ pub(super) async fn look(
             // What is watched of other services is none of its business.
             changed = watched.wait_for(own) => if changed.is_err() { return },
         }
+    }
+}
+
+/// A Deployment to look at.
+#[derive(Clone, Debug)]
+pub(super) struct Deployment {
+    /// Whose.
+    pub service: ServiceId,
+    /// Where it is known.
+    pub watched: Watched,
+    /// Which.
+    pub key: Key,
+    /// The container whose image is the version.
+    pub container: Option<String>,
+    /// How often to look without news.
+    pub every: Span,
+}
+
+/// Looks until the event loop has gone: at once when there is news, and now and then, for what is known also gets old.
+pub(super) async fn look_at_deployment(deployment: Deployment, handle: Handle) {
+    let Deployment { service, watched, key, container, every } = deployment;
+    let mut news = watched.news(&key);
+    let mut last: Option<Inventory> = None;
+    loop {
+        news.mark_unchanged();
+        let seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
+        // What is wrong with the cluster is told once, and not for each of its services.
+        if watched.unknown().is_none() {
+            tell_faults(&service, last.as_ref(), &seen);
+        }
+        last = Some(seen.clone());
+        let id = format!("seen:{service}:{}", clock::wall().0);
+        let what = What::Seen { service: service.clone(), inventory: seen };
+        if handle.report(Event { id, what }).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every.duration()) => {}
+            changed = news.changed() => {
+                if changed.is_err() { return }
+                tokio::time::sleep(TOGETHER).await;
+            }
+        }
+    }
+}
+
+/// Says once when a cluster is not heard any more, and once when it is again; until it is not watched any more.
+pub(super) async fn tell_cluster(watched: Watched) {
+    let options = watched.options();
+    let place = match &options.namespace {
+        Some(namespace) => format!("{namespace} of kubernetes {}", options.name),
+        None => format!("kubernetes {}", options.name),
+    };
+    let mut faults = watched.faults();
+    let mut said: BTreeMap<Kind, String> = BTreeMap::new();
+    let mut is_begun = false;
+    while faults.changed().await.is_ok() {
+        let now = faults.borrow_and_update().clone();
+        for (kind, why) in now.iter().filter(|(kind, why)| said.get(kind) != Some(why)) {
+            warn!("the {} in {place} cannot be watched: {why}", kind.name());
+        }
+        if now.is_empty() && (!said.is_empty() || !is_begun) {
+            is_begun = true;
+            let [deployments, sets, pods] = watched.counts().map(|(_, count)| count);
+            info!(deployments, sets, pods, "{place} is watched");
+        }
+        said = now;
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     handle::Handle,
     sources::{
         health::Probe,
+        kubernetes::{Key, Watched},
         prometheus,
         reading::{Fault, Fold, Poll, TimeUnit},
         scrape,
@@ -82,6 +83,15 @@ pub(super) enum Source {
         /// The signal.
         wanted: Wanted,
     },
+    /// A Deployment.
+    Kubernetes {
+        /// Where it is known.
+        watched: Watched,
+        /// Which.
+        key: Key,
+        /// The signal.
+        wanted: Wanted,
+    },
 }
 
 /// A source with its pace.
@@ -100,7 +110,7 @@ impl Source {
         match self {
             Self::Scrape { wants, .. } => wants.iter().map(|(w, _)| &w.service).collect(),
             Self::Query { wants, .. } => wants.iter().map(|(w, _)| &w.service).collect(),
-            Self::Health { wanted, .. } => vec![&wanted.service],
+            Self::Health { wanted, .. } | Self::Kubernetes { wanted, .. } => vec![&wanted.service],
         }
     }
 
@@ -114,6 +124,9 @@ impl Source {
                 format!("{} {query:?} {label:?} {wants:?}", server.options().url)
             }
             Self::Health { probe, wanted } => format!("{:?} {wanted:?}", probe.options()),
+            Self::Kubernetes { watched, key, wanted } => {
+                format!("{:?} {key} {wanted:?}", watched.options())
+            }
         };
         (self.kind(), what)
     }
@@ -123,6 +136,7 @@ impl Source {
             Self::Scrape { .. } => "scrape",
             Self::Query { .. } => "prometheus",
             Self::Health { .. } => "health",
+            Self::Kubernetes { .. } => "kubernetes",
         }
     }
 }
@@ -178,7 +192,7 @@ pub(super) async fn poll(
         let begun = Instant::now();
         // A scrape takes one for each of its targets, and none for itself: it would wait for its own.
         let alone = match &paced.source {
-            Source::Scrape { .. } => None,
+            Source::Scrape { .. } | Source::Kubernetes { .. } => None,
             Source::Query { .. } | Source::Health { .. } => permits.acquire().await.ok(),
         };
         let events = read(&mut paced.source, &mut warned, &permits).await;
@@ -228,6 +242,12 @@ async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>
             let (health, took) = probe.poll().await;
             let (raw, fault, how) = reading::health(health, clock::wall());
             wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, took);
+            vec![told(wanted, vec![raw], fault)]
+        }
+        Source::Kubernetes { watched, key, wanted } => {
+            let at = clock::wall();
+            let (raw, fault, how) = reading::standing(watched.see(key, None, at).standing, at);
+            wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, Duration::ZERO);
             vec![told(wanted, vec![raw], fault)]
         }
     }

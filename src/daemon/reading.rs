@@ -4,6 +4,7 @@ use crate::{
     domain::{signal::Unknown, watch::Raw},
     sources::{
         health::Health,
+        kubernetes::Standing,
         reading::{Class, Fault, Fold, Poll, Reading},
     },
     units::UnixMs,
@@ -124,6 +125,16 @@ pub(super) fn health(health: Health, at: UnixMs) -> (Raw, Option<String>, &'stat
         Health::Unknown { why } => {
             (Raw::Unknown { at, why: Unknown::ClientError }, Some(why), "failed")
         }
+    }
+}
+
+/// How a Deployment stands. Pods that are there and are not well are an answer of their own: no network lies between.
+pub(super) fn standing(standing: Standing, at: UnixMs) -> (Raw, Option<String>, &'static str) {
+    match standing {
+        Standing::Well => (Raw::Up { at }, None, "ok"),
+        Standing::Unwell(why) => (Raw::Down { at, answered: true }, Some(why), "ok"),
+        Standing::Gone(why) => (Raw::Down { at, answered: false }, Some(why), "ok"),
+        Standing::Unknown(why) => (Raw::Unknown { at, why: Unknown::Failed }, Some(why), "failed"),
     }
 }
 

@@ -8,18 +8,19 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    platforms::Platform,
+    platforms::{Deployment, Platform},
     poller::{Paced, Source, Wanted},
     query::Query,
 };
 use crate::{
-    config::{self, Ask, Config, Read},
+    config::{self, Ask, Config, DeploymentAt, Read},
     domain::service::ServiceId,
     handle::Routing,
     notifiers::Channel,
     sources::{
         health::Probe,
         http,
+        kubernetes::{self, Watched},
         prometheus::{self, Prometheus},
         scrape,
     },
@@ -43,11 +44,33 @@ pub(super) fn servers(config: &Config, before: &Servers) -> anyhow::Result<Serve
     config.servers.iter().map(server).collect()
 }
 
+/// What is known of the clusters' namespaces, by cluster and namespace.
+pub(super) type Clusters = BTreeMap<(String, Option<String>), Watched>;
+
+/// Everything that is watched of clusters: what is known already stays known, where it would be asked for in the same way.
+pub(super) fn clusters(config: &Config, before: &Clusters) -> Clusters {
+    let known = |place: &(String, Option<String>), options: &kubernetes::Options| {
+        let same = before.get(place).filter(|watched| watched.options() == options);
+        same.cloned().unwrap_or_else(|| Watched::new(options.clone()))
+    };
+    let all = config.clusters.iter();
+    all.map(|(place, options)| (place.clone(), known(place, options))).collect()
+}
+
+fn watched(clusters: &Clusters, at: &DeploymentAt) -> anyhow::Result<Watched> {
+    let namespace = Some(at.key.namespace.to_string());
+    let found = clusters
+        .get(&(at.cluster.clone(), namespace))
+        .or_else(|| clusters.get(&(at.cluster.clone(), None)));
+    found.cloned().with_context(|| format!("{} is in no cluster that is watched", at.key))
+}
+
 /// Everything that is read, with what one answer serves asked for once. What is asked in one way shares one of the
 /// clients.
 pub(super) fn sources(
     config: &Config,
     servers: &Servers,
+    clusters: &Clusters,
     clients: &mut http::Clients,
 ) -> anyhow::Result<Vec<Paced>> {
     let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
@@ -74,6 +97,14 @@ pub(super) fn sources(
                     .with_context(|| format!("the probe of {}", poll.service))?;
                 all.push(Paced {
                     source: Source::Health { probe, wanted },
+                    every: poll.every,
+                    every_watched: poll.every_watched,
+                });
+            }
+            Read::Kubernetes(at) => {
+                let (watched, key) = (watched(clusters, at)?, at.key.clone());
+                all.push(Paced {
+                    source: Source::Kubernetes { watched, key, wanted },
                     every: poll.every,
                     every_watched: poll.every_watched,
                 });
@@ -164,15 +195,35 @@ fn scraped(
     Ok(scrape::Targets::Fixed(fixed))
 }
 
-/// Every platform that is looked at.
+/// Every platform that is asked.
 pub(super) fn platforms(config: &Config) -> Vec<Platform> {
-    let platform = |(service, platform): (&ServiceId, &config::Platform)| Platform {
-        service: service.clone(),
-        runbook: platform.runbook.clone(),
-        every: platform.look_every,
-        every_watched: platform.look_every_watched,
+    let platform = |(service, platform): (&ServiceId, &config::Platform)| match platform {
+        config::Platform::Release(platform) => Some(Platform {
+            service: service.clone(),
+            runbook: platform.runbook.clone(),
+            every: platform.look_every,
+            every_watched: platform.look_every_watched,
+        }),
+        config::Platform::Kubernetes(_) => None,
     };
-    config.platforms.iter().map(platform).collect()
+    config.platforms.iter().filter_map(platform).collect()
+}
+
+/// Every Deployment that is looked at.
+pub(super) fn deployments(config: &Config, clusters: &Clusters) -> anyhow::Result<Vec<Deployment>> {
+    let deployment = |(service, platform): (&ServiceId, &config::Platform)| match platform {
+        config::Platform::Release(_) => None,
+        config::Platform::Kubernetes(platform) => {
+            Some(watched(clusters, &platform.at).map(|watched| Deployment {
+                service: service.clone(),
+                watched,
+                key: platform.at.key.clone(),
+                container: platform.container.clone(),
+                every: platform.look_every,
+            }))
+        }
+    };
+    config.platforms.iter().filter_map(deployment).collect()
 }
 
 /// Which channels take what.

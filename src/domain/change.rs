@@ -92,6 +92,36 @@ pub enum Origin {
     },
 }
 
+/// What is known of a change beside what it changed: for people, nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The person or program that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why, in the words of whoever made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What the platform calls the revision, where that is another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
+    /// What runs: images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = self.runs.join(", ");
+        let parts = [
+            (!runs.is_empty()).then_some(runs),
+            self.called.as_ref().map(|called| format!("as {called}")),
+            self.by.as_ref().map(|by| format!("by {by}")),
+            self.cause.as_ref().map(|cause| format!("\"{cause}\"")),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+}
+
 /// A deployment, configuration change, migration or frontend release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -118,6 +148,9 @@ pub struct Change {
     /// Whether this change is itself a rollback: such a change is never undone by the daemon.
     #[serde(default)]
     pub is_rollback: bool,
+    /// What else the platform knew of it, when it was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Box<Told>>,
 }
 
 impl Change {
@@ -145,7 +178,20 @@ impl Change {
             || (self.started_at >= other.started_at - Span::minutes(1)
                 && self.started_at <= other.settled_at() + Span::minutes(30));
         self.id == other.id
-            || (self.component == other.component && self.to.agrees_with(&other.to) && near)
+            || (self.component == other.component && self.is_to_the_same(other) && near)
+    }
+
+    /// Whether both left one revision serving. A poster knows a version by its name, and a platform may know which build of
+    /// it: `1.4.2` and `1.4.2+3fa94c01`, as semantic versioning writes it.
+    fn is_to_the_same(&self, other: &Self) -> bool {
+        let is_build = |posted: &Self, seen: &Self| {
+            let name = seen.to.version.split_once('+').map(|(name, _)| name);
+            posted.origin != Origin::Observed
+                && seen.origin == Origin::Observed
+                && posted.to.digest.is_none()
+                && name == Some(posted.to.version.as_str())
+        };
+        self.to.agrees_with(&other.to) || is_build(self, other) || is_build(other, self)
     }
 
     /// This change with everything that `other`, the same happening, knows besides.
@@ -155,11 +201,13 @@ impl Change {
     pub fn merged_with(&self, other: &Self) -> Self {
         let posted = [self, other].into_iter().find(|c| c.origin != Origin::Observed);
         let digest = self.to.digest.clone().or_else(|| other.to.digest.clone());
+        // Where one knows the build, it knows more.
+        let named = [self, other].into_iter().find(|c| c.to.version.contains('+')).unwrap_or(self);
         Self {
             id: posted.unwrap_or(self).id.clone(),
             component: self.component,
             from: self.from.clone().or_else(|| other.from.clone()),
-            to: Revision { version: self.to.version.clone(), digest },
+            to: Revision { version: named.to.version.clone(), digest },
             started_at: self.started_at.min(other.started_at),
             ended_at: self.ended_at.max(other.ended_at),
             origin: posted.unwrap_or(self).origin.clone(),
@@ -170,6 +218,7 @@ impl Change {
             },
             checks_passed: other.checks_passed.or(self.checks_passed),
             is_rollback: self.is_rollback || other.is_rollback,
+            told: self.told.clone().or_else(|| other.told.clone()),
         }
     }
 }
@@ -190,6 +239,7 @@ mod tests {
             migrations: Migrations::Unknown,
             checks_passed: None,
             is_rollback: false,
+            told: None,
         }
     }
 
@@ -229,8 +279,29 @@ mod tests {
         assert_eq!(merged.started_at, UnixMs(1_000_000));
         assert_eq!(merged.ended_at, Some(UnixMs(1_010_000)));
         assert_eq!(merged.migrations, Migrations::Compatible);
+        assert_eq!(posted.merged_with(&observed).migrations, Migrations::Compatible);
         let mut elsewhere = change(1010, Some(1010));
         elsewhere.to = Revision::named("v3");
         assert!(!elsewhere.is_same_as(&posted));
+    }
+
+    #[test]
+    fn a_post_that_names_a_version_is_about_the_build_of_it_that_is_seen() {
+        let digest = |hex: &str| Some(format!("sha256:{hex}"));
+        let mut observed = change(1010, Some(1010));
+        observed.to = Revision { version: "1.4.2+3fa94c01".into(), digest: digest("3fa94c01") };
+        let mut posted = change(1000, None);
+        posted.origin = Origin::Posted { by: "ci".into() };
+        posted.to = Revision::named("1.4.2");
+        for merged in [observed.merged_with(&posted), posted.merged_with(&observed)] {
+            assert!(observed.is_same_as(&posted) && posted.is_same_as(&observed));
+            assert_eq!(merged.to, observed.to);
+        }
+        let mut other_build = observed.clone();
+        other_build.id = "another".into();
+        other_build.to = Revision { version: "1.4.2+77aa0b12".into(), digest: digest("77aa0b12") };
+        assert!(!other_build.is_same_as(&observed), "two builds that were seen are two changes");
+        posted.to = Revision::named("1.4");
+        assert!(!observed.is_same_as(&posted));
     }
 }

@@ -92,6 +92,7 @@ pub(crate) fn inventory(serving: &str, others: &[&str], switched_at: UnixMs) -> 
         switched_at: Some(switched_at),
         available: [serving].iter().chain(others).map(available).collect(),
         faults: vec![],
+        told: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Component, Revision};
+use super::change::{Component, Revision, Told};
 use crate::units::UnixMs;
 
 /// The name under which a platform that tells nothing stands beside signals that do.
@@ -63,6 +63,9 @@ pub struct Inventory {
     pub available: Vec<Available>,
     /// Everything that is not as it should be, in words.
     pub faults: Vec<String>,
+    /// What the platform knows of the revision that it is set to, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
 }
 
 impl Inventory {
@@ -101,6 +104,7 @@ mod tests {
             switched_at: None,
             available: vec![],
             faults: vec![],
+            told: None,
         };
         let v1 = || Serving::Version("v1".into());
         assert!(seen(Some("v1"), v1()).is_settled());

@@ -68,7 +68,9 @@ fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
         // At first start what serves is no change: it earns known good like any other.
         None => vec![Fact::Ledger(serving)],
         Some(before) => {
-            let change = observed(s, before, linked, component, since);
+            let told = inventory.told.clone().map(Box::new);
+            let change = Change { told, ..observed(s, before, linked, component, since) };
+            let change = merged(s, change);
             let mut facts = vec![];
             // Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay
             // open for weeks, and deployments go on under it.
@@ -101,7 +103,7 @@ fn observed(
         s.state.ledger.entry(component, after).is_some_and(|e| e.known_good_at.is_some());
     let own_run = s.state.incident.as_ref().and_then(|i| i.run.as_ref());
     let own = own_run.is_some_and(|run| run.plan.targets.iter().any(|t| t.to.agrees_with(after)));
-    let change = Change {
+    Change {
         id: format!("{component}-{after}-{}", since.0),
         component,
         from: Some(before.clone()),
@@ -112,8 +114,8 @@ fn observed(
         migrations: Migrations::Unknown,
         checks_passed: None,
         is_rollback: own || known_good,
-    };
-    merged(s, change)
+        told: None,
+    }
 }
 
 fn merged(s: &Situation<'_>, change: Change) -> Change {

@@ -32,7 +32,8 @@ fn service(fact: &Service) -> Option<String> {
         Service::Changed(change) => {
             let from = change.from.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
             let kind = if change.is_rollback { "rolled back" } else { "changed" };
-            format!("{} {kind} from {from} to {}", change.component, change.to)
+            let told = change.told.as_ref().map(|told| format!(": {told}")).unwrap_or_default();
+            format!("{} {kind} from {from} to {}{told}", change.component, change.to)
         }
         Service::Held { by, reason } => format!("{by} holds the service: {reason}"),
         Service::Unheld { by } => format!("{by} lifts the hold"),

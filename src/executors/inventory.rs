@@ -69,7 +69,7 @@ pub async fn release_inventory(
         }
     };
     let component = Component::Application;
-    Inventory { component, linked, running: serving, switched_at, available, faults }
+    Inventory { component, linked, running: serving, switched_at, available, faults, told: None }
 }
 
 /// The hash of the release that was linked at the last look, or why it has none.

@@ -185,6 +185,7 @@ impl Drive<'_> {
             switched_at: known.last().map(|deployment| deployment.at),
             available: available.collect(),
             faults: vec![],
+            told: None,
         };
         self.turn(What::Seen { service: self.tape.service.clone(), inventory }, at);
     }

@@ -7,6 +7,7 @@ pub mod alertmanager;
 pub mod exposition;
 pub mod health;
 pub mod http;
+pub mod kubernetes;
 pub mod prometheus;
 pub mod reading;
 pub mod scrape;

@@ -10,6 +10,7 @@ mod damaged;
 mod docs;
 mod e2e;
 mod hostile;
+mod kubernetes;
 mod labelled;
 mod naive;
 mod notifiers;

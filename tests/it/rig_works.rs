@@ -1,12 +1,20 @@
 //! The rig itself, and what we believe about the real programs.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
-use crate::rig::{
-    Alertmanager, MetricsPage, Prometheus, Webhook, alertmanager_config, client, prometheus_config,
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::{Api, api::ListParams};
+
+use crate::{
+    kubernetes::{
+        cluster::Cluster,
+        place::{Place, SOON},
+    },
+    rig::{
+        Alertmanager, MetricsPage, Prometheus, Webhook, alertmanager_config, client, eventually,
+        prometheus_config,
+    },
 };
-
-const SOON: Duration = Duration::from_secs(30);
 
 const TOO_MANY_ERRORS: &str = r#"
 groups:
@@ -144,4 +152,47 @@ async fn a_machine_is_booted_answers_and_leaves_nothing_behind() {
     assert!(!Path::new("/proc").join(pid.trim()).exists(), "its processes are gone");
     assert!(!run(&["run", "true"]).status.success(), "nothing answers any more");
     said(&["down"]);
+}
+
+#[tokio::test]
+async fn kubernetes_makes_a_replica_set_and_pods_of_a_deployment() {
+    let place = Place::new(Cluster::shared()).await;
+    place.deploy("1.4.1").await;
+    let client = Cluster::shared().client().await;
+    let sets = Api::<ReplicaSet>::namespaced(client, &place.namespace);
+    let ready = eventually("a ReplicaSet with three ready pods", SOON, async || {
+        let sets = sets.list(&ListParams::default()).await.ok()?;
+        sets.items.first()?.status.as_ref()?.ready_replicas.filter(|ready| *ready == 3)
+    });
+    assert_eq!(ready.await, 3);
+}
+
+#[tokio::test]
+async fn a_kubernetes_to_poke_at_is_started_found_again_and_leaves_nothing_behind() {
+    let home = tempfile::TempDir::new().expect("a temporary directory");
+    let run = |command: &str| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/kubernetes");
+        let output = Command::new(script).arg(command).env("RIG_DIR", home.path()).output();
+        let output = output.expect("the script can be started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command}: {said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let said = run("up");
+    assert_eq!(run("up"), said, "up again finds the one that runs");
+    let told = |name: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {name}: {said}")).to_owned()
+    };
+    let programs = ["etcd", "apiserver", "controllers"].map(|name| {
+        let pid = Path::new(&told("kubeconfig")).with_file_name(format!("{name}.pid"));
+        std::fs::read_to_string(pid).expect("a pid").trim().to_owned()
+    });
+    let there = |pid: &String| Path::new("/proc").join(pid).exists();
+    assert!(programs.iter().all(there));
+    assert!(told("url").starts_with("https://127.0.0.1:") && Path::new(&told("ca")).exists());
+    assert!(!told("token").is_empty());
+    run("down");
+    assert!(!programs.iter().any(there), "its processes are gone");
+    run("down");
 }

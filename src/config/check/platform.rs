@@ -3,7 +3,11 @@
 use toml::Spanned;
 
 use crate::{
-    config::{Platform, check::found::Found, raw},
+    config::{
+        Platform, ReleasePlatform,
+        check::{found::Found, kubernetes},
+        raw,
+    },
     domain::{
         plan::{CommandLine, EnvValue, Restart, Running},
         planning::{Runbook, ScriptStep, Smoke},
@@ -15,21 +19,31 @@ use crate::{
 const COMMAND: Span = Span::minutes(1);
 
 /// How a service is rolled back, and where that can be seen. `hold` is how long its verification takes.
+///
+/// Of a Deployment it can only be seen: there is no runbook as yet, and so no plan.
 pub(super) fn runbook(
     found: &mut Found<'_>,
+    all: &raw::Raw,
     raw: &raw::Rollback,
     hold: Span,
-) -> Option<(Runbook, Platform)> {
+) -> Option<(Option<Runbook>, Platform)> {
     let before = scripts(found, &raw.before);
     let after = scripts(found, &raw.after);
     let checks = checks(found, &raw.check);
-    let raw::Application::Release(release) = raw.application.as_ref()?.get_ref();
+    let release = match raw.application.as_ref()?.get_ref() {
+        raw::Application::Release(release) => release,
+        raw::Application::Kubernetes(deployment) => {
+            let platform = kubernetes::platform(found, all, deployment)?;
+            return Some((None, Platform::Kubernetes(platform)));
+        }
+    };
     let platform = platform(found, release)?;
     let application = platform.runbook.clone();
-    Some((Runbook { application, before, after, checks, verify_hold: hold }, platform))
+    let runbook = Runbook { application, before, after, checks, verify_hold: hold };
+    Some((Some(runbook), Platform::Release(platform)))
 }
 
-fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<Platform> {
+fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<ReleasePlatform> {
     let root = absolute(found, &raw.root);
     let restart = match &raw.restart {
         raw::Restart::Unit(unit) => unit_name(found, unit).map(Restart::Unit),
@@ -54,7 +68,7 @@ fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<Platform> {
         restart: restart?,
         running: running?,
     };
-    Some(Platform { runbook, look_every, look_every_watched: watched })
+    Some(ReleasePlatform { runbook, look_every, look_every_watched: watched })
 }
 
 fn absolute(found: &mut Found<'_>, path: &Spanned<String>) -> Option<String> {

@@ -44,7 +44,7 @@ pub(super) struct Checked {
 /// All services.
 pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checked> {
     let mut seen: BTreeMap<ServiceId, &Spanned<String>> = BTreeMap::new();
-    let mut roots: BTreeMap<String, (&str, ServiceId)> = BTreeMap::new();
+    let mut places: BTreeMap<String, (&str, ServiceId)> = BTreeMap::new();
     let mut shared = Shared::default();
     let mut services = vec![];
     for (key, raw) in &common.raw.service {
@@ -57,12 +57,11 @@ pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checke
         }
         let service = service(found, common, &mut shared, (key, raw), id.clone());
         if let Some(platform) = &service.platform
-            && let Some((other_key, other)) =
-                roots.insert(platform.runbook.root.clone(), (key.get_ref(), id))
+            && let Some((other_key, other)) = places.insert(platform.place(), (key.get_ref(), id))
         {
             found.about(&[key.get_ref(), other_key]);
-            let what = format!("{other} is rolled back in {} too", platform.runbook.root);
-            found.error(key.span(), what, "give each service a directory of its own");
+            let what = format!("{other} is rolled back in {} too", platform.place());
+            found.error(key.span(), what, format!("give each service {}", platform.of_its_own()));
         }
         services.push(service);
     }
@@ -120,14 +119,15 @@ fn service(
     let triggers = trigger::triggers(found, &all.trigger, &raw.trigger, &signals);
     check_signals(found, key, raw, &signals, &triggers);
     let mode = raw.mode.as_ref().map_or(all.mode.unwrap_or_default(), |mode| *mode.get_ref());
-    let (runbook, platform) = rollback(found, key, raw, mode, verification.hold).unzip();
+    let rolled_back = rollback(found, all, (key, raw), mode, verification.hold);
+    let (runbook, platform) = rolled_back.unzip();
     let policy = ServicePolicy {
         mode,
         signals: shared
             .signals(signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect()),
         guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
         matrix,
-        runbook,
+        runbook: runbook.flatten(),
         verification,
         people: policy::people(found, &people),
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
@@ -146,11 +146,11 @@ fn service(
 
 fn rollback(
     found: &mut Found<'_>,
-    key: &Spanned<String>,
-    raw: &raw::Service,
+    all: &raw::Raw,
+    (key, raw): (&Spanned<String>, &raw::Service),
     mode: Mode,
     hold: Span,
-) -> Option<(Runbook, Platform)> {
+) -> Option<(Option<Runbook>, Platform)> {
     let watch_only = raw.watch_only.as_ref().filter(|said| *said.get_ref());
     let has_target = raw.rollback.as_ref().is_some_and(|r| r.get_ref().application.is_some());
     if let Some(watch_only) = watch_only.filter(|_| has_target || mode != Mode::Observe) {
@@ -173,7 +173,16 @@ fn rollback(
             }
         }
     }
-    platform::runbook(found, raw.rollback.as_ref()?.get_ref(), hold)
+    let (runbook, platform) =
+        platform::runbook(found, all, raw.rollback.as_ref()?.get_ref(), hold)?;
+    if runbook.is_none() && mode != Mode::Observe {
+        let at = raw.mode.as_ref().map_or_else(|| key.span(), Spanned::span);
+        let what = format!(
+            "`{key}` is a Deployment, which is only watched as yet, and its mode is {mode}"
+        );
+        found.error(at, what, "say mode = \"observe\" in its table");
+    }
+    Some((runbook, platform))
 }
 
 /// Services without signals, and signals that nothing looks at.

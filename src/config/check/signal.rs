@@ -15,7 +15,7 @@ pub(super) use self::{asked::server, targets::targets};
 use crate::{
     config::{
         Ask, Poll, Read,
-        check::{found::Found, service::Common},
+        check::{found::Found, kubernetes, service::Common},
         nearest::nearest,
         raw,
     },
@@ -70,16 +70,17 @@ pub(super) fn signal(
 ) -> Option<Signal> {
     let kind = kind(found, name, raw)?;
     let path = ["service", of.key.get_ref(), "signal", name.get_ref()];
-    let read = match (&raw.prometheus, &raw.scrape, &raw.http) {
-        (Some(ask), None, None) => asked(found, common, of, kind, ask),
-        (None, Some(scrape), None) => scraped(found, of, kind, scrape),
-        (None, None, Some(http)) => probed(found, kind, http),
-        (None, None, None) if found.was_cut(&path) => None,
-        (None, None, None) => {
+    let read = match (&raw.prometheus, &raw.scrape, &raw.http, &raw.kubernetes) {
+        (Some(ask), None, None, None) => asked(found, common, of, kind, ask),
+        (None, Some(scrape), None, None) => scraped(found, of, kind, scrape),
+        (None, None, Some(http), None) => probed(found, kind, http),
+        (None, None, None, Some(pods)) => stands(found, common, of, kind, pods),
+        (None, None, None, None) if found.was_cut(&path) => None,
+        (None, None, None, None) => {
             let what = format!("nobody knows where `{name}` is read");
             let instead = format!(
-                "add [service.{0}.signal.{name}.prometheus], [service.{0}.signal.{name}.scrape] \
-                 or [service.{0}.signal.{name}.http]",
+                "add [service.{0}.signal.{name}.prometheus], [service.{0}.signal.{name}.scrape], \
+                 [service.{0}.signal.{name}.http] or [service.{0}.signal.{name}.kubernetes]",
                 of.key.get_ref()
             );
             found.error(name.span(), what, instead);
@@ -101,6 +102,10 @@ pub(super) fn signal(
         }
         Read::Health(probe) => {
             (format!("probe {}", http::shown(&probe.url)), Span::ZERO, Span::seconds(5))
+        }
+        // It costs the API server nothing: it was told already.
+        Read::Kubernetes(at) => {
+            (format!("kubernetes {}, {}", at.cluster, at.key), Span::ZERO, Span::seconds(2))
         }
     };
     let every_watched = found.positive(&raw.every_watched, watched.min(every));
@@ -135,13 +140,36 @@ pub(super) fn signal(
     Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram, revisions })
 }
 
+/// A cluster tells whether a Deployment is well.
+fn stands(
+    found: &mut Found<'_>,
+    common: &Common<'_>,
+    of: &Of<'_>,
+    kind: SignalKind,
+    pods: &Spanned<raw::Pods>,
+) -> Option<Read> {
+    if kind != SignalKind::Health {
+        let what = "a cluster only tells whether the pods are well";
+        found.error(pods.span(), what, "call the signal `health_pods`");
+        return None;
+    }
+    let application = of.raw.rollback.as_ref().and_then(|it| it.get_ref().application.as_ref());
+    let rolled_back = application.and_then(|application| match application.get_ref() {
+        raw::Application::Kubernetes(deployment) => Some(deployment),
+        raw::Application::Release(_) => None,
+    });
+    kubernetes::pods(found, common.raw, rolled_back, pods).map(Read::Kubernetes)
+}
+
 fn tells_revisions(read: &Read, of: &Of<'_>) -> bool {
     match read {
         Read::Prometheus { ask: Ask::Ratio { version_label, .. }, .. } => version_label.is_some(),
         Read::Scrape { spec: Spec::Ratio(_), .. } => {
             of.raw.scrape.as_ref().is_some_and(|scrape| scrape.get_ref().version.is_some())
         }
-        Read::Prometheus { .. } | Read::Scrape { .. } | Read::Health(_) => false,
+        Read::Prometheus { .. } | Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) => {
+            false
+        }
     }
 }
 
@@ -149,7 +177,9 @@ fn tells_all(read: &Read) -> bool {
     match read {
         Read::Scrape { spec: Spec::Histogram(_), .. }
         | Read::Prometheus { ask: Ask::Histogram { .. }, .. } => true,
-        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => false,
+        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) | Read::Kubernetes(_) => {
+            false
+        }
     }
 }
 

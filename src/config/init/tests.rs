@@ -99,7 +99,10 @@ fn services_that_a_label_tells_apart_share_one_query() {
         .iter()
         .filter_map(|poll| match &poll.read {
             Read::Prometheus { ask: Ask::Ratio { total, .. }, .. } => Some(total.as_str()),
-            Read::Prometheus { .. } | Read::Scrape { .. } | Read::Health(_) => None,
+            Read::Prometheus { .. }
+            | Read::Scrape { .. }
+            | Read::Health(_)
+            | Read::Kubernetes(_) => None,
         })
         .collect();
     assert_eq!(asked.len(), 3, "one for both of Spring, and two that are alone: {asked:?}");
@@ -122,7 +125,7 @@ fn names_from_outside_cannot_break_the_file() {
         let config = read(&draft(proposed(series(it, it.failed[0].0, &evil, true))).text());
         let rows = config.polls.iter().filter_map(|poll| match &poll.read {
             Read::Prometheus { rows, .. } => Some(rows.as_ref().unwrap().value.as_str()),
-            Read::Scrape { .. } | Read::Health(_) => None,
+            Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) => None,
         });
         assert_eq!(rows.collect::<BTreeSet<_>>(), BTreeSet::from(evil), "{}", it.name);
         for name in evil {

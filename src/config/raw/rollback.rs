@@ -9,7 +9,7 @@ use serde::{
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Placed, SecretRef, Table},
+    config::raw::{Deployment, Placed, SecretRef, Table},
     units::Span,
 };
 
@@ -26,9 +26,12 @@ pub(in crate::config) struct Rollback {
 /// `[service.KEY.rollback.application]`: the platform it runs on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one for each service, while the file is read")]
 pub(in crate::config) enum Application {
     /// `releases/VERSION/` and a `current` symlink.
     Release(Release),
+    /// A Deployment of a cluster.
+    Kubernetes(Deployment),
 }
 
 /// `[service.KEY.rollback.application.release]`.

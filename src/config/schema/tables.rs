@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Alertmanager, Ask, Baseline, Basic, Command, Discover, Escalation, Fleet, Freeze, Guard,
-    Heartbeat, Http, Limits, Log, Notify, People, Probe, Raw, Recurrent, Release, Rollback, Row,
-    Scrape, Script, Server, Service, Severities, Signal, Slack, Store, Target, Tls, Token, Trigger,
-    Verification, Webhook,
+    Alertmanager, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation, Fleet, Freeze,
+    Guard, Heartbeat, Http, Kubernetes, Limits, Log, Notify, People, Pods, Probe, Raw, Recurrent,
+    Release, Rollback, Row, Scrape, Script, Server, Service, Severities, Signal, Slack, Store,
+    Target, Tls, Token, Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -75,7 +75,7 @@ impl Keys {
 
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
-        trigger service template discover prometheus notify heartbeat http alertmanager token freeze store limits;
+        trigger service template discover prometheus kubernetes notify heartbeat http alertmanager token freeze store limits;
     [Discover] template from query label every services_max forget_after doubt_factor doubt_for;
     [Severities] p0 = "P0" p1 = "P1" p2 = "P2" p3 = "P3";
     [Row] response monitor_for act_within verify_within;
@@ -93,12 +93,15 @@ tables! {
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification
         people baseline trigger scrape signal rollback;
     partial [Target] url file dns scheme path targets_max timeout bearer basic ca_file insecure version version_label lag ahead;
-    [Signal] kind every every_watched lag unit prometheus scrape http;
+    [Signal] kind every every_watched lag unit prometheus scrape http kubernetes;
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
     [Rollback] application before after check;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
+    partial [Deployment] from namespace deployment container look_every;
+    [Pods] from namespace deployment;
+    [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;

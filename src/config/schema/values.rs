@@ -11,8 +11,8 @@ use crate::{
     config::{
         Scope,
         raw::{
-            Above, Application, Audience, BodyIs, Command, EnvValue, Fold, Looks, Mention, One,
-            OrOff, Release, Restart, Running, SecretRef, Service, Word,
+            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold, Looks,
+            Mention, One, OrOff, Release, Restart, Running, SecretRef, Service, Word,
         },
     },
     domain::{
@@ -191,7 +191,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Application { Release "release": Release, }
+    Application { Release "release": Release, Kubernetes "kubernetes": Deployment, }
     Restart { Unit "unit": String, Command "command": Command, }
     Running { Http "http": Told, Command "command": Command, Unit "unit": String, }
     BodyIs { Contains "contains": String, Json "json": Equals, }

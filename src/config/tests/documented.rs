@@ -86,12 +86,15 @@ fn what_has_no_default_is_written_correctly() {
     }
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     fs::write(dir.path().join("ca.pem"), certified.cert.pem()).unwrap();
+    let context = r#"{"name":"production","context":{"cluster":"c","user":"u"}}"#;
+    fs::write(dir.path().join("kubeconfig"), format!(r#"{{"contexts":[{context}]}}"#)).unwrap();
     let (config, mut warnings) = loaded(&text);
     // Its programs are examples.
     warnings.retain(|warning| !warning.what.ends_with("is not there"));
     assert_eq!(told(&warnings), "");
-    assert_eq!(config.policy.services.len(), 5);
+    assert_eq!(config.policy.services.len(), 6);
     assert_eq!((config.channels.len(), config.servers.len()), (5, 2));
+    assert_eq!(config.clusters.len(), 1, "one namespace of one cluster");
     assert!(!format!("{config:?}").contains("secret.example"), "a secret can be seen");
 }
 

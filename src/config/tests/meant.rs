@@ -2,7 +2,7 @@
 
 use super::{loaded, refused, told};
 use crate::{
-    config::{Ask, Config, Read, load_text_with},
+    config::{Ask, Config, Platform, Read, load_text_with},
     domain::{
         plan::{Restart, Running},
         policy::{LooksAt, Matrix, Response},
@@ -53,7 +53,7 @@ fn a_template_serves_a_fleet() {
             Read::Prometheus { rows, ask: Ask::Ratio { .. }, .. } => {
                 Some(rows.as_ref().unwrap().value.clone())
             }
-            Read::Prometheus { .. } | Read::Scrape { .. } => None,
+            Read::Prometheus { .. } | Read::Scrape { .. } | Read::Kubernetes(_) => None,
         })
         .collect();
     assert_eq!(
@@ -95,7 +95,7 @@ fn what_a_query_found_follows_its_template() {
     assert_eq!(ids(&after), found);
     let rows = after.polls.iter().filter_map(|poll| match &poll.read {
         Read::Prometheus { rows, .. } => rows.as_ref().map(|rows| rows.value.as_str()),
-        Read::Scrape { .. } | Read::Health(_) => None,
+        Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) => None,
     });
     assert_eq!(rows.collect::<Vec<_>>(), ["cart", "checkout", "checkout", "mail"]);
 }
@@ -224,7 +224,9 @@ fn a_release_is_rolled_back_as_written() {
     "#;
     let (config, warnings) = loaded(text);
     assert!(warnings.is_empty(), "{warnings:?}");
-    let (id, platform) = config.platforms.iter().next().unwrap();
+    let (id, Platform::Release(platform)) = config.platforms.iter().next().unwrap() else {
+        panic!("{:?}", config.platforms)
+    };
     let service = &config.policy.services[id];
     assert_eq!(service.mode, Mode::Auto);
     let runbook = service.runbook.as_ref().unwrap();

@@ -40,6 +40,7 @@ fn incident(plan: &Plan) -> Incident {
         migrations: Migrations::None,
         checks_passed: Some(true),
         is_rollback: false,
+        told: None,
     };
     let opened = Fact::Opened {
         id: "checkout-20261122214052".into(),

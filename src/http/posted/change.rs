@@ -73,6 +73,7 @@ impl PostedChange {
             migrations: self.migrations,
             checks_passed: self.checks_passed,
             is_rollback: self.is_rollback,
+            told: None,
         })
     }
 }

@@ -108,6 +108,7 @@ mod tests {
             migrations: Migrations::None,
             checks_passed: None,
             is_rollback: false,
+            told: None,
         }))
     }
 

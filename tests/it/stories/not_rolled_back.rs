@@ -30,6 +30,7 @@ fn migrating(town: &Town, migrations: Migrations) -> What {
         migrations,
         checks_passed: Some(true),
         is_rollback: false,
+        told: None,
     };
     What::ChangePosted { service: id("shop"), change }
 }

@@ -302,6 +302,7 @@ fn what_fires_after_a_migration_marks_the_database_as_suspect() {
             migrations: Migrations::Compatible,
             checks_passed: None,
             is_rollback: false,
+            told: None,
         };
         town.turn(What::ChangePosted { service: id("shop"), change });
         town.deploy("v2", errors(0.10));

@@ -208,6 +208,7 @@ impl Place {
             switched_at: Some(self.switched_at),
             available: self.versions.keys().rev().map(available).collect(),
             faults: self.faults.clone(),
+            told: None,
         }
     }
 

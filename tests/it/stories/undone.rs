@@ -26,6 +26,7 @@ fn begins(town: &Town, component: Component, to: &str) -> What {
         migrations: Migrations::Unknown,
         checks_passed: None,
         is_rollback: false,
+        told: None,
     };
     What::ChangePosted { service: id("shop"), change }
 }

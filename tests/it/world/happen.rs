@@ -120,6 +120,7 @@ impl World {
             migrations: Migrations::Unknown,
             checks_passed: Some(true),
             is_rollback: false,
+            told: None,
         };
         let services = (0..self.sources.len()).filter(|service| self.site_of(*service) == site);
         for service in services.collect::<Vec<_>>() {

@@ -161,6 +161,7 @@ impl Site {
             switched_at: (!unreadable).then_some(self.switched_at),
             available: self.releases.keys().rev().map(available).collect(),
             faults: if unreadable { vec!["the file system hangs".into()] } else { vec![] },
+            told: None,
         }
     }
 }

@@ -1,0 +1,187 @@
+//! Kubernetes clusters, and Deployments in them.
+
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+
+use toml::Spanned;
+
+use crate::{
+    config::{
+        DeploymentAt, KubernetesPlatform, check::found::Found, document::names_any,
+        nearest::nearest, raw,
+    },
+    sources::kubernetes::{Access, Key, Options, check_kubeconfig},
+    units::Span,
+};
+
+/// As DNS knows names.
+const LABEL_MAX: usize = 63;
+const NAME_MAX: usize = 253;
+
+/// Every `[kubernetes.NAME]`, and whether all its namespaces are watched.
+pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, (Options, bool)> {
+    let cluster = |(name, said): (&Spanned<String>, &raw::Kubernetes)| {
+        let usual = Options::new(name.get_ref(), access(found, name, said)?);
+        let options = Options {
+            labels: said.labels.as_ref().map(|labels| labels.get_ref().clone()),
+            stale_after: found.positive(&said.stale_after, usual.stale_after),
+            reopen_every: whole_seconds(found, &said.reopen_every, usual.reopen_every),
+            connect: found.positive(&said.connect_timeout, usual.connect),
+            page: found.at_least_one(&said.page, usual.page),
+            ..usual
+        };
+        Some((name.get_ref().clone(), (options, said.all_namespaces)))
+    };
+    raw.kubernetes.iter().filter_map(cluster).collect()
+}
+
+/// The API server counts in seconds.
+fn whole_seconds(found: &mut Found<'_>, said: &raw::Placed<Span>, usual: Span) -> Span {
+    let span = found.positive(said, usual);
+    match said {
+        Some(at) if span < Span::seconds(1) => {
+            found.error(at.span(), "a watch lasts a second at least", "write \"30s\"");
+            usual
+        }
+        Some(_) | None => span,
+    }
+}
+
+fn access(found: &mut Found<'_>, name: &Spanned<String>, said: &raw::Kubernetes) -> Option<Access> {
+    let in_cluster = said.in_cluster.as_ref().filter(|said| *said.get_ref());
+    match (&said.kubeconfig, in_cluster) {
+        (Some(_), Some(at)) => {
+            let what = format!("`{name}` is reached in two ways");
+            found.error(at.span(), what, "keep one of `kubeconfig` and `in_cluster`");
+            None
+        }
+        (None, None) if found.was_cut(&["kubernetes", name.get_ref()]) => None,
+        (None, None) => {
+            let what = format!("nobody knows how `{name}` is reached");
+            let instead = "add kubeconfig = \"/etc/rollbackd/kubeconfig\", or in_cluster = true";
+            found.error(name.span(), what, instead);
+            None
+        }
+        (None, Some(_)) => {
+            if let Some(context) = &said.context {
+                let what = "a context is of a kubeconfig";
+                found.error(context.span(), what, "leave it out with in_cluster");
+            }
+            Some(Access::InCluster)
+        }
+        (Some(path), None) => {
+            found.bytes(path)?;
+            let context = said.context.as_ref().map(|context| context.get_ref().as_str());
+            let file = PathBuf::from(path.get_ref());
+            if let Err(why) = check_kubeconfig(&file, context) {
+                let at = said.context.as_ref().unwrap_or(path).span();
+                let what = format!("`{path}` cannot be used: {why}");
+                found.error(at, what, "name a kubeconfig, and one of its contexts");
+                return None;
+            }
+            Some(Access::Kubeconfig { path: file, context: context.map(str::to_owned) })
+        }
+    }
+}
+
+/// What is rolled back, and how often it is looked at without being told of news.
+pub(super) fn platform(
+    found: &mut Found<'_>,
+    all: &raw::Raw,
+    raw: &raw::Deployment,
+) -> Option<KubernetesPlatform> {
+    let look_every = found.positive(&raw.look_every, Span::seconds(15));
+    let at = at(
+        found,
+        all,
+        (raw.from.as_ref(), &raw.namespace, &raw.deployment),
+        &raw.deployment.span(),
+    )?;
+    let container = raw.container.as_ref().map(|container| container.get_ref().clone());
+    Some(KubernetesPlatform { at, container, look_every })
+}
+
+/// What a signal is read of: what it says, over what is rolled back.
+pub(super) fn pods(
+    found: &mut Found<'_>,
+    all: &raw::Raw,
+    rolled_back: Option<&raw::Deployment>,
+    raw: &Spanned<raw::Pods>,
+) -> Option<DeploymentAt> {
+    let (place, said) = (raw.span(), raw.get_ref());
+    let from = said.from.as_ref().or(rolled_back.and_then(|it| it.from.as_ref()));
+    let namespace = said.namespace.as_ref().or(rolled_back.map(|it| &it.namespace));
+    let deployment = said.deployment.as_ref().or(rolled_back.map(|it| &it.deployment));
+    let (Some(namespace), Some(deployment)) = (namespace, deployment) else {
+        let what = "nobody knows which Deployment this is";
+        found.error(place, what, "add namespace = \"...\" and deployment = \"...\"");
+        return None;
+    };
+    at(found, all, (from, namespace, deployment), &place)
+}
+
+fn at(
+    found: &mut Found<'_>,
+    all: &raw::Raw,
+    (from, namespace, deployment): (Option<&Spanned<String>>, &Spanned<String>, &Spanned<String>),
+    place: &Range<usize>,
+) -> Option<DeploymentAt> {
+    let cluster = cluster(found, &all.kubernetes, from, place);
+    let legal = [
+        is_named(found, namespace, LABEL_MAX, "namespace"),
+        is_named(found, deployment, NAME_MAX, "Deployment"),
+    ];
+    let key = Key::new(namespace.get_ref(), deployment.get_ref());
+    legal.into_iter().all(|legal| legal).then_some(DeploymentAt { cluster: cluster?, key })
+}
+
+fn is_named(found: &mut Found<'_>, name: &Spanned<String>, max: usize, what: &str) -> bool {
+    let text = name.get_ref();
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_legal = text.len() <= max
+        && text.starts_with(ends)
+        && text.ends_with(ends)
+        && text.chars().all(legal);
+    if !is_legal && !names_any(text) {
+        let what = format!("`{text}` is not the name of a {what}");
+        found.error(name.span(), what, "write it as `kubectl get` shows it: \"checkout\"");
+    }
+    is_legal || names_any(text)
+}
+
+/// The cluster that is named, or the only one; `at` is where one would be named.
+fn cluster(
+    found: &mut Found<'_>,
+    clusters: &raw::Table<raw::Kubernetes>,
+    from: Option<&Spanned<String>>,
+    at: &Range<usize>,
+) -> Option<String> {
+    let names = || clusters.keys().map(|name| name.get_ref().as_str());
+    match from {
+        Some(from) if clusters.contains_key(from.get_ref().as_str()) => {
+            Some(from.get_ref().clone())
+        }
+        Some(from) if found.was_cut(&["kubernetes", from.get_ref()]) => None,
+        Some(from) => {
+            let what = format!("there is no cluster `{from}`");
+            let instead = match nearest(from.get_ref(), names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add a table [kubernetes.{from}]"),
+            };
+            found.error(from.span(), what, instead);
+            None
+        }
+        None if clusters.len() == 1 => names().next().map(str::to_owned),
+        None if found.was_cut(&["kubernetes"]) => None,
+        None => {
+            let known: Vec<&str> = names().collect();
+            let instead = if known.is_empty() {
+                "add a table [kubernetes.main]".to_owned()
+            } else {
+                format!("add a line from = \"...\": one of {}", known.join(", "))
+            };
+            found.error(at.clone(), "nobody knows which cluster is meant", instead);
+            None
+        }
+    }
+}

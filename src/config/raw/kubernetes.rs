@@ -1,0 +1,41 @@
+//! Kubernetes clusters, and Deployments in them.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{config::raw::Placed, units::Span};
+
+/// `[kubernetes.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Kubernetes {
+    pub(in crate::config) kubeconfig: Placed<String>,
+    pub(in crate::config) context: Placed<String>,
+    pub(in crate::config) in_cluster: Placed<bool>,
+    pub(in crate::config) all_namespaces: bool,
+    pub(in crate::config) labels: Placed<String>,
+    pub(in crate::config) stale_after: Placed<Span>,
+    pub(in crate::config) reopen_every: Placed<Span>,
+    pub(in crate::config) connect_timeout: Placed<Span>,
+    pub(in crate::config) page: Placed<u32>,
+}
+
+/// `[service.KEY.rollback.application.kubernetes]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Deployment {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) namespace: Spanned<String>,
+    pub(in crate::config) deployment: Spanned<String>,
+    pub(in crate::config) container: Placed<String>,
+    pub(in crate::config) look_every: Placed<Span>,
+}
+
+/// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Pods {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) namespace: Placed<String>,
+    pub(in crate::config) deployment: Placed<String>,
+}

@@ -1,0 +1,171 @@
+//! How a cluster is reached: by a kubeconfig, or from inside.
+
+use std::{
+    path::PathBuf,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use hyper::{Request, Response};
+use kube::{
+    Client,
+    client::{Body, ClientBuilder},
+    config::{Config, KubeConfigOptions, Kubeconfig},
+};
+use tokio::sync::watch;
+use tower::{Layer, Service};
+
+use crate::units::Span;
+
+/// Which cluster, what of it, and how patiently.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// Its name in the configuration.
+    pub name: String,
+    /// By whose rights.
+    pub access: Access,
+    /// The namespace that is watched; all of them where there is none.
+    pub namespace: Option<String>,
+    /// Only objects with these labels are watched, as in `kubectl get -l`.
+    pub labels: Option<String>,
+    /// Without an answer for so long, nothing is known.
+    pub stale_after: Span,
+    /// A watch is opened anew this often.
+    pub reopen_every: Span,
+    /// How long a connection may take.
+    pub connect: Span,
+    /// How many objects are asked for at once.
+    pub page: u32,
+}
+
+impl Options {
+    /// With everything as usual.
+    pub fn new(name: &str, access: Access) -> Self {
+        Self {
+            name: name.to_owned(),
+            access,
+            namespace: None,
+            labels: None,
+            stale_after: Span::seconds(30),
+            reopen_every: Span::seconds(30),
+            connect: Span::seconds(5),
+            page: 500,
+        }
+    }
+
+    /// For people.
+    pub(super) fn place(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("the namespace {namespace} of kubernetes {}", self.name),
+            None => format!("kubernetes {}", self.name),
+        }
+    }
+}
+
+/// By whose rights a cluster is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Of the pod's ServiceAccount, in whose pod the daemon runs.
+    InCluster,
+    /// As a kubeconfig says.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Which of its contexts; the current one where none is said.
+        context: Option<String>,
+    },
+}
+
+/// Why a kubeconfig cannot be used, without what is secret in it.
+pub fn check_kubeconfig(path: &std::path::Path, context: Option<&str>) -> Result<(), String> {
+    let file = Kubeconfig::read_from(path).map_err(|fault| chain(&fault))?;
+    let name = context.or(file.current_context.as_deref()).filter(|name| !name.is_empty());
+    let names = || file.contexts.iter().map(|known| known.name.as_str());
+    let known = || names().collect::<Vec<_>>().join(", ");
+    match name {
+        None => Err(format!("it has no current context; its contexts are {}", known())),
+        Some(name) if names().any(|known| known == name) => Ok(()),
+        Some(name) => Err(format!("it has no context `{name}`; its contexts are {}", known())),
+    }
+}
+
+/// A client, and how often it has opened a watch so far.
+pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver<u64>), String> {
+    let mut config = match &options.access {
+        Access::InCluster => Config::incluster().map_err(|fault| chain(&fault))?,
+        Access::Kubeconfig { path, context } => {
+            let file = Kubeconfig::read_from(path).map_err(|fault| chain(&fault))?;
+            let which = KubeConfigOptions { context: context.clone(), ..Default::default() };
+            Config::from_custom_kubeconfig(file, &which).await.map_err(|fault| chain(&fault))?
+        }
+    };
+    config.connect_timeout = Some(options.connect.duration());
+    // A watch may be silent for as long as it is open.
+    config.read_timeout = Some((options.reopen_every + options.stale_after).duration());
+    config.write_timeout = Some(options.stale_after.duration());
+    let (count, opened) = watch::channel(0);
+    let builder = ClientBuilder::try_from(config).map_err(|fault| chain(&fault))?;
+    Ok((builder.with_layer(&CountsWatches { count }).build(), opened))
+}
+
+/// An error with its causes, each said once.
+pub(super) fn chain(fault: &dyn std::error::Error) -> String {
+    let mut said = fault.to_string();
+    let mut source = fault.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            said = format!("{said}: {text}");
+        }
+        source = cause.source();
+    }
+    said
+}
+
+/// kube's watcher says what comes over a watch, but not that one was opened again after a failure: with nothing new in
+/// the cluster nobody would know that it is heard again.
+#[derive(Clone, Debug)]
+struct CountsWatches {
+    count: watch::Sender<u64>,
+}
+
+impl<S> Layer<S> for CountsWatches {
+    type Service = Counting<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Counting { inner, count: self.count.clone() }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Counting<S> {
+    inner: S,
+    count: watch::Sender<u64>,
+}
+
+impl<S, B> Service<Request<Body>> for Counting<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let query = request.uri().query().unwrap_or_default();
+        let is_watch = query.split('&').any(|pair| pair == "watch=true");
+        let (count, answer) = (self.count.clone(), self.inner.call(request));
+        Box::pin(async move {
+            let answer = answer.await?;
+            if is_watch && answer.status().is_success() {
+                count.send_modify(|count| *count = count.wrapping_add(1));
+            }
+            Ok(answer)
+        })
+    }
+}

@@ -1,0 +1,255 @@
+//! What is known of a cluster: its Deployments with their ReplicaSets and pods, each cut down to what is looked at.
+//!
+//! Pure: it is told what the API server said, and never asks.
+
+use std::collections::BTreeMap;
+
+use super::{
+    kept::Kept,
+    objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid, annotation},
+    template::Template,
+    trouble::{self, Trouble},
+    who,
+};
+use crate::units::UnixMs;
+
+const REVISION: &str = "deployment.kubernetes.io/revision";
+const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
+const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
+/// So much of what people wrote is kept.
+const TEXT_MAX: usize = 200;
+
+/// What the API server said of objects of one kind.
+#[derive(Clone, Debug)]
+pub enum Said<K> {
+    /// A list begins.
+    Begins,
+    /// One of the list.
+    Listed(K),
+    /// The list is whole.
+    Whole,
+    /// It is new, or changed.
+    Is(K),
+    /// It is gone.
+    Gone(K),
+}
+
+/// A Deployment.
+#[derive(Debug)]
+pub(super) struct DeploymentKept {
+    pub(super) uid: Uid,
+    pub(super) wanted: u32,
+    pub(super) paused: bool,
+    pub(super) template: Template,
+    /// Who last wrote the template, and when.
+    pub(super) written: Option<who::Written>,
+    pub(super) is_observed: bool,
+    /// Why its controller does not get on.
+    pub(super) stuck: Vec<String>,
+}
+
+/// A ReplicaSet.
+#[derive(Debug)]
+pub(super) struct ReplicaSetKept {
+    pub(super) uid: Uid,
+    pub(super) template: Template,
+    pub(super) created_at: Option<UnixMs>,
+    /// The controller's number for it, which moves when it is used again.
+    pub(super) number: u64,
+    /// Whether it was used again after another.
+    pub(super) is_reused: bool,
+    pub(super) cause: Option<Box<str>>,
+}
+
+/// A pod that is neither gone nor going.
+#[derive(Debug)]
+pub(super) struct PodKept {
+    pub(super) is_ready: bool,
+    pub(super) trouble: Option<Box<Trouble>>,
+}
+
+/// What is known of one cluster.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    deployments: Kept<DeploymentKept>,
+    replica_sets: Kept<ReplicaSetKept>,
+    pods: Kept<PodKept>,
+    /// What a ReplicaSet belongs to, and a Deployment is called.
+    deployment_of: BTreeMap<Uid, Uid>,
+    key_of: BTreeMap<Uid, Key>,
+}
+
+/// Deployments have no owner that matters.
+fn nobody() -> Uid {
+    Uid::of("")
+}
+
+impl Cluster {
+    /// Takes what was said of a Deployment; which one it is about.
+    pub fn deployment(&mut self, said: Said<Deployment>) -> Option<Key> {
+        match said {
+            Said::Begins => self.deployments.begin(),
+            Said::Whole => {
+                self.deployments.finish();
+                let known = &self.deployments;
+                self.key_of.retain(|uid, key| {
+                    known.get(nobody(), key).is_some_and(|kept| kept.uid == *uid)
+                });
+            }
+            Said::Listed(object) => {
+                let (key, record) = deployment_kept(&object);
+                self.key_of.insert(record.uid, key.clone());
+                self.deployments.arrive(nobody(), key, record);
+            }
+            Said::Is(object) => {
+                let (key, record) = deployment_kept(&object);
+                self.key_of.insert(record.uid, key.clone());
+                self.deployments.put(nobody(), key.clone(), record);
+                return Some(key);
+            }
+            Said::Gone(object) => {
+                let key = Key::of(&object.metadata);
+                self.key_of.remove(&objects::uid(&object.metadata));
+                self.deployments.take(&key);
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Takes what was said of a ReplicaSet; which Deployment it is about.
+    pub fn replica_set(&mut self, said: Said<ReplicaSet>) -> Option<Key> {
+        match said {
+            Said::Begins => self.replica_sets.begin(),
+            Said::Whole => {
+                self.replica_sets.finish();
+                let known = &self.replica_sets;
+                self.deployment_of
+                    .retain(|set, of| known.of(*of).any(|(_, kept)| kept.uid == *set));
+            }
+            Said::Listed(object) | Said::Is(object)
+                if objects::controller(&object.metadata, "Deployment").is_none() => {}
+            Said::Listed(object) => {
+                let owner = self.note_owner(&object)?;
+                let (key, record) = replica_set_kept(&object);
+                self.replica_sets.arrive(owner, key, record);
+            }
+            Said::Is(object) => {
+                let owner = self.note_owner(&object)?;
+                let (key, record) = replica_set_kept(&object);
+                self.replica_sets.put(owner, key, record);
+                return self.key_of.get(&owner).cloned();
+            }
+            Said::Gone(object) => {
+                self.deployment_of.remove(&objects::uid(&object.metadata));
+                let owner = self.replica_sets.take(&Key::of(&object.metadata))?;
+                return self.key_of.get(&owner).cloned();
+            }
+        }
+        None
+    }
+
+    fn note_owner(&mut self, object: &ReplicaSet) -> Option<Uid> {
+        let owner = objects::controller(&object.metadata, "Deployment")?;
+        self.deployment_of.insert(objects::uid(&object.metadata), owner);
+        Some(owner)
+    }
+
+    /// Takes what was said of a pod; which Deployment it is about.
+    pub fn pod(&mut self, said: Said<Pod>) -> Option<Key> {
+        let owner = match said {
+            Said::Begins => {
+                self.pods.begin();
+                None
+            }
+            Said::Whole => {
+                self.pods.finish();
+                None
+            }
+            Said::Listed(object) => {
+                if let (Some(owner), Some(record)) = (owner_of(&object), pod_kept(&object)) {
+                    self.pods.arrive(owner, Key::of(&object.metadata), record);
+                }
+                None
+            }
+            Said::Is(object) => {
+                let (owner, key) = (owner_of(&object)?, Key::of(&object.metadata));
+                match pod_kept(&object) {
+                    Some(record) => self.pods.put(owner, key, record),
+                    None => _ = self.pods.take(&key),
+                }
+                Some(owner)
+            }
+            Said::Gone(object) => self.pods.take(&Key::of(&object.metadata)),
+        };
+        self.key_of.get(self.deployment_of.get(&owner?)?).cloned()
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<&DeploymentKept> {
+        self.deployments.get(nobody(), key)
+    }
+
+    pub(super) fn replica_sets_of(&self, deployment: Uid) -> Vec<(&Key, &ReplicaSetKept)> {
+        self.replica_sets.of(deployment).collect()
+    }
+
+    pub(super) fn pods_of(&self, replica_set: Uid) -> impl Iterator<Item = &PodKept> {
+        self.pods.of(replica_set).map(|(_, pod)| pod)
+    }
+
+    /// How many of a kind are kept.
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Deployments => self.deployments.count(),
+            Kind::ReplicaSets => self.replica_sets.count(),
+            Kind::Pods => self.pods.count(),
+        }
+    }
+}
+
+fn deployment_kept(object: &Deployment) -> (Key, DeploymentKept) {
+    let (meta, spec) = (&object.metadata, &object.spec);
+    let status = object.status.clone().unwrap_or_default();
+    let record = DeploymentKept {
+        uid: objects::uid(meta),
+        wanted: u32::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0),
+        paused: spec.paused,
+        template: Template::of(&spec.template),
+        written: who::wrote_template(meta.managed_fields.as_deref().unwrap_or_default()),
+        is_observed: meta.generation.is_none_or(|wanted| status.observed_generation >= wanted),
+        stuck: trouble::of_controller(&status.conditions),
+    };
+    (Key::of(meta), record)
+}
+
+fn replica_set_kept(object: &ReplicaSet) -> (Key, ReplicaSetKept) {
+    let meta = &object.metadata;
+    let number = annotation(meta, REVISION).and_then(|number| number.parse().ok());
+    let record = ReplicaSetKept {
+        uid: objects::uid(meta),
+        template: Template::of(&object.spec.template),
+        created_at: objects::created(meta),
+        number: number.unwrap_or(0),
+        is_reused: annotation(meta, REVISION_HISTORY).is_some_and(|before| !before.is_empty()),
+        cause: annotation(meta, CHANGE_CAUSE).map(|cause| trouble::cut(cause, TEXT_MAX).into()),
+    };
+    (Key::of(meta), record)
+}
+
+fn owner_of(pod: &Pod) -> Option<Uid> {
+    objects::controller(&pod.metadata, "ReplicaSet")
+}
+
+/// Nothing of a pod that has ended or is being deleted: it serves nobody.
+fn pod_kept(object: &Pod) -> Option<PodKept> {
+    let status = object.status.clone().unwrap_or_default();
+    let ended = matches!(status.phase.as_str(), "Succeeded" | "Failed");
+    if ended || object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let ready = |c: &objects::Condition| c.kind == "Ready" && c.status == "True";
+    Some(PodKept {
+        is_ready: status.conditions.iter().any(ready),
+        trouble: trouble::of_pod(&status).map(Box::new),
+    })
+}

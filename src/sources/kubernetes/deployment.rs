@@ -1,0 +1,236 @@
+//! What a Deployment is set to, what serves of it, and how well: from what is known of its cluster.
+
+use std::collections::BTreeMap;
+
+use super::{
+    cluster::{Cluster, DeploymentKept, PodKept, ReplicaSetKept},
+    objects::Key,
+    trouble::Trouble,
+};
+use crate::{
+    domain::{
+        change::{Component, Revision, Told},
+        inventory::{Available, Inventory, Serving},
+    },
+    units::UnixMs,
+};
+
+/// One pod of many that crashes is a node's trouble; this share of a revision's pods is the revision's.
+const TROUBLED_SHARE: f64 = 0.2;
+/// With fewer of the wanted pods ready than this share, a service is not well, whatever the reason.
+const READY_SHARE: f64 = 0.5;
+/// More revisions than this are not shown.
+const AVAILABLE_MAX: usize = 50;
+
+/// How a Deployment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It serves, and nothing says that it will not.
+    Well,
+    /// It serves, and something is wrong.
+    Unwell(String),
+    /// Nothing of it serves.
+    Gone(String),
+    /// Nobody can tell.
+    Unknown(String),
+}
+
+/// What was seen of a Deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// What is deployed, and what serves.
+    pub inventory: Inventory,
+    /// How well.
+    pub standing: Standing,
+}
+
+impl Seen {
+    /// Nobody can tell, and why.
+    pub fn unknown(why: &str) -> Self {
+        Self {
+            inventory: Inventory {
+                component: Component::Application,
+                linked: None,
+                running: Serving::Unknown(why.to_owned()),
+                switched_at: None,
+                available: vec![],
+                faults: vec![why.to_owned()],
+                told: None,
+            },
+            standing: Standing::Unknown(why.to_owned()),
+        }
+    }
+}
+
+/// One ReplicaSet with its pods.
+struct Set<'c> {
+    name: &'c str,
+    kept: &'c ReplicaSetKept,
+    pods: Vec<&'c PodKept>,
+}
+
+impl Set<'_> {
+    fn ready(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.is_ready).count()
+    }
+}
+
+impl Cluster {
+    /// What is to be seen of a Deployment. `container` names the one whose image is the version; the first otherwise.
+    pub fn see(&self, key: &Key, container: Option<&str>, now: UnixMs) -> Seen {
+        let Some(deployment) = self.find(key) else {
+            return Seen::unknown(&format!("there is no Deployment {key}"));
+        };
+        let sets = self.sets(deployment);
+        let current = current(&sets, deployment);
+        let linked = deployment.template.revision(container);
+        let wanted = deployment.wanted as usize;
+        let ready: usize = sets.iter().map(Set::ready).sum();
+        let troubles = current.map(|set| troubles(set, now)).unwrap_or_default();
+        let mut faults = deployment.stuck.clone();
+        faults.extend(troubles.iter().map(|trouble| format!("{linked}: {trouble}")));
+        if deployment.paused {
+            faults.push("its rollout is paused".to_owned());
+        }
+        if !deployment.is_observed {
+            faults.push("its controller has not seen its newest state".to_owned());
+        }
+        let standing = standing(wanted, ready, &troubles, deployment);
+        let running = running(&sets, current, &linked, container, wanted, &troubles);
+        let inventory = Inventory {
+            component: Component::Application,
+            running,
+            switched_at: switched_at(deployment, current),
+            available: available(&sets, container),
+            faults,
+            told: Some(told(deployment, current)),
+            linked: Some(linked),
+        };
+        Seen { inventory, standing }
+    }
+
+    /// Newest first, by the controller's count.
+    fn sets(&self, deployment: &DeploymentKept) -> Vec<Set<'_>> {
+        let mut sets: Vec<Set<'_>> = self
+            .replica_sets_of(deployment.uid)
+            .into_iter()
+            .map(|(key, kept)| Set {
+                name: key.name.as_str(),
+                kept,
+                pods: self.pods_of(kept.uid).collect(),
+            })
+            .collect();
+        sets.sort_by_key(|set| std::cmp::Reverse((set.kept.number, set.kept.created_at)));
+        sets
+    }
+}
+
+/// The one that the controller takes for the Deployment's: of several equal ones, the oldest.
+fn current<'s, 'c>(sets: &'s [Set<'c>], deployment: &DeploymentKept) -> Option<&'s Set<'c>> {
+    let same = sets.iter().filter(|set| set.kept.template.is_exactly(&deployment.template));
+    same.min_by_key(|set| set.kept.created_at)
+}
+
+/// What is wrong with enough of a revision's pods to be its own fault; each once.
+fn troubles(set: &Set<'_>, now: UnixMs) -> Vec<Trouble> {
+    let mut found: BTreeMap<String, (usize, &Trouble)> = BTreeMap::new();
+    for trouble in set.pods.iter().filter_map(|pod| pod.trouble.as_deref()) {
+        if trouble.holds(now) {
+            found.entry(trouble.to_string()).or_insert((0, trouble)).0 += 1;
+        }
+    }
+    let troubled: usize = found.values().map(|(pods, _)| pods).sum();
+    if (troubled as f64) < TROUBLED_SHARE * set.pods.len() as f64 {
+        return vec![];
+    }
+    found.into_values().map(|(_, trouble)| trouble.clone()).collect()
+}
+
+fn standing(
+    wanted: usize,
+    ready: usize,
+    troubles: &[Trouble],
+    deployment: &DeploymentKept,
+) -> Standing {
+    let ready_of_wanted = format!("{ready} of {wanted} pods are ready");
+    let reasons: Vec<String> =
+        troubles.iter().map(Trouble::to_string).chain(deployment.stuck.clone()).collect();
+    let because = reasons.join("; ");
+    match (wanted, ready) {
+        // Somebody wants it so: nothing is missing.
+        (0, _) => Standing::Well,
+        (_, 0) if reasons.is_empty() => Standing::Gone(ready_of_wanted),
+        (_, 0) => Standing::Gone(format!("{ready_of_wanted}: {because}")),
+        _ if !reasons.is_empty() => Standing::Unwell(format!("{ready_of_wanted}: {because}")),
+        _ if (ready as f64) < READY_SHARE * wanted as f64 => Standing::Unwell(ready_of_wanted),
+        _ => Standing::Well,
+    }
+}
+
+/// The version of the pods that are ready. While those of several are, it is none of them.
+fn running(
+    sets: &[Set<'_>],
+    current: Option<&Set<'_>>,
+    linked: &Revision,
+    container: Option<&str>,
+    wanted: usize,
+    troubles: &[Trouble],
+) -> Serving {
+    let mut versions: BTreeMap<String, usize> = BTreeMap::new();
+    for set in sets.iter().filter(|set| set.ready() > 0) {
+        let version = set.kept.template.revision(container).version;
+        *versions.entry(version).or_default() += set.ready();
+    }
+    let mut each = versions.iter();
+    match (each.next(), each.next()) {
+        (Some((version, _)), None) => Serving::Version(version.clone()),
+        (None, _) if wanted == 0 => Serving::NotRunning("it is scaled to 0 pods".to_owned()),
+        (None, _) => {
+            let pods = current.map_or(0, |set| set.pods.len());
+            let why = troubles.first().map_or_else(
+                || format!("none of {wanted} pods of {linked} is ready, {pods} are there"),
+                |trouble| format!("none of {wanted} pods of {linked} is ready: {trouble}"),
+            );
+            Serving::NotRunning(why)
+        }
+        (Some(_), Some(_)) => {
+            let parts: Vec<String> =
+                versions.iter().map(|(version, pods)| format!("{pods} of {version}")).collect();
+            Serving::Unknown(format!("pods of several versions are ready: {}", parts.join(", ")))
+        }
+    }
+}
+
+/// A ReplicaSet that is used for the first time is as old as the change; of one that is used again, whoever wrote the
+/// template last wrote that.
+fn switched_at(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Option<UnixMs> {
+    let written = deployment.written.as_ref().and_then(|written| written.at);
+    match current {
+        Some(set) if set.kept.is_reused => written.max(set.kept.created_at),
+        Some(set) => set.kept.created_at,
+        None => written,
+    }
+}
+
+/// Each version once: a restart makes another ReplicaSet of the same.
+fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
+    let mut found: Vec<Available> = vec![];
+    for set in sets {
+        let revision = set.kept.template.revision(container);
+        match found.iter_mut().find(|known| known.revision == revision) {
+            Some(known) => known.modified_at = known.modified_at.min(set.kept.created_at),
+            None => found.push(Available { revision, modified_at: set.kept.created_at }),
+        }
+    }
+    found.truncate(AVAILABLE_MAX);
+    found
+}
+
+fn told(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Told {
+    Told {
+        by: deployment.written.as_ref().map(|written| written.by.to_string()),
+        cause: current.and_then(|set| set.kept.cause.as_deref().map(str::to_owned)),
+        called: current.map(|set| format!("revision {}, {}", set.kept.number, set.name)),
+        runs: deployment.template.images().map(str::to_owned).collect(),
+    }
+}

@@ -1,0 +1,27 @@
+//! Deployments of a Kubernetes cluster: which version is set, which serves, how well, and what happened to them.
+//!
+//! What is known is folded by [`Cluster`] from what the API server says, and judged by [`Cluster::see`]: both are pure.
+//! [`watch`] lists and watches, and decides nothing. Nothing here changes anything.
+
+mod access;
+mod cluster;
+mod deployment;
+mod kept;
+mod link;
+mod objects;
+mod template;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod watched;
+mod watching;
+mod who;
+
+pub use self::{
+    access::{Access, Options, check_kubeconfig},
+    cluster::{Cluster, Said},
+    deployment::{Seen, Standing},
+    objects::{Deployment, Key, Kind, Pod, ReplicaSet},
+    watched::Watched,
+    watching::watch,
+};

@@ -1,0 +1,235 @@
+//! The parts of Kubernetes objects that are looked at. What else an object holds is not kept, not even for a moment.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::core::{ApiResource, Object};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
+
+use crate::units::UnixMs;
+
+/// A Deployment.
+pub type Deployment = Object<DeploymentSpec, DeploymentStatus>;
+/// One template that a Deployment has had.
+pub type ReplicaSet = Object<ReplicaSetSpec, Nothing>;
+/// A pod.
+pub type Pod = Object<Nothing, PodStatus>;
+
+/// A part that is not looked at.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Nothing {}
+
+/// What a Deployment is to be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentSpec {
+    /// How many pods; one where it is left out.
+    pub replicas: Option<i32>,
+    /// Whether its controller leaves it alone.
+    pub paused: bool,
+    /// As the API server has it: fields that this daemon does not know tell templates apart, too.
+    pub template: Value,
+}
+
+/// What its controller says of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentStatus {
+    /// Which generation it speaks about.
+    pub observed_generation: i64,
+    /// How it gets on.
+    pub conditions: Vec<Condition>,
+}
+
+/// One statement of a controller or kubelet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Condition {
+    /// About what.
+    #[serde(rename = "type")]
+    pub kind: SmolStr,
+    /// `True`, `False` or `Unknown`.
+    pub status: SmolStr,
+    /// In one word.
+    pub reason: SmolStr,
+    /// In a sentence.
+    pub message: String,
+}
+
+/// What a ReplicaSet is to be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSetSpec {
+    /// The template, with the label that tells its pods.
+    pub template: Value,
+}
+
+/// What a kubelet says of a pod.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: SmolStr,
+    /// `Ready` among them.
+    pub conditions: Vec<Condition>,
+    /// Its containers.
+    pub container_statuses: Vec<ContainerStatus>,
+    /// Those that run before them.
+    pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+/// One container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// Its name.
+    pub name: SmolStr,
+    /// How often it was started again.
+    pub restart_count: u32,
+    /// What it does.
+    pub state: ContainerState,
+    /// What became of it the last time.
+    pub last_state: ContainerState,
+}
+
+/// One of three.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// It is not started yet, or not again.
+    pub waiting: Option<Waiting>,
+    /// It runs.
+    pub running: Option<Running>,
+    /// It ended.
+    pub terminated: Option<Terminated>,
+}
+
+/// Why not.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Waiting {
+    /// In one word.
+    pub reason: SmolStr,
+}
+
+/// Since when.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Running {
+    /// When it was started.
+    pub started_at: Option<jiff::Timestamp>,
+}
+
+/// How.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    /// What it exited with.
+    pub exit_code: i32,
+    /// In one word.
+    pub reason: SmolStr,
+}
+
+/// The kinds that are watched, as the API names them.
+pub(super) fn resource(kind: Kind) -> ApiResource {
+    let (group, api_version, name, plural) = match kind {
+        Kind::Deployments => ("apps", "apps/v1", "Deployment", "deployments"),
+        Kind::ReplicaSets => ("apps", "apps/v1", "ReplicaSet", "replicasets"),
+        Kind::Pods => ("", "v1", "Pod", "pods"),
+    };
+    ApiResource {
+        group: group.into(),
+        version: "v1".into(),
+        api_version: api_version.into(),
+        kind: name.into(),
+        plural: plural.into(),
+    }
+}
+
+/// What is watched of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// What is rolled out.
+    Deployments,
+    /// What was rolled out, and is.
+    ReplicaSets,
+    /// What runs.
+    Pods,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Deployments, Self::ReplicaSets, Self::Pods];
+
+    /// As in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployments => "deployments",
+            Self::ReplicaSets => "replicasets",
+            Self::Pods => "pods",
+        }
+    }
+}
+
+/// Which object: another one of the same name has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Uid(u128);
+
+impl Uid {
+    /// Of its text, which is a UUID unless somebody makes up another.
+    pub(super) fn of(text: &str) -> Self {
+        let hex: String = text.chars().filter(|c| *c != '-').collect();
+        let parsed = (hex.len() == 32).then(|| u128::from_str_radix(&hex, 16).ok()).flatten();
+        Self(parsed.unwrap_or_else(|| {
+            let hash = Sha256::digest(text);
+            u128::from_be_bytes(hash[..16].try_into().unwrap_or_default())
+        }))
+    }
+}
+
+/// Where an object is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: SmolStr,
+    /// Its name.
+    pub name: SmolStr,
+}
+
+impl Key {
+    /// Of what it is called.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    pub(super) fn of(meta: &ObjectMeta) -> Self {
+        let text = |text: &Option<String>| SmolStr::new(text.as_deref().unwrap_or_default());
+        Self { namespace: text(&meta.namespace), name: text(&meta.name) }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+pub(super) fn uid(meta: &ObjectMeta) -> Uid {
+    Uid::of(meta.uid.as_deref().unwrap_or_default())
+}
+
+/// What made it and cares for it, if that is of this kind.
+pub(super) fn controller(meta: &ObjectMeta, kind: &str) -> Option<Uid> {
+    let owns = |owner: &&OwnerReference| owner.controller == Some(true) && owner.kind == kind;
+    let owner = meta.owner_references.as_deref().unwrap_or_default().iter().find(owns)?;
+    Some(Uid::of(&owner.uid))
+}
+
+pub(super) fn annotation<'m>(meta: &'m ObjectMeta, name: &str) -> Option<&'m str> {
+    meta.annotations.as_ref()?.get(name).map(String::as_str)
+}
+
+pub(super) fn created(meta: &ObjectMeta) -> Option<UnixMs> {
+    meta.creation_timestamp.as_ref().map(|at| UnixMs(at.0.as_millisecond()))
+}

@@ -1,0 +1,169 @@
+//! What is known of the Deployments of one cluster, or of one of its namespaces, while it is watched.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    access::Options,
+    cluster::Cluster,
+    deployment::Seen,
+    link::{Link, Patience},
+    objects::{Key, Kind},
+};
+use crate::units::UnixMs;
+
+/// Shared by whoever watches and whoever looks.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    known: Mutex<Known>,
+    /// What is wrong with the links, for who tells it.
+    faults: watch::Sender<BTreeMap<Kind, String>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    cluster: Cluster,
+    links: BTreeMap<Kind, Link>,
+    /// Who waits for news of a Deployment.
+    news: BTreeMap<Key, watch::Sender<u64>>,
+}
+
+impl Watched {
+    /// Nothing is known yet.
+    pub fn new(options: Options) -> Self {
+        let now = Instant::now();
+        let links = Kind::ALL.map(|kind| (kind, Link::new(now))).into();
+        let known = Known { cluster: Cluster::default(), links, news: BTreeMap::new() };
+        let (faults, _) = watch::channel(BTreeMap::new());
+        Self { shared: Arc::new(Shared { options, known: Mutex::new(known), faults }) }
+    }
+
+    /// How it is reached, and what of it is watched.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// What is to be seen of a Deployment; unknown while the API server is not heard.
+    pub fn see(&self, key: &Key, container: Option<&str>, now: UnixMs) -> Seen {
+        match self.unknown() {
+            Some(why) => Seen::unknown(&why),
+            None => self.known().cluster.see(key, container, now),
+        }
+    }
+
+    /// Why nothing is known, if that is so.
+    pub fn unknown(&self) -> Option<String> {
+        let (patience, now) = (self.patience(), Instant::now());
+        let known = self.known();
+        let why = |(kind, link): (&Kind, &Link)| Some((*kind, link.unknown(patience, now)?));
+        let (kind, why) = known.links.iter().find_map(why)?;
+        let options = self.options();
+        Some(format!("the {} of {} cannot be watched: {why}", kind.name(), options.place()))
+    }
+
+    /// What is wrong with the watches, as it changes.
+    pub fn faults(&self) -> watch::Receiver<BTreeMap<Kind, String>> {
+        self.shared.faults.subscribe()
+    }
+
+    /// Told of whatever is new about a Deployment.
+    pub fn news(&self, key: &Key) -> watch::Receiver<u64> {
+        let mut known = self.known();
+        known.news.retain(|_, news| news.receiver_count() > 0);
+        known.news.entry(key.clone()).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// How many objects of each kind are known.
+    pub fn counts(&self) -> [(Kind, usize); 3] {
+        let known = self.known();
+        Kind::ALL.map(|kind| (kind, known.cluster.count(kind)))
+    }
+
+    /// Something was said of objects; `is_list` where a list is whole by it.
+    pub(super) fn heard(
+        &self,
+        kind: Kind,
+        is_list: bool,
+        take: impl FnOnce(&mut Cluster) -> Option<Key>,
+    ) {
+        let mut known = self.known();
+        let about = take(&mut known.cluster);
+        known.link(kind).heard(is_list, Instant::now());
+        match about {
+            Some(key) => known.tell(&key),
+            None if is_list => known.tell_all(),
+            None => {}
+        }
+        drop(known);
+        self.say();
+    }
+
+    /// A list is about to be asked for.
+    pub(super) fn expects(&self, take: impl FnOnce(&mut Cluster) -> Option<Key>) {
+        take(&mut self.known().cluster);
+    }
+
+    /// A watch was opened: nothing is new, and that is certain.
+    pub(super) fn opened(&self, kind: Kind) {
+        self.known().link(kind).heard(false, Instant::now());
+        self.say();
+    }
+
+    pub(super) fn failed(&self, kind: Kind, why: String) {
+        self.known().link(kind).failed(why, Instant::now());
+        self.say();
+    }
+
+    fn say(&self) {
+        let known = self.known();
+        let fault = |(kind, link): (&Kind, &Link)| Some((*kind, link.fault()?.to_owned()));
+        let faults: BTreeMap<Kind, String> = known.links.iter().filter_map(fault).collect();
+        drop(known);
+        self.shared.faults.send_if_modified(|said| {
+            let is_news = *said != faults;
+            *said = faults;
+            is_news
+        });
+    }
+
+    fn patience(&self) -> Patience {
+        let options = self.options();
+        Patience {
+            stale_after: options.stale_after.duration(),
+            reopened_every: options.reopen_every.duration(),
+        }
+    }
+
+    /// Whoever panicked with it in hand left records whole: each is put in or taken out at once.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn link(&mut self, kind: Kind) -> &mut Link {
+        self.links.entry(kind).or_insert_with(|| Link::new(Instant::now()))
+    }
+
+    fn tell(&self, key: &Key) {
+        if let Some(news) = self.news.get(key) {
+            news.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    fn tell_all(&self) {
+        for news in self.news.values() {
+            news.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+}

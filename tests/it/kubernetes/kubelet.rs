@@ -1,0 +1,138 @@
+//! What runs pods, as far as the API server can tell: their images' tags say what becomes of them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::watcher::{Config, Event, watcher},
+};
+use serde_json::{Value, json};
+use tokio::{sync::Notify, task::JoinHandle};
+
+/// What becomes of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is ready at once.
+    Ready,
+    /// It runs, and is not ready.
+    NotReady,
+    /// It ends again and again.
+    Crashes,
+    /// It has no image.
+    NoImage,
+    /// It is being started, for as long as the test wants.
+    Slow,
+}
+
+impl Fate {
+    /// As the tag says: `crash-2`, `missing`, `slow`; ready otherwise.
+    fn of(tag: &str) -> Self {
+        match tag.split('-').next() {
+            Some("crash") => Self::Crashes,
+            Some("missing") => Self::NoImage,
+            Some("slow") => Self::Slow,
+            Some(_) | None => Self::Ready,
+        }
+    }
+
+    fn status(self, container: &str, image: &str) -> Value {
+        let at = "2026-11-27T12:00:00Z";
+        let (state, last, restarts) = match self {
+            Self::Ready | Self::NotReady => {
+                (json!({ "running": { "startedAt": at } }), json!({}), 0)
+            }
+            Self::Crashes => (
+                json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } }),
+                json!({ "terminated": { "exitCode": 1, "reason": "Error", "startedAt": at, "finishedAt": at } }),
+                4,
+            ),
+            Self::NoImage => (json!({ "waiting": { "reason": "ImagePullBackOff" } }), json!({}), 0),
+            Self::Slow => (json!({ "waiting": { "reason": "ContainerCreating" } }), json!({}), 0),
+        };
+        let is_ready = self == Self::Ready;
+        let condition = |kind: &str| json!({ "type": kind, "status": if is_ready { "True" } else { "False" }, "lastTransitionTime": at });
+        let runs = matches!(self, Self::Ready | Self::NotReady | Self::Crashes);
+        json!({ "status": {
+            "phase": if runs { "Running" } else { "Pending" },
+            "conditions": [condition("Ready"), condition("ContainersReady")],
+            "containerStatuses": [{
+                "name": container, "image": image, "imageID": "", "ready": is_ready, "restartCount": restarts,
+                "state": state, "lastState": last,
+            }],
+        } })
+    }
+}
+
+/// Runs the pods of one namespace until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Kubelet {
+    told: Arc<Told>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    fates: Mutex<BTreeMap<String, Fate>>,
+    changed: Notify,
+}
+
+impl Kubelet {
+    pub(crate) fn start(client: Client, namespace: &str) -> Self {
+        let told = Arc::<Told>::default();
+        let task = tokio::spawn(run(Api::namespaced(client, namespace), Arc::clone(&told)));
+        Self { told, task }
+    }
+
+    /// From now on this becomes of pods with this tag, also of those that are there.
+    pub(crate) fn let_be(&self, tag: &str, fate: Fate) {
+        self.told.fates.lock().expect("the fates' lock").insert(tag.to_owned(), fate);
+        self.told.changed.notify_one();
+    }
+}
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(pods: Api<Pod>, told: Arc<Told>) {
+    let mut events = std::pin::pin!(watcher(pods.clone(), Config::default()));
+    let mut known: BTreeMap<String, (Pod, Option<Fate>)> = BTreeMap::new();
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => {
+                    known.entry(pod.name_any()).or_insert((pod, None));
+                }
+                Some(Ok(Event::Delete(pod))) => _ = known.remove(&pod.name_any()),
+                Some(Ok(Event::Init | Event::InitDone)) => {}
+                // Tests kill the API server; it is asked again.
+                Some(Err(_)) => tokio::task::yield_now().await,
+                None => return,
+            },
+            () = told.changed.notified() => {}
+        }
+        for (name, (pod, is)) in &mut known {
+            let Some(container) = pod.spec.as_ref().and_then(|spec| spec.containers.first()) else {
+                continue;
+            };
+            let image = container.image.as_deref().unwrap_or_default();
+            let tag = image.rsplit(':').next().unwrap_or_default();
+            let said = told.fates.lock().expect("the fates' lock").get(tag).copied();
+            let fate = said.unwrap_or_else(|| Fate::of(tag));
+            if *is == Some(fate) {
+                continue;
+            }
+            let status = Patch::Merge(fate.status(&container.name, image));
+            let patched = pods.patch_status(name, &PatchParams::default(), &status).await;
+            *is = patched.is_ok().then_some(fate);
+        }
+    }
+}
