@@ -1,5 +1,6 @@
 pub(super) mod documented;
 mod faults;
+mod kubernetes;
 mod meant;
 
 use crate::config::{Config, Problem, load_text};

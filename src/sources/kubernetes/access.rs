@@ -1,7 +1,7 @@
 //! How a cluster is reached: by a kubeconfig, or from inside.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,7 +10,7 @@ use hyper::{Request, Response};
 use kube::{
     Client,
     client::{Body, ClientBuilder},
-    config::{Config, KubeConfigOptions, Kubeconfig},
+    config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tokio::sync::watch;
 use tower::{Layer, Service};
@@ -77,8 +77,8 @@ pub enum Access {
 }
 
 /// Why a kubeconfig cannot be used, without what is secret in it.
-pub fn check_kubeconfig(path: &std::path::Path, context: Option<&str>) -> Result<(), String> {
-    let file = Kubeconfig::read_from(path).map_err(|fault| chain(&fault))?;
+pub fn check_kubeconfig(path: &Path, context: Option<&str>) -> Result<(), String> {
+    let file = kubeconfig(path)?;
     let name = context.or(file.current_context.as_deref()).filter(|name| !name.is_empty());
     let names = || file.contexts.iter().map(|known| known.name.as_str());
     let known = || names().collect::<Vec<_>>().join(", ");
@@ -89,12 +89,22 @@ pub fn check_kubeconfig(path: &std::path::Path, context: Option<&str>) -> Result
     }
 }
 
+/// The parser of YAML shows the line at fault and says what stands there, which may be a token: only its place is told.
+fn kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
+    Kubeconfig::read_from(path).map_err(|fault| {
+        let KubeconfigError::Parse(fault) = &fault else { return chain(&fault) };
+        let at = fault.location();
+        let at = at.map(|at| format!(" (line {}, column {})", at.line(), at.column()));
+        format!("it is not a kubeconfig{}", at.unwrap_or_default())
+    })
+}
+
 /// A client, and how often it has opened a watch so far.
 pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver<u64>), String> {
     let mut config = match &options.access {
         Access::InCluster => Config::incluster().map_err(|fault| chain(&fault))?,
         Access::Kubeconfig { path, context } => {
-            let file = Kubeconfig::read_from(path).map_err(|fault| chain(&fault))?;
+            let file = kubeconfig(path)?;
             let which = KubeConfigOptions { context: context.clone(), ..Default::default() };
             Config::from_custom_kubeconfig(file, &which).await.map_err(|fault| chain(&fault))?
         }

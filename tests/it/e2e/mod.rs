@@ -6,6 +6,7 @@
 mod alerted;
 mod canary;
 mod demos;
+mod deployments;
 mod disk;
 mod found;
 mod journal;

@@ -1,0 +1,132 @@
+//! Clusters, and the Deployments in them.
+
+use std::fs;
+
+use super::{loaded, refused};
+use crate::{
+    config::{DeploymentAt, Platform, Read},
+    domain::policy::SignalKind,
+    sources::kubernetes::{Access, Key},
+};
+
+const KUBECONFIG: &str = r#"{ "current-context": "one", "contexts": [
+    { "name": "one", "context": { "cluster": "c", "user": "u" } },
+    { "name": "two", "context": { "cluster": "c", "user": "u" } } ],
+    "users": [ { "name": "u", "user": { "token": "hunter2" } } ] }"#;
+
+const SERVICE: &str = "
+    [service.shop.rollback.application.kubernetes]
+    namespace = 'shop'
+    deployment = 'checkout'
+    container = 'app'
+    [service.shop.signal.health_pods.kubernetes]
+";
+
+#[test]
+fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_back() {
+    let (config, warnings) = loaded(&format!("[kubernetes.main]\nin_cluster = true\n{SERVICE}"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let at = DeploymentAt { cluster: "main".into(), key: Key::new("shop", "checkout") };
+    let (_, Platform::Kubernetes(platform)) = config.platforms.iter().next().unwrap() else {
+        panic!("{:?}", config.platforms)
+    };
+    assert_eq!((&platform.at, platform.container.as_deref()), (&at, Some("app")));
+    assert_eq!(config.polls[0].read, Read::Kubernetes(at));
+    let service = config.policy.services.values().next().unwrap();
+    assert_eq!(service.signals["health_pods"].kind, SignalKind::Health);
+    assert_eq!(service.runbook, None, "there is no way to roll it back yet");
+    let ((cluster, namespace), options) = config.clusters.iter().next().unwrap();
+    assert_eq!((cluster.as_str(), namespace.as_deref()), ("main", Some("shop")));
+    assert_eq!((&options.access, &options.namespace), (&Access::InCluster, namespace));
+}
+
+#[test]
+fn each_namespace_is_watched_by_itself_unless_all_are_wanted() {
+    let more = "
+        [service.cart.rollback.application.kubernetes]
+        namespace = 'cart'
+        deployment = 'cart'
+        [service.mail.rollback.application.kubernetes]
+        namespace = 'shop'
+        deployment = 'mail'
+    ";
+    let namespaces = |said: &str| {
+        let text = format!("[kubernetes.main]\nin_cluster = true\n{said}\n{SERVICE}{more}");
+        loaded(&text).0.clusters.into_keys().map(|(_, namespace)| namespace).collect::<Vec<_>>()
+    };
+    assert_eq!(namespaces(""), [Some("cart".to_owned()), Some("shop".to_owned())]);
+    assert_eq!(namespaces("all_namespaces = true"), [None]);
+}
+
+#[test]
+fn what_is_wrong_with_clusters_and_deployments_is_told() {
+    let cluster = "[kubernetes.main]\nin_cluster = true\n";
+    let shop = |rest: &str| format!("{cluster}[service.shop]\n{rest}");
+    let deployment = |namespace: &str, name: &str| {
+        shop(&format!(
+            "[service.shop.rollback.application.kubernetes]\nnamespace = '{namespace}'\ndeployment = '{name}'"
+        ))
+    };
+    for (text, said) in [
+        (format!("[kubernetes.main]\n{SERVICE}"), "nobody knows how `main` is reached"),
+        (format!("[kubernetes.main]\nin_cluster = false\n{SERVICE}"), "nobody knows how `main`"),
+        (format!("{cluster}kubeconfig = '/x'\n{SERVICE}"), "`main` is reached in two ways"),
+        (format!("{cluster}context = 'one'\n{SERVICE}"), "a context is of a kubeconfig"),
+        (format!("[kubernetes.main]\nkubeconfig = '/nowhere/x'\n{SERVICE}"), "cannot be read"),
+        (format!("{cluster}reopen_every = '10ms'\n{SERVICE}"), "lasts a second at least"),
+        (format!("{cluster}page = 0\n{SERVICE}"), "0 lets nothing through"),
+        (SERVICE.to_owned(), "nobody knows which cluster is meant"),
+        (
+            format!("{cluster}[kubernetes.other]\nin_cluster = true\n{SERVICE}"),
+            "one of main, other",
+        ),
+        (
+            format!("{cluster}{}", SERVICE.replace("container", "from = 'mian'\ncontainer")),
+            "did you mean `main`?",
+        ),
+        (deployment("Shop", "checkout"), "`Shop` is not the name of a namespace"),
+        (deployment("shop", "check out"), "`check out` is not the name of a Deployment"),
+        (shop("[service.shop.signal.health.kubernetes]"), "nobody knows which Deployment this is"),
+        (
+            format!("{cluster}{SERVICE}[service.shop.signal.cpu.kubernetes]"),
+            "a cluster only tells whether the pods are well",
+        ),
+        (
+            format!("{cluster}[service.shop]\nmode = 'auto'\n{SERVICE}"),
+            "is a Deployment, which is only watched as yet, and its mode is auto",
+        ),
+        (
+            format!("{cluster}{SERVICE}{}", SERVICE.replace("service.shop", "service.twin")),
+            "is rolled back in the Deployment shop/checkout of main too",
+        ),
+    ] {
+        let told = refused(&text);
+        assert!(told.contains(said), "not told: {said}\n{told}");
+    }
+}
+
+#[test]
+fn a_kubeconfig_is_read_and_its_contexts_are_named_without_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let with = |text: &str, more: &str| {
+        fs::write(&path, text).unwrap();
+        format!("[kubernetes.main]\nkubeconfig = '{}'\n{more}\n{SERVICE}", path.display())
+    };
+    let (config, _) = loaded(&with(KUBECONFIG, "context = 'two'"));
+    let access = &config.clusters.values().next().unwrap().access;
+    assert!(matches!(access, Access::Kubeconfig { context: Some(two), .. } if two == "two"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    loaded(&with(KUBECONFIG, ""));
+    let unknown = refused(&with(KUBECONFIG, "context = 'three'"));
+    assert!(unknown.contains("no context `three`; its contexts are one, two"), "{unknown}");
+    let none =
+        refused(&with(&KUBECONFIG.replace("\"one\", \"contexts\"", "\"\", \"contexts\""), ""));
+    assert!(none.contains("no current context; its contexts are one, two"), "{none}");
+    // The parser of YAML shows the line at fault, and says what stands there.
+    for text in ["contexts: {token: hunter2", "users: hunter2", "users: [hunter2]", "\"hunter2"] {
+        let broken = refused(&with(text, ""));
+        assert!(broken.contains("it is not a kubeconfig"), "{broken}");
+        assert!(!broken.contains("hunter2"), "{broken}");
+    }
+}
