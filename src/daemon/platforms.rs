@@ -113,11 +113,7 @@ pub(super) async fn look_at_deployment(deployment: Deployment, handle: Handle) {
 
 /// Says once when a cluster is not heard any more, and once when it is again; until it is not watched any more.
 pub(super) async fn tell_cluster(watched: Watched) {
-    let options = watched.options();
-    let place = match &options.namespace {
-        Some(namespace) => format!("{namespace} of kubernetes {}", options.name),
-        None => format!("kubernetes {}", options.name),
-    };
+    let place = watched.options().place();
     let mut faults = watched.faults();
     let mut said: BTreeMap<Kind, String> = BTreeMap::new();
     let mut is_begun = false;

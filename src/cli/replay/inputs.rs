@@ -109,12 +109,7 @@ impl Inputs {
             None => self.files(&config)?,
         };
         changes.onto(&mut recorded.tapes);
-        for unknown in changes.unknown.iter().take(TOLD_MAX) {
-            out.aside(unknown);
-        }
-        if let Some(more) = changes.unknown.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
-            out.aside(&format!("and {more} more lines that name no service"));
-        }
+        tell(out, &changes.unknown, "lines that name no service");
         let said = changes.said.iter().cloned().chain(recorded.said(&config));
         said.for_each(|said| out.aside(&said));
         let (unknown, allow_partial) = (changes.unknown.len(), self.allow_partial);
@@ -128,12 +123,7 @@ impl Inputs {
             return;
         }
         let otherwise: Vec<String> = read.config.read_otherwise(other).collect();
-        for said in otherwise.iter().take(TOLD_MAX) {
-            out.aside(said);
-        }
-        if let Some(more) = otherwise.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
-            out.aside(&format!("and {more} more signals that are read otherwise"));
-        }
+        tell(out, &otherwise, "signals that are read otherwise");
         read.read_otherwise = otherwise.len();
     }
 
@@ -306,6 +296,14 @@ impl Read {
             "this may mislead: {}; --allow-partial takes it as it is",
             misleads.join("; ")
         )))
+    }
+}
+
+/// The first of them, and how many more there are of `what`.
+fn tell(out: &Out, all: &[String], what: &str) {
+    all.iter().take(TOLD_MAX).for_each(|said| out.aside(said));
+    if let Some(more) = all.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
+        out.aside(&format!("and {more} more {what}"));
     }
 }
 

@@ -54,7 +54,7 @@ impl Options {
     }
 
     /// For people.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         match &self.namespace {
             Some(namespace) => format!("the namespace {namespace} of kubernetes {}", self.name),
             None => format!("kubernetes {}", self.name),

@@ -109,9 +109,5 @@ pub(super) fn of_controller(conditions: &[Condition]) -> Vec<String> {
 
 /// The beginning of a text, at most so many bytes long.
 pub(super) fn cut(text: &str, max: usize) -> &str {
-    let mut end = max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(max)]
 }
