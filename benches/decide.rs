@@ -74,8 +74,7 @@ impl City {
 
     fn look(&mut self, id: &ServiceId, version: &str) {
         let revision = Revision::named(version);
-        let available =
-            ["v2", "v1"].map(|v| Available { revision: Revision::named(v), modified_at: None });
+        let available = ["v2", "v1"].map(|v| Available::named(v, None));
         let inventory = Inventory {
             component: Component::Application,
             linked: Some(revision),
@@ -84,6 +83,7 @@ impl City {
             available: available.into(),
             faults: vec![],
             told: None,
+            deployed: None,
         };
         self.turn(What::Seen { service: id.clone(), inventory });
     }

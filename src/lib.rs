@@ -8,6 +8,7 @@ pub mod domain;
 pub mod executors;
 pub mod handle;
 pub mod http;
+pub mod kubernetes;
 pub mod notifiers;
 pub mod replay;
 pub mod sources;

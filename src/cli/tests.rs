@@ -16,6 +16,7 @@ use crate::{
         fleet::Fleet,
         guard::{Guard, Verdict},
         incident::judge::Ground,
+        inventory::Place,
         inventory::Serving,
         service::Mode,
         severity::Severity,
@@ -109,7 +110,7 @@ fn burning() -> ServiceView {
 fn plan_view() -> PlanView {
     let policy = examples::service("checkout/production", Mode::Auto);
     let (from, to) = (Revision::named("v2"), Revision::named("v1"));
-    PlanView::of(&policy.runbook.unwrap().plan(&policy.id, &from, &to, NOW))
+    PlanView::of(&policy.runbook.unwrap().plan(&policy.id, (&from, &to), &Place::default(), NOW))
 }
 
 fn trigger() -> TriggerView {

@@ -29,7 +29,8 @@ use crate::{
         document::Shape, raw,
     },
     domain::{plan::hex, policy::Policy, service::ServiceId},
-    sources::{exposition, http, kubernetes as cluster},
+    kubernetes::access,
+    sources::{exposition, http},
     store,
     units::Span,
 };
@@ -117,10 +118,10 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
 
 /// Of each cluster the namespaces that somebody looks into, or the whole of it where that is said.
 fn watched(
-    reached: &BTreeMap<String, (cluster::Options, bool)>,
+    reached: &BTreeMap<String, (access::Options, bool)>,
     polls: &[Poll],
     platforms: &BTreeMap<ServiceId, Platform>,
-) -> BTreeMap<(String, Option<String>), cluster::Options> {
+) -> BTreeMap<(String, Option<String>), access::Options> {
     let of_polls = polls.iter().filter_map(|poll| match &poll.read {
         Read::Kubernetes(at) => Some(at),
         Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => None,
@@ -132,7 +133,7 @@ fn watched(
     let scope = |at: &DeploymentAt| {
         let (options, all) = reached.get(&at.cluster)?;
         let namespace = (!all).then(|| at.key.namespace.to_string());
-        let options = cluster::Options { namespace: namespace.clone(), ..options.clone() };
+        let options = access::Options { namespace: namespace.clone(), ..options.clone() };
         Some(((at.cluster.clone(), namespace), options))
     };
     of_polls.chain(of_platforms).filter_map(scope).collect()

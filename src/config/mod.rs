@@ -36,9 +36,10 @@ use crate::{
     domain::{
         policy::{Policy, ServicePolicy},
         roster,
-        runbook::ReleaseRunbook,
+        runbook::{DeploymentRunbook, ReleaseRunbook},
         service::ServiceId,
     },
+    kubernetes::access,
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
         health, http, kubernetes, prometheus,
@@ -69,7 +70,7 @@ pub struct Config {
     /// The Prometheus servers, by their names in the file.
     pub servers: BTreeMap<String, prometheus::Options>,
     /// The clusters' namespaces that are watched, by the cluster's name in the file and the namespace; under no namespace, all.
-    pub clusters: BTreeMap<(String, Option<String>), kubernetes::Options>,
+    pub clusters: BTreeMap<(String, Option<String>), access::Options>,
     /// What is scraped directly. Polls that name the same target are answered from one body.
     pub targets: BTreeMap<String, scrape::Place>,
     /// Where each service can be rolled back.
@@ -247,7 +248,7 @@ pub struct Rows {
 pub enum Platform {
     /// A machine with releases.
     Release(ReleasePlatform),
-    /// A Deployment: as yet only looked at.
+    /// A Deployment.
     Kubernetes(KubernetesPlatform),
 }
 
@@ -256,9 +257,7 @@ impl Platform {
     pub fn place(&self) -> String {
         match self {
             Self::Release(platform) => platform.runbook.root.clone(),
-            Self::Kubernetes(platform) => {
-                format!("the Deployment {} of {}", platform.at.key, platform.at.cluster)
-            }
+            Self::Kubernetes(platform) => platform.runbook.place(),
         }
     }
 
@@ -270,11 +269,13 @@ impl Platform {
     }
 }
 
-/// A Deployment that is looked at.
+/// A Deployment of a Kubernetes cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubernetesPlatform {
     /// Which.
     pub at: DeploymentAt,
+    /// How it is rolled back.
+    pub runbook: DeploymentRunbook,
     /// The container whose image is the version; the first one unless told.
     pub container: Option<String>,
     /// How often it is looked at without news of it.

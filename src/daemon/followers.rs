@@ -127,6 +127,7 @@ impl Followers {
     pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
         self.servers = wiring::servers(config, &self.servers)?;
         self.clusters = wiring::clusters(config, &self.clusters);
+        self.executor.clusters.adopt(wiring::reached(config));
         let (servers, clusters) = (&self.servers, &self.clusters);
         let sources = wiring::sources(config, servers, clusters, &mut self.clients)?;
         let deployments = wiring::deployments(config, clusters)?;

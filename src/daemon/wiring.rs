@@ -16,11 +16,12 @@ use crate::{
     config::{self, Ask, Config, DeploymentAt, Read},
     domain::service::ServiceId,
     handle::Routing,
+    kubernetes::access,
     notifiers::Channel,
     sources::{
         health::Probe,
         http,
-        kubernetes::{self, Watched},
+        kubernetes::Watched,
         prometheus::{self, Prometheus},
         scrape,
     },
@@ -47,9 +48,15 @@ pub(super) fn servers(config: &Config, before: &Servers) -> anyhow::Result<Serve
 /// What is known of the clusters' namespaces, by cluster and namespace.
 pub(super) type Clusters = BTreeMap<(String, Option<String>), Watched>;
 
+/// How the clusters are reached, for whoever changes something in them.
+pub(super) fn reached(config: &Config) -> BTreeMap<String, access::Options> {
+    let all = config.clusters.iter();
+    all.map(|((name, _), options)| (name.clone(), options.clone())).collect()
+}
+
 /// Everything that is watched of clusters: what is known already stays known, where it would be asked for in the same way.
 pub(super) fn clusters(config: &Config, before: &Clusters) -> Clusters {
-    let known = |place: &(String, Option<String>), options: &kubernetes::Options| {
+    let known = |place: &(String, Option<String>), options: &access::Options| {
         let same = before.get(place).filter(|watched| watched.options() == options);
         same.cloned().unwrap_or_else(|| Watched::new(options.clone()))
     };

@@ -160,6 +160,7 @@ mod tests {
         examples,
         fact::Fact,
         incident,
+        inventory::Place,
         run::{self, Outcome, Report},
         service::Mode,
         severity::Severity,
@@ -228,7 +229,8 @@ mod tests {
         let service = examples::service("shop/production", Mode::Auto);
         let revision = |name: &str| Revision::named(name);
         let runbook = service.runbook.as_ref().unwrap();
-        let plan = runbook.plan(&shop, &revision("v2"), &revision("v1"), NOW.wall);
+        let plan =
+            runbook.plan(&shop, (&revision("v2"), &revision("v1")), &Place::default(), NOW.wall);
         let mut controller = Controller::new(Fleet::new(examples::policy([service]), 1));
         let opened = incident::Fact::Opened {
             id: "i".into(),

@@ -11,7 +11,7 @@ use super::{
         FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, ServicePolicy, SignalKind,
         SignalPolicy, TriggerPolicy, VerificationPolicy,
     },
-    runbook::ReleaseRunbook,
+    runbook::{ApplicationRunbook, ReleaseRunbook},
     service::{Mode, ServiceId},
     severity::Severity,
     trigger::Rule,
@@ -56,14 +56,14 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
 
 fn runbook() -> Runbook {
     Runbook {
-        application: ReleaseRunbook {
+        application: ApplicationRunbook::Release(ReleaseRunbook {
             root: "/srv/shop".into(),
             restart: Restart::Unit("shop.service".into()),
             running: Running::Unit("shop.service".into()),
             switch_timeout: Span::seconds(30),
             restart_timeout: Span::minutes(2),
             attempts: 2,
-        },
+        }),
         before: vec![],
         after: vec![],
         checks: vec![],
@@ -83,8 +83,7 @@ pub(crate) fn policy(services: impl IntoIterator<Item = ServicePolicy>) -> Polic
 
 /// A platform on which `serving` serves and `others` lie ready.
 pub(crate) fn inventory(serving: &str, others: &[&str], switched_at: UnixMs) -> Inventory {
-    let available =
-        |version: &&str| Available { revision: Revision::named(version), modified_at: None };
+    let available = |version: &&str| Available::named(version, None);
     Inventory {
         component: Component::Application,
         linked: Some(Revision::named(serving)),
@@ -93,6 +92,7 @@ pub(crate) fn inventory(serving: &str, others: &[&str], switched_at: UnixMs) -> 
         available: [serving].iter().chain(others).map(available).collect(),
         faults: vec![],
         told: None,
+        deployed: None,
     }
 }
 

@@ -46,6 +46,58 @@ pub struct Available {
     pub revision: Revision,
     /// When it was last changed on disk.
     pub modified_at: Option<UnixMs>,
+    /// What holds it, of a Deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_in: Option<HeldIn>,
+}
+
+impl Available {
+    /// A revision that its name is enough to switch to.
+    pub fn named(version: &str, modified_at: Option<UnixMs>) -> Self {
+        Self { revision: Revision::named(version), modified_at, held_in: None }
+    }
+}
+
+/// Where exactly a platform has a revision, where a name does not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The uid of the Deployment.
+    pub uid: Option<String>,
+    /// The ReplicaSet that holds the template.
+    pub replica_set: Option<String>,
+}
+
+/// What a rollback of a Deployment must know beside its revisions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Which one: another one of its name has another.
+    pub uid: String,
+    /// How many pods are wanted.
+    pub wanted: u32,
+    /// Whether its controller leaves it alone.
+    pub paused: bool,
+}
+
+impl Deployed {
+    /// Why setting its template would change nothing that serves.
+    pub fn bars(&self) -> Option<&'static str> {
+        if self.paused {
+            Some("its rollout is paused, and would stay so: `kubectl rollout resume` it first")
+        } else if self.wanted == 0 {
+            Some("it is scaled to 0 pods: another version would serve no more than this one")
+        } else {
+            None
+        }
+    }
+}
+
+/// A ReplicaSet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldIn {
+    /// Its name.
+    pub replica_set: String,
+    /// Its number in `kubectl rollout history`, until it is used again.
+    pub number: u64,
 }
 
 /// One component, as its platform showed it.
@@ -66,6 +118,9 @@ pub struct Inventory {
     /// What the platform knows of the revision that it is set to, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
+    /// What else a rollback of it must know, of a Deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<Deployed>,
 }
 
 impl Inventory {
@@ -77,6 +132,22 @@ impl Inventory {
     /// The release of that version, if it is still there.
     pub fn find(&self, version: &str) -> Option<&Available> {
         self.available.iter().find(|a| a.revision.version == version)
+    }
+
+    /// The release that a person means: by its version, or by its number in `kubectl rollout history`.
+    pub fn meant_by(&self, text: &str) -> Option<&Available> {
+        let number = text.parse().ok();
+        let numbered = |a: &&Available| a.held_in.as_ref().map(|held| held.number) == number;
+        let by_number = || self.available.iter().filter(|_| number.is_some()).find(numbered);
+        self.find(text).or_else(by_number)
+    }
+
+    /// Where exactly it is.
+    pub fn place(&self, of: &Available) -> Place {
+        Place {
+            uid: self.deployed.as_ref().map(|deployed| deployed.uid.clone()),
+            replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
+        }
     }
 }
 
@@ -105,6 +176,7 @@ mod tests {
             available: vec![],
             faults: vec![],
             told: None,
+            deployed: None,
         };
         let v1 = || Serving::Version("v1".into());
         assert!(seen(Some("v1"), v1()).is_settled());

@@ -69,6 +69,20 @@ pub enum Running {
     Unit(String),
 }
 
+/// One Deployment, and no other of its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentAt {
+    /// The cluster's name in the configuration.
+    pub cluster: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid: one that was deleted and made anew is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
 /// One change of one platform, with its exact target. Each is observed, applied if needed, observed again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,6 +108,25 @@ pub enum Action {
         restart: Restart,
         /// How to see what serves.
         running: Running,
+    },
+    /// Set the template of a Deployment to one that it has had.
+    DeploymentUndo {
+        /// Which one.
+        at: DeploymentAt,
+        /// The version that it must be set to now; another one means somebody deployed in between.
+        from: Revision,
+        /// The version it will be set to, by its hash.
+        to: Revision,
+        /// The ReplicaSet that holds this version's template.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replica_set: Option<String>,
+    },
+    /// Wait until all of a Deployment's pods are of this version and available. Changes nothing.
+    DeploymentRollout {
+        /// Which one.
+        at: DeploymentAt,
+        /// The version that must serve afterwards, by its hash.
+        to: Revision,
     },
     /// Run a script.
     Command {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     change::{Component, Revision},
+    inventory::Place,
     plan::{Action, CommandLine, Plan, Step, Target},
-    runbook::ReleaseRunbook,
+    runbook::ApplicationRunbook,
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -19,7 +20,7 @@ const APPLICATION_ROLLBACK: Span = Span::minutes(5);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runbook {
     /// How its application is.
-    pub application: ReleaseRunbook,
+    pub application: ApplicationRunbook,
     /// Scripts that run before the application is switched, in order.
     pub before: Vec<ScriptStep>,
     /// Scripts that run after it serves, in order.
@@ -57,10 +58,16 @@ pub struct Smoke {
 }
 
 impl Runbook {
-    /// The plan from what serves to an exact revision.
-    pub fn plan(&self, service: &ServiceId, from: &Revision, to: &Revision, at: UnixMs) -> Plan {
+    /// The plan from what serves to an exact revision, where `place` says that the platform has it.
+    pub fn plan(
+        &self,
+        service: &ServiceId,
+        (from, to): (&Revision, &Revision),
+        place: &Place,
+        at: UnixMs,
+    ) -> Plan {
         let mut steps: Vec<Step> = self.before.iter().map(ScriptStep::step).collect();
-        steps.extend(self.application.steps(from, to));
+        steps.extend(self.application.steps(from, to, place));
         steps.extend(self.after.iter().map(ScriptStep::step));
         steps.extend(self.checks.iter().map(Smoke::step));
         Plan {

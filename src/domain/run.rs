@@ -361,7 +361,11 @@ impl Action {
     /// Whether an attempt that may already have been made can simply be made again.
     pub fn may_repeat(&self) -> bool {
         match self {
-            Self::ReleaseSwitch { .. } | Self::ReleaseRestart { .. } | Self::Check { .. } => true,
+            Self::ReleaseSwitch { .. }
+            | Self::ReleaseRestart { .. }
+            | Self::DeploymentUndo { .. }
+            | Self::DeploymentRollout { .. }
+            | Self::Check { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),
         }
     }
@@ -370,7 +374,7 @@ impl Action {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{change::Revision, examples, service::Mode};
+    use crate::domain::{change::Revision, examples, inventory::Place, service::Mode};
 
     const NOW: UnixMs = UnixMs(5_000_000);
 
@@ -378,7 +382,8 @@ mod tests {
     fn run() -> Run {
         let service = examples::service("shop/production", Mode::Auto);
         let (from, to) = (Revision::named("v2"), Revision::named("v1"));
-        let mut plan = service.runbook.unwrap().plan(&service.id, &from, &to, NOW);
+        let mut plan =
+            service.runbook.unwrap().plan(&service.id, (&from, &to), &Place::default(), NOW);
         plan.steps[0].fallback = Some(Box::new(plan.steps[1].clone()));
         Run::new("r".into(), plan.into())
     }

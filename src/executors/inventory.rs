@@ -69,7 +69,16 @@ pub async fn release_inventory(
         }
     };
     let component = Component::Application;
-    Inventory { component, linked, running: serving, switched_at, available, faults, told: None }
+    Inventory {
+        component,
+        linked,
+        running: serving,
+        switched_at,
+        available,
+        faults,
+        told: None,
+        deployed: None,
+    }
 }
 
 /// The hash of the release that was linked at the last look, or why it has none.
@@ -150,7 +159,7 @@ fn available(root: &Path, faults: &mut Vec<String>) -> Vec<Available> {
         let Ok(meta) = fs::metadata(entry.path()) else { continue };
         if meta.is_dir() && !name.starts_with('.') {
             let modified_at = meta.modified().ok().and_then(layout::unix_ms);
-            found.push(Available { revision: Revision::named(&name), modified_at });
+            found.push(Available::named(&name, modified_at));
         }
     }
     found.sort_by(|a, b| (b.modified_at, &b.revision).cmp(&(a.modified_at, &a.revision)));

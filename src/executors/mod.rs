@@ -6,6 +6,7 @@
 
 mod child;
 mod command;
+mod deployment;
 pub mod digest;
 pub mod inventory;
 mod layout;
@@ -23,6 +24,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+pub use self::deployment::Clusters;
 use crate::{
     domain::{
         plan::Action,
@@ -38,6 +40,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// How much of a release is hashed at most.
     pub digest: digest::Bounds,
+    /// How Kubernetes clusters are reached.
+    pub clusters: Clusters,
     http: reqwest::Client,
 }
 
@@ -54,7 +58,8 @@ impl Options {
             // A kept connection could lead to the process that is being replaced.
             .pool_max_idle_per_host(0)
             .build()?;
-        Ok(Self { state_dir, digest: digest::Bounds::default(), http })
+        let (digest, clusters) = (digest::Bounds::default(), Clusters::default());
+        Ok(Self { state_dir, digest, clusters, http })
     }
 }
 
@@ -177,6 +182,11 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::ReleaseRestart { root, to, restart, running } => {
             restart::restart(attempt, root, to, restart, running).await
         }
+        Action::DeploymentUndo { at, from, to, replica_set } => {
+            let replica_set = replica_set.as_deref();
+            deployment::undo(attempt, deployment::Undo { at, from, to, replica_set }).await
+        }
+        Action::DeploymentRollout { at, to } => deployment::rollout(attempt, at, to).await,
     }
 }
 

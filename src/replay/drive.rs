@@ -177,7 +177,7 @@ impl Drive<'_> {
         let available = versions
             .filter(|version| seen.insert(*version))
             .take(KEPT)
-            .map(|version| Available { revision: Revision::named(version), modified_at: None });
+            .map(|version| Available::named(version, None));
         let inventory = Inventory {
             component: Component::Application,
             linked: Some(Revision::named(version)),
@@ -186,6 +186,7 @@ impl Drive<'_> {
             available: available.collect(),
             faults: vec![],
             told: None,
+            deployed: None,
         };
         self.turn(What::Seen { service: self.tape.service.clone(), inventory }, at);
     }

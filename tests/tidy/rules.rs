@@ -10,23 +10,25 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("tls", &[]),
     ("domain", &["units"]),
-    ("sources", &["domain", "units", "tls"]),
+    ("kubernetes", &["domain", "units", "tls"]),
+    ("sources", &["domain", "units", "tls", "kubernetes"]),
     ("notifiers", &["domain", "units", "tls"]),
     ("store", &["domain", "units"]),
     // And store::Lease, which whoever changes the world must hold: see `only_the_lease`.
-    ("executors", &["domain", "units", "tls", "store"]),
+    ("executors", &["domain", "units", "tls", "kubernetes", "store"]),
     // The event loop from outside: who tells it something needs no more of the daemon.
     ("handle", &["domain", "units", "store"]),
     // What is counted of everything inside; only the daemon and the command line count.
     ("telemetry", &["domain", "units", "notifiers", "store"]),
     ("http", &["domain", "units", "tls", "sources", "store", "config", "handle"]),
-    ("config", &["domain", "units", "sources", "notifiers", "store", "executors"]),
+    ("config", &["domain", "units", "kubernetes", "sources", "notifiers", "store", "executors"]),
     (
         "daemon",
         &[
             "domain",
             "units",
             "tls",
+            "kubernetes",
             "telemetry",
             "sources",
             "notifiers",
@@ -44,6 +46,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "domain",
             "units",
             "tls",
+            "kubernetes",
             "telemetry",
             "sources",
             "notifiers",

@@ -3,6 +3,7 @@
 use crate::{
     domain::{
         change::Revision,
+        inventory::Place,
         policy::{ServicePolicy, SignalKind},
     },
     units::{Percent, Span, UnixMs},
@@ -14,7 +15,7 @@ pub(super) fn rolls_back(policy: &ServicePolicy) -> Vec<String> {
         return vec!["nothing is configured that could be: people are told so".to_owned()];
     };
     let (from, to) = (Revision::named("CURRENT"), Revision::named("KNOWN-GOOD"));
-    let plan = runbook.plan(&policy.id, &from, &to, UnixMs(0));
+    let plan = runbook.plan(&policy.id, (&from, &to), &Place::default(), UnixMs(0));
     let steps = plan.steps.iter().enumerate().map(|(at, step)| {
         let tries =
             if step.attempts == 1 { "once".into() } else { format!("{} times", step.attempts) };

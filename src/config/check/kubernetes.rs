@@ -9,7 +9,9 @@ use crate::{
         DeploymentAt, KubernetesPlatform, check::found::Found, document::names_any,
         nearest::nearest, raw,
     },
-    sources::kubernetes::{Access, Key, Options, check_kubeconfig},
+    domain::runbook::DeploymentRunbook,
+    kubernetes::access::{Access, Options, check_kubeconfig},
+    sources::kubernetes::Key,
     units::Span,
 };
 
@@ -97,7 +99,15 @@ pub(super) fn platform(
         &raw.deployment.span(),
     )?;
     let container = raw.container.as_ref().map(|container| container.get_ref().clone());
-    Some(KubernetesPlatform { at, container, look_every })
+    let runbook = DeploymentRunbook {
+        cluster: at.cluster.clone(),
+        namespace: at.key.namespace.to_string(),
+        name: at.key.name.to_string(),
+        undo_timeout: found.positive(&raw.undo_timeout, Span::seconds(30)),
+        rollout_timeout: found.positive(&raw.rollout_timeout, Span::minutes(10)),
+        attempts: found.at_least_one(&raw.attempts, 2),
+    };
+    Some(KubernetesPlatform { at, runbook, container, look_every })
 }
 
 /// What a signal is read of: what it says, over what is rolled back.

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         plan::{CommandLine, EnvValue, Restart, Running},
         planning::{Runbook, ScriptStep, Smoke},
-        runbook::ReleaseRunbook,
+        runbook::{ApplicationRunbook, ReleaseRunbook},
     },
     units::Span,
 };
@@ -19,28 +19,27 @@ use crate::{
 const COMMAND: Span = Span::minutes(1);
 
 /// How a service is rolled back, and where that can be seen. `hold` is how long its verification takes.
-///
-/// Of a Deployment it can only be seen: there is no runbook as yet, and so no plan.
 pub(super) fn runbook(
     found: &mut Found<'_>,
     all: &raw::Raw,
     raw: &raw::Rollback,
     hold: Span,
-) -> Option<(Option<Runbook>, Platform)> {
+) -> Option<(Runbook, Platform)> {
     let before = scripts(found, &raw.before);
     let after = scripts(found, &raw.after);
     let checks = checks(found, &raw.check);
-    let release = match raw.application.as_ref()?.get_ref() {
-        raw::Application::Release(release) => release,
+    let (application, platform) = match raw.application.as_ref()?.get_ref() {
+        raw::Application::Release(release) => {
+            let platform = platform(found, release)?;
+            (ApplicationRunbook::Release(platform.runbook.clone()), Platform::Release(platform))
+        }
         raw::Application::Kubernetes(deployment) => {
             let platform = kubernetes::platform(found, all, deployment)?;
-            return Some((None, Platform::Kubernetes(platform)));
+            let application = ApplicationRunbook::Deployment(platform.runbook.clone());
+            (application, Platform::Kubernetes(platform))
         }
     };
-    let platform = platform(found, release)?;
-    let application = platform.runbook.clone();
-    let runbook = Runbook { application, before, after, checks, verify_hold: hold };
-    Some((Some(runbook), Platform::Release(platform)))
+    Some((Runbook { application, before, after, checks, verify_hold: hold }, platform))
 }
 
 fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<ReleasePlatform> {

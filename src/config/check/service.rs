@@ -127,7 +127,7 @@ fn service(
             .signals(signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect()),
         guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
         matrix,
-        runbook: runbook.flatten(),
+        runbook,
         verification,
         people: policy::people(found, &people),
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
@@ -150,7 +150,7 @@ fn rollback(
     (key, raw): (&Spanned<String>, &raw::Service),
     mode: Mode,
     hold: Span,
-) -> Option<(Option<Runbook>, Platform)> {
+) -> Option<(Runbook, Platform)> {
     let watch_only = raw.watch_only.as_ref().filter(|said| *said.get_ref());
     let has_target = raw.rollback.as_ref().is_some_and(|r| r.get_ref().application.is_some());
     if let Some(watch_only) = watch_only.filter(|_| has_target || mode != Mode::Observe) {
@@ -173,16 +173,7 @@ fn rollback(
             }
         }
     }
-    let (runbook, platform) =
-        platform::runbook(found, all, raw.rollback.as_ref()?.get_ref(), hold)?;
-    if runbook.is_none() && mode != Mode::Observe {
-        let at = raw.mode.as_ref().map_or_else(|| key.span(), Spanned::span);
-        let what = format!(
-            "`{key}` is a Deployment, which is only watched as yet, and its mode is {mode}"
-        );
-        found.error(at, what, "say mode = \"observe\" in its table");
-    }
-    Some((runbook, platform))
+    platform::runbook(found, all, raw.rollback.as_ref()?.get_ref(), hold)
 }
 
 /// Services without signals, and signals that nothing looks at.

@@ -26,7 +26,6 @@ pub(in crate::config) struct Rollback {
 /// `[service.KEY.rollback.application]`: the platform it runs on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one for each service, while the file is read")]
 pub(in crate::config) enum Application {
     /// `releases/VERSION/` and a `current` symlink.
     Release(Release),

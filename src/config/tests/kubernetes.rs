@@ -5,8 +5,9 @@ use std::fs;
 use super::{loaded, refused};
 use crate::{
     config::{DeploymentAt, Platform, Read},
-    domain::policy::SignalKind,
-    sources::kubernetes::{Access, Key},
+    domain::{policy::SignalKind, runbook::ApplicationRunbook},
+    kubernetes::access::Access,
+    sources::kubernetes::Key,
 };
 
 const KUBECONFIG: &str = r#"{ "current-context": "one", "contexts": [
@@ -34,7 +35,9 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
     assert_eq!(config.polls[0].read, Read::Kubernetes(at));
     let service = config.policy.services.values().next().unwrap();
     assert_eq!(service.signals["health_pods"].kind, SignalKind::Health);
-    assert_eq!(service.runbook, None, "there is no way to roll it back yet");
+    let runbook = service.runbook.as_ref().unwrap();
+    assert_eq!(runbook.application, ApplicationRunbook::Deployment(platform.runbook.clone()));
+    assert_eq!(runbook.application.resource(), "deployment:main/shop/checkout");
     let ((cluster, namespace), options) = config.clusters.iter().next().unwrap();
     assert_eq!((cluster.as_str(), namespace.as_deref()), ("main", Some("shop")));
     assert_eq!((&options.access, &options.namespace), (&Access::InCluster, namespace));
@@ -90,10 +93,6 @@ fn what_is_wrong_with_clusters_and_deployments_is_told() {
         (
             format!("{cluster}{SERVICE}[service.shop.signal.cpu.kubernetes]"),
             "a cluster only tells whether the pods are well",
-        ),
-        (
-            format!("{cluster}[service.shop]\nmode = 'auto'\n{SERVICE}"),
-            "is a Deployment, which is only watched as yet, and its mode is auto",
         ),
         (
             format!("{cluster}{SERVICE}{}", SERVICE.replace("service.shop", "service.twin")),

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         plan::{Restart, Running},
         policy::{LooksAt, Matrix, Response},
+        runbook::ApplicationRunbook,
         service::Mode,
         severity::Severity,
         trigger::{Comparison, Kind, Limit, Rule},
@@ -230,7 +231,7 @@ fn a_release_is_rolled_back_as_written() {
     let service = &config.policy.services[id];
     assert_eq!(service.mode, Mode::Auto);
     let runbook = service.runbook.as_ref().unwrap();
-    assert_eq!(runbook.application, platform.runbook);
+    assert_eq!(runbook.application, ApplicationRunbook::Release(platform.runbook.clone()));
     assert_eq!(platform.runbook.root, "/srv/shop");
     assert!(matches!(&platform.runbook.restart, Restart::Command(line) if line.env.len() == 2));
     assert!(matches!(&platform.runbook.running, Running::Http { pointer: Some(_), .. }));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     domain::{
         change::{Change, Component, Revision},
-        inventory::{Inventory, Serving},
+        inventory::{Deployed, Inventory, Serving},
         ledger,
         plan::{Plan, Target},
         situation::Situation,
@@ -25,15 +25,18 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
     })?;
     let target = match to {
         Some(version) => inventory
-            .find(version)
+            .meant_by(version)
             .map(|a| a.revision.clone())
             .ok_or_else(|| format!("version {version} is not there any more"))?,
         None => last_known_good(s, inventory, linked)?,
     };
     let leaves = left_by(inventory, linked, &target)?;
-    if inventory.find(&target.version).is_none() {
-        return Err(format!("{target}, the last known good, is not there any more"));
+    if let Some(why) = inventory.deployed.as_ref().and_then(Deployed::bars) {
+        return Err(why.to_owned());
     }
+    let there = inventory
+        .find(&target.version)
+        .ok_or_else(|| format!("{target}, the last known good, is not there any more"))?;
     let quarantined = s
         .state
         .ledger
@@ -42,7 +45,7 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
     if quarantined {
         return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
     }
-    Ok(Arc::new(runbook.plan(&s.state.id, &leaves, &target, s.now.wall)))
+    Ok(Arc::new(runbook.plan(&s.state.id, (&leaves, &target), &inventory.place(there), s.now.wall)))
 }
 
 /// Where a rollback goes that nobody named a version for. One that was switched to and never came up is gone on with:

@@ -6,6 +6,7 @@ use crate::{
         examples,
         guard::{Guard, Verdict},
         incident::{Choice, Closing, Decision, Fact, Incident, Phase},
+        inventory::Place,
         ledger,
         plan::Plan,
         policy::FleetPolicy,
@@ -116,7 +117,8 @@ fn report(act: impl FnOnce(&mut Incident, &Plan)) -> String {
     state.ledger.evolve(&left, FIRED);
     let watch = ServiceWatch::new(&policy);
     let (from, to) = (Revision::named("v2"), Revision::named("v1"));
-    let plan = policy.runbook.as_ref().unwrap().plan(&policy.id, &from, &to, FIRED);
+    let plan =
+        policy.runbook.as_ref().unwrap().plan(&policy.id, (&from, &to), &Place::default(), FIRED);
     let mut incident = incident(&plan);
     act(&mut incident, &plan);
     let s = Situation {

@@ -65,7 +65,7 @@ impl ServiceWatch {
         let known = s.state.knows_blind(PLATFORM, watched, s.now.wall);
         (!known && s.now.wall.since(since) >= patience).then(|| Fact::Blind {
             signal: PLATFORM.to_owned(),
-            source: runbook.application.root.clone(),
+            source: runbook.application.place(),
             since,
             why: faults,
             watched,

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use super::{
     kept::Kept,
     objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid, annotation},
-    template::Template,
     trouble::{self, Trouble},
     who,
 };
-use crate::units::UnixMs;
+use crate::{kubernetes::template::Template, units::UnixMs};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         change::{Component, Revision, Told},
-        inventory::{Available, Inventory, Serving},
+        inventory::{Available, Deployed, HeldIn, Inventory, Serving},
     },
     units::UnixMs,
 };
@@ -56,6 +56,7 @@ impl Seen {
                 available: vec![],
                 faults: vec![why.to_owned()],
                 told: None,
+                deployed: None,
             },
             standing: Standing::Unknown(why.to_owned()),
         }
@@ -104,6 +105,11 @@ impl Cluster {
             available: available(&sets, container),
             faults,
             told: Some(told(deployment, current)),
+            deployed: Some(Deployed {
+                uid: deployment.uid.to_string(),
+                wanted: deployment.wanted,
+                paused: deployment.paused,
+            }),
             linked: Some(linked),
         };
         Seen { inventory, standing }
@@ -212,14 +218,18 @@ fn switched_at(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Option
     }
 }
 
-/// Each version once: a restart makes another ReplicaSet of the same.
+/// Each version once: a restart makes another ReplicaSet of the same, of which the newest is meant.
 fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
     let mut found: Vec<Available> = vec![];
     for set in sets {
         let revision = set.kept.template.revision(container);
         match found.iter_mut().find(|known| known.revision == revision) {
             Some(known) => known.modified_at = known.modified_at.min(set.kept.created_at),
-            None => found.push(Available { revision, modified_at: set.kept.created_at }),
+            None => found.push(Available {
+                revision,
+                modified_at: set.kept.created_at,
+                held_in: Some(HeldIn { replica_set: set.name.to_owned(), number: set.kept.number }),
+            }),
         }
     }
     found.truncate(AVAILABLE_MAX);

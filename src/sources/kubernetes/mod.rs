@@ -3,13 +3,12 @@
 //! What is known is folded by [`Cluster`] from what the API server says, and judged by [`Cluster::see`]: both are pure.
 //! [`watch`] lists and watches, and decides nothing. Nothing here changes anything.
 
-mod access;
 mod cluster;
 mod deployment;
 mod kept;
 mod link;
 mod objects;
-mod template;
+mod opened;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -18,7 +17,6 @@ mod watching;
 mod who;
 
 pub use self::{
-    access::{Access, Options, check_kubeconfig},
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     objects::{Deployment, Key, Kind, Pod, ReplicaSet},

@@ -8,13 +8,12 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    access::Options,
     cluster::Cluster,
     deployment::Seen,
     link::{Link, Patience},
     objects::{Key, Kind},
 };
-use crate::units::UnixMs;
+use crate::{kubernetes::access::Options, units::UnixMs};
 
 /// Shared by whoever watches and whoever looks.
 #[derive(Clone, Debug)]

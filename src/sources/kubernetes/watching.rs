@@ -12,11 +12,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::{
-    access::{self, Options, chain},
     cluster::{Cluster, Said},
     objects::{Key, Kind, resource},
+    opened,
     watched::Watched,
 };
+use crate::kubernetes::access::{Options, chain};
 
 /// How what is said of a kind is taken.
 type Take<K> = fn(&mut Cluster, Said<K>) -> Option<Key>;
@@ -39,7 +40,7 @@ pub async fn watch(watched: Watched) {
 async fn always<K: Watchable>(watched: &Watched, kind: Kind, take: Take<K>) {
     let mut pause = PAUSE;
     loop {
-        match access::client(watched.options()).await {
+        match opened::client(watched.options()).await {
             Ok((client, opened)) => one(watched, client, opened, kind, take).await,
             Err(why) => watched.failed(kind, why),
         }

@@ -11,7 +11,8 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use rollbackd::{
-    sources::kubernetes::{self, Access, Key, Options, Seen, Standing, Watched},
+    kubernetes::access::{Access, Options},
+    sources::kubernetes::{self, Key, Seen, Standing, Watched},
     units::{Span, UnixMs},
 };
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use rollbackd::{
 use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
-    policy::{fleet, id, services_mut},
+    policy::{fleet, id, runbook, services_mut},
     town::{Town, Windows, failed},
 };
 
@@ -180,7 +180,7 @@ fn both_of_two_services_are_a_storm() {
 fn one_resource_is_held_by_one_plan() {
     let mut policy = fleet(&["cart", "mail", "pay", "search", "shop"]);
     for service in services_mut(&mut policy) {
-        service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
+        service.runbook = Some(runbook("monolith"));
     }
     let told = brief(policy, |town| {
         town.deploy_to("cart", "v2", OUTAGE);
@@ -208,7 +208,7 @@ fn one_resource_is_held_by_one_plan() {
 fn a_rollback_that_is_verified_lets_go_of_what_it_held() {
     let mut policy = fleet(&FIVE);
     for service in services_mut(&mut policy) {
-        service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
+        service.runbook = Some(runbook("monolith"));
     }
     brief(policy, |town| {
         town.deploy_to("cart", "v2", OUTAGE);
@@ -311,7 +311,7 @@ fn a_freeze_turns_rollbacks_into_questions() {
 fn a_service_that_was_taken_out_holds_nothing_and_is_not_silent() {
     let mut policy = fleet(&["cart", "mail", "pay", "search", "shop"]);
     for service in services_mut(&mut policy) {
-        service.runbook.as_mut().unwrap().application.root = "/srv/monolith".into();
+        service.runbook = Some(runbook("monolith"));
     }
     let told = brief(policy, |town| {
         town.deploy_to("cart", "v2", OUTAGE);

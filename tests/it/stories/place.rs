@@ -196,8 +196,7 @@ impl Place {
     }
 
     pub(super) fn inventory(&self) -> Inventory {
-        let available =
-            |version: &String| Available { revision: Revision::named(version), modified_at: None };
+        let available = |version: &String| Available::named(version, None);
         Inventory {
             component: Component::Application,
             linked: self.faults.is_empty().then(|| Revision::named(&self.linked)),
@@ -209,6 +208,7 @@ impl Place {
             available: self.versions.keys().rev().map(available).collect(),
             faults: self.faults.clone(),
             told: None,
+            deployed: None,
         }
     }
 
@@ -231,6 +231,9 @@ impl Place {
                 self.restart(at);
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
+            }
+            Action::DeploymentUndo { .. } | Action::DeploymentRollout { .. } => {
+                panic!("there are releases here, and no cluster: {:?}", step.action)
             }
             Action::Command { run, .. } | Action::Check { run } => {
                 self.done.push(run.argv.join(" "));

@@ -14,7 +14,7 @@ use rollbackd::{
             FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, ServicePolicy,
             SignalKind, SignalPolicy, TriggerPolicy, VerificationPolicy,
         },
-        runbook::ReleaseRunbook,
+        runbook::{ApplicationRunbook, ReleaseRunbook},
         service::{Mode, ServiceId},
         trigger::{
             Kind, Limit,
@@ -130,16 +130,16 @@ fn triggers() -> BTreeMap<String, TriggerPolicy> {
     triggers
 }
 
-fn runbook(name: &str) -> Runbook {
+pub(crate) fn runbook(name: &str) -> Runbook {
     Runbook {
-        application: ReleaseRunbook {
+        application: ApplicationRunbook::Release(ReleaseRunbook {
             root: format!("/srv/{name}"),
             restart: Restart::Unit(format!("{name}.service")),
             running: Running::Unit(format!("{name}.service")),
             switch_timeout: Span::seconds(30),
             restart_timeout: Span::minutes(2),
             attempts: 2,
-        },
+        }),
         before: vec![],
         after: vec![],
         checks: vec![],

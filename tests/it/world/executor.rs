@@ -121,6 +121,9 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
+            Action::DeploymentUndo { .. } | Action::DeploymentRollout { .. } => {
+                panic!("there are releases here, and no cluster: {:?}", action)
+            }
             Action::Check { .. } => match self.mishap {
                 Mishap::Nothing if site.behaviour().up => Outcome::Done,
                 Mishap::Nothing | Mishap::Lies => failed("exit status 1", true),

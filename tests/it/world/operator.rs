@@ -15,7 +15,7 @@ use rollbackd::{
             FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, Response, Row,
             ServicePolicy, SignalKind, SignalPolicy, TriggerPolicy, VerificationPolicy,
         },
-        runbook::ReleaseRunbook,
+        runbook::{ApplicationRunbook, ReleaseRunbook},
         service::{Mode, ServiceId},
         severity::Severity,
         trigger::{Escalation, Rule},
@@ -217,14 +217,14 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
         attempts: 2,
     };
     let mut runbook = Runbook {
-        application: ReleaseRunbook {
+        application: ApplicationRunbook::Release(ReleaseRunbook {
             root: root.to_owned(),
             restart: Restart::Unit("unit".into()),
             running: Running::Unit("unit".into()),
             switch_timeout: Span::seconds(30),
             restart_timeout: Span::minutes(1),
             attempts: 2,
-        },
+        }),
         before: vec![],
         after: vec![],
         checks: vec![],

@@ -148,8 +148,7 @@ impl Site {
     /// What a look at it shows.
     pub(crate) fn inventory(&self, at: i64) -> Inventory {
         let unreadable = at < self.unreadable_until;
-        let available =
-            |version: &String| Available { revision: Revision::named(version), modified_at: None };
+        let available = |version: &String| Available::named(version, None);
         Inventory {
             component: Component::Application,
             linked: (!unreadable).then(|| Revision::named(&self.linked)),
@@ -162,6 +161,7 @@ impl Site {
             available: self.releases.keys().rev().map(available).collect(),
             faults: if unreadable { vec!["the file system hangs".into()] } else { vec![] },
             told: None,
+            deployed: None,
         }
     }
 }

@@ -1,19 +1,8 @@
 //! How a cluster is reached: by a kubeconfig, or from inside.
 
-use std::{
-    path::{Path, PathBuf},
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::path::{Path, PathBuf};
 
-use hyper::{Request, Response};
-use kube::{
-    Client,
-    client::{Body, ClientBuilder},
-    config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError},
-};
-use tokio::sync::watch;
-use tower::{Layer, Service};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::units::Span;
 
@@ -99,8 +88,9 @@ fn kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
     })
 }
 
-/// A client, and how often it has opened a watch so far.
-pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver<u64>), String> {
+/// What a client is built of: whatever says how the cluster is reached is read anew.
+pub async fn connection(options: &Options) -> Result<Config, String> {
+    crate::tls::install();
     let mut config = match &options.access {
         Access::InCluster => Config::incluster().map_err(|fault| chain(&fault))?,
         Access::Kubeconfig { path, context } => {
@@ -110,16 +100,12 @@ pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver
         }
     };
     config.connect_timeout = Some(options.connect.duration());
-    // A watch may be silent for as long as it is open.
-    config.read_timeout = Some((options.reopen_every + options.stale_after).duration());
     config.write_timeout = Some(options.stale_after.duration());
-    let (count, opened) = watch::channel(0);
-    let builder = ClientBuilder::try_from(config).map_err(|fault| chain(&fault))?;
-    Ok((builder.with_layer(&CountsWatches { count }).build(), opened))
+    Ok(config)
 }
 
 /// An error with its causes, each said once.
-pub(super) fn chain(fault: &dyn std::error::Error) -> String {
+pub fn chain(fault: &dyn std::error::Error) -> String {
     let mut said = fault.to_string();
     let mut source = fault.source();
     while let Some(cause) = source {
@@ -130,52 +116,4 @@ pub(super) fn chain(fault: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     said
-}
-
-/// kube's watcher says what comes over a watch, but not that one was opened again after a failure: with nothing new in
-/// the cluster nobody would know that it is heard again.
-#[derive(Clone, Debug)]
-struct CountsWatches {
-    count: watch::Sender<u64>,
-}
-
-impl<S> Layer<S> for CountsWatches {
-    type Service = Counting<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Counting { inner, count: self.count.clone() }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Counting<S> {
-    inner: S,
-    count: watch::Sender<u64>,
-}
-
-impl<S, B> Service<Request<Body>> for Counting<S>
-where
-    S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let query = request.uri().query().unwrap_or_default();
-        let is_watch = query.split('&').any(|pair| pair == "watch=true");
-        let (count, answer) = (self.count.clone(), self.inner.call(request));
-        Box::pin(async move {
-            let answer = answer.await?;
-            if is_watch && answer.status().is_success() {
-                count.send_modify(|count| *count = count.wrapping_add(1));
-            }
-            Ok(answer)
-        })
-    }
 }

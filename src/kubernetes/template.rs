@@ -15,7 +15,7 @@ const SHORT: usize = 8;
 
 /// A pod template, by its hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template {
+pub struct Template {
     /// What two templates share that differ in a restart only.
     version: [u8; 32],
     /// What two templates share that the controller takes for one.
@@ -26,7 +26,7 @@ pub(super) struct Template {
 
 impl Template {
     /// Of a template as the API server has it. What a container is called or pulled from is told; everything counts.
-    pub(super) fn of(template: &Value) -> Self {
+    pub fn of(template: &Value) -> Self {
         let skip_hash = &[("labels", HASH_LABEL)][..];
         let skip_both = &[("labels", HASH_LABEL), ("annotations", RESTARTED_AT)][..];
         let exact = hash_without(template, skip_hash);
@@ -41,12 +41,12 @@ impl Template {
     }
 
     /// Whether the controller takes both for one.
-    pub(super) fn is_exactly(&self, other: &Self) -> bool {
+    pub fn is_exactly(&self, other: &Self) -> bool {
         self.exact == other.exact
     }
 
     /// The images, as they are written.
-    pub(super) fn images(&self) -> impl Iterator<Item = &str> {
+    pub fn images(&self) -> impl Iterator<Item = &str> {
         self.images.iter().map(|(_, image)| image.as_str())
     }
 
@@ -54,7 +54,7 @@ impl Template {
     ///
     /// The tag alone would call two templates by one name that differ in a variable. What stands behind the plus is
     /// build metadata, which no tag can hold: a pipeline that posts the tag means this version.
-    pub(super) fn revision(&self, container: Option<&str>) -> Revision {
+    pub fn revision(&self, container: Option<&str>) -> Revision {
         let named = |name: &&str| self.images.iter().find(|(known, _)| known == *name);
         let image = container.as_ref().and_then(named).or_else(|| self.images.first());
         let digest: String = self.version.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,14 +1,14 @@
-//! What the operator configured for a service: how its components roll back.
-//!
-//! A runbook says how; which revisions are meant is chosen when a plan is made. Nothing here looks at a platform.
+//! A machine with `releases/<version>/` and a `current` symlink.
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    change::Revision,
-    plan::{Action, Restart, Running, Step},
+use crate::{
+    domain::{
+        change::Revision,
+        plan::{Action, Restart, Running, Step},
+    },
+    units::Span,
 };
-use crate::units::Span;
 
 /// Rolling back on a machine with `releases/<version>/` and a `current` symlink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,0 +1,130 @@
+//! A Deployment of a Kubernetes cluster.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        change::Revision,
+        inventory::Place,
+        plan::{Action, DeploymentAt, Step},
+    },
+    units::Span,
+};
+
+/// Rolling back a Deployment: its template is set to one that it has had, and its controller does the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentRunbook {
+    /// The cluster's name in the configuration.
+    pub cluster: String,
+    /// The namespace it is in.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// How long it may take to set the template.
+    pub undo_timeout: Span,
+    /// How long it may take until every pod is of the wanted version, and ready.
+    pub rollout_timeout: Span,
+    /// How often each step may be tried; at least 1.
+    pub attempts: u32,
+}
+
+impl DeploymentRunbook {
+    /// What a plan locks.
+    pub fn resource(&self) -> String {
+        format!("deployment:{}/{}/{}", self.cluster, self.namespace, self.name)
+    }
+
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        let Self { cluster, namespace, name, .. } = self;
+        format!("the Deployment {namespace}/{name} of {cluster}")
+    }
+
+    /// The two steps from one exact template to another: set it, then wait until it serves.
+    pub fn steps(&self, from: &Revision, to: &Revision, place: &Place) -> Vec<Step> {
+        let Self { cluster, namespace, name, .. } = self;
+        let attempts = self.attempts.max(1);
+        let at = DeploymentAt {
+            cluster: cluster.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid: place.uid.clone(),
+        };
+        let held = match &place.replica_set {
+            Some(set) => format!("the ReplicaSet {set}"),
+            None => "a ReplicaSet".to_owned(),
+        };
+        let undo = Step {
+            title: format!("set the template of Deployment {namespace}/{name} from {from} to {to}"),
+            action: Action::DeploymentUndo {
+                at: at.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                replica_set: place.replica_set.clone(),
+            },
+            needs: vec![
+                format!("{held} with the template of {to}, as it was"),
+                format!(
+                    "the Deployment {namespace}/{name} with the template of {from}, not paused"
+                ),
+                format!(
+                    "permission to get and patch deployments, and to get replicasets, in {namespace} of {cluster}"
+                ),
+            ],
+            timeout: self.undo_timeout,
+            attempts,
+            fallback: None,
+        };
+        let rollout = Step {
+            title: format!("wait until every pod of {namespace}/{name} is of {to}, and available"),
+            action: Action::DeploymentRollout { at, to: to.clone() },
+            needs: vec![format!("permission to get deployments in {namespace} of {cluster}")],
+            timeout: self.rollout_timeout,
+            // It waits for as long as it may; waiting again would be longer waiting.
+            attempts: 1,
+            fallback: None,
+        };
+        vec![undo, rollout]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_rolls_back_to_one_named_replica_set_of_one_object() {
+        let runbook = DeploymentRunbook {
+            cluster: "main".into(),
+            namespace: "shop".into(),
+            name: "checkout".into(),
+            undo_timeout: Span::seconds(30),
+            rollout_timeout: Span::minutes(10),
+            attempts: 2,
+        };
+        let to = Revision { version: "1.4.1+ab".into(), digest: Some("sha256:ab".into()) };
+        let place = Place { uid: Some("u-1".into()), replica_set: Some("checkout-7c9d".into()) };
+        let steps = runbook.steps(&Revision::named("1.4.2+cd"), &to, &place);
+        let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "set the template of Deployment shop/checkout from 1.4.2+cd to 1.4.1+ab",
+                "wait until every pod of shop/checkout is of 1.4.1+ab, and available"
+            ]
+        );
+        let Action::DeploymentUndo { at, replica_set, to: wanted, .. } = &steps[0].action else {
+            panic!("{:?}", steps[0].action);
+        };
+        assert_eq!(
+            (at.uid.as_deref(), replica_set.as_deref()),
+            (Some("u-1"), Some("checkout-7c9d"))
+        );
+        assert_eq!(wanted.digest, to.digest);
+        assert_eq!(runbook.resource(), "deployment:main/shop/checkout");
+        assert!(
+            steps.iter().all(|step| step.action.may_repeat()),
+            "each is looked at before it is done"
+        );
+    }
+}

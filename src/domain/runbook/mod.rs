@@ -1,0 +1,47 @@
+//! What the operator configured for a service: how its application rolls back.
+//!
+//! A runbook says how; which revisions are meant is chosen when a plan is made. Nothing here looks at a platform.
+
+mod deployment;
+mod release;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{deployment::DeploymentRunbook, release::ReleaseRunbook};
+use super::{change::Revision, inventory::Place, plan::Step};
+
+/// How the application of a service is rolled back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationRunbook {
+    /// On a machine with releases.
+    Release(ReleaseRunbook),
+    /// As a Deployment of a Kubernetes cluster.
+    Deployment(DeploymentRunbook),
+}
+
+impl ApplicationRunbook {
+    /// What a plan locks.
+    pub fn resource(&self) -> String {
+        match self {
+            Self::Release(release) => release.resource(),
+            Self::Deployment(deployment) => deployment.resource(),
+        }
+    }
+
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Release(release) => release.root.clone(),
+            Self::Deployment(deployment) => deployment.place(),
+        }
+    }
+
+    /// The steps from one exact revision to another, which the platform has at that place.
+    pub fn steps(&self, from: &Revision, to: &Revision, place: &Place) -> Vec<Step> {
+        match self {
+            Self::Release(release) => release.steps(from, to),
+            Self::Deployment(deployment) => deployment.steps(from, to, place),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Rolling a Deployment of a Kubernetes cluster back, and waiting until that serves.
+//!
+//! Every attempt begins with what the API server says now, and changes only what it saw: whoever deploys in between wins.
+
+mod api;
+mod patch;
+mod refusal;
+mod rollout;
+mod undo;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use serde_json::Value;
+
+pub(super) use self::{
+    rollout::rollout,
+    undo::{Undo, undo},
+};
+use crate::{
+    domain::change::Revision,
+    kubernetes::{access, template::Template},
+};
+
+/// How the clusters are reached, by their names in the configuration. A reload names others for all who hold it.
+#[derive(Clone, Debug, Default)]
+pub struct Clusters {
+    known: Arc<RwLock<BTreeMap<String, access::Options>>>,
+}
+
+impl Clusters {
+    /// From now on these.
+    pub fn adopt(&self, clusters: BTreeMap<String, access::Options>) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = clusters;
+    }
+
+    fn find(&self, name: &str) -> Option<access::Options> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}
+
+/// A Deployment as the API server has it now.
+#[derive(Debug)]
+struct Live {
+    object: Value,
+    template: Template,
+}
+
+impl Live {
+    fn new(object: Value) -> Self {
+        let template = Template::of(&object["spec"]["template"]);
+        Self { object, template }
+    }
+
+    fn is_set_to(&self, version: &Revision) -> bool {
+        let set = self.template.revision(None);
+        match &version.digest {
+            Some(digest) => set.digest.as_ref() == Some(digest),
+            // Its name holds the beginning of the hash.
+            None => build(&set.version) == build(&version.version),
+        }
+    }
+
+    /// The number of the newest specification.
+    fn generation(&self) -> i64 {
+        self.object["metadata"]["generation"].as_i64().unwrap_or(0)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.object["spec"]["paused"].as_bool().unwrap_or(false)
+    }
+
+    /// What it is set to, for people; what a container is called is not known here.
+    fn in_words(&self) -> String {
+        let images: Vec<&str> = self.template.images().collect();
+        let version = self.template.revision(None).version;
+        format!("set to {} ({})", images.join(", "), build(&version))
+    }
+}
+
+/// What stands behind the plus in a version's name.
+fn build(version: &str) -> &str {
+    version.rsplit_once('+').map_or(version, |(_, build)| build)
+}

@@ -1,0 +1,136 @@
+//! Waiting until all of a Deployment's pods are of one version and available, as `kubectl rollout status` waits.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{Live, api::Api, refusal::Refusal};
+use crate::{
+    domain::{change::Revision, plan::DeploymentAt, run::Outcome},
+    executors::{Attempt, Trouble},
+};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Carries out a [`crate::domain::plan::Action::DeploymentRollout`].
+pub(in crate::executors) async fn rollout(
+    attempt: &mut Attempt<'_>,
+    at: &DeploymentAt,
+    to: &Revision,
+) -> Result<Outcome, Trouble> {
+    let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
+    let mut first = true;
+    loop {
+        let (why, pause) = match api.look().await {
+            Ok(live) if !live.is_set_to(to) => {
+                let now = live.in_words();
+                let why = format!("somebody deployed in between, it is {now}, and not to {to}");
+                return Err(Trouble::Failed { why, retry: false });
+            }
+            Ok(live) => match missing(&live) {
+                None => {
+                    attempt.after = "every pod is of it, and available".to_owned();
+                    return Ok(if first { Outcome::AlreadyDone } else { Outcome::Done });
+                }
+                Some(why) => (why, PAUSE),
+            },
+            Err(refusal @ (Refusal::Refused { .. } | Refusal::Gone(_))) => {
+                return Err(refusal.trouble("looking at the Deployment", false));
+            }
+            Err(Refusal::Busy { why, pause }) => (why, pause),
+            Err(Refusal::Silent(why) | Refusal::Moved(why)) => (why, PAUSE),
+        };
+        if first {
+            attempt.before.clone_from(&why);
+        }
+        first = false;
+        attempt.after.clone_from(&why);
+        if Instant::now() + pause >= attempt.until {
+            let why = format!("{to} did not come to serve in time: {why}");
+            return Err(Trouble::Failed { why, retry: false });
+        }
+        sleep(pause).await;
+    }
+}
+
+/// What is still missing until a rollout is complete. That it made no progress for long is said, and waited for: the
+/// condition may be that of the rollout before.
+fn missing(live: &Live) -> Option<String> {
+    let number = |at: &str| live.object.pointer(at).and_then(Value::as_i64).unwrap_or(0);
+    if number("/status/observedGeneration") < live.generation() {
+        return Some("its controller has not seen its newest state".to_owned());
+    }
+    let wanted = live.object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+    let updated = number("/status/updatedReplicas");
+    let all = number("/status/replicas");
+    let available = number("/status/availableReplicas");
+    let why = if updated < wanted {
+        format!("{updated} of {wanted} pods are of it")
+    } else if all > updated {
+        format!("{} pods of another version are not gone yet", all - updated)
+    } else if available < updated {
+        format!("{available} of {updated} pods are available")
+    } else {
+        return None;
+    };
+    Some(format!("{why}{}", hindrance(live)))
+}
+
+/// What its controller complains of.
+fn hindrance(live: &Live) -> String {
+    let conditions = live.object.pointer("/status/conditions").and_then(Value::as_array);
+    let hinders = |c: &&Value| {
+        (c["type"] == "ReplicaFailure" && c["status"] == "True")
+            || (c["type"] == "Progressing" && c["status"] == "False")
+    };
+    let said = conditions.into_iter().flatten().filter(hinders);
+    let mut text: String = said
+        .map(|c| {
+            let word = |key: &str| c[key].as_str().unwrap_or_default();
+            format!("; {}: {}", word("reason"), word("message"))
+        })
+        .collect();
+    if live.is_paused() {
+        text += "; its rollout is paused";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn missing_of(status: Value) -> Option<String> {
+        missing(&Live::new(json!({
+            "metadata": { "generation": 3 }, "spec": { "replicas": 3, "template": {} }, "status": status,
+        })))
+    }
+
+    #[test]
+    fn a_rollout_is_complete_when_all_pods_are_new_and_available_and_no_other_is_left() {
+        let status = |seen: i64, updated: i64, all: i64, available: i64| json!({ "observedGeneration": seen, "updatedReplicas": updated, "replicas": all, "availableReplicas": available });
+        assert_eq!(missing_of(status(3, 3, 3, 3)), None);
+        let says = |status: Value| missing_of(status).unwrap_or_default();
+        assert!(
+            says(status(2, 3, 3, 3)).contains("not seen"),
+            "what is told is of the specification before"
+        );
+        assert_eq!(says(status(3, 2, 4, 4)), "2 of 3 pods are of it");
+        assert_eq!(says(status(3, 3, 4, 4)), "1 pods of another version are not gone yet");
+        assert_eq!(says(status(3, 3, 3, 1)), "1 of 3 pods are available");
+        assert_eq!(says(json!({ "observedGeneration": 3 })), "0 of 3 pods are of it");
+    }
+
+    #[test]
+    fn what_hinders_it_is_said() {
+        let said = missing_of(json!({ "observedGeneration": 3, "conditions": [
+            { "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota" },
+            { "type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable", "message": "" },
+        ] }));
+        assert_eq!(said.unwrap(), "0 of 3 pods are of it; FailedCreate: exceeded quota");
+    }
+}

@@ -1,0 +1,144 @@
+//! Setting a Deployment's template back: only from where the plan saw it, only to the template that the plan hashed.
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{Live, api::Api, patch, refusal::Refusal};
+use crate::{
+    domain::{change::Revision, plan::DeploymentAt, run::Outcome},
+    executors::{Attempt, Trouble},
+    kubernetes::template::Template,
+};
+
+/// Somebody who writes at the same moment, an autoscaler for example, is waited for as often.
+const LOOKS_MAX: u32 = 5;
+
+/// What a [`crate::domain::plan::Action::DeploymentUndo`] says.
+pub(in crate::executors) struct Undo<'a> {
+    /// Which one.
+    pub at: &'a DeploymentAt,
+    /// What it must be set to now.
+    pub from: &'a Revision,
+    /// What it will be set to.
+    pub to: &'a Revision,
+    /// What holds that template.
+    pub replica_set: Option<&'a str>,
+}
+
+/// Carries one out.
+pub(in crate::executors) async fn undo(
+    attempt: &mut Attempt<'_>,
+    undo: Undo<'_>,
+) -> Result<Outcome, Trouble> {
+    let api = Api::open(&attempt.options.clusters, undo.at, attempt.until).await?;
+    let mut target: Option<Value> = None;
+    let mut last = Refusal::Silent("it was not looked at".to_owned());
+    for look in 0..LOOKS_MAX {
+        let live = match api.look().await {
+            Ok(live) => live,
+            Err(refusal) => {
+                last = pause(attempt, refusal, "looking at the Deployment", look).await?;
+                continue;
+            }
+        };
+        if look == 0 {
+            attempt.before = live.in_words();
+        }
+        attempt.after = live.in_words();
+        if live.is_set_to(undo.to) {
+            return Ok(if look == 0 && !attempt.touched {
+                Outcome::AlreadyDone
+            } else {
+                Outcome::Done
+            });
+        }
+        may_be_set(&live, &undo)?;
+        let set = match &target {
+            Some(set) => set,
+            None => target.insert(held(&api, &live, &undo).await?),
+        };
+        attempt.permits()?;
+        attempt.touched = true;
+        let note = format!("from {} to {} by run {}", undo.from, undo.to, attempt.order.run);
+        match api.patch(&patch::operations(&live, set, &note)).await {
+            Ok(live) if live.is_set_to(undo.to) => {
+                attempt.after = live.in_words();
+                return Ok(Outcome::Done);
+            }
+            Ok(live) => {
+                let why = format!(
+                    "the API server made another template of it than {}: {}; an admission webhook changes it",
+                    undo.to,
+                    live.in_words()
+                );
+                return failed(why, false);
+            }
+            // Whether it was done is seen by looking again.
+            Err(refusal) => last = pause(attempt, refusal, "setting the template", look).await?,
+        }
+    }
+    Err(last.trouble("setting the template", attempt.touched))
+}
+
+/// Nobody may have deployed since, and it must come into effect.
+fn may_be_set(live: &Live, undo: &Undo<'_>) -> Result<(), Trouble> {
+    let Undo { from, to, .. } = undo;
+    if !live.is_set_to(from) {
+        let now = live.in_words();
+        let why = format!(
+            "somebody deployed in between, it is {now}: this plan was made to go from {from} to {to}"
+        );
+        return failed(why, false);
+    }
+    if live.is_paused() {
+        let why = "its rollout is paused, and nothing would come of it: `kubectl rollout resume` it first";
+        return failed(why.to_owned(), false);
+    }
+    Ok(())
+}
+
+/// The ReplicaSet that holds the template, as the plan hashed it.
+async fn held(api: &Api, live: &Live, undo: &Undo<'_>) -> Result<Value, Trouble> {
+    let to = undo.to;
+    let Some(name) = undo.replica_set else {
+        return failed(format!("no ReplicaSet holds the template of {to} any more"), false);
+    };
+    let set = api.replica_set(name).await.map_err(|refusal| {
+        refusal.trouble(&format!("reading the ReplicaSet {name} of {to}"), false)
+    })?;
+    let owners = set["metadata"]["ownerReferences"].as_array();
+    let uid = &live.object["metadata"]["uid"];
+    if !owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid)) {
+        return failed(format!("the ReplicaSet {name} is not of this Deployment"), false);
+    }
+    let digest = Template::of(&set["spec"]["template"]).revision(None).digest;
+    if digest.is_none() || digest != to.digest {
+        let why = format!("the ReplicaSet {name} does not hold the template of {to} any more");
+        return failed(why, false);
+    }
+    Ok(set)
+}
+
+/// What may be asked again is asked again, after a pause where one was asked for.
+async fn pause(
+    attempt: &Attempt<'_>,
+    refusal: Refusal,
+    doing: &str,
+    look: u32,
+) -> Result<Refusal, Trouble> {
+    let pause = match &refusal {
+        Refusal::Moved(_) => std::time::Duration::from_millis(50 << look),
+        Refusal::Busy { pause, .. } => *pause,
+        Refusal::Silent(_) => std::time::Duration::from_millis(500 << look),
+        Refusal::Refused { .. } | Refusal::Gone(_) => return Err(refusal.trouble(doing, false)),
+    };
+    if Instant::now() + pause >= attempt.until {
+        return Err(refusal.trouble(doing, attempt.touched));
+    }
+    sleep(pause).await;
+    Ok(refusal)
+}
+
+fn failed<T>(why: String, retry: bool) -> Result<T, Trouble> {
+    Err(Trouble::Failed { why, retry })
+}
