@@ -19,14 +19,13 @@ pub(super) fn template_of(replica_set: &Value) -> Value {
     template
 }
 
-/// The operations of a JSON patch. They fail together when another specification was written since `live` was seen, or
-/// another object made in its place. Of the annotations only two are touched: what people and other controllers wrote
+/// The operations of a JSON patch. They fail together when another template was set since `live` was seen, or another
+/// object made in its place; how many pods there are is an autoscaler's business and not tested. Of the annotations only two are touched: what people and other controllers wrote
 /// there stays, unlike with `kubectl rollout undo`, which puts back those of the ReplicaSet.
 pub(super) fn operations(live: &Live, replica_set: &Value, note: &str) -> Value {
     let meta = &live.object["metadata"];
     let mut all = vec![
         json!({ "op": "test", "path": "/metadata/uid", "value": meta["uid"] }),
-        json!({ "op": "test", "path": "/metadata/generation", "value": meta["generation"] }),
         json!({ "op": "test", "path": "/spec/template", "value": live.object["spec"]["template"] }),
         json!({ "op": "replace", "path": "/spec/template", "value": template_of(replica_set) }),
     ];
@@ -81,14 +80,11 @@ mod tests {
     fn it_changes_only_what_was_seen_and_of_the_annotations_only_its_own() {
         let seen = live(json!({ "team": "payments", CHANGE_CAUSE: "build 8" }));
         let asked = operations(&seen, &set(json!({ CHANGE_CAUSE: "build 7" })), "from 8");
-        assert_eq!(
-            paths(&asked, "test"),
-            ["/metadata/uid", "/metadata/generation", "/spec/template"]
-        );
+        assert_eq!(paths(&asked, "test"), ["/metadata/uid", "/spec/template"]);
         assert_eq!(paths(&asked, "replace"), ["/spec/template"]);
         assert_eq!(paths(&asked, "add"), [CAUSE, NOTE]);
-        assert_eq!(asked[3]["value"]["metadata"]["labels"], json!({ "app": "shop" }));
-        assert_eq!(asked[4]["value"], "build 7");
+        assert_eq!(asked[2]["value"]["metadata"]["labels"], json!({ "app": "shop" }));
+        assert_eq!(asked[3]["value"], "build 7");
     }
 
     #[test]

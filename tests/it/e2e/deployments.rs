@@ -13,7 +13,7 @@ use crate::{
     rig::{eventually, patiently},
 };
 
-fn config(cluster: &Cluster, place: &Place) -> String {
+fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
     format!(
         r#"
 [kubernetes.main]
@@ -21,7 +21,7 @@ kubeconfig = "{}"
 stale_after = "2s"
 reopen_every = "5s"
 [service.pods]
-mode = "observe"
+mode = "{mode}"
 bake = "2s"
 [service.pods.rollback.application.kubernetes]
 namespace = "{}"
@@ -56,7 +56,8 @@ async fn what_happens_to_a_deployment_reaches_the_daemon_and_people() {
     let place = Place::new(&cluster).await;
     place.deploy("1.4.1").await;
     place.until_serves("1.4.1").await;
-    let mut world = World::open(&Setup::with(Behaviour::Healthy, &config(&cluster, &place))).await;
+    let mut world =
+        World::open(&Setup::with(Behaviour::Healthy, &config(&cluster, &place, "observe"))).await;
     world.start().await;
     let before = pods(&world, "the first version", |said| is_serving(said, "1.4.1")).await;
     assert_eq!(before["last_change"], Value::Null, "what serves at first start is no change");
@@ -98,4 +99,36 @@ async fn what_happens_to_a_deployment_reaches_the_daemon_and_people() {
     .await;
     assert!(log.contains("cannot be watched"), "{log}");
     assert!(!log.contains("kube_client"), "a client's complaints are not for people: {log}");
+}
+
+/// P1: the old pods still serve, the new ones crash.
+#[tokio::test]
+async fn a_release_that_crashes_is_taken_back_and_that_is_verified_and_told() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    place.deploy("1.4.1").await;
+    place.until_serves("1.4.1").await;
+    let setup = Setup::with(Behaviour::Healthy, &config(cluster, &place, "auto"));
+    let mut world = World::open(&setup).await;
+    world.start().await;
+    pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
+
+    place.set_image("crash-2", "release 42").await;
+    let over = world.incident("over", |i| i.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    assert_eq!(over.line.service.to_string(), "pods/demo");
+    let after = place.until_serves("1.4.1").await.inventory;
+    let called = after.told.and_then(|told| told.called).unwrap_or_default();
+    assert!(
+        called.starts_with("revision 3, shop-"),
+        "{called}: the very first ReplicaSet, used again"
+    );
+    let said = pods(&world, "the rollback", |said| is_serving(said, "1.4.1")).await;
+    assert_eq!(said["last_change"]["is_rollback"], true, "{said}");
+
+    // The version is not gone back to until a person says so, and a person may name it by its number.
+    let plan = format!("/v1/services/pods/demo/plan?to={}", "2");
+    let refused = world.get(&plan).await;
+    assert!(refused.contains("lift"), "{refused}");
+    world.ended().await;
 }

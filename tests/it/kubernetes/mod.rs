@@ -5,3 +5,4 @@ mod kept;
 pub(crate) mod kubelet;
 pub(crate) mod place;
 mod seen;
+mod undo;
