@@ -178,7 +178,8 @@ impl Followers {
             let place = (&deployment.key, &deployment.container, deployment.every);
             let key = hashed(&("deployment", &deployment.service, options, format!("{place:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
-                self.tasks.spawn(platforms::look_at_deployment(deployment, self.handle.clone()))
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                self.tasks.spawn(platforms::look_at_deployment(deployment, executor, handle))
             });
             self.begun.insert(key, task);
         }

@@ -1,5 +1,7 @@
 //! A Deployment of a real cluster under the real daemon: what changes there, and what goes wrong, reaches people.
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::{Api, api::DeleteParams};
 use rollbackd::demo::shop::Behaviour;
 use serde_json::Value;
 
@@ -130,5 +132,32 @@ async fn a_release_that_crashes_is_taken_back_and_that_is_verified_and_told() {
     let plan = format!("/v1/services/pods/demo/plan?to={}", "2");
     let refused = world.get(&plan).await;
     assert!(refused.contains("lift"), "{refused}");
+    world.ended().await;
+}
+
+/// The version that served well is known by the daemon alone: neither a restart nor the cluster's own forgetting loses it.
+#[tokio::test]
+async fn a_good_version_is_gone_back_to_after_a_restart_and_after_the_cluster_forgot_it() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    place.deploy("1.4.1").await;
+    let first = place.until_serves("1.4.1").await.inventory;
+    let setup = Setup::with(Behaviour::Healthy, &config(cluster, &place, "auto"));
+    let mut world = World::open(&setup).await;
+    world.start().await;
+    let kept = async || world.log().contains("is known good, and kept").then_some(());
+    eventually("it is kept", CONTROLLERS_SOON, kept).await;
+
+    world.crash().await;
+    place.set_image("crash-2", "release 42").await;
+    let sets: Api<ReplicaSet> = Api::namespaced(cluster.client().await, &place.namespace);
+    place.until("both versions", |seen| seen.inventory.available.len() == 2).await;
+    let set = first.available[0].held_in.as_ref().unwrap().replica_set.clone();
+    sets.delete(&set, &DeleteParams::default()).await.unwrap();
+    place.until("it is forgotten", |seen| seen.inventory.available.len() == 1).await;
+    let over = world.incident("over", |i| i.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    let after = place.until_serves("1.4.1").await.inventory;
+    assert_eq!(after.linked, first.linked);
     world.ended().await;
 }

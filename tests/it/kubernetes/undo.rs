@@ -14,6 +14,7 @@ use rollbackd::{
         run::{Order, Outcome, Report},
     },
     executors,
+    kubernetes::shelf::Shelf,
     store::{self, Store},
     units::Span,
 };
@@ -53,6 +54,14 @@ impl Hands {
 
     async fn undo(&self, plan: &Planned) -> Report {
         self.carry_out(plan.undo(), Span::seconds(20), false).await
+    }
+
+    /// Keeps a version as the daemon does.
+    async fn keep(&self, plan: &Planned, version: &Revision) {
+        let which = (version, plan.replica_set.as_deref());
+        let shelf = Shelf::of(&self.options.state_dir, "main", &plan.at.namespace, "shop");
+        let now = super::place::now();
+        executors::keep(&self.options.clusters, &plan.at, which, &shelf, now).await.unwrap();
     }
 
     async fn rollout(&self, plan: &Planned, timeout: Span) -> Report {
@@ -204,6 +213,57 @@ async fn a_paused_rollout_is_left_alone_and_a_history_that_is_gone_is_said() {
     assert!(why.contains(plan.replica_set.as_deref().unwrap()), "{why}");
     assert!(why.contains("it is not there") && !retry, "{why}");
     assert_eq!(image_of(&place).await, "registry.invalid/shop:crash-2");
+}
+
+/// The history is forgotten, and what served well is not.
+#[tokio::test]
+async fn what_was_kept_of_a_good_version_is_gone_back_to_where_its_replica_set_is_gone() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    let hands = Hands::new(&place, cluster, None);
+    hands.keep(&plan, &plan.to).await;
+    let sets: Api<ReplicaSet> = Api::namespaced(cluster.client().await, &place.namespace);
+    sets.delete(plan.replica_set.as_deref().unwrap(), &DeleteParams::default()).await.unwrap();
+    assert_eq!(hands.undo(&plan).await.outcome, Outcome::Done);
+    let seen = place.until_serves("1.4.1").await.inventory;
+    assert_eq!(seen.linked.as_ref(), Some(&plan.to), "the very same version");
+}
+
+/// With this, no pod is available for ages, whatever its template is.
+#[tokio::test]
+async fn what_a_release_changed_beside_the_template_goes_back_when_the_template_did_not_help() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    place.deploy("1.4.1").await;
+    place.until_serves("1.4.1").await;
+    let hands = Hands::new(&place, cluster, None);
+    let good = Planned::now(&place, "1.4.1");
+    hands.keep(&good, &good.to).await;
+    place.patch(json!({ "spec": { "minReadySeconds": 2_000_000_000, "progressDeadlineSeconds": 2_100_000_000, "replicas": 4 } })).await;
+    place.set_image("crash-2", "release 42").await;
+    let set = |seen: &rollbackd::sources::kubernetes::Seen| {
+        seen.inventory.linked.as_ref().is_some_and(|l| l.version.starts_with("crash-2+"))
+    };
+    place.until("the release", set).await;
+    let plan = Planned::now(&place, "1.4.1");
+    assert_eq!(hands.undo(&plan).await.outcome, Outcome::Done);
+    let report = hands.rollout(&plan, Span::seconds(3)).await;
+    assert!(refusal(&report).0.contains("did not come to serve in time"), "{report:?}");
+    let (at, from, to) = (plan.at.clone(), plan.from.clone(), plan.to.clone());
+    let apply = Action::DeploymentApply { at, from, to };
+    let report = hands.carry_out(apply.clone(), Span::seconds(60), false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(report.before, "another minReadySeconds, progressDeadlineSeconds than then");
+    let spec = place.deployments.get("shop").await.unwrap().spec.unwrap();
+    assert_eq!((spec.min_ready_seconds, spec.progress_deadline_seconds), (None, Some(5)));
+    assert_eq!(spec.replicas, Some(4), "scaling is another matter");
+    let again = hands.carry_out(apply.clone(), Span::seconds(60), true).await;
+    assert_eq!(again.outcome, Outcome::Done, "seen to be done: {again:?}");
+    // Who deployed in between is left alone.
+    place.set_image("1.4.3", "the fix").await;
+    let report = hands.carry_out(apply, Span::seconds(5), false).await;
+    assert!(refusal(&report).0.contains("somebody deployed in between"), "{report:?}");
 }
 
 #[tokio::test]
