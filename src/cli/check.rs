@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{client::Fault, out::Out, outlook::Outlook};
 use crate::{
-    config::{self, Config, Discovery, Level, Problem},
+    config::{self, Config, Discovery, Finding, Level, Problem},
     units::UnixMs,
 };
 
@@ -92,13 +92,20 @@ fn amounts(config: &Config) -> String {
     ]
     .join(", ");
     for discovery in &config.discoveries {
-        let Discovery { name, template, server, query, label, options, .. } = discovery;
+        let Discovery { name, template, finding, options, .. } = discovery;
         let most = options.services_max;
+        let how = match finding {
+            Finding::Query { server, query, label } => {
+                format!("by label `{label}` of `{query}` of prometheus {server}")
+            }
+            Finding::Annotation { options, annotation } => {
+                format!("the Deployments with {annotation}: \"true\" in {}", options.place())
+            }
+        };
         let signals = config.each_found.get(name).map_or(0, |each| each.polls.len());
         let signals = count(signals, "signal");
         text += &format!(
-            "\nand the services found by discover.{name}, at most {most}: by label `{label}` of `{query}` of \
-             prometheus {server}, each with the {signals} of template {template}"
+            "\nand the services found by discover.{name}, at most {most}: {how}, each with the {signals} of template {template}"
         );
     }
     text

@@ -104,7 +104,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         http: intake::http(found, raw, &environment),
         alertmanager: alertmanager(found, &raw.alertmanager),
         limits: limits(found, &raw.limits),
-        discoveries: discover::discoveries(found, raw),
+        discoveries: discover::discoveries(found, raw, &reached),
         each_found,
         policy,
         state_dir,

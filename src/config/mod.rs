@@ -104,23 +104,40 @@ impl Config {
     }
 }
 
-/// A query that finds services.
+/// Services that are found, and not written in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
     /// Its name in the file.
     pub name: String,
     /// The template that its services follow.
     pub template: String,
-    /// Key of [`Config::servers`].
-    pub server: String,
-    /// In PromQL.
-    pub query: String,
-    /// The label whose values are the services' names.
-    pub label: String,
+    /// Who is asked, and what.
+    pub finding: Finding,
     /// How often it is asked.
     pub every: Span,
     /// Which answers are believed.
     pub options: roster::Options,
+}
+
+/// Who says which services there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A query: one row for each.
+    Query {
+        /// Key of [`Config::servers`].
+        server: String,
+        /// In PromQL.
+        query: String,
+        /// The label whose values are the services' names.
+        label: String,
+    },
+    /// The Deployments of a cluster that say `true` in an annotation, each as `NAMESPACE.NAME`.
+    Annotation {
+        /// Which cluster, and which namespace of it; all of them where none is said.
+        options: access::Options,
+        /// The annotation.
+        annotation: String,
+    },
 }
 
 /// A service that nobody wrote or found yet: its name stands for any.
@@ -137,7 +154,14 @@ pub struct Each {
 impl Discovery {
     /// What is asked, whole: another question has other answers.
     pub fn question(&self) -> String {
-        [&self.server, &self.query, &self.label, &self.template].map(String::as_str).join("\n")
+        match &self.finding {
+            Finding::Query { server, query, label } => {
+                [server, query, label, &self.template].map(String::as_str).join("\n")
+            }
+            Finding::Annotation { options, annotation } => {
+                [&options.place(), annotation, &self.template].map(String::as_str).join("\n")
+            }
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
-    discover::Discover,
+    discover::{Annotated, Discover},
     intake::{Freeze, Http, Limits, Store, Tls, Token},
     kubernetes::{Deployment, Kubernetes, Pods},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},

@@ -10,9 +10,13 @@ use tracing::warn;
 
 use super::clock;
 use crate::{
-    config::{Discovered, Discovery},
+    config::{Discovered, Discovery, Finding},
     domain::roster::Roster,
-    sources::{prometheus::Prometheus, reading::Class},
+    sources::{
+        kubernetes::{self, Key},
+        prometheus::Prometheus,
+        reading::Class,
+    },
     store::{Snapshot, Store, StoreError},
     telemetry,
     units::UnixMs,
@@ -40,7 +44,7 @@ impl Answer {
 /// Asks one query again and again, until nobody listens.
 pub(super) async fn discover(
     discovery: Discovery,
-    server: Arc<Prometheus>,
+    server: Option<Arc<Prometheus>>,
     answers: mpsc::Sender<Answer>,
 ) {
     let mut tick = interval(discovery.every.duration());
@@ -57,7 +61,16 @@ pub(super) async fn discover(
                 continue;
             }
         }
-        let named = ask(&discovery, &server).await;
+        let named = match (&discovery.finding, &server) {
+            (Finding::Query { query, label, .. }, Some(server)) => ask(query, label, server).await,
+            (Finding::Query { server, .. }, None) => {
+                Err(format!("there is no prometheus {server}"))
+            }
+            (Finding::Annotation { options, annotation }, _) => {
+                let found = kubernetes::annotated(options, annotation).await;
+                found.map(|keys| keys.iter().map(Key::as_service).collect())
+            }
+        };
         telemetry::discovered(&discovery.name, named.as_ref().ok().map(Vec::len));
         newest = named.as_ref().ok().map(Vec::len).or(newest);
         if let (Err(why), false) = (&named, failed) {
@@ -71,8 +84,8 @@ pub(super) async fn discover(
     }
 }
 
-async fn ask(discovery: &Discovery, server: &Prometheus) -> Result<Vec<String>, String> {
-    let rows = server.instant(&discovery.query, clock::wall()).await.map_err(|fault| {
+async fn ask(query: &str, label: &str, server: &Prometheus) -> Result<Vec<String>, String> {
+    let rows = server.instant(query, clock::wall()).await.map_err(|fault| {
         let whose = match fault.class() {
             Class::Down => "Prometheus is down",
             Class::Unknown => "it cannot be asked",
@@ -82,10 +95,10 @@ async fn ask(discovery: &Discovery, server: &Prometheus) -> Result<Vec<String>, 
     if rows.partial {
         return Err("the answer is partial".to_owned());
     }
-    let named = rows.values_of(&discovery.label);
+    let named = rows.values_of(label);
     let total = rows.labels().count();
     if named.is_empty() && total > 0 {
-        return Err(format!("none of {total} rows has the label `{}`", discovery.label));
+        return Err(format!("none of {total} rows has the label `{label}`"));
     }
     Ok(named.into_iter().map(str::to_owned).collect())
 }
@@ -151,9 +164,11 @@ mod tests {
         let discovery = |query: &str| Discovery {
             name: "web".into(),
             template: "web".into(),
-            server: "main".into(),
-            query: query.into(),
-            label: "service".into(),
+            finding: Finding::Query {
+                server: "main".into(),
+                query: query.into(),
+                label: "service".into(),
+            },
             every: Span::minutes(1),
             options: roster::Options::default(),
         };

@@ -20,7 +20,7 @@ use super::{
     platforms, poller, supervise, wiring,
 };
 use crate::{
-    config::{Config, Discovery},
+    config::{Config, Discovery, Finding},
     domain::service::ServiceId,
     executors,
     handle::Handle,
@@ -202,14 +202,19 @@ impl Followers {
     }
 }
 
-/// Each query for services, with the server that it asks.
+/// Each that finds services, with the server that it asks.
 fn discoveries(
     config: &Config,
     servers: &wiring::Servers,
-) -> anyhow::Result<Vec<(Discovery, Arc<Prometheus>)>> {
+) -> anyhow::Result<Vec<(Discovery, Option<Arc<Prometheus>>)>> {
     let with_server = |discovery: &Discovery| {
-        let server = servers.get(&discovery.server).context("no such Prometheus")?;
-        Ok((discovery.clone(), server.clone()))
+        let server = match &discovery.finding {
+            Finding::Query { server, .. } => {
+                Some(servers.get(server).context("no such Prometheus")?.clone())
+            }
+            Finding::Annotation { .. } => None,
+        };
+        Ok((discovery.clone(), server))
     };
     config.discoveries.iter().map(with_server).collect()
 }

@@ -1,20 +1,35 @@
 //! Services that nobody wrote down: how they are found, and what is true of each.
 
-use crate::config::{Discovery, Each};
+use crate::config::{Discovery, Each, Finding};
 
 /// What each of them is called in sentences that are true of any.
 pub(super) const NAME: &str = "NAME";
 
 /// Who is found, and who goes.
 pub(super) fn found(discovery: &Discovery) -> Vec<String> {
-    let Discovery { server, query, label, every, options, .. } = discovery;
+    let Discovery { finding, every, options, .. } = discovery;
     let (most, factor, doubt) = (options.services_max, options.doubt_factor, options.doubt_for);
     let (forget, silent) = (options.forget_after, options.silent_for);
-    vec![
-        format!("prometheus {server} is asked every {every}: {}", one_line(query)),
-        format!(
-            "each value of the label {label} in the answer is the {NAME} of a service, at most {most} of them"
+    let (asked, named) = match finding {
+        Finding::Query { server, query, label } => (
+            format!("prometheus {server} is asked every {every}: {}", one_line(query)),
+            format!(
+                "each value of the label {label} in the answer is the {NAME} of a service, at most {most} of them"
+            ),
         ),
+        Finding::Annotation { options, annotation } => (
+            format!(
+                "{} is asked every {every} for Deployments with {annotation}: \"true\"",
+                options.place()
+            ),
+            format!(
+                "each is a service, at most {most} of them; its {NAME} is NAMESPACE.DEPLOYMENT"
+            ),
+        ),
+    };
+    vec![
+        asked,
+        named,
         format!("{NAME} is letters, digits and . _ -; another one is told and left out"),
         "one that is written in the file stays as it is written".to_owned(),
         format!(

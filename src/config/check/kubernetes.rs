@@ -136,12 +136,15 @@ fn at(
     place: &Range<usize>,
 ) -> Option<DeploymentAt> {
     let cluster = cluster(found, &all.kubernetes, from, place);
-    let legal = [
-        is_named(found, namespace, LABEL_MAX, "namespace"),
-        is_named(found, deployment, NAME_MAX, "Deployment"),
-    ];
+    let legal =
+        [is_namespace(found, namespace), is_named(found, deployment, NAME_MAX, "Deployment")];
     let key = Key::new(namespace.get_ref(), deployment.get_ref());
     legal.into_iter().all(|legal| legal).then_some(DeploymentAt { cluster: cluster?, key })
+}
+
+/// Whether it can be one.
+pub(super) fn is_namespace(found: &mut Found<'_>, name: &Spanned<String>) -> bool {
+    is_named(found, name, LABEL_MAX, "namespace")
 }
 
 fn is_named(found: &mut Found<'_>, name: &Spanned<String>, max: usize, what: &str) -> bool {
@@ -160,7 +163,7 @@ fn is_named(found: &mut Found<'_>, name: &Spanned<String>, max: usize, what: &st
 }
 
 /// The cluster that is named, or the only one; `at` is where one would be named.
-fn cluster(
+pub(super) fn cluster(
     found: &mut Found<'_>,
     clusters: &raw::Table<raw::Kubernetes>,
     from: Option<&Spanned<String>>,

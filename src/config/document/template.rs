@@ -1,7 +1,8 @@
 //! Templates: one table for a fleet of services that differ by little.
 //!
 //! `[template.NAME]` holds what a service may hold. It is laid under each service that names it, table by table, and
-//! `{service}` and `{environment}` in its texts become the service's.
+//! `{service}` and `{environment}` in its texts become the service's; `{namespace}` and `{deployment}` what stands before and
+//! behind the first dot of its name.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -43,7 +44,16 @@ pub(super) fn apply(document: &mut DeTable<'_>) -> Vec<Fault> {
         let own = text(service, "environment").or_else(|| text(&template, "environment"));
         let environment = own.unwrap_or(&environment).to_owned();
         let service_name = text(service, "name").unwrap_or(key.get_ref()).to_owned();
-        fill(&mut template, &[("{service}", &service_name), ("{environment}", &environment)]);
+        // As Deployments that are found are called.
+        let whole = service_name.as_str();
+        let (namespace, deployment) = whole.split_once('.').unwrap_or((whole, whole));
+        let words = [
+            ("{service}", whole),
+            ("{environment}", &environment),
+            ("{namespace}", namespace),
+            ("{deployment}", deployment),
+        ];
+        fill(&mut template, &words);
         lay_under(service, template);
     }
     faults

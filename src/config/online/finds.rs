@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use super::{Asking, Told, verdict};
 use crate::{
-    config::{Config, Discovery, Level, init::propose::listed},
+    config::{Config, Discovery, Finding, Level, init::propose::listed},
     domain::{
         roster::{Odd, Roster, is_usable},
         service::ServiceId,
     },
-    sources::prometheus::{Labels, Rows},
+    sources::{
+        kubernetes::{self, Key},
+        prometheus::{Labels, Rows},
+    },
 };
 
 /// What one query for services finds.
@@ -41,18 +44,36 @@ pub(super) async fn finds(
 ) -> Vec<Finds> {
     let mut all: Vec<Finds> = vec![];
     for discovery in &config.discoveries {
-        let Discovery { name, server, query, .. } = discovery;
-        asking.try_query(server, query).await;
+        let name = &discovery.name;
         let whose = format!("discover.{name}");
+        let environment = config.each_found.get(name).map_or("", |e| e.policy.id.environment());
+        let (server, query, label) = match &discovery.finding {
+            Finding::Query { server, query, label } => (server, query, label),
+            Finding::Annotation { options, annotation } => {
+                match kubernetes::annotated(options, annotation).await {
+                    Ok(keys) => {
+                        let named: Vec<String> = keys.iter().map(Key::as_service).collect();
+                        all.push(found(config, discovery, environment, &named, &all));
+                    }
+                    Err(why) => {
+                        let instead =
+                            "see that the API server is there, and that deployments may be listed";
+                        told.add(&whose, annotation, (Level::Error, why, instead));
+                    }
+                }
+                continue;
+            }
+        };
+        asking.try_query(server, query).await;
         let Some(answer) = asking.answer(server, query) else { continue };
         match answer {
             Ok(rows) => {
-                for (level, what, instead) in doubts(discovery, rows) {
+                for (level, what, instead) in doubts(label, rows) {
                     told.add(&whose, query, (level, what, instead));
                 }
-                let each = config.each_found.get(name);
-                let environment = each.map_or("", |each| each.policy.id.environment());
-                all.push(found(config, discovery, environment, rows, &all));
+                let named: Vec<String> =
+                    rows.values_of(label).into_iter().map(str::to_owned).collect();
+                all.push(found(config, discovery, environment, &named, &all));
             }
             Err(_) => {
                 if let Some(verdict) = verdict("query", answer) {
@@ -65,8 +86,7 @@ pub(super) async fn finds(
 }
 
 /// Why the daemon would not follow an answer, or not all of it.
-fn doubts(discovery: &Discovery, rows: &Rows) -> Vec<(Level, String, &'static str)> {
-    let label = &discovery.label;
+fn doubts(label: &str, rows: &Rows) -> Vec<(Level, String, &'static str)> {
     let total = rows.labels().count();
     let without: Vec<&Labels> = rows.labels().filter(|row| row.get(label).is_none()).collect();
     let mut doubts = vec![];
@@ -110,15 +130,13 @@ fn found(
     config: &Config,
     discovery: &Discovery,
     environment: &str,
-    rows: &Rows,
+    named: &[String],
     before: &[Finds],
 ) -> Finds {
-    let named: Vec<String> =
-        rows.values_of(&discovery.label).into_iter().map(str::to_owned).collect();
     let nobody = BTreeSet::new();
     let (question, at) = (discovery.question(), crate::units::UnixMs(0));
     let mut roster = Roster::default();
-    let taken = roster.take(&question, &named, &nobody, at, &discovery.options);
+    let taken = roster.take(&question, named, &nobody, at, &discovery.options);
     let mut left_out = vec![];
     let unusable: Vec<&str> =
         named.iter().map(String::as_str).filter(|name| !is_usable(name)).collect();

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Alertmanager, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation, Fleet, Freeze,
-    Guard, Heartbeat, Http, Kubernetes, Limits, Log, Notify, People, Pods, Probe, Raw, Recurrent,
-    Release, Rollback, Row, Scrape, Script, Server, Service, Severities, Signal, Slack, Store,
-    Target, Tls, Token, Trigger, Verification, Webhook,
+    Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
+    Fleet, Freeze, Guard, Heartbeat, Http, Kubernetes, Limits, Log, Notify, People, Pods, Probe,
+    Raw, Recurrent, Release, Rollback, Row, Scrape, Script, Server, Service, Severities, Signal,
+    Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -76,7 +76,8 @@ impl Keys {
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
         trigger service template discover prometheus kubernetes notify heartbeat http alertmanager token freeze store limits;
-    [Discover] template from query label every services_max forget_after doubt_factor doubt_for;
+    [Discover] template from query label kubernetes every services_max forget_after doubt_factor doubt_for;
+    [Annotated] from namespace annotation;
     [Severities] p0 = "P0" p1 = "P1" p2 = "P2" p3 = "P3";
     [Row] response monitor_for act_within verify_within;
     [Guard] max_change_age burning_window noisy_window thin_requests thin_lower_bound cooldown rollbacks_per_hour

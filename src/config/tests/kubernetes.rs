@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{loaded, refused};
 use crate::{
-    config::{DeploymentAt, Platform, Read},
+    config::{DeploymentAt, Finding, Platform, Read, load_text_with},
     domain::{policy::SignalKind, runbook::ApplicationRunbook},
     kubernetes::access::Access,
     sources::kubernetes::Key,
@@ -127,5 +127,62 @@ fn a_kubeconfig_is_read_and_its_contexts_are_named_without_its_secrets() {
         let broken = refused(&with(text, ""));
         assert!(broken.contains("it is not a kubeconfig"), "{broken}");
         assert!(!broken.contains("hunter2"), "{broken}");
+    }
+}
+
+const ANNOTATED: &str = "
+    [discover.pods]
+    template = 'pods'
+    [discover.pods.kubernetes]
+    [template.pods.rollback.application.kubernetes]
+    namespace = '{namespace}'
+    deployment = '{deployment}'
+    [template.pods.signal.health.kubernetes]
+";
+
+#[test]
+fn deployments_that_are_found_are_each_a_service_in_its_own_namespace() {
+    let text = format!("[kubernetes.main]\nin_cluster = true\n{ANNOTATED}");
+    let found = [("pods".to_owned(), vec!["shop.checkout.v2".to_owned(), "cart.cart".to_owned()])];
+    let (config, warnings) = load_text_with("rollbackd.toml", &text, &found.into()).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let resources: Vec<String> = config
+        .policy
+        .services
+        .values()
+        .map(|service| service.runbook.as_ref().unwrap().application.resource())
+        .collect();
+    assert_eq!(resources, ["deployment:main/cart/cart", "deployment:main/shop/checkout.v2"]);
+    let Finding::Annotation { options, annotation } = &config.discoveries[0].finding else {
+        panic!("{:?}", config.discoveries)
+    };
+    assert_eq!((annotation.as_str(), &options.namespace), ("rollbackd.dev/watch", &None));
+}
+
+#[test]
+fn who_finds_services_is_said_once() {
+    let with = |more: &str| format!("[kubernetes.main]\nin_cluster = true\n{more}\n{ANNOTATED}");
+    for (text, says) in [
+        (with("").replace("[discover.pods.kubernetes]", ""), "nobody knows who finds its services"),
+        (
+            with("")
+                .replace("[discover.pods.kubernetes]", "query = 'up'\n[discover.pods.kubernetes]"),
+            "asks Prometheus",
+        ),
+        (
+            with("")
+                .replace("[discover.pods.kubernetes]", "[discover.pods.kubernetes]\nfrom = 'mian'"),
+            "there is no cluster `mian`",
+        ),
+        (
+            with("").replace(
+                "[discover.pods.kubernetes]",
+                "[discover.pods.kubernetes]\nnamespace = 'A b'",
+            ),
+            "is not the name of a namespace",
+        ),
+    ] {
+        let problems = refused(&text);
+        assert!(problems.contains(says), "{says}: {problems}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{loaded, refused, told};
 use crate::{
-    config::{Ask, Config, Platform, Read, load_text_with},
+    config::{Ask, Config, Finding, Platform, Read, load_text_with},
     domain::{
         plan::{Restart, Running},
         policy::{LooksAt, Matrix, Response},
@@ -86,10 +86,9 @@ fn what_a_query_found_follows_its_template() {
     let before = with(&[]);
     assert_eq!(ids(&before), ["cart/production", "checkout/staging"]);
     assert_eq!(before.polls.len(), 4, "the one that stands for any is not read");
-    assert_eq!(
-        (before.discoveries[0].server.as_str(), before.discoveries[0].every),
-        ("main", Span::minutes(1))
-    );
+    let discovery = &before.discoveries[0];
+    assert!(matches!(&discovery.finding, Finding::Query { server, .. } if server == "main"));
+    assert_eq!(discovery.every, Span::minutes(1));
     // One that is written in the file stays as it is written; one of its name elsewhere is another service.
     let after = with(&["cart", "checkout", "mail"]);
     let found = ["cart/production", "checkout/production", "checkout/staging", "mail/production"];

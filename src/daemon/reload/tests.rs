@@ -66,7 +66,7 @@ impl Rig {
         let server = Arc::new(Prometheus::new(prometheus::Options::at(fake.url.clone())).unwrap());
         let (answering, mut answers) = mpsc::channel(1);
         let discovery = self.reload.config.discoveries[0].clone();
-        let asks = tokio::spawn(discovery::discover(discovery, server, answering));
+        let asks = tokio::spawn(discovery::discover(discovery, Some(server), answering));
         let answer = answers.recv().await.unwrap();
         asks.abort();
         self.reload.found(answer, &self.handle, &mut self.followers).await;

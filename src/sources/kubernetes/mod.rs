@@ -3,6 +3,7 @@
 //! What is known is folded by [`Cluster`] from what the API server says, and judged by [`Cluster::see`]: both are pure.
 //! [`watch`] lists and watches, and decides nothing. Nothing here changes anything.
 
+mod annotated;
 mod cluster;
 mod deployment;
 mod kept;
@@ -17,6 +18,7 @@ mod watching;
 mod who;
 
 pub use self::{
+    annotated::annotated,
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     objects::{Deployment, Key, Kind, Pod, ReplicaSet},

@@ -212,6 +212,11 @@ impl Key {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
+    /// As the name of a service: a namespace has no dot.
+    pub fn as_service(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+
     pub(super) fn of(meta: &ObjectMeta) -> Self {
         let text = |text: &Option<String>| SmolStr::new(text.as_deref().unwrap_or_default());
         Self { namespace: text(&meta.namespace), name: text(&meta.name) }

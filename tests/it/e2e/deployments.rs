@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::{Api, api::DeleteParams};
 use rollbackd::demo::shop::Behaviour;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::world::{SOON, Setup, World};
 use crate::{
@@ -160,4 +160,46 @@ async fn a_good_version_is_gone_back_to_after_a_restart_and_after_the_cluster_fo
     let after = place.until_serves("1.4.1").await.inventory;
     assert_eq!(after.linked, first.linked);
     world.ended().await;
+}
+
+/// One stanza for all of them: who says so is watched, and let be when nobody reads of it any more.
+#[tokio::test]
+async fn a_deployment_that_says_so_in_an_annotation_is_watched() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    place.deploy("1.4.1").await;
+    place.until_serves("1.4.1").await;
+    let found = format!(
+        r#"
+[kubernetes.main]
+kubeconfig = "{}"
+[template.pods]
+mode = "observe"
+bake = "2s"
+[template.pods.rollback.application.kubernetes]
+namespace = "{{namespace}}"
+deployment = "{{deployment}}"
+look_every = "1s"
+[template.pods.signal.health]
+every = "1s"
+[template.pods.signal.health.kubernetes]
+[discover.pods]
+template = "pods"
+every = "1s"
+[discover.pods.kubernetes]
+namespace = "{}"
+"#,
+        cluster.kubeconfig().display(),
+        place.namespace,
+    );
+    let mut world = World::open(&Setup::with(Behaviour::Healthy, &found)).await;
+    world.start().await;
+    let path = format!("/v1/services/{}.shop/demo", place.namespace);
+    assert!(world.get(&path).await.contains("404"), "it does not say so yet");
+    place.patch(json!({ "metadata": { "annotations": { "rollbackd.dev/watch": "true" } } })).await;
+    patiently("it is known good", SOON.max(CONTROLLERS_SOON), async || {
+        let said: Value = serde_json::from_str(&world.get(&path).await).ok()?;
+        (said["serving_is_known_good"] == true && is_serving(&said, "1.4.1")).then_some(())
+    })
+    .await;
 }
