@@ -3,5 +3,7 @@
 pub(crate) mod cluster;
 mod kept;
 pub(crate) mod kubelet;
+mod kustomization;
+mod manifests;
 pub(crate) mod place;
 mod seen;
