@@ -6,4 +6,5 @@ pub(crate) mod kubelet;
 mod kustomization;
 mod manifests;
 pub(crate) mod place;
+mod rights;
 mod seen;
