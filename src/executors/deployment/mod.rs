@@ -4,6 +4,7 @@
 
 mod api;
 mod patch;
+mod preflight;
 mod refusal;
 mod rollout;
 mod undo;
@@ -15,6 +16,7 @@ use std::{
 
 use serde_json::Value;
 
+pub use self::preflight::preflight;
 pub(super) use self::{
     rollout::rollout,
     undo::{Undo, undo},

@@ -6,5 +6,6 @@ pub(crate) mod kubelet;
 mod kustomization;
 mod manifests;
 pub(crate) mod place;
-mod rights;
+mod preflight;
+pub(crate) mod rights;
 mod seen;

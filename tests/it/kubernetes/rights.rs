@@ -1,6 +1,6 @@
 //! By the rights of `deploy/kubernetes/`: what can be seen and done with them, and nothing else.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use hyper::Method;
 use kube::{Client, Config, config::Kubeconfig};
@@ -28,7 +28,7 @@ use super::{
 use crate::rig::eventually;
 
 /// Somebody with a ServiceAccount's own token, as the daemon is in its pod.
-struct Account {
+pub(crate) struct Account {
     home: TempDir,
     options: Options,
     client: Client,
@@ -57,11 +57,15 @@ impl Account {
     }
 
     /// The daemon's account, with the rights of a directory in the place's namespace.
-    async fn with(rights: &str, cluster: &Cluster, place: &Place) -> Self {
+    pub(crate) async fn with(rights: &str, cluster: &Cluster, place: &Place) -> Self {
         let admin = cluster.client().await;
         deploy(&admin, "base", "", Done::Really).await;
         deploy(&admin, rights, &place.namespace, Done::Really).await;
         Self::of(cluster, ("rollbackd", "rollbackd"), &place.namespace).await
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.home.path().join("kubeconfig")
     }
 
     async fn code(&self, method: Method, path: &str) -> u16 {
@@ -124,7 +128,7 @@ async fn broken(account: &Account, place: &Place) -> (Revision, Revision, String
     (bad.linked.unwrap(), good, held)
 }
 
-async fn serving(cluster: &Cluster) -> Place {
+pub(crate) async fn serving(cluster: &Cluster) -> Place {
     let place = Place::new(cluster).await;
     place.deploy("1.4.1").await;
     place.until_serves("1.4.1").await;
