@@ -158,21 +158,30 @@ impl Asking<'_> {
         for right in rights {
             let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
             let said = post(self.api, uri, &right.review()).await.map_err(told)?;
-            let name = right.name.map(|name| format!("/{name}")).unwrap_or_default();
-            let words = format!("{} {}{name}", right.verb, right.resource);
             match said.pointer("/status/allowed").and_then(Value::as_bool) {
-                Some(true) => granted.push(words),
-                Some(false) | None => missing.push(words),
+                Some(true) => granted.push(right),
+                Some(false) | None => missing.push(right),
             }
         }
         if missing.is_empty() {
-            return Ok(format!("{who} may {} {place}", granted.join(", ")));
+            return Ok(format!("{who} may {} {place}", in_words(&granted)));
         }
         Err(format!(
             "{who} may not {} {place}; grant it as `{remedy}` does for the ServiceAccount rollbackd",
-            missing.join(", ")
+            in_words(&missing)
         ))
     }
+}
+
+/// `list and watch pods, get deployments/shop`.
+fn in_words(rights: &[Right<'_>]) -> String {
+    let of_one = |a: &Right<'_>, b: &Right<'_>| (a.resource, a.name) == (b.resource, b.name);
+    let words = |some: &[Right<'_>]| {
+        let verbs: Vec<&str> = some.iter().map(|right| right.verb).collect();
+        let name = some[0].name.map(|name| format!("/{name}")).unwrap_or_default();
+        format!("{} {}{name}", verbs.join(" and "), some[0].resource)
+    };
+    rights.chunk_by(of_one).map(words).collect::<Vec<_>>().join(", ")
 }
 
 fn takes_effect(live: &Live) -> Result<String, String> {

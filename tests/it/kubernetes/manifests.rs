@@ -110,7 +110,7 @@ fn the_journal_is_on_the_volume_and_only_the_daemon_may_write_in_its_directory()
         for directory in [&config.store.dir, &config.reports_dir] {
             assert!(directory.starts_with(volume), "{of}: {}", directory.display());
         }
-        // `fsGroup` lets the group write there, and the store refuses a directory in which others could write.
+        // That one is root's, and `fsGroup` lets the group write there: the store refuses such a directory.
         assert_ne!(config.store.dir, volume, "{of}");
         let spec = &deployment["spec"]["template"]["spec"];
         assert_eq!(spec["securityContext"]["fsGroupChangePolicy"], "OnRootMismatch", "{of}");

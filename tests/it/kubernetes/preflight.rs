@@ -52,7 +52,7 @@ async fn with_its_rights_and_an_earlier_version_nothing_is_missing() {
     let (code, said) = check(&place, &kubeconfig, "rig", "auto", "");
     assert!(said.contains("pods/production: a rollback would find what it needs"), "{said}");
     let who = "system:serviceaccount:rollbackd:rollbackd";
-    let may = format!("{who} may get deployments/shop, patch deployments/shop, get replicasets in");
+    let may = format!("{who} may get and patch deployments/shop, get replicasets in");
     assert!(said.contains(&may), "{said}");
     assert!(said.contains("kept besides what is set: 1.4.1+"), "{said}");
     assert_eq!(code, 0, "{said}");
@@ -74,8 +74,7 @@ async fn the_right_that_is_missing_is_named_with_what_grants_it() {
     assert_eq!(code, 1, "{said}");
 
     let (code, said) = check(&place, &cluster.kubeconfig(), "nobody", "observe", "");
-    let nothing = "nobody may not list deployments, watch deployments, list replicasets, watch replicasets, \
-                   list pods, watch pods in";
+    let nothing = "nobody may not list and watch deployments, list and watch replicasets, list and watch pods in";
     assert!(said.contains(nothing), "{said}");
     assert!(said.contains("missing: the Deployment is there: "), "{said}");
     assert_eq!(code, 0, "it is only observed: {said}");
