@@ -89,7 +89,7 @@ fn look(config: &Config, platform: &Platform) -> impl Future<Output = Vec<Check>
                 Err(fault) => failed(fault.to_string()),
             },
             (Platform::Kubernetes(platform), Some(cluster)) => {
-                deployment_preflight(&platform.runbook, &cluster).await
+                deployment_preflight(&platform.runbook, &cluster, &state_dir).await
             }
             (Platform::Kubernetes(platform), None) => {
                 failed(format!("{} is in no cluster that is watched", platform.at.key))

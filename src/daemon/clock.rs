@@ -21,8 +21,10 @@ pub struct Clock {
 impl Clock {
     /// Starts now, continuing from the journal's last reading, if there is one.
     pub fn starting(last: Option<Now>) -> Self {
+        // Before the other one is read: whoever is interrupted in between has a little less time, and never more.
+        let started = Instant::now();
         let (steady_at_start, ahead) = Ahead::starting(last, wall());
-        Self { steady_at_start, started: Instant::now(), ahead }
+        Self { steady_at_start, started, ahead }
     }
 
     /// Whether the wall clock was set since this was last asked, or, told of, [`Self::agree`]d to. A clock that was

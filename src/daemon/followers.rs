@@ -127,7 +127,6 @@ impl Followers {
     pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
         self.servers = wiring::servers(config, &self.servers)?;
         self.clusters = wiring::clusters(config, &self.clusters);
-        self.executor.clusters.adopt(wiring::reached(config));
         let (servers, clusters) = (&self.servers, &self.clusters);
         let sources = wiring::sources(config, servers, clusters, &mut self.clients)?;
         let deployments = wiring::deployments(config, clusters)?;
@@ -143,6 +142,7 @@ impl Followers {
         sources: Vec<poller::Paced>,
         deployments: Vec<platforms::Deployment>,
     ) {
+        self.executor.clusters.adopt(wiring::reached(config));
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {
@@ -178,7 +178,8 @@ impl Followers {
             let place = (&deployment.key, &deployment.container, deployment.every);
             let key = hashed(&("deployment", &deployment.service, options, format!("{place:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
-                self.tasks.spawn(platforms::look_at_deployment(deployment, self.handle.clone()))
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                self.tasks.spawn(platforms::look_at_deployment(deployment, executor, handle))
             });
             self.begun.insert(key, task);
         }

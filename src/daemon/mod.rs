@@ -9,6 +9,7 @@ mod followers;
 mod giving_up;
 mod hold;
 pub mod journaling;
+mod keeping;
 mod opening;
 pub(crate) mod past;
 mod platforms;

@@ -9,12 +9,12 @@ use std::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::clock;
+use super::{clock, keeping::Keeper};
 use crate::{
     domain::{
         event::{Event, What},
         inventory::Inventory,
-        runbook::ReleaseRunbook,
+        runbook::{DeploymentRunbook, ReleaseRunbook},
         service::ServiceId,
     },
     executors::{self, inventory},
@@ -77,6 +77,8 @@ pub(super) struct Deployment {
     pub watched: Watched,
     /// Which.
     pub key: Key,
+    /// How it is rolled back.
+    pub runbook: DeploymentRunbook,
     /// The container whose image is the version.
     pub container: Option<String>,
     /// How often to look without news.
@@ -84,23 +86,30 @@ pub(super) struct Deployment {
 }
 
 /// Looks until the event loop has gone: at once when there is news, and now and then, for what is known also gets old.
-pub(super) async fn look_at_deployment(deployment: Deployment, handle: Handle) {
-    let Deployment { service, watched, key, container, every } = deployment;
+pub(super) async fn look_at_deployment(
+    deployment: Deployment,
+    options: executors::Options,
+    handle: Handle,
+) {
+    let Deployment { service, watched, key, runbook, container, every } = deployment;
+    let mut keeper = Keeper::new(&service, &runbook, &options);
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
     loop {
         news.mark_unchanged();
-        let seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
+        let mut seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
+        keeper.add_to(&mut seen);
         // What is wrong with the cluster is told once, and not for each of its services.
         if watched.unknown().is_none() {
             tell_faults(&service, last.as_ref(), &seen);
         }
         last = Some(seen.clone());
         let id = format!("seen:{service}:{}", clock::wall().0);
-        let what = What::Seen { service: service.clone(), inventory: seen };
+        let what = What::Seen { service: service.clone(), inventory: seen.clone() };
         if handle.report(Event { id, what }).await.is_err() {
             return;
         }
+        keeper.tend(&seen, &handle).await;
         tokio::select! {
             () = tokio::time::sleep(every.duration()) => {}
             changed = news.changed() => {

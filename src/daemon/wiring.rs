@@ -225,6 +225,7 @@ pub(super) fn deployments(config: &Config, clusters: &Clusters) -> anyhow::Resul
                 service: service.clone(),
                 watched,
                 key: platform.at.key.clone(),
+                runbook: platform.runbook.clone(),
                 container: platform.container.clone(),
                 every: platform.look_every,
             }))

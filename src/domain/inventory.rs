@@ -49,12 +49,16 @@ pub struct Available {
     /// What holds it, of a Deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_in: Option<HeldIn>,
+    /// Whether the daemon keeps all of it, of a Deployment that served well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 impl Available {
     /// A revision that its name is enough to switch to.
     pub fn named(version: &str, modified_at: Option<UnixMs>) -> Self {
-        Self { revision: Revision::named(version), modified_at, held_in: None }
+        let revision = Revision::named(version);
+        Self { revision, modified_at, held_in: None, kept: false }
     }
 }
 
@@ -65,6 +69,8 @@ pub struct Place {
     pub uid: Option<String>,
     /// The ReplicaSet that holds the template.
     pub replica_set: Option<String>,
+    /// Whether the daemon keeps all of it.
+    pub kept: bool,
 }
 
 /// What a rollback of a Deployment must know beside its revisions.
@@ -147,6 +153,7 @@ impl Inventory {
         Place {
             uid: self.deployed.as_ref().map(|deployed| deployed.uid.clone()),
             replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
+            kept: of.kept,
         }
     }
 }

@@ -128,6 +128,16 @@ pub enum Action {
         /// The version that must serve afterwards, by its hash.
         to: Revision,
     },
+    /// Set all of a Deployment but the number of its pods back as it was when a version served well, and wait until that
+    /// serves.
+    DeploymentApply {
+        /// Which one.
+        at: DeploymentAt,
+        /// What it may be set to now, beside the version that is wanted.
+        from: Revision,
+        /// The version that is wanted, by its hash.
+        to: Revision,
+    },
     /// Run a script.
     Command {
         /// What changes the world.

@@ -365,6 +365,7 @@ impl Action {
             | Self::ReleaseRestart { .. }
             | Self::DeploymentUndo { .. }
             | Self::DeploymentRollout { .. }
+            | Self::DeploymentApply { .. }
             | Self::Check { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),
         }

@@ -24,7 +24,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use self::deployment::{Clusters, preflight as deployment_preflight};
+pub use self::deployment::{Clusters, keep, preflight as deployment_preflight};
 use crate::{
     domain::{
         plan::Action,
@@ -185,6 +185,9 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::DeploymentUndo { at, from, to, replica_set } => {
             let replica_set = replica_set.as_deref();
             deployment::undo(attempt, deployment::Undo { at, from, to, replica_set }).await
+        }
+        Action::DeploymentApply { at, from, to } => {
+            deployment::apply(attempt, deployment::Apply { at, from, to }).await
         }
         Action::DeploymentRollout { at, to } => deployment::rollout(attempt, at, to).await,
     }

@@ -51,8 +51,8 @@ impl DeploymentRunbook {
             uid: place.uid.clone(),
         };
         let held = match &place.replica_set {
-            Some(set) => format!("the ReplicaSet {set}"),
-            None => "a ReplicaSet".to_owned(),
+            Some(set) => format!("the ReplicaSet {set} with the template of {to}, as it was"),
+            None => format!("the template of {to}, as the daemon kept it when it served well"),
         };
         let undo = Step {
             title: format!("set the template of Deployment {namespace}/{name} from {from} to {to}"),
@@ -63,7 +63,7 @@ impl DeploymentRunbook {
                 replica_set: place.replica_set.clone(),
             },
             needs: vec![
-                format!("{held} with the template of {to}, as it was"),
+                held,
                 format!(
                     "the Deployment {namespace}/{name} with the template of {from}, not paused"
                 ),
@@ -77,14 +77,31 @@ impl DeploymentRunbook {
         };
         let rollout = Step {
             title: format!("wait until every pod of {namespace}/{name} is of {to}, and available"),
-            action: Action::DeploymentRollout { at, to: to.clone() },
+            action: Action::DeploymentRollout { at: at.clone(), to: to.clone() },
             needs: vec![format!("permission to get deployments in {namespace} of {cluster}")],
             timeout: self.rollout_timeout,
             // It waits for as long as it may; waiting again would be longer waiting.
             attempts: 1,
-            fallback: None,
+            fallback: place.kept.then(|| Box::new(self.whole(at, from, to))),
         };
         vec![undo, rollout]
+    }
+
+    /// When the template alone does not bring it back: the release changed something else too.
+    fn whole(&self, at: DeploymentAt, from: &Revision, to: &Revision) -> Step {
+        let Self { cluster, namespace, name, .. } = self;
+        Step {
+            title: format!(
+                "set all of {namespace}/{name} but its number of pods back as it was when {to} served well, and wait for it"
+            ),
+            action: Action::DeploymentApply { at, from: from.clone(), to: to.clone() },
+            needs: vec![format!(
+                "permission to get and patch deployments in {namespace} of {cluster}"
+            )],
+            timeout: self.rollout_timeout,
+            attempts: 1,
+            fallback: None,
+        }
     }
 }
 
@@ -103,7 +120,11 @@ mod tests {
             attempts: 2,
         };
         let to = Revision { version: "1.4.1+ab".into(), digest: Some("sha256:ab".into()) };
-        let place = Place { uid: Some("u-1".into()), replica_set: Some("checkout-7c9d".into()) };
+        let place = Place {
+            uid: Some("u-1".into()),
+            replica_set: Some("checkout-7c9d".into()),
+            kept: false,
+        };
         let steps = runbook.steps(&Revision::named("1.4.2+cd"), &to, &place);
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
         assert_eq!(
@@ -122,6 +143,15 @@ mod tests {
         );
         assert_eq!(wanted.digest, to.digest);
         assert_eq!(runbook.resource(), "deployment:main/shop/checkout");
+        let kept = Place { kept: true, ..place };
+        let with = runbook.steps(&Revision::named("1.4.2+cd"), &to, &kept);
+        assert_eq!(
+            with[1].fallback.as_ref().map(|step| step.title.as_str()),
+            Some(
+                "set all of shop/checkout but its number of pods back as it was when 1.4.1+ab served well, and wait for it"
+            )
+        );
+        assert!(steps[1].fallback.is_none(), "nothing is kept that could be set");
         assert!(
             steps.iter().all(|step| step.action.may_repeat()),
             "each is looked at before it is done"

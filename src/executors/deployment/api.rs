@@ -17,7 +17,7 @@ use crate::{
 /// The name under which the API server notes who wrote.
 const MANAGER: &str = "rollbackd";
 /// For one request; a look must not take the whole step.
-const REQUEST: Duration = Duration::from_secs(10);
+pub(super) const REQUEST: Duration = Duration::from_secs(10);
 
 /// One Deployment, and whom to ask about it.
 pub(super) struct Api {
@@ -63,10 +63,12 @@ impl Api {
     }
 
     /// Changes the Deployment as the operations say, or not at all; as it then is.
-    pub(super) async fn patch(&self, operations: &Value) -> Result<Live, Refusal> {
+    pub(super) async fn patch(&self, operations: &[Value]) -> Result<Live, Refusal> {
         let uri = format!("{}?fieldManager={MANAGER}", self.path("deployments", &self.at.name));
         let request = Request::patch(uri).header("content-type", "application/json-patch+json");
-        Ok(Live::new(self.send(request.body(operations.to_string().into_bytes())).await?))
+        Ok(Live::new(
+            self.send(request.body(serde_json::to_vec(operations).unwrap_or_default())).await?,
+        ))
     }
 
     async fn get(&self, path: &str) -> Result<Value, Refusal> {

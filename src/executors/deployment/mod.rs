@@ -3,6 +3,8 @@
 //! Every attempt begins with what the API server says now, and changes only what it saw: whoever deploys in between wins.
 
 mod api;
+mod apply;
+mod held;
 mod patch;
 mod preflight;
 mod refusal;
@@ -16,15 +18,24 @@ use std::{
 
 use serde_json::Value;
 
-pub use self::preflight::preflight;
 pub(super) use self::{
+    apply::{Apply, apply},
     rollout::rollout,
     undo::{Undo, undo},
 };
+pub use self::{held::keep, preflight::preflight};
+use super::Attempt;
 use crate::{
-    domain::change::Revision,
-    kubernetes::{access, template::Template},
+    domain::{change::Revision, plan::DeploymentAt},
+    kubernetes::{access, shelf::Shelf, template::Template},
 };
+
+impl Attempt<'_> {
+    /// What the daemon keeps of a Deployment.
+    fn shelf(&self, at: &DeploymentAt) -> Shelf {
+        Shelf::of(&self.options.state_dir, &at.cluster, &at.namespace, &at.name)
+    }
+}
 
 /// How the clusters are reached, by their names in the configuration. A reload names others for all who hold it.
 #[derive(Clone, Debug, Default)]

@@ -1,34 +1,26 @@
 //! What is asked of the API server to set a Deployment's template: everything or nothing, and only on what was seen.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::Live;
+use super::{
+    Live,
+    held::{self, CHANGE_CAUSE, Held},
+};
 
-const HASH_LABEL: &str = "pod-template-hash";
-/// Tells in `kubectl rollout history` why a revision is there; it goes back with the template.
-const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 /// Tells whoever looks at the Deployment that it was not a person.
 const ROLLED_BACK: &str = "rollbackd.dev/rolled-back";
 
-/// A ReplicaSet's template, without what its controller wrote into it.
-pub(super) fn template_of(replica_set: &Value) -> Value {
-    let mut template = replica_set["spec"]["template"].clone();
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.remove(HASH_LABEL);
-    }
-    template
-}
-
-/// The operations of a JSON patch. They fail together when another specification was written since `live` was seen, or
-/// another object made in its place. Of the annotations only two are touched: what people and other controllers wrote
+/// The operations of a JSON patch. They fail together when another template was set since `live` was seen, or another
+/// object made in its place; how many pods there are is an autoscaler's business and not tested. Of the annotations only two are touched: what people and other controllers wrote
 /// there stays, unlike with `kubectl rollout undo`, which puts back those of the ReplicaSet.
-pub(super) fn operations(live: &Live, replica_set: &Value, note: &str) -> Value {
+pub(super) fn operations(live: &Live, held: &Held, note: &str) -> Vec<Value> {
     let meta = &live.object["metadata"];
     let mut all = vec![
         json!({ "op": "test", "path": "/metadata/uid", "value": meta["uid"] }),
-        json!({ "op": "test", "path": "/metadata/generation", "value": meta["generation"] }),
         json!({ "op": "test", "path": "/spec/template", "value": live.object["spec"]["template"] }),
-        json!({ "op": "replace", "path": "/spec/template", "value": template_of(replica_set) }),
+        json!({ "op": "replace", "path": "/spec/template", "value": held.template }),
     ];
     let none = Map::new();
     let annotations = meta["annotations"].as_object();
@@ -36,8 +28,7 @@ pub(super) fn operations(live: &Live, replica_set: &Value, note: &str) -> Value 
         all.push(json!({ "op": "add", "path": "/metadata/annotations", "value": {} }));
     }
     let now = annotations.unwrap_or(&none);
-    let cause = replica_set["metadata"]["annotations"][CHANGE_CAUSE].as_str();
-    for (name, value) in [(CHANGE_CAUSE, cause), (ROLLED_BACK, Some(note))] {
+    for (name, value) in [(CHANGE_CAUSE, held.cause.as_deref()), (ROLLED_BACK, Some(note))] {
         let path = format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
         match value {
             // Adding what is there replaces it.
@@ -46,7 +37,30 @@ pub(super) fn operations(live: &Live, replica_set: &Value, note: &str) -> Value 
             None => {}
         }
     }
-    Value::Array(all)
+    all
+}
+
+/// The same with everything else that the Deployment was to be when it served well: a part that came since goes. How many
+/// pods there are stays, and what cannot be changed.
+pub(super) fn whole(live: &Live, held: &Held, spec: &Map<String, Value>, note: &str) -> Vec<Value> {
+    let mut all = operations(live, held, note);
+    for key in parts(live, spec) {
+        let path = format!("/spec/{key}");
+        all.push(match spec.get(&key) {
+            Some(was) => json!({ "op": "add", "path": path, "value": was }),
+            None => json!({ "op": "remove", "path": path }),
+        });
+    }
+    all
+}
+
+/// The parts of a specification that are not as they were.
+pub(super) fn parts(live: &Live, spec: &Map<String, Value>) -> Vec<String> {
+    let none = Map::new();
+    let now = live.object["spec"].as_object().unwrap_or(&none);
+    let all: BTreeSet<&String> =
+        now.keys().filter(|key| held::is_kept(key)).chain(spec.keys()).collect();
+    all.into_iter().filter(|key| now.get(*key) != spec.get(*key)).cloned().collect()
 }
 
 #[cfg(test)]
@@ -62,16 +76,14 @@ mod tests {
         }))
     }
 
-    fn set(annotations: Value) -> Value {
-        let labels = json!({ "app": "shop", HASH_LABEL: "7c9d" });
-        let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "image": "shop:1" }] } });
-        json!({ "metadata": { "annotations": annotations }, "spec": { "template": template } })
+    fn held(cause: Option<&str>) -> Held {
+        let template = json!({ "spec": { "containers": [{ "image": "shop:1" }] } });
+        Held { template, cause: cause.map(str::to_owned) }
     }
 
-    fn paths(operations: &Value, op: &str) -> Vec<String> {
-        let all = operations.as_array().unwrap().iter();
+    fn paths(operations: &[Value], op: &str) -> Vec<String> {
         let of = |o: &&Value| o["op"] == op;
-        all.filter(of).map(|o| o["path"].as_str().unwrap().to_owned()).collect()
+        operations.iter().filter(of).map(|o| o["path"].as_str().unwrap().to_owned()).collect()
     }
 
     const CAUSE: &str = "/metadata/annotations/kubernetes.io~1change-cause";
@@ -80,24 +92,33 @@ mod tests {
     #[test]
     fn it_changes_only_what_was_seen_and_of_the_annotations_only_its_own() {
         let seen = live(json!({ "team": "payments", CHANGE_CAUSE: "build 8" }));
-        let asked = operations(&seen, &set(json!({ CHANGE_CAUSE: "build 7" })), "from 8");
-        assert_eq!(
-            paths(&asked, "test"),
-            ["/metadata/uid", "/metadata/generation", "/spec/template"]
-        );
+        let asked = operations(&seen, &held(Some("build 7")), "from 8");
+        assert_eq!(paths(&asked, "test"), ["/metadata/uid", "/spec/template"]);
         assert_eq!(paths(&asked, "replace"), ["/spec/template"]);
         assert_eq!(paths(&asked, "add"), [CAUSE, NOTE]);
-        assert_eq!(asked[3]["value"]["metadata"]["labels"], json!({ "app": "shop" }));
-        assert_eq!(asked[4]["value"], "build 7");
+        assert_eq!(asked[2]["value"], held(None).template);
+        assert_eq!(asked[3]["value"], "build 7");
     }
 
     #[test]
     fn a_reason_that_is_not_this_templates_goes_and_missing_annotations_are_made() {
-        let asked =
-            operations(&live(json!({ CHANGE_CAUSE: "build 8" })), &set(Value::Null), "from 8");
+        let asked = operations(&live(json!({ CHANGE_CAUSE: "build 8" })), &held(None), "from 8");
         assert_eq!(paths(&asked, "remove"), [CAUSE]);
-        let asked = operations(&live(Value::Null), &set(Value::Null), "from 8");
+        let asked = operations(&live(Value::Null), &held(None), "from 8");
         assert_eq!(paths(&asked, "add"), ["/metadata/annotations", NOTE]);
         assert!(paths(&asked, "remove").is_empty());
+    }
+
+    #[test]
+    fn the_whole_goes_back_without_what_came_since_and_scaling_stays() {
+        let mut seen = live(Value::Null);
+        let now = json!({ "replicas": 7, "paused": false, "minReadySeconds": 3600, "progressDeadlineSeconds": 600 });
+        let template = seen.object["spec"]["template"].clone();
+        seen.object["spec"] = now;
+        seen.object["spec"]["template"] = template;
+        let spec = json!({ "progressDeadlineSeconds": 600, "revisionHistoryLimit": 10 });
+        let asked = whole(&seen, &held(None), spec.as_object().unwrap(), "from 8");
+        assert_eq!(paths(&asked, "add").last().unwrap(), "/spec/revisionHistoryLimit");
+        assert_eq!(paths(&asked, "remove"), ["/spec/minReadySeconds"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a rollback of a Deployment would find what it needs, asked of the API server before there is need.
 //! Nothing is changed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use hyper::Request;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Clusters, Live, api::Api, refusal::Refusal};
 use crate::{
     domain::{inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook},
-    kubernetes::{access::Options, template::Template},
+    kubernetes::{access::Options, shelf::Shelf, template::Template},
 };
 
 /// For all of it.
@@ -23,8 +23,12 @@ const SETS_MAX: u32 = 500;
 const RIGHTS: &str = "deploy/kubernetes/rights";
 
 /// Everything a rollback of a Deployment needs, each with what was seen. The watches are those of `cluster`: of its
-/// namespace, or of all of them.
-pub async fn preflight(runbook: &DeploymentRunbook, cluster: &Options) -> Vec<Check> {
+/// namespace, or of all of them. What the daemon keeps is in its state directory.
+pub async fn preflight(
+    runbook: &DeploymentRunbook,
+    cluster: &Options,
+    state_dir: &Path,
+) -> Vec<Check> {
     let clusters = Clusters::default();
     clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
     let at = DeploymentAt {
@@ -47,12 +51,13 @@ pub async fn preflight(runbook: &DeploymentRunbook, cluster: &Options) -> Vec<Ch
         check("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
         check("it may be set back", asking.setting_back().await),
     ];
+    let kept = kept(state_dir, &at);
     match api.look().await {
         Ok(live) => checks.extend([
             check("the Deployment is there", Ok(live.in_words())),
             check("a change of it comes into effect", takes_effect(&live)),
-            check("its history is kept", keeps_history(&live)),
-            check("an earlier version is there", earlier(&api, &at, &live).await),
+            check("its history is kept", keeps_history(&live, &kept)),
+            check("an earlier version is there", earlier(&api, &at, &live, &kept).await),
         ]),
         Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
     }
@@ -196,21 +201,33 @@ fn takes_effect(live: &Live) -> Result<String, String> {
     Ok(format!("{wanted} pods are wanted, and its rollout is not paused"))
 }
 
-fn keeps_history(live: &Live) -> Result<String, String> {
+/// What the daemon keeps, each by its hash and its name, or why nobody can tell.
+type Kept = Result<Vec<(Option<String>, String)>, String>;
+
+fn kept(state_dir: &Path, at: &DeploymentAt) -> Kept {
+    let all = Shelf::of(state_dir, &at.cluster, &at.namespace, &at.name).all();
+    let all = all.map_err(|fault| format!("what the daemon keeps cannot be read: {fault}"))?;
+    Ok(all.into_iter().map(|kept| (kept.revision.digest, kept.revision.version)).collect())
+}
+
+fn keeps_history(live: &Live, kept: &Kept) -> Result<String, String> {
     let limit = live.object.pointer("/spec/revisionHistoryLimit").and_then(Value::as_i64);
-    match limit {
-        Some(0) => {
-            Err("spec.revisionHistoryLimit is 0: no ReplicaSet with an earlier template is kept; \
-             set it to 2 or more, or leave it out"
+    match (limit, kept) {
+        (Some(0), Ok(kept)) if !kept.is_empty() => {
+            Ok("by the daemon alone, of what is known good: spec.revisionHistoryLimit is 0"
                 .to_owned())
         }
-        Some(limit) => Ok(format!("up to {limit} earlier ReplicaSets")),
-        None => Ok("as many ReplicaSets as is usual".to_owned()),
+        (Some(0), _) => {
+            let why = "spec.revisionHistoryLimit is 0, and the daemon keeps nothing yet; set it to 2 or more, or leave it out";
+            Err(why.to_owned())
+        }
+        (Some(limit), _) => Ok(format!("up to {limit} earlier ReplicaSets")),
+        (None, _) => Ok("as many ReplicaSets as is usual".to_owned()),
     }
 }
 
-/// A ReplicaSet of its own with another template than the one that is set.
-async fn earlier(api: &Api, at: &DeploymentAt, live: &Live) -> Result<String, String> {
+/// Another template than the one that is set, in a ReplicaSet of its own or kept by the daemon.
+async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Result<String, String> {
     let sets = sets(api, at, live).await?;
     let set = live.template.revision(None).digest;
     let uid = &live.object["metadata"]["uid"];
@@ -218,18 +235,22 @@ async fn earlier(api: &Api, at: &DeploymentAt, live: &Live) -> Result<String, St
         let owners = set["metadata"]["ownerReferences"].as_array();
         owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid))
     };
-    let revision = |set: &Value| Template::of(&set["spec"]["template"]).revision(None);
-    let own = sets.iter().filter(is_own).map(revision);
-    let mut others: Vec<String> =
-        own.filter(|revision| revision.digest != set).map(|revision| revision.version).collect();
-    others.sort_unstable();
-    others.dedup();
-    match others.as_slice() {
-        [] => Err("no ReplicaSet with another template than the one that is set; there is one after the next \
-             deployment"
-            .to_owned()),
-        others => Ok(format!("kept besides what is set: {}", others.join(", "))),
+    let held = sets.iter().filter(is_own).map(|set| {
+        let revision = Template::of(&set["spec"]["template"]).revision(None);
+        (revision.digest, revision.version)
+    });
+    let all = held.chain(kept.iter().flatten().cloned());
+    let others: BTreeSet<String> =
+        all.filter(|(digest, _)| *digest != set).map(|(_, version)| version).collect();
+    if others.is_empty() {
+        let unread = kept.as_ref().err().map(|why| format!("; {why}")).unwrap_or_default();
+        return Err(format!(
+            "no other template than the one that is set is in a ReplicaSet or kept by the daemon; there is one \
+             after the next deployment{unread}"
+        ));
     }
+    let others: Vec<String> = others.into_iter().collect();
+    Ok(format!("kept besides what is set: {}", others.join(", ")))
 }
 
 async fn sets(api: &Api, at: &DeploymentAt, live: &Live) -> Result<Vec<Value>, String> {
@@ -268,9 +289,14 @@ mod tests {
                 .contains("rollout resume deployment/shop")
         );
         assert!(effect(json!({ "replicas": 0 })).unwrap_err().contains("scaled to 0"));
-        let kept = |spec: Value| keeps_history(&live(spec));
-        assert!(kept(json!({ "revisionHistoryLimit": 10 })).is_ok() && kept(json!({})).is_ok());
-        assert!(kept(json!({ "revisionHistoryLimit": 0 })).unwrap_err().contains("is 0"));
+        let kept = |limit: Value, by_us: Kept| {
+            keeps_history(&live(json!({ "revisionHistoryLimit": limit })), &by_us)
+        };
+        let one = || Ok(vec![(Some("sha256:1".to_owned()), "1.4.1+1".to_owned())]);
+        assert!(kept(json!(10), Ok(vec![])).is_ok() && kept(Value::Null, Ok(vec![])).is_ok());
+        assert!(kept(json!(0), Ok(vec![])).unwrap_err().contains("is 0"));
+        assert!(kept(json!(0), Err("not readable".to_owned())).is_err());
+        assert!(kept(json!(0), one()).is_ok(), "what is known good is kept by the daemon");
     }
 
     #[test]

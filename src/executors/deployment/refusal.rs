@@ -8,6 +8,8 @@ use crate::{executors::Trouble, kubernetes::access::chain};
 
 /// So much of what the API server wrote is told.
 const TEXT_MAX: usize = 400;
+/// What the API server says of a JSON patch whose tests fail; of an object that would be invalid it says what is.
+const NOT_APPLICABLE: &str = "rejected our request due to an error in our request";
 /// For so long an API server is left alone that asks for it without saying how long.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,7 @@ impl Refusal {
             },
             404 => Self::Gone(why),
             409 => Self::Moved(why),
-            422 if why.contains("test failed") => Self::Moved(why),
+            422 if why.contains(NOT_APPLICABLE) => Self::Moved(why),
             429 => Self::Busy { why, pause: pause(status) },
             code if code >= 500 => Self::Silent(format!("the API server failed ({code}): {why}")),
             code => Self::Refused {
@@ -107,7 +109,7 @@ mod tests {
         let denied =
             "admission webhook \"policy.example.com\" denied the request: no rollbacks on Fridays";
         let forbidden = "deployments.apps \"shop\" is forbidden: User \"x\" cannot patch resource";
-        let moved = "the server rejected our request due to an error in our request: testing value /metadata/generation failed: test failed";
+        let moved = "the server rejected our request due to an error in our request";
         assert!(
             matches!(status(403, denied), Refusal::Refused { retry: false, why } if why.contains("Fridays"))
         );

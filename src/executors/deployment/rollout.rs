@@ -32,7 +32,8 @@ pub(in crate::executors) async fn rollout(
             Ok(live) => match missing(&live) {
                 None => {
                     attempt.after = "every pod is of it, and available".to_owned();
-                    return Ok(if first { Outcome::AlreadyDone } else { Outcome::Done });
+                    let was_there = first && !attempt.touched;
+                    return Ok(if was_there { Outcome::AlreadyDone } else { Outcome::Done });
                 }
                 Some(why) => (why, PAUSE),
             },
@@ -42,7 +43,7 @@ pub(in crate::executors) async fn rollout(
             Err(Refusal::Busy { why, pause }) => (why, pause),
             Err(Refusal::Silent(why) | Refusal::Moved(why)) => (why, PAUSE),
         };
-        if first {
+        if attempt.before.is_empty() {
             attempt.before.clone_from(&why);
         }
         first = false;

@@ -1,13 +1,17 @@
 //! Setting a Deployment's template back: only from where the plan saw it, only to the template that the plan hashed.
 
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{Live, api::Api, patch, refusal::Refusal};
+use super::{
+    Live,
+    api::Api,
+    held::{self, Held},
+    patch,
+    refusal::Refusal,
+};
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
     executors::{Attempt, Trouble},
-    kubernetes::template::Template,
 };
 
 /// Somebody who writes at the same moment, an autoscaler for example, is waited for as often.
@@ -31,7 +35,8 @@ pub(in crate::executors) async fn undo(
     undo: Undo<'_>,
 ) -> Result<Outcome, Trouble> {
     let api = Api::open(&attempt.options.clusters, undo.at, attempt.until).await?;
-    let mut target: Option<Value> = None;
+    let shelf = attempt.shelf(undo.at);
+    let mut target: Option<Held> = None;
     let mut last = Refusal::Silent("it was not looked at".to_owned());
     for look in 0..LOOKS_MAX {
         let live = match api.look().await {
@@ -53,14 +58,16 @@ pub(in crate::executors) async fn undo(
             });
         }
         may_be_set(&live, &undo)?;
-        let set = match &target {
-            Some(set) => set,
-            None => target.insert(held(&api, &live, &undo).await?),
+        let held = match &target {
+            Some(held) => held,
+            None => {
+                target.insert(held::find(&api, &live, (undo.to, undo.replica_set), &shelf).await?)
+            }
         };
         attempt.permits()?;
         attempt.touched = true;
         let note = format!("from {} to {} by run {}", undo.from, undo.to, attempt.order.run);
-        match api.patch(&patch::operations(&live, set, &note)).await {
+        match api.patch(&patch::operations(&live, held, &note)).await {
             Ok(live) if live.is_set_to(undo.to) => {
                 attempt.after = live.in_words();
                 return Ok(Outcome::Done);
@@ -95,28 +102,6 @@ fn may_be_set(live: &Live, undo: &Undo<'_>) -> Result<(), Trouble> {
         return failed(why.to_owned(), false);
     }
     Ok(())
-}
-
-/// The ReplicaSet that holds the template, as the plan hashed it.
-async fn held(api: &Api, live: &Live, undo: &Undo<'_>) -> Result<Value, Trouble> {
-    let to = undo.to;
-    let Some(name) = undo.replica_set else {
-        return failed(format!("no ReplicaSet holds the template of {to} any more"), false);
-    };
-    let set = api.replica_set(name).await.map_err(|refusal| {
-        refusal.trouble(&format!("reading the ReplicaSet {name} of {to}"), false)
-    })?;
-    let owners = set["metadata"]["ownerReferences"].as_array();
-    let uid = &live.object["metadata"]["uid"];
-    if !owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid)) {
-        return failed(format!("the ReplicaSet {name} is not of this Deployment"), false);
-    }
-    let digest = Template::of(&set["spec"]["template"]).revision(None).digest;
-    if digest.is_none() || digest != to.digest {
-        let why = format!("the ReplicaSet {name} does not hold the template of {to} any more");
-        return failed(why, false);
-    }
-    Ok(set)
 }
 
 /// What may be asked again is asked again, after a pause where one was asked for.

@@ -229,6 +229,7 @@ fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
                 revision,
                 modified_at: set.kept.created_at,
                 held_in: Some(HeldIn { replica_set: set.name.to_owned(), number: set.kept.number }),
+                kept: false,
             }),
         }
     }

@@ -1,5 +1,7 @@
 //! A Deployment of a real cluster under the real daemon: what changes there, and what goes wrong, reaches people.
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::{Api, api::DeleteParams};
 use rollbackd::demo::shop::Behaviour;
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ use crate::{
     rig::{eventually, patiently},
 };
 
-fn config(cluster: &Cluster, place: &Place) -> String {
+fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
     format!(
         r#"
 [kubernetes.main]
@@ -21,7 +23,7 @@ kubeconfig = "{}"
 stale_after = "2s"
 reopen_every = "5s"
 [service.pods]
-mode = "observe"
+mode = "{mode}"
 bake = "2s"
 [service.pods.rollback.application.kubernetes]
 namespace = "{}"
@@ -56,7 +58,8 @@ async fn what_happens_to_a_deployment_reaches_the_daemon_and_people() {
     let place = Place::new(&cluster).await;
     place.deploy("1.4.1").await;
     place.until_serves("1.4.1").await;
-    let mut world = World::open(&Setup::with(Behaviour::Healthy, &config(&cluster, &place))).await;
+    let mut world =
+        World::open(&Setup::with(Behaviour::Healthy, &config(&cluster, &place, "observe"))).await;
     world.start().await;
     let before = pods(&world, "the first version", |said| is_serving(said, "1.4.1")).await;
     assert_eq!(before["last_change"], Value::Null, "what serves at first start is no change");
@@ -98,4 +101,63 @@ async fn what_happens_to_a_deployment_reaches_the_daemon_and_people() {
     .await;
     assert!(log.contains("cannot be watched"), "{log}");
     assert!(!log.contains("kube_client"), "a client's complaints are not for people: {log}");
+}
+
+/// P1: the old pods still serve, the new ones crash.
+#[tokio::test]
+async fn a_release_that_crashes_is_taken_back_and_that_is_verified_and_told() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    place.deploy("1.4.1").await;
+    place.until_serves("1.4.1").await;
+    let setup = Setup::with(Behaviour::Healthy, &config(cluster, &place, "auto"));
+    let mut world = World::open(&setup).await;
+    world.start().await;
+    pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
+
+    place.set_image("crash-2", "release 42").await;
+    let over = world.incident("over", |i| i.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    assert_eq!(over.line.service.to_string(), "pods/demo");
+    let after = place.until_serves("1.4.1").await.inventory;
+    let called = after.told.and_then(|told| told.called).unwrap_or_default();
+    assert!(
+        called.starts_with("revision 3, shop-"),
+        "{called}: the very first ReplicaSet, used again"
+    );
+    let said = pods(&world, "the rollback", |said| is_serving(said, "1.4.1")).await;
+    assert_eq!(said["last_change"]["is_rollback"], true, "{said}");
+
+    // The version is not gone back to until a person says so, and a person may name it by its number.
+    let plan = format!("/v1/services/pods/demo/plan?to={}", "2");
+    let refused = world.get(&plan).await;
+    assert!(refused.contains("lift"), "{refused}");
+    world.ended().await;
+}
+
+/// The version that served well is known by the daemon alone: neither a restart nor the cluster's own forgetting loses it.
+#[tokio::test]
+async fn a_good_version_is_gone_back_to_after_a_restart_and_after_the_cluster_forgot_it() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    place.deploy("1.4.1").await;
+    let first = place.until_serves("1.4.1").await.inventory;
+    let setup = Setup::with(Behaviour::Healthy, &config(cluster, &place, "auto"));
+    let mut world = World::open(&setup).await;
+    world.start().await;
+    let kept = async || world.log().contains("is known good, and kept").then_some(());
+    eventually("it is kept", CONTROLLERS_SOON, kept).await;
+
+    world.crash().await;
+    place.set_image("crash-2", "release 42").await;
+    let sets: Api<ReplicaSet> = Api::namespaced(cluster.client().await, &place.namespace);
+    place.until("both versions", |seen| seen.inventory.available.len() == 2).await;
+    let set = first.available[0].held_in.as_ref().unwrap().replica_set.clone();
+    sets.delete(&set, &DeleteParams::default()).await.unwrap();
+    place.until("it is forgotten", |seen| seen.inventory.available.len() == 1).await;
+    let over = world.incident("over", |i| i.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    let after = place.until_serves("1.4.1").await.inventory;
+    assert_eq!(after.linked, first.linked);
+    world.ended().await;
 }

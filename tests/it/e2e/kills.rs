@@ -45,10 +45,13 @@ pub(super) fn lines(world: &World, name: &str) -> usize {
     fs::read_to_string(world.dir().join(name)).unwrap_or_default().lines().count()
 }
 
-/// Deadlines run on the steady clock and are shown on the wall's: they may differ by a few milliseconds of rounding.
+/// Deadlines run on the steady clock and are shown on the wall's: they differ by as much as whoever reads the two, one
+/// after the other, is interrupted for. A time down that was not counted would be longer.
+const APART_MS: i64 = 200;
+
 fn not_extended(before: ClockView, after: ClockView) {
     let by = |clock: ClockView| clock.by.expect("there is a deadline").0;
-    assert!(by(after) <= by(before) + 20, "extended by {} ms", by(after) - by(before));
+    assert!(by(after) <= by(before) + APART_MS, "extended by {} ms", by(after) - by(before));
 }
 
 async fn come(world: &World, moment: Moment) -> Option<IncidentView> {

@@ -9,3 +9,4 @@ pub(crate) mod place;
 mod preflight;
 pub(crate) mod rights;
 mod seen;
+mod undo;

@@ -45,7 +45,7 @@ async fn with_its_rights_and_an_earlier_version_nothing_is_missing() {
     let account = Account::with("rights/act", cluster, &place).await;
     let kubeconfig = account.kubeconfig();
     let (code, said) = check(&place, &kubeconfig, "rig", "auto", "");
-    assert!(said.contains("missing: an earlier version is there: no ReplicaSet"), "{said}");
+    assert!(said.contains("missing: an earlier version is there: no other template"), "{said}");
     assert_eq!(code, 1, "{said}");
     place.set_image("1.4.2", "release 42").await;
     place.until_serves("1.4.2").await;

@@ -232,7 +232,9 @@ impl Place {
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
             }
-            Action::DeploymentUndo { .. } | Action::DeploymentRollout { .. } => {
+            Action::DeploymentUndo { .. }
+            | Action::DeploymentRollout { .. }
+            | Action::DeploymentApply { .. } => {
                 panic!("there are releases here, and no cluster: {:?}", step.action)
             }
             Action::Command { run, .. } | Action::Check { run } => {

@@ -121,7 +121,9 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
-            Action::DeploymentUndo { .. } | Action::DeploymentRollout { .. } => {
+            Action::DeploymentUndo { .. }
+            | Action::DeploymentRollout { .. }
+            | Action::DeploymentApply { .. } => {
                 panic!("there are releases here, and no cluster: {:?}", action)
             }
             Action::Check { .. } => match self.mishap {

@@ -1,0 +1,148 @@
+//! Keeps what served well of each Deployment: its cluster forgets, and a release may take the history away.
+
+use std::{collections::BTreeSet, path::Path};
+
+use tracing::{info, warn};
+
+use super::clock;
+use crate::{
+    domain::{
+        change::{Component, Revision},
+        inventory::{Available, Inventory},
+        plan::DeploymentAt,
+        runbook::DeploymentRunbook,
+        service::ServiceId,
+    },
+    executors::{self, Clusters},
+    handle::Handle,
+    kubernetes::shelf::{Manifest, Shelf},
+};
+
+/// Of one service.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    service: ServiceId,
+    at: DeploymentAt,
+    clusters: Clusters,
+    shelf: Shelf,
+    /// What is kept; read when it is first needed.
+    kept: Option<Vec<Manifest>>,
+    /// What could not be kept, so that it is told once.
+    failed: Option<String>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        service: &ServiceId,
+        runbook: &DeploymentRunbook,
+        executor: &executors::Options,
+    ) -> Self {
+        let DeploymentRunbook { cluster, namespace, name, .. } = runbook;
+        let state_dir: &Path = &executor.state_dir;
+        Self {
+            service: service.clone(),
+            at: DeploymentAt {
+                cluster: cluster.clone(),
+                namespace: namespace.clone(),
+                name: name.clone(),
+                uid: None,
+            },
+            clusters: executor.clusters.clone(),
+            shelf: Shelf::of(state_dir, cluster, namespace, name),
+            kept: None,
+            failed: None,
+        }
+    }
+
+    /// Says of an inventory what is kept: also what the cluster has not any more can be gone back to.
+    pub(super) fn add_to(&mut self, seen: &mut Inventory) {
+        // Of a Deployment that nobody can see nothing is said, nor of one that was made in another's place.
+        if seen.deployed.is_none() {
+            return;
+        }
+        for Manifest { revision, kept_at, spec, .. } in self.kept() {
+            let known = seen.available.iter_mut().find(|a| a.revision.digest == revision.digest);
+            match known {
+                Some(known) => known.kept = spec.is_some(),
+                None => seen.available.push(Available {
+                    revision: revision.clone(),
+                    modified_at: Some(*kept_at),
+                    held_in: None,
+                    kept: spec.is_some(),
+                }),
+            }
+        }
+    }
+
+    /// Keeps what has come to be known good, and forgets what is that no more.
+    pub(super) async fn tend(&mut self, seen: &Inventory, handle: &Handle) {
+        let service = self.service.clone();
+        let Ok(good) = handle.look(move |fleet, _| good(fleet, &service)).await else { return };
+        let digests: BTreeSet<String> = good.iter().filter_map(|r| r.digest.clone()).collect();
+        let mut is_news = false;
+        for revision in good {
+            is_news |= self.keep(&revision, seen).await;
+        }
+        let stale = |m: &Manifest| m.revision.digest.as_ref().is_none_or(|d| !digests.contains(d));
+        if self.kept().iter().any(stale) {
+            if let Err(fault) = self.shelf.retain(&digests) {
+                warn!(service = %self.service, "what is not known good any more is still kept: {fault}");
+            }
+            is_news = true;
+        }
+        if is_news {
+            self.kept = None;
+        }
+    }
+
+    /// Whether anything is kept that was not before.
+    async fn keep(&mut self, revision: &Revision, seen: &Inventory) -> bool {
+        let is_set = seen.linked.as_ref().is_some_and(|linked| linked.digest == revision.digest);
+        let known = self.kept().iter().find(|m| m.revision.digest == revision.digest);
+        // A template alone becomes the whole when it is set again.
+        if known.is_some_and(|known| known.spec.is_some() || !is_set) {
+            return false;
+        }
+        let held = seen.available.iter().find(|a| a.revision.digest == revision.digest);
+        let replica_set = held.and_then(|a| a.held_in.as_ref()).map(|h| h.replica_set.as_str());
+        if !is_set && replica_set.is_none() {
+            return false;
+        }
+        let uid = seen.deployed.as_ref().map(|deployed| deployed.uid.clone());
+        let at = DeploymentAt { uid, ..self.at.clone() };
+        let which = (revision, replica_set);
+        match executors::keep(&self.clusters, &at, which, &self.shelf, clock::wall()).await {
+            Ok(()) => {
+                info!(service = %self.service, "{revision} is known good, and kept");
+                self.failed = None;
+                true
+            }
+            Err(why) => {
+                if self.failed.as_ref() != Some(&why) {
+                    warn!(service = %self.service, "{revision} is known good, and could not be kept: {why}");
+                }
+                self.failed = Some(why);
+                false
+            }
+        }
+    }
+
+    fn kept(&mut self) -> &[Manifest] {
+        let (shelf, service) = (&self.shelf, &self.service);
+        self.kept.get_or_insert_with(|| {
+            shelf.all().unwrap_or_else(|fault| {
+                warn!(%service, "what is kept of it cannot be read: {fault}");
+                vec![]
+            })
+        })
+    }
+}
+
+/// What has served healthily for long enough, and was not rolled away from since.
+fn good(fleet: &crate::domain::fleet::Fleet, service: &ServiceId) -> Vec<Revision> {
+    let state = fleet.states.get(service);
+    let shelf = state.and_then(|state| state.ledger.shelves.get(&Component::Application));
+    let entries = shelf.into_iter().flat_map(|shelf| &shelf.entries);
+    let good = entries.filter(|e| e.known_good_at.is_some() && e.quarantine.is_none());
+    good.map(|entry| entry.revision.clone()).collect()
+}

@@ -1,0 +1,59 @@
+//! The whole of a Deployment set back as it was when the version served well: for when its template alone did not help.
+//!
+//! Nothing is scaled down for it: while anything is ready it goes on to serve.
+
+use super::{api::Api, held::Held, patch, rollout::rollout};
+use crate::{
+    domain::{change::Revision, plan::DeploymentAt, run::Outcome},
+    executors::{Attempt, Trouble},
+    kubernetes::shelf::Manifest,
+};
+
+/// What a [`crate::domain::plan::Action::DeploymentApply`] says.
+pub(in crate::executors) struct Apply<'a> {
+    /// Which one.
+    pub at: &'a DeploymentAt,
+    /// What it may be set to now, beside `to` itself.
+    pub from: &'a Revision,
+    /// What it will be set to, whole.
+    pub to: &'a Revision,
+}
+
+/// Carries one out, and waits until that serves.
+pub(in crate::executors) async fn apply(
+    attempt: &mut Attempt<'_>,
+    apply: Apply<'_>,
+) -> Result<Outcome, Trouble> {
+    let Apply { at, from, to } = apply;
+    let failed = |why: String| Err(Trouble::Failed { why, retry: false });
+    let shelf = attempt.shelf(at);
+    let kept = to.digest.as_deref().map(|digest| shelf.find(digest)).transpose();
+    let kept = match kept {
+        Ok(kept) => kept.flatten(),
+        Err(fault) => return failed(format!("what was kept of {to} cannot be read: {fault}")),
+    };
+    let Some(Manifest { template, cause, spec: Some(spec), .. }) = kept else {
+        return failed(format!("no whole manifest of {to} is kept"));
+    };
+    let held = Held { template, cause };
+    let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
+    let doing = "setting the whole Deployment back";
+    let live = api.look().await.map_err(|refusal| refusal.trouble(doing, attempt.touched))?;
+    if !live.is_set_to(to) && !live.is_set_to(from) {
+        let now = live.in_words();
+        return failed(format!("somebody deployed in between, it is {now}, and not to {to}"));
+    }
+    let differs = patch::parts(&live, &spec);
+    attempt.before = match differs.as_slice() {
+        [] => "everything but how many pods is as it was".to_owned(),
+        parts => format!("another {} than then", parts.join(", ")),
+    };
+    if !differs.is_empty() || !live.is_set_to(to) {
+        attempt.permits()?;
+        attempt.touched = true;
+        let note = format!("all of it from {from} to {to} by run {}", attempt.order.run);
+        let asked = patch::whole(&live, &held, &spec, &note);
+        api.patch(&asked).await.map_err(|refusal| refusal.trouble(doing, true))?;
+    }
+    rollout(attempt, at, to).await
+}

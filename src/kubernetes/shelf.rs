@@ -1,0 +1,188 @@
+//! What the daemon keeps of Deployments that served well: a cluster forgets its history, and a bad release may take it away.
+//!
+//! One file for each version, called by its hash and checked by it when it is read. A template can hold secrets: only the
+//! daemon's user can read them, as everything in the state directory.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::template::Template;
+use crate::{
+    domain::{change::Revision, plan::hex},
+    units::UnixMs,
+};
+
+/// A Deployment's specification is a few kilobytes, and etcd takes no object beyond 1.5 MiB.
+const BYTES_MAX: u64 = 2 << 20;
+
+/// A version that served well, as the API server had it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Which version.
+    pub revision: Revision,
+    /// When it was kept.
+    pub kept_at: UnixMs,
+    /// Its pod template.
+    pub template: Value,
+    /// Why it was there: `kubernetes.io/change-cause`.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// What else the Deployment was to be, without how many pods; only where it was set to this version when it was kept.
+    #[serde(default)]
+    pub spec: Option<Map<String, Value>>,
+}
+
+/// The versions of one Deployment that are kept.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    dir: PathBuf,
+}
+
+impl Shelf {
+    /// In the daemon's state directory.
+    pub fn of(state_dir: &Path, cluster: &str, namespace: &str, name: &str) -> Self {
+        // A cluster is called as the operator likes, which need not be a legal name of a file.
+        let hash = Sha256::digest(format!("{cluster}/{namespace}/{name}"));
+        let dir = state_dir.join("manifests").join(format!("{name}.{}", hex(&hash[..8])));
+        Self { dir }
+    }
+
+    /// What is kept, by its hash; `None` where nothing whole is.
+    pub fn find(&self, digest: &str) -> io::Result<Option<Manifest>> {
+        let Some(path) = self.path(digest) else { return Ok(None) };
+        let size = match fs::metadata(&path) {
+            Ok(meta) => meta.len(),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        if size > BYTES_MAX {
+            return Ok(None);
+        }
+        let manifest: Option<Manifest> = serde_json::from_slice(&fs::read(&path)?).ok();
+        Ok(manifest.filter(|manifest| {
+            Template::of(&manifest.template).revision(None).digest.as_deref() == Some(digest)
+        }))
+    }
+
+    /// Everything that is kept whole, newest first.
+    pub fn all(&self) -> io::Result<Vec<Manifest>> {
+        let mut all = vec![];
+        for digest in self.digests()? {
+            all.extend(self.find(&digest)?);
+        }
+        all.sort_by_key(|manifest| std::cmp::Reverse(manifest.kept_at));
+        Ok(all)
+    }
+
+    /// Keeps a version; durable when this returns.
+    pub fn keep(&self, manifest: &Manifest) -> io::Result<()> {
+        let nameless = || io::Error::other("it has no hash");
+        let digest = manifest.revision.digest.as_deref().ok_or_else(nameless)?;
+        let path = self.path(digest).ok_or_else(nameless)?;
+        fs::create_dir_all(&self.dir)?;
+        let new = path.with_extension("new");
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(manifest)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        fs::File::open(&self.dir)?.sync_all()
+    }
+
+    /// Forgets every other one.
+    pub fn retain(&self, digests: &BTreeSet<String>) -> io::Result<()> {
+        for digest in self.digests()? {
+            let path = self.path(&digest).filter(|_| !digests.contains(&digest));
+            path.map(fs::remove_file).transpose()?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, digest: &str) -> Option<PathBuf> {
+        let hex = digest.strip_prefix("sha256:")?;
+        let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hex.then(|| self.dir.join(format!("{hex}.json")))
+    }
+
+    fn digests(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(fault) => return Err(fault),
+        };
+        let mut digests = vec![];
+        for entry in entries {
+            let name = entry?.file_name();
+            let hex = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            digests.extend(hex.map(|hex| format!("sha256:{hex}")));
+        }
+        Ok(digests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn manifest(image: &str, kept_at: i64) -> Manifest {
+        let template = json!({ "spec": { "containers": [{ "name": "app", "image": image }] } });
+        Manifest {
+            revision: Template::of(&template).revision(None),
+            kept_at: UnixMs(kept_at),
+            template,
+            cause: None,
+            spec: None,
+        }
+    }
+
+    fn digest(manifest: &Manifest) -> String {
+        manifest.revision.digest.clone().unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_its_hash_and_read_by_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(dir.path(), "ma/../in", "shop", "checkout");
+        assert_eq!(shelf.all().unwrap(), []);
+        let (one, two) = (manifest("shop:1", 1), manifest("shop:2", 2));
+        for kept in [&one, &two, &one] {
+            shelf.keep(kept).unwrap();
+        }
+        assert_eq!(shelf.find(&digest(&one)).unwrap().as_ref(), Some(&one));
+        assert_eq!(shelf.all().unwrap(), [two.clone(), one.clone()]);
+        let mode = fs::metadata(shelf.path(&digest(&one)).unwrap()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let other = Shelf::of(dir.path(), "other", "shop", "checkout");
+        assert_eq!(other.find(&digest(&one)).unwrap(), None, "of another cluster");
+        shelf.retain(&[digest(&two)].into()).unwrap();
+        assert_eq!(shelf.all().unwrap(), [two]);
+        assert_eq!(shelf.find("../../etc/passwd").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_not_what_its_name_says_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(dir.path(), "main", "shop", "checkout");
+        let mut kept = manifest("shop:1", 1);
+        let wanted = digest(&kept);
+        kept.template["spec"]["containers"][0]["image"] = json!("shop:evil");
+        shelf.keep(&kept).unwrap();
+        assert_eq!(shelf.find(&wanted).unwrap(), None, "its content has another hash");
+        fs::write(shelf.path(&wanted).unwrap(), "{ half").unwrap();
+        assert_eq!(shelf.find(&wanted).unwrap(), None);
+        assert_eq!(shelf.all().unwrap(), []);
+    }
+}
