@@ -2,18 +2,34 @@
 
 use std::{fs, path::Path, process::Command};
 
+use rollbackd::kubernetes::{
+    shelf::{Manifest, Shelf},
+    template::Template,
+};
 use serde_json::json;
 
 use super::{
     cluster::Cluster,
-    place::Place,
+    place::{Place, now},
     rights::{Account, serving},
 };
 
 /// The exit code of `check --online`, and what it prints.
 fn check(place: &Place, kubeconfig: &Path, context: &str, mode: &str, more: &str) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("rollbackd.toml");
+    check_in(directory.path(), place, kubeconfig, context, mode, more)
+}
+
+/// With this state directory.
+fn check_in(
+    directory: &Path,
+    place: &Place,
+    kubeconfig: &Path,
+    context: &str,
+    mode: &str,
+    more: &str,
+) -> (i32, String) {
+    let file = directory.join("rollbackd.toml");
     let text = format!(
         r#"
 state_dir = "{}"
@@ -27,7 +43,7 @@ deployment = "shop"
 [service.pods.signal.health.kubernetes]
 {more}
 "#,
-        directory.path().display(),
+        directory.display(),
         kubeconfig.display(),
         place.namespace,
     );
@@ -105,6 +121,23 @@ url = "http://127.0.0.1:1/healthz"
         assert!(said.contains(missing), "{missing}: {said}");
     }
     assert_eq!(code, 1, "{said}");
+}
+
+#[tokio::test]
+async fn what_the_daemon_keeps_is_history_too() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    place.patch(json!({ "spec": { "revisionHistoryLimit": 0 } })).await;
+    let state = tempfile::tempdir().unwrap();
+    let template = json!({ "spec": { "containers": [{ "name": "app", "image": "shop:1.4.0" }] } });
+    let revision = Template::of(&template).revision(None);
+    let version = revision.version.clone();
+    let kept = Manifest { revision, kept_at: now(), template, cause: None, spec: None };
+    Shelf::of(state.path(), "main", &place.namespace, "shop").keep(&kept).unwrap();
+    let (code, said) = check_in(state.path(), &place, &cluster.kubeconfig(), "rig", "auto", "");
+    assert!(said.contains("ok: its history is kept: by the daemon alone"), "{said}");
+    assert!(said.contains(&format!("kept besides what is set: {version}")), "{said}");
+    assert_eq!(code, 0, "{said}");
 }
 
 /// An API server that is not there: said once, soon, and no rollback would come.
