@@ -11,12 +11,12 @@ use crate::{
     units::UnixMs,
 };
 
-/// Checks a configuration; ends with 64 when it cannot be used.
+/// Checks a configuration; ends with 64 when it cannot be used, and with 1 when a rollback would not find what it needs.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// The configuration.
     file: PathBuf,
-    /// Ask each Prometheus whether it understands its queries.
+    /// Ask each Prometheus whether it understands its queries, and look whether each rollback would find what it needs.
     #[arg(long)]
     online: bool,
     /// Say in words what will happen when.
@@ -39,11 +39,13 @@ impl Check {
             problems.extend(config::check_lists(config, &name, &text));
         }
         let mut finds = None;
+        let mut preflights = vec![];
         if let (true, Some(config)) = (self.online, &config) {
             crate::tls::install();
             let online = config::check_online(config, &name, &text).await;
             problems.extend(online.problems);
             finds = Some(online.finds);
+            preflights = config::preflight(config).await;
         }
         let errors = problems.iter().filter(|p| p.level == Level::Error).count();
         let now = UnixMs(jiff::Timestamp::now().as_millisecond());
@@ -57,6 +59,7 @@ impl Check {
             }
             if let Some(finds) = finds {
                 answer["finds"] = json!(finds);
+                answer["preflight"] = json!(preflights);
             }
             out.json(&answer)?;
         } else {
@@ -69,12 +72,23 @@ impl Check {
             for line in finds.iter().flatten().flat_map(config::Finds::says) {
                 out.text(&line)?;
             }
+            for line in preflights.iter().flat_map(config::Preflight::says) {
+                out.text(&line)?;
+            }
             if let (0, Some(config)) = (errors, &config) {
                 out.text(&format!("{} is usable: {}", self.file.display(), amounts(config)))?;
             }
         }
+        let barred: Vec<String> =
+            preflights.iter().filter(|p| p.bars()).map(|p| p.service.to_string()).collect();
         if errors == 0 {
-            return Ok(());
+            return match barred.as_slice() {
+                [] => Ok(()),
+                barred => Err(Fault::Other(format!(
+                    "a rollback would not find what it needs: {}",
+                    barred.join(", ")
+                ))),
+            };
         }
         let plural = if errors == 1 { "problem" } else { "problems" };
         Err(Fault::Usage(format!("{}: {errors} {plural}", self.file.display())))

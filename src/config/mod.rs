@@ -11,6 +11,7 @@ mod init;
 mod listed;
 mod nearest;
 mod online;
+mod preflight;
 mod problem;
 mod raw;
 mod schema;
@@ -28,6 +29,7 @@ pub use self::{
     init::{First, Refused, Wish, first},
     listed::check_lists,
     online::{Finds, Online, check_online},
+    preflight::{Preflight, preflight},
     problem::{Level, Problem},
     schema::schema,
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
@@ -88,6 +90,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// How the cluster is reached in which that Deployment is watched.
+    pub fn cluster_of(&self, at: &DeploymentAt) -> Option<&access::Options> {
+        let of = |namespace| self.clusters.get(&(at.cluster.clone(), namespace));
+        of(Some(at.key.namespace.to_string())).or_else(|| of(None))
+    }
+
     /// Signals that both read, and another one not in this way: a sentence each.
     pub fn read_otherwise<'c>(&'c self, other: &'c Self) -> impl Iterator<Item = String> + 'c {
         let key = |poll: &'c Poll| (&poll.service, poll.signal.as_str());

@@ -24,7 +24,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use self::deployment::{Clusters, keep};
+pub use self::deployment::{Clusters, keep, preflight as deployment_preflight};
 use crate::{
     domain::{
         plan::Action,

@@ -79,7 +79,7 @@ impl Api {
         format!("/apis/apps/v1/namespaces/{}/{plural}/{name}", self.at.namespace)
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         request: Result<Request<Vec<u8>>, hyper::http::Error>,
     ) -> Result<Value, Refusal> {

@@ -6,6 +6,7 @@ mod api;
 mod apply;
 mod held;
 mod patch;
+mod preflight;
 mod refusal;
 mod rollout;
 mod undo;
@@ -17,12 +18,12 @@ use std::{
 
 use serde_json::Value;
 
-pub use self::held::keep;
 pub(super) use self::{
     apply::{Apply, apply},
     rollout::rollout,
     undo::{Undo, undo},
 };
+pub use self::{held::keep, preflight::preflight};
 use super::Attempt;
 use crate::{
     domain::{change::Revision, plan::DeploymentAt},

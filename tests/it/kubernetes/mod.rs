@@ -3,6 +3,10 @@
 pub(crate) mod cluster;
 mod kept;
 pub(crate) mod kubelet;
+mod kustomization;
+mod manifests;
 pub(crate) mod place;
+mod preflight;
+pub(crate) mod rights;
 mod seen;
 mod undo;

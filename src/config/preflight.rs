@@ -1,0 +1,99 @@
+//! Whether a rollback of each service would find what it needs: `check --online`.
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::{Config, Platform};
+use crate::{
+    domain::{
+        inventory::Check,
+        service::{Mode, ServiceId},
+    },
+    executors::{self, deployment_preflight, preflight::release_preflight},
+};
+
+/// So many services are looked at together.
+const AT_ONCE: usize = 16;
+
+/// Of one service.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preflight {
+    /// Whose.
+    pub service: ServiceId,
+    /// Whether anything would be done there.
+    pub mode: Mode,
+    /// What was looked at.
+    pub checks: Vec<Check>,
+}
+
+impl Preflight {
+    /// Whether a rollback that may come would fail.
+    pub fn bars(&self) -> bool {
+        self.mode != Mode::Observe && self.checks.iter().any(|check| !check.ok)
+    }
+
+    /// For people, a line each.
+    pub fn says(&self) -> Vec<String> {
+        let Self { service, mode, checks } = self;
+        let missing = checks.iter().filter(|check| !check.ok).count();
+        let how = match (missing, mode) {
+            (0, _) => "a rollback would find what it needs".to_owned(),
+            (_, Mode::Observe) => format!(
+                "{missing} of {} things are missing for a rollback, of which none is done: it is only observed",
+                checks.len()
+            ),
+            (_, Mode::Approve | Mode::Auto) => {
+                format!("{missing} of {} things are missing for a rollback", checks.len())
+            }
+        };
+        let line = |Check { what, ok, why }: &Check| {
+            format!("  {}: {what}: {why}", if *ok { "ok" } else { "missing" })
+        };
+        std::iter::once(format!("{service}: {how}")).chain(checks.iter().map(line)).collect()
+    }
+}
+
+/// Looks at everything that a rollback of each service in the file would need. What is looked at is as it is for whoever
+/// runs this, and not for the daemon.
+pub async fn preflight(config: &Config) -> Vec<Preflight> {
+    let mut all = vec![];
+    let services: Vec<_> = config.platforms.iter().collect();
+    for some in services.chunks(AT_ONCE) {
+        let mut looking = JoinSet::new();
+        for (service, platform) in some {
+            let mode = config.policy.services.get(*service).map(|policy| policy.mode);
+            let (service, mode) = ((*service).clone(), mode.unwrap_or_default());
+            let looked = look(config, platform);
+            looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
+        }
+        all.extend(looking.join_all().await);
+    }
+    all.sort_by(|a, b| a.service.cmp(&b.service));
+    all
+}
+
+/// Whatever is looked at is taken out of the configuration first.
+fn look(config: &Config, platform: &Platform) -> impl Future<Output = Vec<Check>> + use<> {
+    let platform = platform.clone();
+    let state_dir = config.store.dir.clone();
+    let cluster = match &platform {
+        Platform::Kubernetes(platform) => config.cluster_of(&platform.at).cloned(),
+        Platform::Release(_) => None,
+    };
+    async move {
+        let failed =
+            |why: String| vec![Check { what: "it can be looked at".to_owned(), ok: false, why }];
+        match (platform, cluster) {
+            (Platform::Release(platform), _) => match executors::Options::new(state_dir) {
+                Ok(options) => release_preflight(&platform.runbook, &options).await,
+                Err(fault) => failed(fault.to_string()),
+            },
+            (Platform::Kubernetes(platform), Some(cluster)) => {
+                deployment_preflight(&platform.runbook, &cluster, &state_dir).await
+            }
+            (Platform::Kubernetes(platform), None) => {
+                failed(format!("{} is in no cluster that is watched", platform.at.key))
+            }
+        }
+    }
+}

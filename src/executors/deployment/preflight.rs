@@ -1,0 +1,315 @@
+//! Whether a rollback of a Deployment would find what it needs, asked of the API server before there is need.
+//! Nothing is changed.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use hyper::Request;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::Selector;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{Clusters, Live, api::Api, refusal::Refusal};
+use crate::{
+    domain::{inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook},
+    kubernetes::{access::Options, shelf::Shelf, template::Template},
+};
+
+/// For all of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A Deployment keeps ten ReplicaSets unless it says otherwise.
+const SETS_MAX: u32 = 500;
+/// Where the rights are written down.
+const RIGHTS: &str = "deploy/kubernetes/rights";
+
+/// Everything a rollback of a Deployment needs, each with what was seen. The watches are those of `cluster`: of its
+/// namespace, or of all of them. What the daemon keeps is in its state directory.
+pub async fn preflight(
+    runbook: &DeploymentRunbook,
+    cluster: &Options,
+    state_dir: &Path,
+) -> Vec<Check> {
+    let clusters = Clusters::default();
+    clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
+    let at = DeploymentAt {
+        cluster: runbook.cluster.clone(),
+        namespace: runbook.namespace.clone(),
+        name: runbook.name.clone(),
+        uid: None,
+    };
+    let opened = Api::open(&clusters, &at, Instant::now() + PATIENCE).await;
+    let known = match opened {
+        Ok(api) => who(&api).await.map(|who| (api, who)).map_err(told),
+        Err(trouble) => Err(trouble.to_string()),
+    };
+    let (api, who) = match known {
+        Ok(known) => known,
+        Err(why) => return vec![check("the API server knows the daemon", Err(why))],
+    };
+    let asking = Asking { api: &api, at: &at, who: &who };
+    let mut checks = vec![
+        check("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
+        check("it may be set back", asking.setting_back().await),
+    ];
+    let kept = kept(state_dir, &at);
+    match api.look().await {
+        Ok(live) => checks.extend([
+            check("the Deployment is there", Ok(live.in_words())),
+            check("a change of it comes into effect", takes_effect(&live)),
+            check("its history is kept", keeps_history(&live, &kept)),
+            check("an earlier version is there", earlier(&api, &at, &live, &kept).await),
+        ]),
+        Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
+    }
+    checks
+}
+
+fn check(what: &str, seen: Result<String, String>) -> Check {
+    let ok = seen.is_ok();
+    Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
+}
+
+fn told(refusal: Refusal) -> String {
+    refusal.trouble("asking the API server", false).to_string()
+}
+
+/// As whom the API server knows whoever asks.
+async fn who(api: &Api) -> Result<String, Refusal> {
+    let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
+    let said = post(api, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
+    let name = said.pointer("/status/userInfo/username").and_then(Value::as_str);
+    Ok(name.unwrap_or("somebody without a name").to_owned())
+}
+
+async fn post(api: &Api, uri: &str, review: &Value) -> Result<Value, Refusal> {
+    let request = Request::post(uri).header("content-type", "application/json");
+    api.send(request.body(review.to_string().into_bytes())).await
+}
+
+/// One thing that the API server may permit.
+struct Right<'r> {
+    verb: &'static str,
+    resource: &'static str,
+    /// All of them where there is none.
+    namespace: Option<&'r str>,
+    /// Any where there is none.
+    name: Option<&'r str>,
+}
+
+impl Right<'_> {
+    fn review(&self) -> Value {
+        let group = if self.resource == "pods" { "" } else { "apps" };
+        let attributes = json!({
+            "verb": self.verb, "group": group, "resource": self.resource,
+            "namespace": self.namespace.unwrap_or_default(), "name": self.name.unwrap_or_default(),
+        });
+        json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": attributes },
+        })
+    }
+}
+
+struct Asking<'a> {
+    api: &'a Api,
+    at: &'a DeploymentAt,
+    who: &'a str,
+}
+
+impl Asking<'_> {
+    /// What the daemon's watches need: of one namespace, or of all of them.
+    async fn watching(&self, namespace: Option<&str>) -> Result<String, String> {
+        let kinds = ["deployments", "replicasets", "pods"];
+        let both = |resource| {
+            ["list", "watch"].map(|verb| Right { verb, resource, namespace, name: None })
+        };
+        let rights = kinds.into_iter().flat_map(both).collect();
+        let (place, remedy) = match namespace {
+            Some(namespace) => (
+                format!("in {namespace}"),
+                format!("kubectl apply -k {RIGHTS}/observe -n {namespace}"),
+            ),
+            None => (
+                "in all namespaces".to_owned(),
+                format!("kubectl apply -k {RIGHTS}/observe-everywhere"),
+            ),
+        };
+        self.all(rights, &place, &remedy).await
+    }
+
+    /// What the steps of its plan need.
+    async fn setting_back(&self) -> Result<String, String> {
+        let DeploymentAt { namespace, name, .. } = self.at;
+        let right =
+            |verb, resource, name| Right { verb, resource, namespace: Some(namespace), name };
+        let name = Some(name.as_str());
+        let rights = vec![
+            right("get", "deployments", name),
+            right("patch", "deployments", name),
+            right("get", "replicasets", None),
+        ];
+        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {namespace}");
+        self.all(rights, &format!("in {namespace}"), &remedy).await
+    }
+
+    async fn all(
+        &self,
+        rights: Vec<Right<'_>>,
+        place: &str,
+        remedy: &str,
+    ) -> Result<String, String> {
+        let who = self.who;
+        let (mut granted, mut missing) = (vec![], vec![]);
+        for right in rights {
+            let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+            let said = post(self.api, uri, &right.review()).await.map_err(told)?;
+            match said.pointer("/status/allowed").and_then(Value::as_bool) {
+                Some(true) => granted.push(right),
+                Some(false) | None => missing.push(right),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(format!("{who} may {} {place}", in_words(&granted)));
+        }
+        Err(format!(
+            "{who} may not {} {place}; grant it as `{remedy}` does for the ServiceAccount rollbackd",
+            in_words(&missing)
+        ))
+    }
+}
+
+/// `list and watch pods, get deployments/shop`.
+fn in_words(rights: &[Right<'_>]) -> String {
+    let of_one = |a: &Right<'_>, b: &Right<'_>| (a.resource, a.name) == (b.resource, b.name);
+    let words = |some: &[Right<'_>]| {
+        let verbs: Vec<&str> = some.iter().map(|right| right.verb).collect();
+        let name = some[0].name.map(|name| format!("/{name}")).unwrap_or_default();
+        format!("{} {}{name}", verbs.join(" and "), some[0].resource)
+    };
+    rights.chunk_by(of_one).map(words).collect::<Vec<_>>().join(", ")
+}
+
+fn takes_effect(live: &Live) -> Result<String, String> {
+    let wanted = live.object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+    if live.is_paused() {
+        let name = live.object["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(format!("its rollout is paused: `kubectl rollout resume deployment/{name}`"));
+    }
+    if wanted == 0 {
+        return Err("it is scaled to 0 pods: another version would serve no more".to_owned());
+    }
+    Ok(format!("{wanted} pods are wanted, and its rollout is not paused"))
+}
+
+/// What the daemon keeps, each by its hash and its name, or why nobody can tell.
+type Kept = Result<Vec<(Option<String>, String)>, String>;
+
+fn kept(state_dir: &Path, at: &DeploymentAt) -> Kept {
+    let all = Shelf::of(state_dir, &at.cluster, &at.namespace, &at.name).all();
+    let all = all.map_err(|fault| format!("what the daemon keeps cannot be read: {fault}"))?;
+    Ok(all.into_iter().map(|kept| (kept.revision.digest, kept.revision.version)).collect())
+}
+
+fn keeps_history(live: &Live, kept: &Kept) -> Result<String, String> {
+    let limit = live.object.pointer("/spec/revisionHistoryLimit").and_then(Value::as_i64);
+    match (limit, kept) {
+        (Some(0), Ok(kept)) if !kept.is_empty() => {
+            Ok("by the daemon alone, of what is known good: spec.revisionHistoryLimit is 0"
+                .to_owned())
+        }
+        (Some(0), _) => {
+            let why = "spec.revisionHistoryLimit is 0, and the daemon keeps nothing yet; set it to 2 or more, or leave it out";
+            Err(why.to_owned())
+        }
+        (Some(limit), _) => Ok(format!("up to {limit} earlier ReplicaSets")),
+        (None, _) => Ok("as many ReplicaSets as is usual".to_owned()),
+    }
+}
+
+/// Another template than the one that is set, in a ReplicaSet of its own or kept by the daemon.
+async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Result<String, String> {
+    let sets = sets(api, at, live).await?;
+    let set = live.template.revision(None).digest;
+    let uid = &live.object["metadata"]["uid"];
+    let is_own = |set: &&Value| {
+        let owners = set["metadata"]["ownerReferences"].as_array();
+        owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid))
+    };
+    let held = sets.iter().filter(is_own).map(|set| {
+        let revision = Template::of(&set["spec"]["template"]).revision(None);
+        (revision.digest, revision.version)
+    });
+    let all = held.chain(kept.iter().flatten().cloned());
+    let others: BTreeSet<String> =
+        all.filter(|(digest, _)| *digest != set).map(|(_, version)| version).collect();
+    if others.is_empty() {
+        let unread = kept.as_ref().err().map(|why| format!("; {why}")).unwrap_or_default();
+        return Err(format!(
+            "no other template than the one that is set is in a ReplicaSet or kept by the daemon; there is one \
+             after the next deployment{unread}"
+        ));
+    }
+    let others: Vec<String> = others.into_iter().collect();
+    Ok(format!("kept besides what is set: {}", others.join(", ")))
+}
+
+async fn sets(api: &Api, at: &DeploymentAt, live: &Live) -> Result<Vec<Value>, String> {
+    let selector: LabelSelector =
+        serde_json::from_value(live.object["spec"]["selector"].clone())
+            .map_err(|fault| format!("its selector cannot be read: {fault}"))?;
+    let selector = Selector::try_from(selector)
+        .map_err(|fault| format!("its selector cannot be read: {fault}"))?;
+    // Of the address only what is behind the host is asked for.
+    let all = format!("http://any/apis/apps/v1/namespaces/{}/replicasets", at.namespace);
+    let query = [("labelSelector", selector.to_string()), ("limit", SETS_MAX.to_string())];
+    let url = reqwest::Url::parse_with_params(&all, query).map_err(|fault| fault.to_string())?;
+    let uri = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+    let mut said = api.send(Request::get(uri).body(vec![])).await.map_err(told)?;
+    let Value::Array(sets) = said["items"].take() else {
+        return Err("the API server told no list of ReplicaSets".to_owned());
+    };
+    Ok(sets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(spec: Value) -> Live {
+        Live::new(json!({ "metadata": { "name": "shop" }, "spec": spec }))
+    }
+
+    #[test]
+    fn what_would_keep_a_rollback_from_serving_is_named_with_what_to_do() {
+        let effect = |spec: Value| takes_effect(&live(spec));
+        assert!(effect(json!({ "replicas": 3 })).unwrap().starts_with("3 pods"));
+        assert!(
+            effect(json!({ "paused": true }))
+                .unwrap_err()
+                .contains("rollout resume deployment/shop")
+        );
+        assert!(effect(json!({ "replicas": 0 })).unwrap_err().contains("scaled to 0"));
+        let kept = |limit: Value, by_us: Kept| {
+            keeps_history(&live(json!({ "revisionHistoryLimit": limit })), &by_us)
+        };
+        let one = || Ok(vec![(Some("sha256:1".to_owned()), "1.4.1+1".to_owned())]);
+        assert!(kept(json!(10), Ok(vec![])).is_ok() && kept(Value::Null, Ok(vec![])).is_ok());
+        assert!(kept(json!(0), Ok(vec![])).unwrap_err().contains("is 0"));
+        assert!(kept(json!(0), Err("not readable".to_owned())).is_err());
+        assert!(kept(json!(0), one()).is_ok(), "what is known good is kept by the daemon");
+    }
+
+    #[test]
+    fn a_right_is_asked_for_by_name_where_one_is_enough() {
+        let right =
+            |resource, name| Right { verb: "patch", resource, namespace: Some("shop"), name };
+        let asked = |right: Right<'_>| right.review()["spec"]["resourceAttributes"].clone();
+        let one = asked(right("deployments", Some("cart")));
+        assert_eq!((&one["group"], &one["name"]), (&json!("apps"), &json!("cart")));
+        let any = asked(right("pods", None));
+        assert_eq!(
+            (&any["group"], &any["name"], &any["namespace"]),
+            (&json!(""), &json!(""), &json!("shop"))
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! Whether a rollback would find what it needs, as `check --online` tells it: of a real API server, with a real directory.
+
+use std::{fs, path::Path, process::Command};
+
+use rollbackd::kubernetes::{
+    shelf::{Manifest, Shelf},
+    template::Template,
+};
+use serde_json::json;
+
+use super::{
+    cluster::Cluster,
+    place::{Place, now},
+    rights::{Account, serving},
+};
+
+/// The exit code of `check --online`, and what it prints.
+fn check(place: &Place, kubeconfig: &Path, context: &str, mode: &str, more: &str) -> (i32, String) {
+    let directory = tempfile::tempdir().unwrap();
+    check_in(directory.path(), place, kubeconfig, context, mode, more)
+}
+
+/// With this state directory.
+fn check_in(
+    directory: &Path,
+    place: &Place,
+    kubeconfig: &Path,
+    context: &str,
+    mode: &str,
+    more: &str,
+) -> (i32, String) {
+    let file = directory.join("rollbackd.toml");
+    let text = format!(
+        r#"
+state_dir = "{}"
+mode = "{mode}"
+[kubernetes.main]
+kubeconfig = "{}"
+context = "{context}"
+[service.pods.rollback.application.kubernetes]
+namespace = "{}"
+deployment = "shop"
+[service.pods.signal.health.kubernetes]
+{more}
+"#,
+        directory.display(),
+        kubeconfig.display(),
+        place.namespace,
+    );
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollbackd"));
+    let output = command.arg("check").arg(&file).arg("--online").output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn with_its_rights_and_an_earlier_version_nothing_is_missing() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let account = Account::with("rights/act", cluster, &place).await;
+    let kubeconfig = account.kubeconfig();
+    let (code, said) = check(&place, &kubeconfig, "rig", "auto", "");
+    assert!(said.contains("missing: an earlier version is there: no other template"), "{said}");
+    assert_eq!(code, 1, "{said}");
+    place.set_image("1.4.2", "release 42").await;
+    place.until_serves("1.4.2").await;
+    let (code, said) = check(&place, &kubeconfig, "rig", "auto", "");
+    assert!(said.contains("pods/production: a rollback would find what it needs"), "{said}");
+    let who = "system:serviceaccount:rollbackd:rollbackd";
+    let may = format!("{who} may get and patch deployments/shop, get replicasets in");
+    assert!(said.contains(&may), "{said}");
+    assert!(said.contains("kept besides what is set: 1.4.1+"), "{said}");
+    assert_eq!(code, 0, "{said}");
+}
+
+#[tokio::test]
+async fn the_right_that_is_missing_is_named_with_what_grants_it() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let account = Account::with("rights/observe", cluster, &place).await;
+    let namespace = &place.namespace;
+    let (code, said) = check(&place, &account.kubeconfig(), "rig", "approve", "");
+    let missing = format!("may not patch deployments/shop in {namespace}; grant it as");
+    assert!(said.contains(&missing), "{said}");
+    assert!(
+        said.contains(&format!("kubectl apply -k deploy/kubernetes/rights/act -n {namespace}"))
+    );
+    assert!(said.contains("ok: it may be watched: "), "{said}");
+    assert_eq!(code, 1, "{said}");
+
+    let (code, said) = check(&place, &cluster.kubeconfig(), "nobody", "observe", "");
+    let nothing = "nobody may not list and watch deployments, list and watch replicasets, list and watch pods in";
+    assert!(said.contains(nothing), "{said}");
+    assert!(said.contains("missing: the Deployment is there: "), "{said}");
+    assert_eq!(code, 0, "it is only observed: {said}");
+}
+
+#[tokio::test]
+async fn what_would_keep_a_rollback_from_serving_is_told_and_so_is_a_release_that_is_not_there() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    place.patch(json!({ "spec": { "revisionHistoryLimit": 0, "paused": true } })).await;
+    let release = r#"
+[service.files]
+watch_only = false
+[service.files.rollback.application.release]
+root = "/nonexistent"
+restart = { unit = "shop.service" }
+running = { http = { url = "http://127.0.0.1:1/version" } }
+[service.files.signal.health.http]
+url = "http://127.0.0.1:1/healthz"
+"#;
+    let (code, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", release);
+    for missing in [
+        "missing: a change of it comes into effect: its rollout is paused",
+        "missing: its history is kept: spec.revisionHistoryLimit is 0",
+        "missing: current can be switched: no symlink can be made in /nonexistent",
+        "a rollback would not find what it needs: files/production, pods/production",
+    ] {
+        assert!(said.contains(missing), "{missing}: {said}");
+    }
+    assert_eq!(code, 1, "{said}");
+}
+
+#[tokio::test]
+async fn what_the_daemon_keeps_is_history_too() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    place.patch(json!({ "spec": { "revisionHistoryLimit": 0 } })).await;
+    let state = tempfile::tempdir().unwrap();
+    let template = json!({ "spec": { "containers": [{ "name": "app", "image": "shop:1.4.0" }] } });
+    let revision = Template::of(&template).revision(None);
+    let version = revision.version.clone();
+    let kept = Manifest { revision, kept_at: now(), template, cause: None, spec: None };
+    Shelf::of(state.path(), "main", &place.namespace, "shop").keep(&kept).unwrap();
+    let (code, said) = check_in(state.path(), &place, &cluster.kubeconfig(), "rig", "auto", "");
+    assert!(said.contains("ok: its history is kept: by the daemon alone"), "{said}");
+    assert!(said.contains(&format!("kept besides what is set: {version}")), "{said}");
+    assert_eq!(code, 0, "{said}");
+}
+
+/// An API server that is not there: said once, soon, and no rollback would come.
+#[tokio::test]
+async fn an_api_server_that_does_not_answer_is_what_is_missing() {
+    let mut cluster = Cluster::start();
+    let place = serving(&cluster).await;
+    cluster.tell("kill apiserver");
+    let (code, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", "");
+    assert!(said.contains("missing: the API server knows the daemon: "), "{said}");
+    assert!(said.contains("refused") && said.contains("1 of 1 things are missing"), "{said}");
+    assert_eq!(code, 1, "{said}");
+}
