@@ -127,6 +127,8 @@ pub enum Action {
         at: DeploymentAt,
         /// The version that must serve afterwards, by its hash.
         to: Revision,
+        /// After so long in which its pods say that they cannot start, they will not.
+        stuck_after: Span,
     },
     /// Set all of a Deployment but the number of its pods back as it was when a version served well, and wait until that
     /// serves.
@@ -137,6 +139,8 @@ pub enum Action {
         from: Revision,
         /// The version that is wanted, by its hash.
         to: Revision,
+        /// As of a rollout.
+        stuck_after: Span,
     },
     /// Run a script.
     Command {

@@ -186,10 +186,14 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
             let replica_set = replica_set.as_deref();
             deployment::undo(attempt, deployment::Undo { at, from, to, replica_set }).await
         }
-        Action::DeploymentApply { at, from, to } => {
-            deployment::apply(attempt, deployment::Apply { at, from, to }).await
+        Action::DeploymentApply { at, from, to, stuck_after } => {
+            let stuck_after = *stuck_after;
+            deployment::apply(attempt, deployment::Apply { at, from, to, stuck_after }).await
         }
-        Action::DeploymentRollout { at, to } => deployment::rollout(attempt, at, to).await,
+        Action::DeploymentRollout { at, to, stuck_after } => {
+            let stuck_after = *stuck_after;
+            deployment::rollout(attempt, deployment::Rollout { at, to, stuck_after }).await
+        }
     }
 }
 

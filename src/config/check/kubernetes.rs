@@ -105,6 +105,7 @@ pub(super) fn platform(
         name: at.key.name.to_string(),
         undo_timeout: found.positive(&raw.undo_timeout, Span::seconds(30)),
         rollout_timeout: found.positive(&raw.rollout_timeout, Span::minutes(10)),
+        stuck_after: found.positive(&raw.stuck_after, Span::minutes(1)),
         attempts: found.at_least_one(&raw.attempts, 2),
     };
     Some(KubernetesPlatform { at, runbook, container, look_every })

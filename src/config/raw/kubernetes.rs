@@ -30,6 +30,7 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) container: Placed<String>,
     pub(in crate::config) undo_timeout: Placed<Span>,
     pub(in crate::config) rollout_timeout: Placed<Span>,
+    pub(in crate::config) stuck_after: Placed<Span>,
     pub(in crate::config) attempts: Placed<u32>,
     pub(in crate::config) look_every: Placed<Span>,
 }

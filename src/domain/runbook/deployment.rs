@@ -24,6 +24,8 @@ pub struct DeploymentRunbook {
     pub undo_timeout: Span,
     /// How long it may take until every pod is of the wanted version, and ready.
     pub rollout_timeout: Span,
+    /// After so long in which pods say that they cannot start they are not waited for any more.
+    pub stuck_after: Span,
     /// How often each step may be tried; at least 1.
     pub attempts: u32,
 }
@@ -77,8 +79,14 @@ impl DeploymentRunbook {
         };
         let rollout = Step {
             title: format!("wait until every pod of {namespace}/{name} is of {to}, and available"),
-            action: Action::DeploymentRollout { at: at.clone(), to: to.clone() },
-            needs: vec![format!("permission to get deployments in {namespace} of {cluster}")],
+            action: Action::DeploymentRollout {
+                at: at.clone(),
+                to: to.clone(),
+                stuck_after: self.stuck_after,
+            },
+            needs: vec![format!(
+                "permission to get deployments, and to list replicasets and pods, in {namespace} of {cluster}"
+            )],
             timeout: self.rollout_timeout,
             // It waits for as long as it may; waiting again would be longer waiting.
             attempts: 1,
@@ -94,7 +102,12 @@ impl DeploymentRunbook {
             title: format!(
                 "set all of {namespace}/{name} but its number of pods back as it was when {to} served well, and wait for it"
             ),
-            action: Action::DeploymentApply { at, from: from.clone(), to: to.clone() },
+            action: Action::DeploymentApply {
+                at,
+                from: from.clone(),
+                to: to.clone(),
+                stuck_after: self.stuck_after,
+            },
             needs: vec![format!(
                 "permission to get and patch deployments in {namespace} of {cluster}"
             )],
@@ -117,6 +130,7 @@ mod tests {
             name: "checkout".into(),
             undo_timeout: Span::seconds(30),
             rollout_timeout: Span::minutes(10),
+            stuck_after: Span::minutes(1),
             attempts: 2,
         };
         let to = Revision { version: "1.4.1+ab".into(), digest: Some("sha256:ab".into()) };

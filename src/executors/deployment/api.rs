@@ -16,6 +16,8 @@ use crate::{
 
 /// The name under which the API server notes who wrote.
 const MANAGER: &str = "rollbackd";
+/// So many of a version's pods say what is wrong with all of them.
+const LISTED_MAX: u32 = 100;
 /// For one request; a look must not take the whole step.
 pub(super) const REQUEST: Duration = Duration::from_secs(10);
 
@@ -71,6 +73,20 @@ impl Api {
         ))
     }
 
+    /// Some objects of the namespace: enough to see what is wrong with them.
+    pub(super) async fn list(
+        &self,
+        group: &str,
+        plural: &str,
+        selector: &str,
+    ) -> Result<Vec<Value>, Refusal> {
+        let namespace = &self.at.namespace;
+        let query = format!("labelSelector={}&limit={LISTED_MAX}", encoded(selector));
+        let mut list =
+            self.get(&format!("/{group}/namespaces/{namespace}/{plural}?{query}")).await?;
+        Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
     async fn get(&self, path: &str) -> Result<Value, Refusal> {
         self.send(Request::get(path).body(vec![])).await
     }
@@ -91,4 +107,9 @@ impl Api {
             timeout(left, self.client.request(request)).await.map_err(|_| silent())?;
         answer.map_err(|fault| Refusal::of(&fault))
     }
+}
+
+/// As in a query. Labels hold letters, digits and a few signs, of which these mean something there.
+fn encoded(selector: &str) -> String {
+    selector.replace('%', "%25").replace('=', "%3D").replace(',', "%2C").replace('/', "%2F")
 }

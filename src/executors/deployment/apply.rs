@@ -2,11 +2,17 @@
 //!
 //! Nothing is scaled down for it: while anything is ready it goes on to serve.
 
-use super::{api::Api, held::Held, patch, rollout::rollout};
+use super::{
+    api::Api,
+    held::Held,
+    patch,
+    rollout::{Rollout, rollout},
+};
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
     executors::{Attempt, Trouble},
     kubernetes::shelf::Manifest,
+    units::Span,
 };
 
 /// What a [`crate::domain::plan::Action::DeploymentApply`] says.
@@ -17,6 +23,8 @@ pub(in crate::executors) struct Apply<'a> {
     pub from: &'a Revision,
     /// What it will be set to, whole.
     pub to: &'a Revision,
+    /// As of a rollout.
+    pub stuck_after: Span,
 }
 
 /// Carries one out, and waits until that serves.
@@ -24,7 +32,7 @@ pub(in crate::executors) async fn apply(
     attempt: &mut Attempt<'_>,
     apply: Apply<'_>,
 ) -> Result<Outcome, Trouble> {
-    let Apply { at, from, to } = apply;
+    let Apply { at, from, to, stuck_after } = apply;
     let failed = |why: String| Err(Trouble::Failed { why, retry: false });
     let shelf = attempt.shelf(at);
     let kept = to.digest.as_deref().map(|digest| shelf.find(digest)).transpose();
@@ -55,5 +63,5 @@ pub(in crate::executors) async fn apply(
         let asked = patch::whole(&live, &held, &spec, &note);
         api.patch(&asked).await.map_err(|refusal| refusal.trouble(doing, true))?;
     }
-    rollout(attempt, at, to).await
+    rollout(attempt, Rollout { at, to, stuck_after }).await
 }

@@ -6,6 +6,7 @@ mod api;
 mod apply;
 mod held;
 mod patch;
+mod pods;
 mod preflight;
 mod refusal;
 mod rollout;
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 pub(super) use self::{
     apply::{Apply, apply},
-    rollout::rollout,
+    rollout::{Rollout, rollout},
     undo::{Undo, undo},
 };
 pub use self::{held::keep, preflight::preflight};

@@ -5,23 +5,38 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{Live, api::Api, refusal::Refusal};
+use super::{Live, api::Api, pods, refusal::Refusal};
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
     executors::{Attempt, Trouble},
+    units::Span,
 };
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Of so many looks one is at the pods, too.
+const LOOKS_OF_PODS: u32 = 3;
 
-/// Carries out a [`crate::domain::plan::Action::DeploymentRollout`].
+/// What a [`crate::domain::plan::Action::DeploymentRollout`] says.
+pub(in crate::executors) struct Rollout<'a> {
+    /// Which one.
+    pub at: &'a DeploymentAt,
+    /// What must serve.
+    pub to: &'a Revision,
+    /// After so long in which its pods say that they cannot start, they will not.
+    pub stuck_after: Span,
+}
+
+/// Carries one out.
 pub(in crate::executors) async fn rollout(
     attempt: &mut Attempt<'_>,
-    at: &DeploymentAt,
-    to: &Revision,
+    rollout: Rollout<'_>,
 ) -> Result<Outcome, Trouble> {
+    let Rollout { at, to, stuck_after } = rollout;
     let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
     let mut first = true;
+    let mut stuck: Option<(String, Instant)> = None;
+    let mut look = 0_u32;
     loop {
         let (why, pause) = match api.look().await {
             Ok(live) if !live.is_set_to(to) => {
@@ -35,7 +50,14 @@ pub(in crate::executors) async fn rollout(
                     let was_there = first && !attempt.touched;
                     return Ok(if was_there { Outcome::AlreadyDone } else { Outcome::Done });
                 }
-                Some(why) => (why, PAUSE),
+                Some(why) => {
+                    if look.is_multiple_of(LOOKS_OF_PODS) {
+                        let since = stuck.take().map(|(_, since)| since);
+                        let why = pods::hindrance(&api, &live, to).await;
+                        stuck = why.map(|why| (why, since.unwrap_or_else(Instant::now)));
+                    }
+                    (why, PAUSE)
+                }
             },
             Err(refusal @ (Refusal::Refused { .. } | Refusal::Gone(_))) => {
                 return Err(refusal.trouble("looking at the Deployment", false));
@@ -47,11 +69,20 @@ pub(in crate::executors) async fn rollout(
             attempt.before.clone_from(&why);
         }
         first = false;
+        let why = match &stuck {
+            Some((stuck, since)) if since.elapsed() >= stuck_after.duration() => {
+                let why = format!("{to} does not come to serve: {stuck}");
+                return Err(Trouble::Failed { why, retry: false });
+            }
+            Some((stuck, _)) => format!("{why}; {stuck}"),
+            None => why,
+        };
         attempt.after.clone_from(&why);
         if Instant::now() + pause >= attempt.until {
             let why = format!("{to} did not come to serve in time: {why}");
             return Err(Trouble::Failed { why, retry: false });
         }
+        look = look.wrapping_add(1);
         sleep(pause).await;
     }
 }

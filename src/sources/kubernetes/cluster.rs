@@ -7,10 +7,16 @@ use std::collections::BTreeMap;
 use super::{
     kept::Kept,
     objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid, annotation},
-    trouble::{self, Trouble},
     who,
 };
-use crate::{kubernetes::template::Template, units::UnixMs};
+use crate::{
+    kubernetes::{
+        status::Condition,
+        template::Template,
+        trouble::{self, Trouble},
+    },
+    units::UnixMs,
+};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
@@ -246,7 +252,7 @@ fn pod_kept(object: &Pod) -> Option<PodKept> {
     if ended || object.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let ready = |c: &objects::Condition| c.kind == "Ready" && c.status == "True";
+    let ready = |c: &Condition| c.kind == "Ready" && c.status == "True";
     Some(PodKept {
         is_ready: status.conditions.iter().any(ready),
         trouble: trouble::of_pod(&status).map(Box::new),

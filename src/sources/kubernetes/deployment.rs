@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{
     cluster::{Cluster, DeploymentKept, PodKept, ReplicaSetKept},
     objects::Key,
-    trouble::Trouble,
 };
 use crate::{
     domain::{
         change::{Component, Revision, Told},
         inventory::{Available, Deployed, HeldIn, Inventory, Serving},
     },
+    kubernetes::trouble::Trouble,
     units::UnixMs,
 };
 

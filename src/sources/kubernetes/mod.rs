@@ -12,7 +12,6 @@ mod objects;
 mod opened;
 #[cfg(test)]
 mod tests;
-mod trouble;
 mod watched;
 mod watching;
 mod who;

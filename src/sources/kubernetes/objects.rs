@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
+use crate::kubernetes::status::{Condition, PodStatus};
 use crate::units::UnixMs;
 
 /// A Deployment.
@@ -42,93 +43,12 @@ pub struct DeploymentStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// One statement of a controller or kubelet.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Condition {
-    /// About what.
-    #[serde(rename = "type")]
-    pub kind: SmolStr,
-    /// `True`, `False` or `Unknown`.
-    pub status: SmolStr,
-    /// In one word.
-    pub reason: SmolStr,
-    /// In a sentence.
-    pub message: String,
-}
-
 /// What a ReplicaSet is to be.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicaSetSpec {
     /// The template, with the label that tells its pods.
     pub template: Value,
-}
-
-/// What a kubelet says of a pod.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PodStatus {
-    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
-    pub phase: SmolStr,
-    /// `Ready` among them.
-    pub conditions: Vec<Condition>,
-    /// Its containers.
-    pub container_statuses: Vec<ContainerStatus>,
-    /// Those that run before them.
-    pub init_container_statuses: Vec<ContainerStatus>,
-}
-
-/// One container.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ContainerStatus {
-    /// Its name.
-    pub name: SmolStr,
-    /// How often it was started again.
-    pub restart_count: u32,
-    /// What it does.
-    pub state: ContainerState,
-    /// What became of it the last time.
-    pub last_state: ContainerState,
-}
-
-/// One of three.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct ContainerState {
-    /// It is not started yet, or not again.
-    pub waiting: Option<Waiting>,
-    /// It runs.
-    pub running: Option<Running>,
-    /// It ended.
-    pub terminated: Option<Terminated>,
-}
-
-/// Why not.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Waiting {
-    /// In one word.
-    pub reason: SmolStr,
-}
-
-/// Since when.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Running {
-    /// When it was started.
-    pub started_at: Option<jiff::Timestamp>,
-}
-
-/// How.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Terminated {
-    /// What it exited with.
-    pub exit_code: i32,
-    /// In one word.
-    pub reason: SmolStr,
 }
 
 /// The kinds that are watched, as the API names them.

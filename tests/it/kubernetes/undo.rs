@@ -65,7 +65,8 @@ impl Hands {
     }
 
     async fn rollout(&self, plan: &Planned, timeout: Span) -> Report {
-        let action = Action::DeploymentRollout { at: plan.at.clone(), to: plan.to.clone() };
+        let (at, to) = (plan.at.clone(), plan.to.clone());
+        let action = Action::DeploymentRollout { at, to, stuck_after: Span::seconds(2) };
         self.carry_out(action, timeout, false).await
     }
 }
@@ -131,10 +132,8 @@ async fn image_of(place: &Place) -> String {
 }
 
 fn refusal(report: &Report) -> (&str, bool) {
-    match &report.outcome {
-        Outcome::Failed { why, retry } => (why, *retry),
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Failed { why, retry } = &report.outcome else { panic!("{report:?}") };
+    (why, *retry)
 }
 
 #[tokio::test]
@@ -251,7 +250,7 @@ async fn what_a_release_changed_beside_the_template_goes_back_when_the_template_
     let report = hands.rollout(&plan, Span::seconds(3)).await;
     assert!(refusal(&report).0.contains("did not come to serve in time"), "{report:?}");
     let (at, from, to) = (plan.at.clone(), plan.from.clone(), plan.to.clone());
-    let apply = Action::DeploymentApply { at, from, to };
+    let apply = Action::DeploymentApply { at, from, to, stuck_after: Span::minutes(1) };
     let report = hands.carry_out(apply.clone(), Span::seconds(60), false).await;
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     assert_eq!(report.before, "another minReadySeconds, progressDeadlineSeconds than then");
@@ -377,10 +376,9 @@ async fn a_pipeline_that_deploys_at_the_same_moment_is_never_overwritten_unseen(
         }
     });
     for _ in 0..10 {
-        match hands.undo(&plan).await.outcome {
-            Outcome::Done => {}
-            Outcome::Failed { why, .. } => assert!(why.contains("deployed in between"), "{why}"),
-            other => panic!("{other:?}"),
+        let report = hands.undo(&plan).await;
+        if report.outcome != Outcome::Done {
+            assert!(refusal(&report).0.contains("deployed in between"), "{report:?}");
         }
     }
     pipeline.abort();
@@ -397,6 +395,10 @@ async fn a_version_that_does_not_come_to_serve_is_said_with_what_is_missing() {
     let report = hands.rollout(&plan, Span::seconds(3)).await;
     let (why, _) = refusal(&report);
     assert!(why.contains("did not come to serve in time"), "{why}");
+    place.kubelet.let_be("1.4.1", Fate::NoImage);
+    let report = hands.rollout(&plan, Span::minutes(5)).await;
+    let (why, _) = refusal(&report);
+    assert!(why.contains("does not come to serve") && why.contains("ImagePullBackOff"), "{why}");
     place.kubelet.let_be("1.4.1", Fate::Ready);
     assert_eq!(hands.rollout(&plan, Span::seconds(60)).await.outcome, Outcome::Done);
 }

@@ -4,23 +4,23 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
-use super::objects::{Condition, ContainerStatus, PodStatus};
+use super::status::{Condition, ContainerStatus, PodStatus};
 use crate::units::{Span, UnixMs};
 
 /// A container that was started again so often, and ended badly, does not only stumble.
 const RESTARTS: u32 = 2;
 /// The kubelet forgets a crash loop after so long without a crash.
-pub(super) const FORGIVEN_AFTER: Span = Span::minutes(10);
+pub const FORGIVEN_AFTER: Span = Span::minutes(10);
 /// So much of a controller's sentence is shown.
 const MESSAGE_MAX: usize = 300;
 
 /// Why a pod does not serve, or not for long. In words that stay the same while it is so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Trouble {
+pub struct Trouble {
     container: SmolStr,
     what: What,
     /// Since when it runs again, where it does.
-    pub(super) runs_since: Option<UnixMs>,
+    pub runs_since: Option<UnixMs>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ enum What {
 
 impl Trouble {
     /// Whether it is still so, or the container has run for long since.
-    pub(super) fn holds(&self, now: UnixMs) -> bool {
+    pub fn holds(&self, now: UnixMs) -> bool {
         self.runs_since.is_none_or(|since| now.since(since) < FORGIVEN_AFTER)
     }
 }
@@ -57,7 +57,7 @@ impl fmt::Display for Trouble {
 }
 
 /// The first trouble of a pod's containers.
-pub(super) fn of_pod(status: &PodStatus) -> Option<Trouble> {
+pub fn of_pod(status: &PodStatus) -> Option<Trouble> {
     let mut all = status.init_container_statuses.iter().chain(&status.container_statuses);
     all.find_map(of_container)
 }
@@ -95,7 +95,7 @@ fn of_container(status: &ContainerStatus) -> Option<Trouble> {
 }
 
 /// What a Deployment's controller says that it cannot do.
-pub(super) fn of_controller(conditions: &[Condition]) -> Vec<String> {
+pub fn of_controller(conditions: &[Condition]) -> Vec<String> {
     let stuck = |c: &&Condition| {
         (c.kind == "Progressing" && c.status == "False")
             || (c.kind == "ReplicaFailure" && c.status == "True")
@@ -108,6 +108,6 @@ pub(super) fn of_controller(conditions: &[Condition]) -> Vec<String> {
 }
 
 /// The beginning of a text, at most so many bytes long.
-pub(super) fn cut(text: &str, max: usize) -> &str {
+pub fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
 }

@@ -1,0 +1,77 @@
+//! What keeps the pods of a version from serving, asked while a rollout is waited for: so that people know why, and not
+//! only after all the time it may take.
+
+use serde_json::Value;
+
+use super::{Live, api::Api};
+use crate::{
+    domain::change::Revision,
+    kubernetes::{status::PodStatus, template::Template, trouble},
+};
+
+/// The label by which a ReplicaSet tells its pods.
+const HASH_LABEL: &str = "pod-template-hash";
+
+/// Why none of its pods that are not ready will be, as far as they say so; nothing where one may still come, or where
+/// nobody could be asked: then it is waited for.
+pub(super) async fn hindrance(api: &Api, live: &Live, version: &Revision) -> Option<String> {
+    let selector = selector(live)?;
+    let sets = api.list("apis/apps/v1", "replicasets", &selector).await.ok()?;
+    let hash = sets.iter().find_map(|set| hash_of(set, live, version))?;
+    let pods = api.list("api/v1", "pods", &format!("{selector},{HASH_LABEL}={hash}")).await.ok()?;
+    of_pods(&pods)
+}
+
+fn of_pods(pods: &[Value]) -> Option<String> {
+    let mut said: Option<String> = None;
+    for pod in pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
+        let status: PodStatus = serde_json::from_value(pod["status"].clone()).unwrap_or_default();
+        let is_ready = status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
+        if !is_ready {
+            said = Some(trouble::of_pod(&status)?.to_string());
+        }
+    }
+    said
+}
+
+/// As it is asked for: `app=shop,tier=web`. One with expressions is not taken apart.
+fn selector(live: &Live) -> Option<String> {
+    let labels = live.object.pointer("/spec/selector/matchLabels")?.as_object()?;
+    let pairs = labels.iter().map(|(name, value)| Some(format!("{name}={}", value.as_str()?)));
+    Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
+}
+
+fn hash_of(set: &Value, live: &Live, version: &Revision) -> Option<String> {
+    let uid = &live.object["metadata"]["uid"];
+    let owners = set["metadata"]["ownerReferences"].as_array()?;
+    let digest = Template::of(&set["spec"]["template"]).revision(None).digest;
+    let is_it = owners.iter().any(|owner| owner["uid"] == *uid) && digest == version.digest;
+    set["metadata"]["labels"][HASH_LABEL].as_str().filter(|_| is_it).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(ready: bool, waiting: Option<&str>) -> Value {
+        let state = waiting.map(|reason| json!({ "waiting": { "reason": reason } }));
+        let container = json!({ "name": "app", "state": state.unwrap_or(json!({})) });
+        let condition = json!({ "type": "Ready", "status": if ready { "True" } else { "False" } });
+        json!({ "metadata": {}, "status": { "conditions": [condition], "containerStatuses": [container] } })
+    }
+
+    #[test]
+    fn a_version_is_stuck_when_every_pod_that_is_not_ready_says_why() {
+        let (well, coming) = (pod(true, None), pod(false, Some("ContainerCreating")));
+        let stuck = pod(false, Some("ImagePullBackOff"));
+        let says = of_pods(&[well.clone(), stuck.clone()]).unwrap();
+        assert_eq!(says, "the image of `app` cannot be pulled (ImagePullBackOff)");
+        assert_eq!(of_pods(&[stuck.clone(), coming]), None, "one may still come");
+        assert_eq!(of_pods(&[well]), None);
+        let mut going = stuck;
+        going["metadata"]["deletionTimestamp"] = json!("2026-11-27T12:00:00Z");
+        assert_eq!(of_pods(&[going]), None);
+    }
+}
