@@ -57,6 +57,7 @@ fn service(id: &str) -> ServiceView {
         serving: Some("v1".into()),
         running: Some(Serving::Version("v1".into())),
         platform_faults: vec![],
+        owners: vec![],
         serving_is_known_good: true,
         known_good: None,
         no_target: Some("no earlier revision has served healthily for the bake time".into()),

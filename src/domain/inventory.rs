@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Component, Revision, Told};
+use super::{
+    change::{Component, Revision, Told},
+    owner::Owner,
+};
 use crate::units::UnixMs;
 
 /// The name under which a platform that tells nothing stands beside signals that do.
@@ -76,6 +79,9 @@ pub struct Deployed {
     pub wanted: u32,
     /// Whether its controller leaves it alone.
     pub paused: bool,
+    /// What else sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<Owner>,
 }
 
 impl Deployed {
@@ -140,6 +146,11 @@ impl Inventory {
         let numbered = |a: &&Available| a.held_in.as_ref().map(|held| held.number) == number;
         let by_number = || self.available.iter().filter(|_| number.is_some()).find(numbered);
         self.find(text).or_else(by_number)
+    }
+
+    /// What else sets it.
+    pub fn owners(&self) -> &[Owner] {
+        self.deployed.as_ref().map_or(&[], |deployed| &deployed.owners)
     }
 
     /// Where exactly it is.

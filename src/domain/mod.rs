@@ -23,6 +23,7 @@ pub mod incident;
 pub mod inventory;
 pub mod ledger;
 pub mod notice;
+pub mod owner;
 pub mod packed;
 pub mod plan;
 pub mod planning;

@@ -8,6 +8,7 @@ use crate::{
         change::{Change, Component},
         firing::Basis,
         inventory::Serving,
+        owner::Owner,
         service::{Mode, ServiceId},
         severity::Severity,
         situation::Situation,
@@ -30,6 +31,9 @@ pub struct ServiceView {
     pub running: Option<Serving>,
     /// What is not as it should be where it is deployed, in words.
     pub platform_faults: Vec<String>,
+    /// What else sets what is deployed, and what that means for a rollback; a sentence each.
+    #[serde(default)]
+    pub owners: Vec<String>,
     /// Whether the revision that is set has served healthily for the bake time.
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
@@ -114,6 +118,13 @@ impl ServiceView {
                 .inventory
                 .as_ref()
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
+            owners: s
+                .watch
+                .inventory
+                .iter()
+                .flat_map(|inventory| inventory.owners())
+                .map(Owner::outlook)
+                .collect(),
             serving_is_known_good: serving
                 .and_then(|revision| ledger.entry(component, revision))
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),

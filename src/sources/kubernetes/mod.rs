@@ -9,6 +9,7 @@ mod kept;
 mod link;
 mod objects;
 mod opened;
+mod owners;
 #[cfg(test)]
 mod tests;
 mod trouble;

@@ -1,0 +1,98 @@
+//! What else sets a Deployment, and may put back what was rolled away from.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Who a Deployment belongs to, as it says itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "owner")]
+pub enum Owner {
+    /// An Application of Argo CD.
+    ArgoCd {
+        /// Its name.
+        application: String,
+        /// Its namespace, where that is not the one of Argo CD itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+    },
+    /// A Kustomization of Flux.
+    Kustomization {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A HelmRelease of Flux.
+    HelmRelease {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Something else that cares for it all the time.
+    Operator {
+        /// The kind of the object that the Deployment was made for.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// A release of Helm, which only a person or a pipeline upgrades.
+    Helm {
+        /// Its name, where it is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<String>,
+        /// Its namespace, where it is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
+    },
+}
+
+impl Owner {
+    /// Whether it puts back by itself what it wants: sooner or later, and without anybody asking it.
+    pub fn reconciles(&self) -> bool {
+        match self {
+            Self::ArgoCd { .. }
+            | Self::Kustomization { .. }
+            | Self::HelmRelease { .. }
+            | Self::Operator { .. } => true,
+            Self::Helm { .. } => false,
+        }
+    }
+
+    /// What becomes of a rollback, in a sentence.
+    pub fn outlook(&self) -> String {
+        if self.reconciles() {
+            format!("{self} would put back what is rolled away from")
+        } else {
+            format!("{self} puts nothing back by itself, and the next `helm upgrade` does")
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ArgoCd { application, namespace: Some(namespace) } => {
+                write!(f, "Argo CD's application {namespace}/{application}")
+            }
+            Self::ArgoCd { application, namespace: None } => {
+                write!(f, "Argo CD's application {application}")
+            }
+            Self::Kustomization { namespace, name } => {
+                write!(f, "Flux's Kustomization {namespace}/{name}")
+            }
+            Self::HelmRelease { namespace, name } => {
+                write!(f, "Flux's HelmRelease {namespace}/{name}")
+            }
+            Self::Operator { kind, name } => write!(f, "the operator of {kind} {name}"),
+            Self::Helm { release: Some(release), namespace: Some(namespace) } => {
+                write!(f, "the Helm release {namespace}/{release}")
+            }
+            Self::Helm { release: Some(release), namespace: None } => {
+                write!(f, "the Helm release {release}")
+            }
+            Self::Helm { release: None, .. } => f.write_str("a Helm release"),
+        }
+    }
+}
