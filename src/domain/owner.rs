@@ -48,6 +48,17 @@ pub enum Owner {
     },
 }
 
+/// What the operator wants done where an owner would put back what is rolled away from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerRule {
+    /// Ask people.
+    #[default]
+    Page,
+    /// Suspend it first, where that can be done.
+    TakeOver,
+}
+
 impl Owner {
     /// Whether it puts back by itself what it wants: sooner or later, and without anybody asking it.
     pub fn reconciles(&self) -> bool {
@@ -60,10 +71,28 @@ impl Owner {
         }
     }
 
+    /// Whether it can be told to leave alone what it owns, in a way that people can take back.
+    pub fn can_be_suspended(&self) -> bool {
+        match self {
+            Self::ArgoCd { .. } | Self::Kustomization { .. } | Self::HelmRelease { .. } => true,
+            Self::Operator { .. } | Self::Helm { .. } => false,
+        }
+    }
+
+    /// Whether a rollback would be undone by it.
+    pub fn undoes(&self, rule: OwnerRule) -> bool {
+        match rule {
+            OwnerRule::Page => self.reconciles(),
+            OwnerRule::TakeOver => self.reconciles() && !self.can_be_suspended(),
+        }
+    }
+
     /// What becomes of a rollback, in a sentence.
-    pub fn outlook(&self) -> String {
-        if self.reconciles() {
+    pub fn outlook(&self, rule: OwnerRule) -> String {
+        if self.undoes(rule) {
             format!("{self} would put back what is rolled away from")
+        } else if self.reconciles() {
+            format!("{self} is suspended before a rollback, until people resume it")
         } else {
             format!("{self} puts nothing back by itself, and the next `helm upgrade` does")
         }

@@ -329,12 +329,22 @@ fn in_progress(
         .field("Started by", who)
         .field("From -> to", plan.summary())
         .lines(steps);
-    if by.is_none() {
+    if by.is_some() {
+        // By itself the daemon asks the guard, which says so.
+        on_call = on_call.lines(owners(s));
+    } else {
         on_call = on_call.lines(guards);
         on_call.urgency = Urgency::Page;
     }
     on_call.choices = choices(incident, s);
     vec![on_call, to(Audience::Stakeholders)]
+}
+
+/// What else sets what is rolled back, and what comes of that; a sentence each.
+pub fn owners(s: &Situation<'_>) -> Vec<String> {
+    let rule = s.policy.owner_rule().unwrap_or_default();
+    let owners = s.watch.inventory.iter().flat_map(|inventory| inventory.owners());
+    owners.map(|owner| owner.outlook(rule)).collect()
 }
 
 /// A hold that stops a rollback between two steps leaves the service between two versions.

@@ -9,7 +9,7 @@ use crate::{
         DeploymentAt, KubernetesPlatform, check::found::Found, document::names_any,
         nearest::nearest, raw,
     },
-    domain::runbook::DeploymentRunbook,
+    domain::{owner::OwnerRule, runbook::DeploymentRunbook},
     kubernetes::access::{Access, Options, check_kubeconfig},
     sources::kubernetes::Key,
     units::Span,
@@ -106,6 +106,7 @@ pub(super) fn platform(
         undo_timeout: found.positive(&raw.undo_timeout, Span::seconds(30)),
         rollout_timeout: found.positive(&raw.rollout_timeout, Span::minutes(10)),
         attempts: found.at_least_one(&raw.attempts, 2),
+        owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),
     };
     Some(KubernetesPlatform { at, runbook, container, look_every })
 }

@@ -99,7 +99,7 @@ tables! {
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
     [Rollback] application before after check;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
-    partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout attempts;
+    partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout attempts owner;
     [Pods] from namespace deployment;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page;
     [Command] argv env dir timeout;

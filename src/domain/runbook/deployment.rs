@@ -6,6 +6,7 @@ use crate::{
     domain::{
         change::Revision,
         inventory::Place,
+        owner::OwnerRule,
         plan::{Action, DeploymentAt, Step},
     },
     units::Span,
@@ -26,6 +27,9 @@ pub struct DeploymentRunbook {
     pub rollout_timeout: Span,
     /// How often each step may be tried; at least 1.
     pub attempts: u32,
+    /// What is done where something else would put back what is rolled away from.
+    #[serde(default)]
+    pub owner: OwnerRule,
 }
 
 impl DeploymentRunbook {
@@ -101,6 +105,7 @@ mod tests {
             undo_timeout: Span::seconds(30),
             rollout_timeout: Span::minutes(10),
             attempts: 2,
+            owner: OwnerRule::Page,
         };
         let to = Revision { version: "1.4.1+ab".into(), digest: Some("sha256:ab".into()) };
         let place = Place { uid: Some("u-1".into()), replica_set: Some("checkout-7c9d".into()) };

@@ -8,12 +8,12 @@ use crate::{
         change::{Change, Component},
         firing::Basis,
         inventory::Serving,
-        owner::Owner,
         service::{Mode, ServiceId},
         severity::Severity,
         situation::Situation,
         state::Hold,
         trigger::State,
+        wording,
     },
     units::UnixMs,
 };
@@ -118,13 +118,7 @@ impl ServiceView {
                 .inventory
                 .as_ref()
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
-            owners: s
-                .watch
-                .inventory
-                .iter()
-                .flat_map(|inventory| inventory.owners())
-                .map(Owner::outlook)
-                .collect(),
+            owners: wording::owners(s),
             serving_is_known_good: serving
                 .and_then(|revision| ledger.entry(component, revision))
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
