@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::change::Revision;
+
 /// Who a Deployment belongs to, as it says itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "owner")]
@@ -123,5 +125,36 @@ impl fmt::Display for Owner {
             }
             Self::Helm { release: None, .. } => f.write_str("a Helm release"),
         }
+    }
+}
+
+/// What was rolled away from is set again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAgain {
+    /// Which version.
+    pub revision: Revision,
+    /// The incident that rolled away from it.
+    pub incident: String,
+    /// The person or program that set it, where the platform tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What is known to put back by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<Owner>,
+}
+
+impl fmt::Display for SetAgain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is set again, which {} rolled away from", self.revision, self.incident)?;
+        if let Some(by) = &self.by {
+            write!(f, ", by {by}")?;
+        }
+        if self.owners.is_empty() {
+            return f.write_str(
+                "; a person, a pipeline, or something that reconciles may have done it",
+            );
+        }
+        let owners: Vec<String> = self.owners.iter().map(ToString::to_string).collect();
+        write!(f, "; it is put back by {}", owners.join(" and "))
     }
 }

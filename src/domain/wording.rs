@@ -33,7 +33,8 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
     let told: Vec<Draft> = match fact {
         Fact::Incident(fact) => of_incident(fact, s),
         Fact::Trigger(fact) => health::of_trigger(fact, s).into_iter().collect(),
-        Fact::Service(Service::Reminded) => vec![health::blind_reminder(s)],
+        Fact::Service(Service::Reminded) => vec![health::reminder(s)],
+        Fact::Service(Service::SetAgain(again)) => vec![trouble::set_again(again, s)],
         Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
         Fact::Service(Service::FollowedUp { incident }) => vec![health::follow_up(s, incident)],
         Fact::Fleet(

@@ -34,6 +34,9 @@ pub struct ServiceView {
     /// What else sets what is deployed, and what that means for a rollback; a sentence each.
     #[serde(default)]
     pub owners: Vec<String>,
+    /// What was rolled away from, while it is set again; a sentence.
+    #[serde(default)]
+    pub set_again: Option<String>,
     /// Whether the revision that is set has served healthily for the bake time.
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
@@ -119,6 +122,7 @@ impl ServiceView {
                 .as_ref()
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
             owners: wording::owners(s),
+            set_again: s.state.set_again.as_ref().map(ToString::to_string),
             serving_is_known_good: serving
                 .and_then(|revision| ledger.entry(component, revision))
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),

@@ -8,7 +8,13 @@ use rollbackd::domain::{
 };
 use rollbackd::units::Span;
 
-use super::{brief, place::OUTAGE, policy::shop_with, story, town::Town};
+use super::{
+    brief,
+    place::{Behaviour, HEALTHY, OUTAGE},
+    policy::shop_with,
+    story,
+    town::Town,
+};
 
 /// A shop that is a Deployment.
 fn deployment(owner: OwnerRule) -> Policy {
@@ -74,4 +80,70 @@ fn a_deployment_of_nobody_else_or_of_a_helm_release_is_rolled_back_as_ever() {
             assert_eq!(told.contains("the next `helm upgrade` does"), !owners.is_empty(), "{told}");
         });
     }
+}
+
+/// A reconciler sets it back to v2.
+fn fights_back(town: &mut Town, behaviour: Behaviour) {
+    town.place().set_by = Some("argocd-controller".into());
+    town.deploy("v2", behaviour);
+}
+
+#[test]
+fn what_is_put_back_while_it_is_verified_or_watched_is_a_page_at_once() {
+    for passes in ["10m", "40m"] {
+        let told = brief(deployment(OwnerRule::Page), |town| {
+            breaks(town, &[]);
+            town.run(passes);
+            town.place().owners = Some(vec![argo_cd()]);
+            fights_back(town, HEALTHY);
+            let pages = town.notices("yours now");
+            assert_eq!((pages.len(), pages[0].at), (1, town.wall()));
+            town.run("1m");
+            assert_eq!(town.rollbacks(), 1);
+        });
+        let why = "v2 is set again, which shop-20260302120145 rolled away from, by argocd-controller; it is put back by Argo CD's application web";
+        assert!(told.contains(&format!("escalated to people: {why}")), "{told}");
+    }
+}
+
+#[test]
+fn what_is_put_back_in_the_middle_of_a_rollback_is_told_before_the_rollback_halts() {
+    let told = brief(deployment(OwnerRule::Page), |town| {
+        town.place().owners = Some(vec![]);
+        town.deploy("v2", OUTAGE);
+        town.run("1m 51s");
+        assert_eq!(town.place().done, ["undo to v1"]);
+        fights_back(town, OUTAGE);
+        assert_eq!(town.notices("is set again").len(), 1);
+        town.run("1m");
+        assert_eq!(town.serving(), "v2");
+    });
+    let halts = told.find("escalated to people: the rollback halted").unwrap();
+    assert!(told.find("-> PAGE: shop/production: v2 is set again").unwrap() < halts, "{told}");
+}
+
+#[test]
+fn what_is_put_back_after_all_is_over_is_paged_until_somebody_knows_or_it_is_gone() {
+    story(deployment(OwnerRule::Page), |town| {
+        breaks(town, &[]);
+        town.run("2h");
+        assert!(town.shop().incident.is_none());
+        fights_back(town, HEALTHY);
+        let again = |town: &Town| town.notices("set again").len();
+        let reminded = |town: &Town| town.notices("still set again, nobody has acknowledged").len();
+        assert_eq!((again(town), reminded(town)), (1, 0));
+        town.run("11m");
+        assert_eq!(reminded(town), 2);
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.run("11m");
+        assert_eq!(reminded(town), 2, "somebody knows");
+        // Back, and put back once more: that is news.
+        town.deploy("v1", HEALTHY);
+        fights_back(town, HEALTHY);
+        assert_eq!(again(town) - reminded(town), 2);
+        town.says("ada", Said::Lift { version: "v2".into() }).unwrap();
+        town.run("11m");
+        assert_eq!(reminded(town), 2, "it is meant");
+        assert!(town.shop().set_again.is_none() && !town.shop().page.is_open());
+    });
 }
