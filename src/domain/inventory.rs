@@ -68,6 +68,8 @@ pub struct Place {
     pub uid: Option<String>,
     /// The ReplicaSet that holds the template.
     pub replica_set: Option<String>,
+    /// What else sets it.
+    pub owners: Vec<Owner>,
 }
 
 /// What a rollback of a Deployment must know beside its revisions.
@@ -158,6 +160,7 @@ impl Inventory {
         Place {
             uid: self.deployed.as_ref().map(|deployed| deployed.uid.clone()),
             replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
+            owners: self.owners().to_vec(),
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy;
 mod receive;
+pub mod reconciler;
 pub mod report;
 pub mod roster;
 pub mod run;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::Revision;
+use super::{
+    change::Revision,
+    reconciler::{Kind, Reconciler},
+};
 
 /// Who a Deployment belongs to, as it says itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -73,12 +76,25 @@ impl Owner {
         }
     }
 
-    /// Whether it can be told to leave alone what it owns, in a way that people can take back.
+    /// What can be told to leave alone what it owns, in a way that people can take back. `argo_cd` is the namespace of Argo
+    /// CD itself.
+    pub fn reconciler(&self, argo_cd: &str) -> Option<Reconciler> {
+        let (kind, namespace, name) = match self {
+            Self::ArgoCd { application, namespace } => {
+                (Kind::Application, namespace.as_deref().unwrap_or(argo_cd), application)
+            }
+            Self::Kustomization { namespace, name } => {
+                (Kind::Kustomization, namespace.as_str(), name)
+            }
+            Self::HelmRelease { namespace, name } => (Kind::HelmRelease, namespace.as_str(), name),
+            Self::Operator { .. } | Self::Helm { .. } => return None,
+        };
+        Some(Reconciler { kind, namespace: namespace.to_owned(), name: name.clone() })
+    }
+
+    /// Whether there is such a thing.
     pub fn can_be_suspended(&self) -> bool {
-        match self {
-            Self::ArgoCd { .. } | Self::Kustomization { .. } | Self::HelmRelease { .. } => true,
-            Self::Operator { .. } | Self::Helm { .. } => false,
-        }
+        self.reconciler("").is_some()
     }
 
     /// Whether a rollback would be undone by it.

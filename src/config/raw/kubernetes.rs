@@ -18,6 +18,7 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) reopen_every: Placed<Span>,
     pub(in crate::config) connect_timeout: Placed<Span>,
     pub(in crate::config) page: Placed<u32>,
+    pub(in crate::config) argocd_namespace: Placed<String>,
 }
 
 /// `[service.KEY.rollback.application.kubernetes]`.

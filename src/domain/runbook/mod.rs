@@ -7,7 +7,10 @@ mod release;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{deployment::DeploymentRunbook, release::ReleaseRunbook};
+pub use self::{
+    deployment::{ARGOCD, DeploymentRunbook},
+    release::ReleaseRunbook,
+};
 use super::{change::Revision, inventory::Place, owner::OwnerRule, plan::Step};
 
 /// How the application of a service is rolled back.

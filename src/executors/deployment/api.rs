@@ -64,12 +64,19 @@ impl Api {
 
     /// Changes the Deployment as the operations say, or not at all; as it then is.
     pub(super) async fn patch(&self, operations: &Value) -> Result<Live, Refusal> {
-        let uri = format!("{}?fieldManager={MANAGER}", self.path("deployments", &self.at.name));
-        let request = Request::patch(uri).header("content-type", "application/json-patch+json");
-        Ok(Live::new(self.send(request.body(operations.to_string().into_bytes())).await?))
+        let path = self.path("deployments", &self.at.name);
+        Ok(Live::new(self.patch_at(&path, operations).await?))
     }
 
-    async fn get(&self, path: &str) -> Result<Value, Refusal> {
+    /// The same of any object.
+    pub(super) async fn patch_at(&self, path: &str, operations: &Value) -> Result<Value, Refusal> {
+        let uri = format!("{path}?fieldManager={MANAGER}");
+        let request = Request::patch(uri).header("content-type", "application/json-patch+json");
+        self.send(request.body(operations.to_string().into_bytes())).await
+    }
+
+    /// Any object.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Refusal> {
         self.send(Request::get(path).body(vec![])).await
     }
 

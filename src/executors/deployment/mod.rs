@@ -6,6 +6,7 @@ mod api;
 mod patch;
 mod refusal;
 mod rollout;
+mod suspend;
 mod undo;
 
 use std::{
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub(super) use self::{
     rollout::rollout,
+    suspend::suspend,
     undo::{Undo, undo},
 };
 use crate::{

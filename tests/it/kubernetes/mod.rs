@@ -3,5 +3,6 @@
 pub(crate) mod cluster;
 mod kept;
 pub(crate) mod kubelet;
+mod owners;
 pub(crate) mod place;
 mod seen;

@@ -28,6 +28,7 @@ fn deployment(owner: OwnerRule) -> Policy {
             rollout_timeout: Span::minutes(10),
             attempts: 2,
             owner,
+            argocd_namespace: "argocd".into(),
         });
     })
 }
@@ -146,4 +147,32 @@ fn what_is_put_back_after_all_is_over_is_paged_until_somebody_knows_or_it_is_gon
         assert_eq!(reminded(town), 2, "it is meant");
         assert!(town.shop().set_again.is_none() && !town.shop().page.is_open());
     });
+}
+
+#[test]
+fn a_take_over_suspends_before_it_undoes_and_tells_how_to_resume_and_what_git_still_wants() {
+    story(deployment(OwnerRule::TakeOver), |town| {
+        breaks(town, &[argo_cd()]);
+        assert_eq!(
+            town.place().done,
+            ["suspend Application argocd/web", "undo to v1", "rollout of v1"]
+        );
+        town.run("3h");
+        for told in
+            [&town.notices("Rollback Complete")[0], &town.notices("rolled back and verified")[0]]
+        {
+            let said = told.lines.join("; ");
+            assert!(said.ends_with("take v2 back in git first; it stays suspended"), "{said}");
+        }
+        assert_eq!(town.place().done.len(), 3, "nobody but people resumes it");
+    });
+}
+
+#[test]
+fn a_take_over_of_what_cannot_be_suspended_is_a_page() {
+    let told = brief(deployment(OwnerRule::TakeOver), |town| {
+        breaks(town, &[argo_cd(), operator()]);
+        assert_eq!((town.rollbacks(), town.place().done.len()), (0, 0));
+    });
+    assert!(told.contains("owner: the operator of Shop eu would put v2 back: "), "{told}");
 }

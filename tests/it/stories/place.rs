@@ -244,6 +244,10 @@ impl Place {
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
             }
+            Action::OwnerSuspend { reconciler, .. } => {
+                self.done.push(format!("suspend {reconciler}"));
+                Outcome::Done
+            }
             Action::DeploymentUndo { to, .. } => {
                 self.switch(&to.version, at);
                 self.done.push(format!("undo to {to}"));

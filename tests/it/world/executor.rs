@@ -121,7 +121,9 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
-            Action::DeploymentUndo { .. } | Action::DeploymentRollout { .. } => {
+            Action::OwnerSuspend { .. }
+            | Action::DeploymentUndo { .. }
+            | Action::DeploymentRollout { .. } => {
                 panic!("there are releases here, and no cluster: {:?}", action)
             }
             Action::Check { .. } => match self.mishap {
@@ -219,6 +221,7 @@ impl Attempt {
             before: String::new(),
             after: String::new(),
             output: String::new(),
+            left: String::new(),
             took_ms: self.reports_at - self.applies_at,
         }
     }

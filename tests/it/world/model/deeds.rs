@@ -317,7 +317,9 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             };
             site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
         }
-        Action::DeploymentUndo { .. } | Action::DeploymentRollout { .. } => {
+        Action::OwnerSuspend { .. }
+        | Action::DeploymentUndo { .. }
+        | Action::DeploymentRollout { .. } => {
             panic!("there are releases here, and no cluster: {:?}", step.action)
         }
         Action::Check { .. } => true,
