@@ -53,6 +53,12 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
     for fault in &service.platform_faults {
         text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
     }
+    if let Some(again) = &service.set_again {
+        text.push_str(&format!("{} {again}\n", paint.bad("again")));
+    }
+    for owner in &service.owners {
+        text.push_str(&format!("{} {owner}\n", paint.warn("owner")));
+    }
     text.push_str(&format!("\n{}\n", paint.bold("Triggers")));
     if view.triggers.is_empty() {
         text.push_str("  none looks at a signal of this service\n");

@@ -35,6 +35,9 @@ impl Plan {
 /// The plan, and the commands that would be taken now; where there is none, why.
 pub(super) fn text(answer: &PlanAnswer, to: Option<&str>, paint: Paint) -> String {
     let mut text = steps(&answer.view, paint);
+    for owner in &answer.owners {
+        text.push_str(&format!("  {} {owner}\n", paint.warn("owner")));
+    }
     text.push('\n');
     let (service, hash) = (&answer.view.plan.service, &answer.view.hash);
     if answer.no_approval.is_none() {

@@ -106,6 +106,7 @@ fn triggers(service: &ServiceView, paint: Paint) -> String {
 fn notes(service: &ServiceView) -> Vec<String> {
     let mut notes = service.told.clone();
     notes.extend(service.platform_faults.iter().map(|fault| format!("platform: {fault}")));
+    notes.extend(service.set_again.clone());
     notes.extend(service.blind.iter().map(|blind| {
         let (signal, since, why) = (&blind.signal, blind.since.clock(), &blind.why);
         format!("{signal} tells nothing since {since} ({}): {why}", blind.source)

@@ -27,8 +27,8 @@ use crate::{
         Interface, Server,
         auth::Tokens,
         views::{
-            BlindView, Explain, IncidentLine, PlanView, ServiceView, Stray, Strays, TriggerState,
-            TriggerView,
+            BlindView, Explain, IncidentLine, PlanAnswer, PlanView, ServiceView, Stray, Strays,
+            TriggerState, TriggerView,
         },
     },
     units::{Percent, Secret, Span, UnixMs},
@@ -57,6 +57,8 @@ fn service(id: &str) -> ServiceView {
         serving: Some("v1".into()),
         running: Some(Serving::Version("v1".into())),
         platform_faults: vec![],
+        owners: vec![],
+        set_again: None,
         serving_is_known_good: true,
         known_good: None,
         no_target: Some("no earlier revision has served healthily for the bake time".into()),
@@ -214,6 +216,18 @@ fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
     insta::assert_snapshot!(explain::text(&view, Paint::new(false)));
     let json = serde_json::to_string(&view).unwrap();
     assert_eq!(serde_json::from_str::<Explain>(&json).unwrap(), view);
+}
+
+#[test]
+fn what_else_sets_a_service_is_shown_where_people_look() {
+    let mut cart = service("cart/staging");
+    cart.set_again = Some("v2 is set again".into());
+    let told = status::text(&[cart], &Strays::default(), Paint::new(false));
+    assert!(told.contains("cart/staging: v2 is set again"), "{told}");
+    let owners = vec!["Argo CD's application web would put it back".into()];
+    let answer = PlanAnswer { view: plan_view(), owners, no_approval: None, no_rollback: None };
+    let told = plan::text(&answer, None, Paint::new(false));
+    assert!(told.contains("owner Argo CD's application web would put it back"), "{told}");
 }
 
 #[test]

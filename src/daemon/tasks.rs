@@ -63,6 +63,7 @@ async fn one(
         before: String::new(),
         after: String::new(),
         output: String::new(),
+        left: String::new(),
         took_ms: 0,
     });
     telemetry::step(&service, &report);

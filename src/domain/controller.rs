@@ -178,6 +178,7 @@ mod tests {
             before: String::new(),
             after: String::new(),
             output: String::new(),
+            left: String::new(),
             took_ms: 1,
         };
         let service = "shop/production".parse().unwrap();

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{change::Change, firing, incident, ledger, notice::Notice, run, service::ServiceId};
+use super::{
+    change::Change, firing, incident, ledger, notice::Notice, owner::SetAgain, run,
+    service::ServiceId,
+};
 use crate::units::UnixMs;
 
 /// The version of the facts' shape that this daemon writes. Older ones stay readable.
@@ -31,6 +34,8 @@ pub enum Service {
         /// Who.
         by: String,
     },
+    /// What was rolled away from is set again.
+    SetAgain(SetAgain),
     /// A page that belongs to no incident is due again.
     Reminded,
     /// The root cause analysis of a closed incident is due.

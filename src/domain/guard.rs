@@ -31,6 +31,8 @@ pub enum Guard {
     NowhereSafe,
     /// The change carried a migration that the earlier application cannot run on.
     SchemaMoved,
+    /// Something else sets what would be rolled back, and would put it back.
+    Owner,
     /// A large part of the fleet suffers at once.
     Storm,
     /// One rollback per change, a pause between two, and a budget.
@@ -45,7 +47,7 @@ pub enum Guard {
 
 impl Guard {
     /// All of them, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Mode,
         Self::NoChange,
         Self::AlreadyBurning,
@@ -55,6 +57,7 @@ impl Guard {
         Self::OneWitness,
         Self::NowhereSafe,
         Self::SchemaMoved,
+        Self::Owner,
         Self::Storm,
         Self::Loop,
         Self::Locked,
@@ -74,6 +77,7 @@ impl Guard {
             Self::OneWitness => "one-witness",
             Self::NowhereSafe => "nowhere-safe",
             Self::SchemaMoved => "schema-moved",
+            Self::Owner => "owner",
             Self::Storm => "storm",
             Self::Loop => "loop",
             Self::Locked => "locked",
@@ -98,6 +102,7 @@ impl Guard {
             | Self::Noisy
             | Self::NowhereSafe
             | Self::SchemaMoved
+            | Self::Owner
             | Self::Loop => false,
         }
     }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Component, Revision, Told};
+use super::{
+    change::{Component, Revision, Told},
+    owner::Owner,
+};
 use crate::units::UnixMs;
 
 /// The name under which a platform that tells nothing stands beside signals that do.
@@ -71,6 +74,8 @@ pub struct Place {
     pub replica_set: Option<String>,
     /// Whether the daemon keeps all of it.
     pub kept: bool,
+    /// What else sets it.
+    pub owners: Vec<Owner>,
 }
 
 /// What a rollback of a Deployment must know beside its revisions.
@@ -82,6 +87,9 @@ pub struct Deployed {
     pub wanted: u32,
     /// Whether its controller leaves it alone.
     pub paused: bool,
+    /// What else sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<Owner>,
 }
 
 impl Deployed {
@@ -148,12 +156,18 @@ impl Inventory {
         self.find(text).or_else(by_number)
     }
 
+    /// What else sets it.
+    pub fn owners(&self) -> &[Owner] {
+        self.deployed.as_ref().map_or(&[], |deployed| &deployed.owners)
+    }
+
     /// Where exactly it is.
     pub fn place(&self, of: &Available) -> Place {
         Place {
             uid: self.deployed.as_ref().map(|deployed| deployed.uid.clone()),
             replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
             kept: of.kept,
+            owners: self.owners().to_vec(),
         }
     }
 }

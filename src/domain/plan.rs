@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     change::{Component, Revision},
+    reconciler::Reconciler,
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -108,6 +109,13 @@ pub enum Action {
         restart: Restart,
         /// How to see what serves.
         running: Running,
+    },
+    /// Tell what would put it back to leave it alone.
+    OwnerSuspend {
+        /// The cluster's name in the configuration.
+        cluster: String,
+        /// What is told so.
+        reconciler: Reconciler,
     },
     /// Set the template of a Deployment to one that it has had.
     DeploymentUndo {

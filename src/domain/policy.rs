@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     baseline,
+    owner::OwnerRule,
     planning::Runbook,
     service::{Mode, ServiceId},
     severity::Severity,
@@ -321,6 +322,13 @@ pub struct ServicePolicy {
     pub history_slot: Span,
     /// How what is normal is learned.
     pub baseline: baseline::Options,
+}
+
+impl ServicePolicy {
+    /// What is done where something else would put back what is rolled away from; none where nothing can.
+    pub fn owner_rule(&self) -> Option<OwnerRule> {
+        self.runbook.as_ref()?.application.owner_rule()
+    }
 }
 
 /// Everything that the operator decided.

@@ -7,9 +7,13 @@ use super::{
     event::{Alert, What},
     fact::{Fact, Service},
     firing::{self, Basis, Firing},
-    incident::speak::{self, Reply},
+    incident::{
+        self, Phase,
+        speak::{self, Reply},
+    },
     inventory::Inventory,
     ledger,
+    owner::SetAgain,
     severity::Severity,
     situation::Situation,
 };
@@ -87,9 +91,29 @@ fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
             }
             facts.push(Fact::Service(Service::Changed(change)));
             facts.push(Fact::Ledger(serving));
+            facts.extend(set_again(s, inventory, linked));
             facts
         }
     }
+}
+
+/// What was rolled away from is set again. Whoever did it: a rollback that is put back is none, and a person must know at
+/// once, not when it hurts.
+fn set_again(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> Option<Fact> {
+    let entry = s.state.ledger.entry(inventory.component, linked)?;
+    let owners = inventory.owners().iter().filter(|owner| owner.reconciles());
+    let again = SetAgain {
+        revision: linked.clone(),
+        incident: entry.quarantine.as_ref()?.incident.clone(),
+        by: inventory.told.as_ref().and_then(|told| told.by.clone()),
+        owners: owners.cloned().collect(),
+    };
+    let phase = s.state.incident.as_ref().map(|incident| &incident.phase);
+    if matches!(phase, Some(Phase::Verifying { .. } | Phase::Watching { .. })) {
+        let phase = Phase::Escalated { why: again.to_string(), by: None };
+        return Some(Fact::Incident(incident::Fact::Entered(phase)));
+    }
+    Some(Fact::Service(Service::SetAgain(again)))
 }
 
 fn observed(

@@ -192,6 +192,9 @@ fn follow_up(s: &Situation<'_>, incident: &Incident) -> Option<String> {
             ));
         }
     }
+    for left in wording::to_take_back(incident) {
+        text.push_str(&format!("- [ ] {}\n", inline(&left)));
+    }
     for action in [
         format!("Root cause analysis, {due}"),
         "Keep logs, metrics and error messages of that time".to_owned(),

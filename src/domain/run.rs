@@ -55,6 +55,9 @@ pub struct Report {
     /// The end of what the programs printed, bounded by the executor.
     #[serde(default)]
     pub output: String,
+    /// What stays of it until people take it back, and how they do; a sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub left: String,
     /// How long it took.
     #[serde(default)]
     pub took_ms: i64,
@@ -322,6 +325,18 @@ impl Run {
         })
     }
 
+    /// What stays of it until people take it back, each once.
+    pub fn left(&self) -> Vec<&str> {
+        let reports = self.attempts.iter().filter_map(|attempt| attempt.ended.as_ref());
+        let mut left: Vec<&str> = vec![];
+        for (_, report) in reports {
+            if !report.left.is_empty() && !left.contains(&report.left.as_str()) {
+                left.push(&report.left);
+            }
+        }
+        left
+    }
+
     /// The first attempt's beginning: when the action started.
     pub fn started_at(&self) -> Option<UnixMs> {
         self.attempts.first().map(|a| a.begun_at)
@@ -363,6 +378,7 @@ impl Action {
         match self {
             Self::ReleaseSwitch { .. }
             | Self::ReleaseRestart { .. }
+            | Self::OwnerSuspend { .. }
             | Self::DeploymentUndo { .. }
             | Self::DeploymentRollout { .. }
             | Self::DeploymentApply { .. }
@@ -390,8 +406,8 @@ mod tests {
     }
 
     fn report(outcome: Outcome) -> Report {
-        let nothing = String::new;
-        Report { outcome, before: nothing(), after: nothing(), output: nothing(), took_ms: 1 }
+        let [before, after, output, left] = [(); 4].map(|()| String::new());
+        Report { outcome, before, after, output, left, took_ms: 1 }
     }
 
     fn begin(run: &mut Run) {

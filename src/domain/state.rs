@@ -17,6 +17,7 @@ use super::{
     incident::{self, Closing, Incident, Phase},
     ledger::Ledger,
     notice::{Kind, Urgency},
+    owner::SetAgain,
     policy::ServicePolicy,
     service::ServiceId,
     severity::Severity,
@@ -87,6 +88,9 @@ pub struct ServiceState {
     runs: u64,
     /// A person's no.
     pub hold: Option<Hold>,
+    /// What was rolled away from, while it is set again.
+    #[serde(default)]
+    pub set_again: Option<SetAgain>,
     /// A page that belongs to no incident.
     pub page: Escalation,
     /// Root cause analyses that are due: when on the wall clock, and of which incident.
@@ -141,6 +145,7 @@ impl ServiceState {
             rollbacks: vec![],
             runs: 0,
             hold: None,
+            set_again: None,
             page: Escalation::default(),
             followups: vec![],
             told: 0,
@@ -152,7 +157,10 @@ impl ServiceState {
         let line = timeline::line(fact);
         match fact {
             Fact::Service(fact) => self.evolve_service(fact, now),
-            Fact::Ledger(fact) => self.ledger.evolve(fact, now.wall),
+            Fact::Ledger(fact) => {
+                self.ledger.evolve(fact, now.wall);
+                self.forget_set_again();
+            }
             Fact::Trigger(fact) => self.evolve_trigger(fact, now),
             Fact::Incident(fact) => self.evolve_incident(fact, now),
             Fact::Run(fact) => {
@@ -211,6 +219,21 @@ impl ServiceState {
         }
     }
 
+    /// Another version is set, or a person lifted its quarantine: nobody need acknowledge that any more.
+    fn forget_set_again(&mut self) {
+        let Some(again) = &self.set_again else { return };
+        let serving = self.ledger.serving(Component::Application);
+        let entry = self.ledger.entry(Component::Application, &again.revision);
+        let stands = serving.is_some_and(|now| now.agrees_with(&again.revision))
+            && entry.is_some_and(|entry| entry.quarantine.is_some());
+        if !stands {
+            self.set_again = None;
+            if self.blind.is_empty() {
+                self.page = Escalation::default();
+            }
+        }
+    }
+
     fn evolve_service(&mut self, fact: &Service, now: Now) {
         match fact {
             Service::Changed(change) => {
@@ -227,6 +250,7 @@ impl ServiceState {
             }
             Service::Unheld { .. } => self.hold = None,
             Service::Acknowledged { by } => self.page.acknowledged(by),
+            Service::SetAgain(again) => self.set_again = Some(again.clone()),
             Service::Reminded => {}
             Service::FollowedUp { incident } => self.followups.retain(|(_, id)| id != incident),
         }
@@ -260,7 +284,7 @@ impl ServiceState {
             }
             firing::Fact::Sighted { signal } => {
                 self.blind.remove(signal);
-                if self.blind.is_empty() {
+                if self.blind.is_empty() && self.set_again.is_none() {
                     self.page = Escalation::default();
                 }
             }

@@ -38,6 +38,7 @@ fn service(fact: &Service) -> Option<String> {
         Service::Held { by, reason } => format!("{by} holds the service: {reason}"),
         Service::Unheld { by } => format!("{by} lifts the hold"),
         Service::Acknowledged { by } => format!("{by} has seen the page"),
+        Service::SetAgain(again) => again.to_string(),
         Service::Reminded => return None,
         Service::FollowedUp { incident } => {
             format!("reminded of the root cause analysis of {incident}")

@@ -33,7 +33,8 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
     let told: Vec<Draft> = match fact {
         Fact::Incident(fact) => of_incident(fact, s),
         Fact::Trigger(fact) => health::of_trigger(fact, s).into_iter().collect(),
-        Fact::Service(Service::Reminded) => vec![health::blind_reminder(s)],
+        Fact::Service(Service::Reminded) => vec![health::reminder(s)],
+        Fact::Service(Service::SetAgain(again)) => vec![trouble::set_again(again, s)],
         Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
         Fact::Service(Service::FollowedUp { incident }) => vec![health::follow_up(s, incident)],
         Fact::Fleet(
@@ -329,12 +330,40 @@ fn in_progress(
         .field("Started by", who)
         .field("From -> to", plan.summary())
         .lines(steps);
-    if by.is_none() {
+    if by.is_some() {
+        // By itself the daemon asks the guard, which says so.
+        on_call = on_call.lines(owners(s));
+    } else {
         on_call = on_call.lines(guards);
         on_call.urgency = Urgency::Page;
     }
     on_call.choices = choices(incident, s);
     vec![on_call, to(Audience::Stakeholders)]
+}
+
+/// What else sets what is rolled back, and what comes of that; a sentence each.
+pub fn owners(s: &Situation<'_>) -> Vec<String> {
+    let rule = s.policy.owner_rule().unwrap_or_default();
+    let owners = s.watch.inventory.iter().flat_map(|inventory| inventory.owners());
+    owners.map(|owner| owner.outlook(rule)).collect()
+}
+
+/// What stays of a rollback until people take it back, and what they do before that.
+pub(super) fn to_take_back(incident: &Incident) -> Vec<String> {
+    let Some(run) = &incident.run else { return vec![] };
+    let left = run.left();
+    if left.is_empty() {
+        return vec![];
+    }
+    let from: Vec<String> = run.plan.targets.iter().map(|t| t.from.to_string()).collect();
+    let told = incident.change.as_ref().and_then(|change| change.told.as_ref());
+    let runs = told.filter(|told| !told.runs.is_empty());
+    let runs = runs.map_or_else(String::new, |told| format!(" ({})", told.runs.join(", ")));
+    let first = format!(
+        "What is suspended still wants it: take {}{runs} back in git first",
+        from.join(", ")
+    );
+    std::iter::once(first).chain(left.into_iter().map(str::to_owned)).collect()
 }
 
 /// A hold that stops a rollback between two steps leaves the service between two versions.
@@ -383,6 +412,7 @@ fn complete(incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
     let checks = found.checks.iter().map(|c| format!("• {}: {:?}, {}", c.name, c.standing, c.note));
     let took = whole_seconds(incident.age(s.now));
     let on_call = to(Audience::OnCall).field("Verified after", took.to_string()).lines(checks);
+    let on_call = on_call.lines(to_take_back(incident));
     vec![on_call, to(Audience::Stakeholders)]
 }
 
@@ -395,6 +425,7 @@ fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draf
         .field("Report", format!("rollbackd report {}", incident.id));
     let half_done = incident.run.as_ref().filter(|run| run.is_half_done());
     let draft = half_done.into_iter().fold(draft, |d, run| d.field("Steps", run.account()));
+    let draft = draft.lines(to_take_back(incident));
     let mut all = vec![draft];
     if incident.run.is_some() {
         let mut to = Draft::new(

@@ -103,6 +103,8 @@ struct Attempt<'a> {
     before: String,
     after: String,
     output: String,
+    /// What stays of it until people take it back.
+    left: String,
 }
 
 impl Attempt<'_> {
@@ -142,6 +144,7 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
         before: String::new(),
         after: String::new(),
         output: String::new(),
+        left: String::new(),
     };
     let outcome = perform(&mut on_its_way).await.unwrap_or_else(Outcome::from);
     let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -154,8 +157,8 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
         Outcome::Unknown { why } => warn!(step, attempt, took_ms, "unknown: {title}: {why}"),
         Outcome::Withheld { why } => warn!(step, attempt, took_ms, "withheld: {title}: {why}"),
     }
-    let Attempt { before, after, output, .. } = on_its_way;
-    Report { outcome, before, after, output, took_ms }
+    let Attempt { before, after, output, left, .. } = on_its_way;
+    Report { outcome, before, after, output, left, took_ms }
 }
 
 async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
@@ -181,6 +184,9 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         }
         Action::ReleaseRestart { root, to, restart, running } => {
             restart::restart(attempt, root, to, restart, running).await
+        }
+        Action::OwnerSuspend { cluster, reconciler } => {
+            deployment::suspend(attempt, cluster, reconciler).await
         }
         Action::DeploymentUndo { at, from, to, replica_set } => {
             let replica_set = replica_set.as_deref();

@@ -9,7 +9,10 @@ use crate::{
         DeploymentAt, KubernetesPlatform, check::found::Found, document::names_any,
         nearest::nearest, raw,
     },
-    domain::runbook::DeploymentRunbook,
+    domain::{
+        owner::OwnerRule,
+        runbook::{ARGOCD, DeploymentRunbook},
+    },
     kubernetes::access::{Access, Options, check_kubeconfig},
     sources::kubernetes::Key,
     units::Span,
@@ -22,6 +25,9 @@ const NAME_MAX: usize = 253;
 /// Every `[kubernetes.NAME]`, and whether all its namespaces are watched.
 pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, (Options, bool)> {
     let cluster = |(name, said): (&Spanned<String>, &raw::Kubernetes)| {
+        if let Some(argocd) = &said.argocd_namespace {
+            is_named(found, argocd, LABEL_MAX, "namespace");
+        }
         let usual = Options::new(name.get_ref(), access(found, name, said)?);
         let options = Options {
             labels: said.labels.as_ref().map(|labels| labels.get_ref().clone()),
@@ -107,8 +113,15 @@ pub(super) fn platform(
         rollout_timeout: found.positive(&raw.rollout_timeout, Span::minutes(10)),
         stuck_after: found.positive(&raw.stuck_after, Span::minutes(1)),
         attempts: found.at_least_one(&raw.attempts, 2),
+        argocd_namespace: argocd(all, &at.cluster),
+        owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),
     };
     Some(KubernetesPlatform { at, runbook, container, look_every })
+}
+
+fn argocd(all: &raw::Raw, cluster: &str) -> String {
+    let said = all.kubernetes.get(cluster).and_then(|said| said.argocd_namespace.as_ref());
+    said.map_or_else(|| ARGOCD.to_owned(), |said| said.get_ref().clone())
 }
 
 /// What a signal is read of: what it says, over what is rolled back.

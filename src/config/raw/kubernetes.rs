@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{config::raw::Placed, units::Span};
+use crate::{config::raw::Placed, domain::owner::OwnerRule, units::Span};
 
 /// `[kubernetes.NAME]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,6 +18,7 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) reopen_every: Placed<Span>,
     pub(in crate::config) connect_timeout: Placed<Span>,
     pub(in crate::config) page: Placed<u32>,
+    pub(in crate::config) argocd_namespace: Placed<String>,
 }
 
 /// `[service.KEY.rollback.application.kubernetes]`.
@@ -33,6 +34,7 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) stuck_after: Placed<Span>,
     pub(in crate::config) attempts: Placed<u32>,
     pub(in crate::config) look_every: Placed<Span>,
+    pub(in crate::config) owner: Placed<OwnerRule>,
 }
 
 /// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands.

@@ -100,9 +100,11 @@ tables! {
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
     [Rollback] application before after check;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
-    partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts;
+    partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
+        owner;
     [Pods] from namespace deployment;
-    [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page;
+    [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
+        argocd_namespace;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;

@@ -16,6 +16,7 @@ use crate::{
         },
     },
     domain::{
+        owner::OwnerRule,
         policy::{Response, SignalKind},
         service::Mode,
         severity::Severity,
@@ -167,7 +168,7 @@ macro_rules! words {
     )+};
 }
 
-words!(Mode, Response, SignalKind, TimeUnit, Looks, Fold, Audience, Scope);
+words!(Mode, OwnerRule, Response, SignalKind, TimeUnit, Looks, Fold, Audience, Scope);
 
 /// Exactly one of several keys. A new one does not compile until it stands here.
 macro_rules! choices {

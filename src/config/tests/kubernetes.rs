@@ -5,7 +5,7 @@ use std::fs;
 use super::{loaded, refused};
 use crate::{
     config::{DeploymentAt, Finding, Platform, Read, load_text_with},
-    domain::{policy::SignalKind, runbook::ApplicationRunbook},
+    domain::{owner::OwnerRule, policy::SignalKind, runbook::ApplicationRunbook},
     kubernetes::access::Access,
     sources::kubernetes::Key,
 };
@@ -44,6 +44,21 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
 }
 
 #[test]
+fn people_are_asked_about_owners_unless_the_operator_wants_them_taken_over() {
+    let rule = |cluster: &str, service: &str| {
+        let service = SERVICE.replace("container", &format!("{service}\ncontainer"));
+        let text = format!("[kubernetes.main]\nin_cluster = true\n{cluster}\n{service}");
+        let (config, _) = loaded(&text);
+        let runbook = config.policy.services.values().next().unwrap().runbook.clone().unwrap();
+        let ApplicationRunbook::Deployment(runbook) = runbook.application else { panic!() };
+        (runbook.owner, runbook.argocd_namespace)
+    };
+    assert_eq!(rule("", ""), (OwnerRule::Page, "argocd".to_owned()));
+    let said = rule("argocd_namespace = 'gitops'", "owner = 'take-over'");
+    assert_eq!(said, (OwnerRule::TakeOver, "gitops".to_owned()));
+}
+
+#[test]
 fn each_namespace_is_watched_by_itself_unless_all_are_wanted() {
     let more = "
         [service.cart.rollback.application.kubernetes]
@@ -78,6 +93,7 @@ fn what_is_wrong_with_clusters_and_deployments_is_told() {
         (format!("[kubernetes.main]\nkubeconfig = '/nowhere/x'\n{SERVICE}"), "cannot be read"),
         (format!("{cluster}reopen_every = '10ms'\n{SERVICE}"), "lasts a second at least"),
         (format!("{cluster}page = 0\n{SERVICE}"), "0 lets nothing through"),
+        (format!("{cluster}argocd_namespace = 'A B'\n{SERVICE}"), "is not the name of a namespace"),
         (SERVICE.to_owned(), "nobody knows which cluster is meant"),
         (
             format!("{cluster}[kubernetes.other]\nin_cluster = true\n{SERVICE}"),

@@ -10,6 +10,7 @@ use crate::{
         change::{Change, Migrations},
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
+        owner::Owner,
         plan::Plan,
         policy::{LooksAt, TriggerPolicy},
         service::Mode,
@@ -57,6 +58,7 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
             Guard::OneWitness => witness::one_witness(s, lead),
             Guard::NowhereSafe => nowhere_safe(s, &plan),
             Guard::SchemaMoved => schema_moved(s, change),
+            Guard::Owner => owner(s),
             Guard::Storm => storm(s, incident, change),
             Guard::Locked => locked(s, &plan),
             Guard::Blind => blind(s, lead),
@@ -170,6 +172,38 @@ fn half_applied<'a>(s: &Situation<'a>) -> Option<&'a Firing> {
     let firing = s.state.firing.get(defaults::MIGRATION_FAILURE)?;
     let cleanly = s.policy.triggers.get(&firing.trigger)?.rule.severity;
     firing.severity.is_worse_than(cleanly).then_some(firing)
+}
+
+/// What else sets the Deployment: a rollback that is put back at once only makes it worse.
+fn owner(s: &Situation<'_>) -> Verdict {
+    let guard = Guard::Owner;
+    let Some(rule) = s.policy.owner_rule() else {
+        return Verdict::not_applicable(guard, "no Deployment is rolled back");
+    };
+    let Some(inventory) = &s.watch.inventory else {
+        return Verdict::not_applicable(guard, "its platform was not looked at yet");
+    };
+    let owners = inventory.owners();
+    let undo: Vec<&Owner> = owners.iter().filter(|owner| owner.undoes(rule)).collect();
+    let named = |owners: &[&Owner]| {
+        owners.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    };
+    if undo.is_empty() {
+        let known: Vec<String> = owners.iter().map(|owner| owner.outlook(rule)).collect();
+        let note = if known.is_empty() {
+            "nothing else is known to set it".into()
+        } else {
+            known.join("; ")
+        };
+        return Verdict::pass(guard, note);
+    }
+    let now = inventory.linked.as_ref().map_or_else(|| "it".to_owned(), ToString::to_string);
+    let how = if undo.iter().all(|owner| owner.can_be_suspended()) {
+        "suspend that, then roll back by hand; owner = \"take-over\" does both"
+    } else {
+        "change it there, or stop that before rolling back by hand"
+    };
+    Verdict::refuse(guard, format!("{} would put {now} back: {how}", named(&undo)))
 }
 
 /// A large part of the fleet suffers: a shared cause, unless this service's own change came just before.

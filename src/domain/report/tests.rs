@@ -82,6 +82,7 @@ fn rolled_back(incident: &mut Incident, plan: &Plan) {
             before: if step == 0 { "current -> releases/v2".into() } else { String::new() },
             after: if step == 0 { "current -> releases/v1".into() } else { "v1 serves".into() },
             output: if step == 1 { "stopping\n\u{1b}[1mstarted\n".into() } else { String::new() },
+            left: String::new(),
             took_ms: 1200,
         };
         let ended = run::Fact::Ended { step, attempt: 1, fallback: false, report, resumed: false };

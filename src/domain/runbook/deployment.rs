@@ -6,7 +6,9 @@ use crate::{
     domain::{
         change::Revision,
         inventory::Place,
+        owner::OwnerRule,
         plan::{Action, DeploymentAt, Step},
+        reconciler::Reconciler,
     },
     units::Span,
 };
@@ -28,6 +30,19 @@ pub struct DeploymentRunbook {
     pub stuck_after: Span,
     /// How often each step may be tried; at least 1.
     pub attempts: u32,
+    /// What is done where something else would put back what is rolled away from.
+    #[serde(default)]
+    pub owner: OwnerRule,
+    /// The namespace of Argo CD, for Applications that say no other.
+    #[serde(default = "argocd")]
+    pub argocd_namespace: String,
+}
+
+/// Where it is installed unless somebody decided otherwise.
+pub const ARGOCD: &str = "argocd";
+
+fn argocd() -> String {
+    ARGOCD.to_owned()
 }
 
 impl DeploymentRunbook {
@@ -42,7 +57,8 @@ impl DeploymentRunbook {
         format!("the Deployment {namespace}/{name} of {cluster}")
     }
 
-    /// The two steps from one exact template to another: set it, then wait until it serves.
+    /// The steps from one exact template to another: suspend what would put it back, where that is wanted; set it; wait until
+    /// it serves.
     pub fn steps(&self, from: &Revision, to: &Revision, place: &Place) -> Vec<Step> {
         let Self { cluster, namespace, name, .. } = self;
         let attempts = self.attempts.max(1);
@@ -92,7 +108,35 @@ impl DeploymentRunbook {
             attempts: 1,
             fallback: place.kept.then(|| Box::new(self.whole(at, from, to))),
         };
-        vec![undo, rollout]
+        let mut steps = match self.owner {
+            OwnerRule::Page => vec![],
+            OwnerRule::TakeOver => self.suspensions(place),
+        };
+        steps.extend([undo, rollout]);
+        steps
+    }
+
+    fn suspensions(&self, place: &Place) -> Vec<Step> {
+        let reconcilers =
+            place.owners.iter().filter_map(|owner| owner.reconciler(&self.argocd_namespace));
+        let suspend = |reconciler: Reconciler| {
+            let Reconciler { kind, namespace, .. } = &reconciler;
+            let need = format!(
+                "permission to get and patch {}.{} in {namespace} of {}",
+                kind.plural(),
+                kind.group(),
+                self.cluster
+            );
+            Step {
+                title: format!("suspend {reconciler}, which would put it back"),
+                needs: vec![need],
+                action: Action::OwnerSuspend { cluster: self.cluster.clone(), reconciler },
+                timeout: self.undo_timeout,
+                attempts: self.attempts.max(1),
+                fallback: None,
+            }
+        };
+        reconcilers.map(suspend).collect()
     }
 
     /// When the template alone does not bring it back: the release changed something else too.
@@ -121,6 +165,11 @@ impl DeploymentRunbook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::owner::Owner;
+
+    fn argo_cd() -> Owner {
+        Owner::ArgoCd { application: "web".into(), namespace: None }
+    }
 
     #[test]
     fn a_deployment_rolls_back_to_one_named_replica_set_of_one_object() {
@@ -132,12 +181,15 @@ mod tests {
             rollout_timeout: Span::minutes(10),
             stuck_after: Span::minutes(1),
             attempts: 2,
+            owner: OwnerRule::Page,
+            argocd_namespace: argocd(),
         };
         let to = Revision { version: "1.4.1+ab".into(), digest: Some("sha256:ab".into()) };
         let place = Place {
             uid: Some("u-1".into()),
             replica_set: Some("checkout-7c9d".into()),
             kept: false,
+            owners: vec![argo_cd()],
         };
         let steps = runbook.steps(&Revision::named("1.4.2+cd"), &to, &place);
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
@@ -157,7 +209,7 @@ mod tests {
         );
         assert_eq!(wanted.digest, to.digest);
         assert_eq!(runbook.resource(), "deployment:main/shop/checkout");
-        let kept = Place { kept: true, ..place };
+        let kept = Place { kept: true, ..place.clone() };
         let with = runbook.steps(&Revision::named("1.4.2+cd"), &to, &kept);
         assert_eq!(
             with[1].fallback.as_ref().map(|step| step.title.as_str()),
@@ -166,6 +218,12 @@ mod tests {
             )
         );
         assert!(steps[1].fallback.is_none(), "nothing is kept that could be set");
+        let taking_over = DeploymentRunbook { owner: OwnerRule::TakeOver, ..runbook };
+        let steps = taking_over.steps(&Revision::named("1.4.2+cd"), &to, &place);
+        assert_eq!(
+            steps.iter().map(|step| step.title.as_str()).collect::<Vec<_>>(),
+            [&["suspend Application argocd/web, which would put it back"], &titles[..]].concat()
+        );
         assert!(
             steps.iter().all(|step| step.action.may_repeat()),
             "each is looked at before it is done"

@@ -7,8 +7,11 @@ mod release;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{deployment::DeploymentRunbook, release::ReleaseRunbook};
-use super::{change::Revision, inventory::Place, plan::Step};
+pub use self::{
+    deployment::{ARGOCD, DeploymentRunbook},
+    release::ReleaseRunbook,
+};
+use super::{change::Revision, inventory::Place, owner::OwnerRule, plan::Step};
 
 /// How the application of a service is rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,14 @@ impl ApplicationRunbook {
         match self {
             Self::Release(release) => release.root.clone(),
             Self::Deployment(deployment) => deployment.place(),
+        }
+    }
+
+    /// What is done where something else would put back what is rolled away from; none where nothing can.
+    pub fn owner_rule(&self) -> Option<OwnerRule> {
+        match self {
+            Self::Release(_) => None,
+            Self::Deployment(deployment) => Some(deployment.owner),
         }
     }
 

@@ -176,11 +176,20 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
     }
 }
 
-pub(super) fn blind_reminder(s: &Situation<'_>) -> Draft {
+pub(super) fn reminder(s: &Situation<'_>) -> Draft {
     let blind: Vec<String> =
         s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
-    let subject =
-        format!("{}: still blind, nobody has acknowledged: {}", s.state.id, blind.join(", "));
+    let subject = match &s.state.set_again {
+        Some(again) => {
+            format!(
+                "{}: {} is still set again, nobody has acknowledged",
+                s.state.id, again.revision
+            )
+        }
+        None => {
+            format!("{}: still blind, nobody has acknowledged: {}", s.state.id, blind.join(", "))
+        }
+    };
     let mut draft = Draft::new(Kind::Reminder, Urgency::Page, subject);
     draft.choices = vec![notice::Choice {
         label: "acknowledge".into(),

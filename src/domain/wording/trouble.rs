@@ -1,11 +1,12 @@
 //! Notices of an incident that does not go as it should: left to people, late, worse, forgotten.
 
-use super::{Draft, choices, headline, issue};
+use super::{Draft, choices, headline, issue, to_take_back};
 use crate::{
     domain::{
         change::Component,
         incident::{Clock, Incident, Phase},
         notice::{self, Kind, Urgency},
+        owner::SetAgain,
         situation::{Situation, whole_seconds},
         verification,
     },
@@ -21,6 +22,7 @@ pub(super) fn escalated(why: &str, incident: &Incident, s: &Situation<'_>) -> Dr
     if let Some(run) = &incident.run {
         draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
     }
+    draft = draft.lines(to_take_back(incident));
     draft.choices = choices(incident, s);
     draft.choices.push(close(s));
     draft
@@ -79,6 +81,28 @@ pub(super) fn restored(incident: &Incident, s: &Situation<'_>) -> Draft {
             "It was not rollbackd: it rolls back nothing more, and verifies {version}{until}. Where it does not get better, people are paged."
         ),
     ])
+}
+
+/// A rollback that was put back, by whatever puts it back.
+pub(super) fn set_again(again: &SetAgain, s: &Situation<'_>) -> Draft {
+    let (id, version) = (&s.state.id, &again.revision);
+    let subject = format!("{id}: {version} is set again, and was rolled away from");
+    let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
+        .field("Why", again.to_string())
+        .lines([
+            "What it does is judged as that of any change, and it is not known good.".to_owned()
+        ]);
+    if let Some(incident) = &s.state.incident {
+        draft = draft.of(incident);
+    }
+    let choice = |label: &str, command| notice::Choice { label: label.into(), command };
+    draft.choices = vec![
+        choice("acknowledge", format!("rollbackd ack {id}")),
+        choice("roll back", format!("rollbackd rollback {id} --reason '…'")),
+        choice("it is meant", format!("rollbackd lift {id} {version}")),
+        choice("look", format!("rollbackd explain {id}")),
+    ];
+    draft
 }
 
 /// It got worse although it was acted upon already: nobody decides anew, and people must know all the more.

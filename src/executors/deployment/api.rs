@@ -66,11 +66,8 @@ impl Api {
 
     /// Changes the Deployment as the operations say, or not at all; as it then is.
     pub(super) async fn patch(&self, operations: &[Value]) -> Result<Live, Refusal> {
-        let uri = format!("{}?fieldManager={MANAGER}", self.path("deployments", &self.at.name));
-        let request = Request::patch(uri).header("content-type", "application/json-patch+json");
-        Ok(Live::new(
-            self.send(request.body(serde_json::to_vec(operations).unwrap_or_default())).await?,
-        ))
+        let path = self.path("deployments", &self.at.name);
+        Ok(Live::new(self.patch_at(&path, operations).await?))
     }
 
     /// Some objects of the namespace: enough to see what is wrong with them.
@@ -87,7 +84,19 @@ impl Api {
         Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    async fn get(&self, path: &str) -> Result<Value, Refusal> {
+    /// The same of any object.
+    pub(super) async fn patch_at(
+        &self,
+        path: &str,
+        operations: &[Value],
+    ) -> Result<Value, Refusal> {
+        let uri = format!("{path}?fieldManager={MANAGER}");
+        let request = Request::patch(uri).header("content-type", "application/json-patch+json");
+        self.send(request.body(serde_json::to_vec(operations).unwrap_or_default())).await
+    }
+
+    /// Any object.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Refusal> {
         self.send(Request::get(path).body(vec![])).await
     }
 

@@ -10,6 +10,7 @@ mod pods;
 mod preflight;
 mod refusal;
 mod rollout;
+mod suspend;
 mod undo;
 
 use std::{
@@ -22,6 +23,7 @@ use serde_json::Value;
 pub(super) use self::{
     apply::{Apply, apply},
     rollout::{Rollout, rollout},
+    suspend::suspend,
     undo::{Undo, undo},
 };
 pub use self::{held::keep, preflight::preflight};

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Somebody who writes at the same moment, an autoscaler for example, is waited for as often.
-const LOOKS_MAX: u32 = 5;
+pub(super) const LOOKS_MAX: u32 = 5;
 
 /// What a [`crate::domain::plan::Action::DeploymentUndo`] says.
 pub(in crate::executors) struct Undo<'a> {
@@ -105,7 +105,7 @@ fn may_be_set(live: &Live, undo: &Undo<'_>) -> Result<(), Trouble> {
 }
 
 /// What may be asked again is asked again, after a pause where one was asked for.
-async fn pause(
+pub(super) async fn pause(
     attempt: &Attempt<'_>,
     refusal: Refusal,
     doing: &str,

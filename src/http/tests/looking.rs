@@ -46,7 +46,7 @@ async fn an_explanation_names_every_guard_and_the_ground() {
     assert_eq!(status, 200);
     assert_eq!(idle["ground"], "if_fired");
     assert_eq!(idle["trigger"], "critical-errors");
-    assert_eq!(idle["guards"].as_array().unwrap().len(), 14);
+    assert_eq!(idle["guards"].as_array().unwrap().len(), 15);
     assert!(idle["response"].as_str().unwrap().starts_with("P1: monitor for 10m"));
     bad_release(&world).await;
     let (_, told) = world.get("/v1/services/checkout/production/explain", "view").await;

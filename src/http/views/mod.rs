@@ -13,7 +13,7 @@ pub use self::{
     service::{BlindView, ServiceView, TriggerState},
     stray::{Stray, Strays},
 };
-use crate::domain::{event::Said, incident::speak, plan::Plan, situation::Situation};
+use crate::domain::{event::Said, incident::speak, plan::Plan, situation::Situation, wording};
 
 /// What follows from what a person said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct PlanAnswer {
     /// The plan.
     #[serde(flatten)]
     pub view: PlanView,
+    /// What else sets what it would roll back, and what comes of that; a sentence each.
+    #[serde(default)]
+    pub owners: Vec<String>,
     /// Why an approval of it would be refused now; absent where it would be taken.
     pub no_approval: Option<String>,
     /// Why a rollback by it would be refused now; absent where it would begin.
@@ -54,6 +57,7 @@ impl PlanAnswer {
         let (to, reason) = (to.map(str::to_owned), "asked".to_owned());
         Self {
             view: PlanView::of(plan),
+            owners: wording::owners(s),
             no_approval: refusal(&Said::Approve { plan: plan.hash() }),
             no_rollback: refusal(&Said::RollBack { to, reason }),
         }

@@ -13,6 +13,7 @@ use crate::{
         situation::Situation,
         state::Hold,
         trigger::State,
+        wording,
     },
     units::UnixMs,
 };
@@ -30,6 +31,12 @@ pub struct ServiceView {
     pub running: Option<Serving>,
     /// What is not as it should be where it is deployed, in words.
     pub platform_faults: Vec<String>,
+    /// What else sets what is deployed, and what that means for a rollback; a sentence each.
+    #[serde(default)]
+    pub owners: Vec<String>,
+    /// What was rolled away from, while it is set again; a sentence.
+    #[serde(default)]
+    pub set_again: Option<String>,
     /// Whether the revision that is set has served healthily for the bake time.
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
@@ -114,6 +121,8 @@ impl ServiceView {
                 .inventory
                 .as_ref()
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
+            owners: wording::owners(s),
+            set_again: s.state.set_again.as_ref().map(ToString::to_string),
             serving_is_known_good: serving
                 .and_then(|revision| ledger.entry(component, revision))
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use super::{
     kept::Kept,
     objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid, annotation},
-    who,
+    owners, who,
 };
 use crate::{
+    domain::owner::Owner,
     kubernetes::{
         status::Condition,
         template::Template,
@@ -48,6 +49,8 @@ pub(super) struct DeploymentKept {
     pub(super) template: Template,
     /// Who last wrote the template, and when.
     pub(super) written: Option<who::Written>,
+    /// What else sets it.
+    pub(super) owners: Box<[Owner]>,
     pub(super) is_observed: bool,
     /// Why its controller does not get on.
     pub(super) stuck: Vec<String>,
@@ -221,6 +224,7 @@ fn deployment_kept(object: &Deployment) -> (Key, DeploymentKept) {
         paused: spec.paused,
         template: Template::of(&spec.template),
         written: who::wrote_template(meta.managed_fields.as_deref().unwrap_or_default()),
+        owners: owners::of(meta),
         is_observed: meta.generation.is_none_or(|wanted| status.observed_generation >= wanted),
         stuck: trouble::of_controller(&status.conditions),
     };

@@ -109,6 +109,7 @@ impl Cluster {
                 uid: deployment.uid.to_string(),
                 wanted: deployment.wanted,
                 paused: deployment.paused,
+                owners: deployment.owners.to_vec(),
             }),
             linked: Some(linked),
         };

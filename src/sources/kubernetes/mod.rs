@@ -10,6 +10,7 @@ mod kept;
 mod link;
 mod objects;
 mod opened;
+mod owners;
 #[cfg(test)]
 mod tests;
 mod watched;

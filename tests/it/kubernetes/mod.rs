@@ -5,6 +5,7 @@ mod kept;
 pub(crate) mod kubelet;
 mod kustomization;
 mod manifests;
+mod owners;
 pub(crate) mod place;
 mod preflight;
 pub(crate) mod rights;

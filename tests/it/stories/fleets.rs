@@ -193,7 +193,7 @@ fn one_resource_is_held_by_one_plan() {
     12:01:45 cart decided: wait until 12:02:00 to see whether others suffer too
     12:01:45 cart   -> on-call: P0 cart/production: service-outage
     12:02:00 cart decided: roll back now
-    12:02:00 cart rollbackd begins rollback cart-20260302120145-r1, plan 40f6164193233acc: application v2 -> v1
+    12:02:00 cart rollbackd begins rollback cart-20260302120145-r1, plan 04a2bfc85bd3f367: application v2 -> v1
     12:02:00 cart   -> PAGE: URGENT - Rollback in Progress - production
     12:02:00 cart   -> stakeholders: URGENT - Rollback in Progress - production
     12:02:45 shop decided: wait until 12:03:00 to see whether others suffer too; guards that refuse: locked: release:/srv/monolith is held by the rollback of cart/production

@@ -19,6 +19,7 @@ mod not_rolled_back;
 mod onsets;
 mod outages;
 mod owned;
+mod owners;
 mod people;
 mod resolved;
 mod restarts;

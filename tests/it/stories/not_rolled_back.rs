@@ -309,6 +309,7 @@ fn a_version_rolled_away_from_and_deployed_again_is_for_people() {
     13:31:15 closed: rolled back and verified
     13:31:15   -> on-call: P1 shop/production: rolled back and verified
     13:31:15   -> stakeholders: Closed - shop - production
+    13:40:00   -> PAGE: shop/production: v2 is set again, and was rolled away from
     13:45:15 raised to P1: critical-errors fires
     13:45:15 decided: monitor until 13:55:15; guards that refuse: loop: v2 was already rolled back once
     13:45:15   -> PAGE: P1 shop/production: critical-errors

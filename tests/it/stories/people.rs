@@ -410,6 +410,7 @@ fn both_notices_of_the_runbook_for_both_audiences() {
     • one-witness does not apply: the evidence is not a probe's
     • nowhere-safe passes: application v2 -> v1, known good
     • schema-moved passes: no migration is known, and no database is watched
+    • owner does not apply: no Deployment is rolled back
     • storm passes: 1 of 1 services firing or pending within 5m
     • loop passes: not rolled back before, and budgets are not spent
     • locked passes: no other plan holds its resources

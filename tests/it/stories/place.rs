@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rollbackd::{
     domain::{
-        change::{Component, Revision},
-        inventory::{Available, Inventory, Serving},
+        change::{Component, Revision, Told},
+        inventory::{Available, Deployed, Inventory, Serving},
+        owner::Owner,
         plan::{Action, Step},
         run::Outcome,
         signal::Unknown,
@@ -66,6 +67,10 @@ pub(super) struct Place {
     pub(super) outcomes: VecDeque<Outcome>,
     /// Why nobody can tell what is deployed.
     pub(super) faults: Vec<String>,
+    /// What else sets it, where it is a Deployment.
+    pub(super) owners: Option<Vec<Owner>>,
+    /// Who set it last.
+    pub(super) set_by: Option<String>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
 }
@@ -98,6 +103,8 @@ impl Place {
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
             faults: vec![],
+            owners: None,
+            set_by: None,
             done: vec![],
         }
     }
@@ -207,8 +214,13 @@ impl Place {
             switched_at: Some(self.switched_at),
             available: self.versions.keys().rev().map(available).collect(),
             faults: self.faults.clone(),
-            told: None,
-            deployed: None,
+            told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
+            deployed: self.owners.clone().map(|owners| Deployed {
+                uid: "u-1".into(),
+                wanted: 3,
+                paused: false,
+                owners,
+            }),
         }
     }
 
@@ -232,11 +244,27 @@ impl Place {
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
             }
-            Action::DeploymentUndo { .. }
-            | Action::DeploymentRollout { .. }
-            | Action::DeploymentApply { .. } => {
-                panic!("there are releases here, and no cluster: {:?}", step.action)
+            Action::DeploymentApply { .. } => {
+                panic!("nothing is kept here: {:?}", step.action)
             }
+            Action::OwnerSuspend { reconciler, .. } => {
+                self.done.push(format!("suspend {reconciler}"));
+                Outcome::Done
+            }
+            Action::DeploymentUndo { to, .. } => {
+                self.switch(&to.version, at);
+                self.done.push(format!("undo to {to}"));
+                Outcome::Done
+            }
+            Action::DeploymentRollout { to, .. } if to.version == self.linked => {
+                self.restart(at);
+                self.done.push(format!("rollout of {to}"));
+                Outcome::Done
+            }
+            Action::DeploymentRollout { to, .. } => Outcome::Failed {
+                why: format!("it is set to {}, and not to {to}", self.linked),
+                retry: false,
+            },
             Action::Command { run, .. } | Action::Check { run } => {
                 self.done.push(run.argv.join(" "));
                 Outcome::Done

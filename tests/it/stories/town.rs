@@ -15,6 +15,7 @@ use rollbackd::{
         fleet::{Batch, Fleet},
         incident::{self, Incident, speak::Reply},
         notice::Notice,
+        plan::Action,
         policy::Policy,
         run::{Order, Outcome, Report},
         service::ServiceId,
@@ -269,11 +270,13 @@ impl Town {
             let wall = self.now.wall;
             let place = self.places.get_mut(&service).unwrap();
             let outcome = place.carry_out(&order.what, wall);
+            let suspends = matches!(order.what.action, Action::OwnerSuspend { .. });
             let report = Report {
                 outcome,
                 before: String::new(),
                 after: String::new(),
                 output: String::new(),
+                left: if suspends { "it stays suspended".into() } else { String::new() },
                 took_ms: 5_000,
             };
             self.look(&service);

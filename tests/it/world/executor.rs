@@ -121,7 +121,8 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
-            Action::DeploymentUndo { .. }
+            Action::OwnerSuspend { .. }
+            | Action::DeploymentUndo { .. }
             | Action::DeploymentRollout { .. }
             | Action::DeploymentApply { .. } => {
                 panic!("there are releases here, and no cluster: {:?}", action)
@@ -221,6 +222,7 @@ impl Attempt {
             before: String::new(),
             after: String::new(),
             output: String::new(),
+            left: String::new(),
             took_ms: self.reports_at - self.applies_at,
         }
     }

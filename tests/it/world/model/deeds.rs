@@ -317,7 +317,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             };
             site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
         }
-        Action::DeploymentUndo { .. }
+        Action::OwnerSuspend { .. }
+        | Action::DeploymentUndo { .. }
         | Action::DeploymentRollout { .. }
         | Action::DeploymentApply { .. } => {
             panic!("there are releases here, and no cluster: {:?}", step.action)
