@@ -1,7 +1,10 @@
-//! What whoever looks at a Kubernetes cluster and whoever changes it share: how it is reached, which version a pod
-//! template is, which of them the daemon keeps, and what keeps pods from serving.
+//! What whoever looks at a Kubernetes cluster and whoever changes it share.
+//!
+//! How it is reached, which version a pod template is, which of them the daemon keeps, to whom a Deployment belongs, and what
+//! keeps pods from serving.
 
 pub mod access;
+pub mod owners;
 pub mod shelf;
 pub mod status;
 pub mod template;

@@ -5,6 +5,7 @@
 mod api;
 mod apply;
 mod held;
+mod owned;
 mod patch;
 mod pods;
 mod preflight;

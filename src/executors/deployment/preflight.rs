@@ -9,7 +9,7 @@ use kube::core::Selector;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Clusters, Live, api::Api, refusal::Refusal};
+use super::{Clusters, Live, api::Api, owned::owned, refusal::Refusal};
 use crate::{
     domain::{inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook},
     kubernetes::{access::Options, shelf::Shelf, template::Template},
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A Deployment keeps ten ReplicaSets unless it says otherwise.
 const SETS_MAX: u32 = 500;
 /// Where the rights are written down.
-const RIGHTS: &str = "deploy/kubernetes/rights";
+pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 
 /// Everything a rollback of a Deployment needs, each with what was seen. The watches are those of `cluster`: of its
 /// namespace, or of all of them. What the daemon keeps is in its state directory.
@@ -58,6 +58,7 @@ pub async fn preflight(
             check("a change of it comes into effect", takes_effect(&live)),
             check("its history is kept", keeps_history(&live, &kept)),
             check("an earlier version is there", earlier(&api, &at, &live, &kept).await),
+            check("nothing puts it back", owned(&asking, &live, runbook).await),
         ]),
         Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
     }
@@ -87,20 +88,20 @@ async fn post(api: &Api, uri: &str, review: &Value) -> Result<Value, Refusal> {
 }
 
 /// One thing that the API server may permit.
-struct Right<'r> {
-    verb: &'static str,
-    resource: &'static str,
+pub(super) struct Right<'r> {
+    pub(super) verb: &'static str,
+    pub(super) group: &'static str,
+    pub(super) resource: &'static str,
     /// All of them where there is none.
-    namespace: Option<&'r str>,
+    pub(super) namespace: Option<&'r str>,
     /// Any where there is none.
-    name: Option<&'r str>,
+    pub(super) name: Option<&'r str>,
 }
 
 impl Right<'_> {
     fn review(&self) -> Value {
-        let group = if self.resource == "pods" { "" } else { "apps" };
         let attributes = json!({
-            "verb": self.verb, "group": group, "resource": self.resource,
+            "verb": self.verb, "group": self.group, "resource": self.resource,
             "namespace": self.namespace.unwrap_or_default(), "name": self.name.unwrap_or_default(),
         });
         json!({
@@ -110,7 +111,7 @@ impl Right<'_> {
     }
 }
 
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     api: &'a Api,
     at: &'a DeploymentAt,
     who: &'a str,
@@ -119,9 +120,9 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// What the daemon's watches need: of one namespace, or of all of them.
     async fn watching(&self, namespace: Option<&str>) -> Result<String, String> {
-        let kinds = ["deployments", "replicasets", "pods"];
-        let both = |resource| {
-            ["list", "watch"].map(|verb| Right { verb, resource, namespace, name: None })
+        let kinds = [("apps", "deployments"), ("apps", "replicasets"), ("", "pods")];
+        let both = |(group, resource)| {
+            ["list", "watch"].map(|verb| Right { verb, group, resource, namespace, name: None })
         };
         let rights = kinds.into_iter().flat_map(both).collect();
         let (place, remedy) = match namespace {
@@ -140,19 +141,20 @@ impl Asking<'_> {
     /// What the steps of its plan need.
     async fn setting_back(&self) -> Result<String, String> {
         let DeploymentAt { namespace, name, .. } = self.at;
-        let right =
-            |verb, resource, name| Right { verb, resource, namespace: Some(namespace), name };
+        let (group, namespace) = ("apps", Some(namespace.as_str()));
+        let right = |verb, resource, name| Right { verb, group, resource, namespace, name };
         let name = Some(name.as_str());
         let rights = vec![
             right("get", "deployments", name),
             right("patch", "deployments", name),
             right("get", "replicasets", None),
         ];
-        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {namespace}");
-        self.all(rights, &format!("in {namespace}"), &remedy).await
+        let place = &self.at.namespace;
+        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
+        self.all(rights, &format!("in {place}"), &remedy).await
     }
 
-    async fn all(
+    pub(super) async fn all(
         &self,
         rights: Vec<Right<'_>>,
         place: &str,
@@ -301,8 +303,10 @@ mod tests {
 
     #[test]
     fn a_right_is_asked_for_by_name_where_one_is_enough() {
-        let right =
-            |resource, name| Right { verb: "patch", resource, namespace: Some("shop"), name };
+        let right = |resource, name: Option<&'static str>| {
+            let group = if name.is_some() { "apps" } else { "" };
+            Right { verb: "patch", group, resource, namespace: Some("shop"), name }
+        };
         let asked = |right: Right<'_>| right.review()["spec"]["resourceAttributes"].clone();
         let one = asked(right("deployments", Some("cart")));
         assert_eq!((&one["group"], &one["name"]), (&json!("apps"), &json!("cart")));

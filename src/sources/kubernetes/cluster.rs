@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use super::{
     kept::Kept,
-    objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid, annotation},
-    owners, who,
+    objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid},
+    who,
 };
 use crate::{
     domain::owner::Owner,
     kubernetes::{
+        owners::{self, annotation},
         status::Condition,
         template::Template,
         trouble::{self, Trouble},

@@ -10,7 +10,6 @@ mod kept;
 mod link;
 mod objects;
 mod opened;
-mod owners;
 #[cfg(test)]
 mod tests;
 mod watched;

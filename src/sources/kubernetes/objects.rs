@@ -160,10 +160,6 @@ pub(super) fn controller(meta: &ObjectMeta, kind: &str) -> Option<Uid> {
     Some(Uid::of(&owner.uid))
 }
 
-pub(super) fn annotation<'m>(meta: &'m ObjectMeta, name: &str) -> Option<&'m str> {
-    meta.annotations.as_ref()?.get(name).map(String::as_str)
-}
-
 pub(super) fn created(meta: &ObjectMeta) -> Option<UnixMs> {
     meta.creation_timestamp.as_ref().map(|at| UnixMs(at.0.as_millisecond()))
 }

@@ -10,8 +10,14 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 /// What `kubectl apply -k` would be told.
-pub(crate) const ALL: [&str; 5] =
-    ["base", "rights/observe", "rights/act", "rights/observe-everywhere", "sidecar"];
+pub(crate) const ALL: [&str; 6] = [
+    "base",
+    "rights/observe",
+    "rights/act",
+    "rights/observe-everywhere",
+    "rights/take-over",
+    "sidecar",
+];
 
 pub(crate) fn path(of: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes").join(of)

@@ -17,17 +17,16 @@ use super::{
 /// The exit code of `check --online`, and what it prints.
 fn check(place: &Place, kubeconfig: &Path, context: &str, mode: &str, more: &str) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
-    check_in(directory.path(), place, kubeconfig, context, mode, more)
+    check_in(directory.path(), place, (kubeconfig, context), mode, ["", more])
 }
 
-/// With this state directory.
+/// With this state directory, and more to be said of the Deployment and after it.
 fn check_in(
     directory: &Path,
     place: &Place,
-    kubeconfig: &Path,
-    context: &str,
+    (kubeconfig, context): (&Path, &str),
     mode: &str,
-    more: &str,
+    [of_it, more]: [&str; 2],
 ) -> (i32, String) {
     let file = directory.join("rollbackd.toml");
     let text = format!(
@@ -40,6 +39,7 @@ context = "{context}"
 [service.pods.rollback.application.kubernetes]
 namespace = "{}"
 deployment = "shop"
+{of_it}
 [service.pods.signal.health.kubernetes]
 {more}
 "#,
@@ -134,7 +134,8 @@ async fn what_the_daemon_keeps_is_history_too() {
     let version = revision.version.clone();
     let kept = Manifest { revision, kept_at: now(), template, cause: None, spec: None };
     Shelf::of(state.path(), "main", &place.namespace, "shop").keep(&kept).unwrap();
-    let (code, said) = check_in(state.path(), &place, &cluster.kubeconfig(), "rig", "auto", "");
+    let (code, said) =
+        check_in(state.path(), &place, (&cluster.kubeconfig(), "rig"), "auto", ["", ""]);
     assert!(said.contains("ok: its history is kept: by the daemon alone"), "{said}");
     assert!(said.contains(&format!("kept besides what is set: {version}")), "{said}");
     assert_eq!(code, 0, "{said}");
@@ -150,4 +151,35 @@ async fn an_api_server_that_does_not_answer_is_what_is_missing() {
     assert!(said.contains("missing: the API server knows the daemon: "), "{said}");
     assert!(said.contains("refused") && said.contains("1 of 1 things are missing"), "{said}");
     assert_eq!(code, 1, "{said}");
+}
+
+/// With `owner = "take-over"` it is suspended first, which is a right of its own.
+#[tokio::test]
+async fn what_would_put_it_back_is_told_and_the_right_to_suspend_it_is_looked_for() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let id = format!("web:apps/Deployment:{}/shop", place.namespace);
+    let tracked = json!({ "argocd.argoproj.io/tracking-id": id });
+    place.patch(json!({ "metadata": { "annotations": tracked } })).await;
+    let account = Account::with("rights/act", cluster, &place).await;
+    let asked = |kubeconfig: &Path, rule: &str| {
+        let state = tempfile::tempdir().unwrap();
+        let rule = format!("owner = \"{rule}\"");
+        check_in(state.path(), &place, (kubeconfig, "rig"), "auto", [&rule, ""]).1
+    };
+    let said = asked(&account.kubeconfig(), "page");
+    let told =
+        "Argo CD's application web would put back what is rolled away from: people are asked";
+    assert!(said.contains(told), "{said}");
+    let said = asked(&account.kubeconfig(), "take-over");
+    assert!(said.contains("may not get and patch applications/web in argocd"), "{said}");
+    assert!(
+        said.contains("kubectl apply -k deploy/kubernetes/rights/take-over -n argocd"),
+        "{said}"
+    );
+    let said = asked(&cluster.kubeconfig(), "take-over");
+    assert!(
+        said.contains("ok: nothing puts it back: Argo CD's application web is suspended"),
+        "{said}"
+    );
 }

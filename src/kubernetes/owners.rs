@@ -2,7 +2,6 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::objects::annotation;
 use crate::domain::owner::Owner;
 
 const ARGO_CD: &str = "argocd.argoproj.io/";
@@ -20,7 +19,7 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const NAME_MAX: usize = 253;
 
 /// All of them, those that put back by themselves first.
-pub(super) fn of(meta: &ObjectMeta) -> Box<[Owner]> {
+pub fn of(meta: &ObjectMeta) -> Box<[Owner]> {
     let mut all: Vec<Owner> = argo_cd(meta).into_iter().collect();
     all.extend(labelled(meta, KUSTOMIZATION).map(|at| {
         let [namespace, name] = at.map(str::to_owned);
@@ -42,6 +41,11 @@ pub(super) fn of(meta: &ObjectMeta) -> Box<[Owner]> {
         all.extend(helm(meta));
     }
     all.into_boxed_slice()
+}
+
+/// An annotation of an object.
+pub fn annotation<'m>(meta: &'m ObjectMeta, name: &str) -> Option<&'m str> {
+    meta.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
 fn label<'m>(meta: &'m ObjectMeta, name: &str) -> Option<&'m str> {
