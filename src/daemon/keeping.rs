@@ -1,7 +1,8 @@
 //! Keeps what served well of each Deployment: its cluster forgets, and a release may take the history away.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
 
 use super::clock;
@@ -27,9 +28,12 @@ pub(super) struct Keeper {
     shelf: Shelf,
     /// What is kept; read when it is first needed.
     kept: Option<Vec<Manifest>>,
-    /// What could not be kept, so that it is told once.
-    failed: Option<String>,
+    /// What could not be kept, so that it is told once, and when that was.
+    failed: Option<(String, Instant)>,
 }
+
+/// What could not be kept is tried again after so long, however much news there is of the Deployment.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 impl Keeper {
     pub(super) fn new(
@@ -55,12 +59,12 @@ impl Keeper {
     }
 
     /// Says of an inventory what is kept: also what the cluster has not any more can be gone back to.
-    pub(super) fn add_to(&mut self, seen: &mut Inventory) {
-        // Of a Deployment that nobody can see nothing is said, nor of one that was made in another's place.
+    pub(super) async fn add_to(&mut self, seen: &mut Inventory) {
+        // Of a Deployment that nobody can see nothing is said.
         if seen.deployed.is_none() {
             return;
         }
-        for Manifest { revision, kept_at, spec, .. } in self.kept() {
+        for Manifest { revision, kept_at, spec, .. } in self.kept().await {
             let known = seen.available.iter_mut().find(|a| a.revision.digest == revision.digest);
             match known {
                 Some(known) => known.kept = spec.is_some(),
@@ -84,8 +88,10 @@ impl Keeper {
             is_news |= self.keep(&revision, seen).await;
         }
         let stale = |m: &Manifest| m.revision.digest.as_ref().is_none_or(|d| !digests.contains(d));
-        if self.kept().iter().any(stale) {
-            if let Err(fault) = self.shelf.retain(&digests) {
+        if self.kept().await.iter().any(stale) {
+            let shelf = self.shelf.clone();
+            let forgotten = spawn_blocking(move || shelf.retain(&digests)).await;
+            if let Err(fault) = forgotten.unwrap_or_else(|fault| Err(fault.into())) {
                 warn!(service = %self.service, "what is not known good any more is still kept: {fault}");
             }
             is_news = true;
@@ -98,7 +104,7 @@ impl Keeper {
     /// Whether anything is kept that was not before.
     async fn keep(&mut self, revision: &Revision, seen: &Inventory) -> bool {
         let is_set = seen.linked.as_ref().is_some_and(|linked| linked.digest == revision.digest);
-        let known = self.kept().iter().find(|m| m.revision.digest == revision.digest);
+        let known = self.kept().await.iter().find(|m| m.revision.digest == revision.digest);
         // A template alone becomes the whole when it is set again.
         if known.is_some_and(|known| known.spec.is_some() || !is_set) {
             return false;
@@ -106,6 +112,9 @@ impl Keeper {
         let held = seen.available.iter().find(|a| a.revision.digest == revision.digest);
         let replica_set = held.and_then(|a| a.held_in.as_ref()).map(|h| h.replica_set.as_str());
         if !is_set && replica_set.is_none() {
+            return false;
+        }
+        if self.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER) {
             return false;
         }
         let uid = seen.deployed.as_ref().map(|deployed| deployed.uid.clone());
@@ -118,23 +127,26 @@ impl Keeper {
                 true
             }
             Err(why) => {
-                if self.failed.as_ref() != Some(&why) {
+                if self.failed.as_ref().is_none_or(|(said, _)| *said != why) {
                     warn!(service = %self.service, "{revision} is known good, and could not be kept: {why}");
                 }
-                self.failed = Some(why);
+                self.failed = Some((why, Instant::now()));
                 false
             }
         }
     }
 
-    fn kept(&mut self) -> &[Manifest] {
-        let (shelf, service) = (&self.shelf, &self.service);
-        self.kept.get_or_insert_with(|| {
-            shelf.all().unwrap_or_else(|fault| {
-                warn!(%service, "what is kept of it cannot be read: {fault}");
-                vec![]
-            })
-        })
+    async fn kept(&mut self) -> &[Manifest] {
+        if self.kept.is_none() {
+            let (shelf, service) = (self.shelf.clone(), &self.service);
+            let read = spawn_blocking(move || shelf.all()).await;
+            self.kept =
+                Some(read.unwrap_or_else(|fault| Err(fault.into())).unwrap_or_else(|fault| {
+                    warn!(%service, "what is kept of it cannot be read: {fault}");
+                    vec![]
+                }));
+        }
+        self.kept.as_deref().unwrap_or_default()
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) async fn look_at_deployment(
     loop {
         news.mark_unchanged();
         let mut seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
-        keeper.add_to(&mut seen);
+        keeper.add_to(&mut seen).await;
         // What is wrong with the cluster is told once, and not for each of its services.
         if watched.unknown().is_none() {
             tell_faults(&service, last.as_ref(), &seen);

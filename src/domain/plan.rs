@@ -143,9 +143,9 @@ pub enum Action {
     DeploymentApply {
         /// Which one.
         at: DeploymentAt,
-        /// What it may be set to now, beside the version that is wanted.
+        /// What the rollback leaves, for the note beside it.
         from: Revision,
-        /// The version that is wanted, by its hash.
+        /// The version that its template must be set to already, by its hash.
         to: Revision,
         /// As of a rollout.
         stuck_after: Span,

@@ -19,9 +19,9 @@ use crate::{
 pub(in crate::executors) struct Apply<'a> {
     /// Which one.
     pub at: &'a DeploymentAt,
-    /// What it may be set to now, beside `to` itself.
+    /// What the rollback leaves, for the note beside it.
     pub from: &'a Revision,
-    /// What it will be set to, whole.
+    /// What its template is set to already, and all of it will be.
     pub to: &'a Revision,
     /// As of a rollout.
     pub stuck_after: Span,
@@ -47,7 +47,8 @@ pub(in crate::executors) async fn apply(
     let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
     let doing = "setting the whole Deployment back";
     let live = api.look().await.map_err(|refusal| refusal.trouble(doing, attempt.touched))?;
-    if !live.is_set_to(to) && !live.is_set_to(from) {
+    // Its template was set back before: whoever set another since, be it the bad one again, wins.
+    if !live.is_set_to(to) {
         let now = live.in_words();
         return failed(format!("somebody deployed in between, it is {now}, and not to {to}"));
     }
@@ -56,7 +57,7 @@ pub(in crate::executors) async fn apply(
         [] => "everything but how many pods is as it was".to_owned(),
         parts => format!("another {} than then", parts.join(", ")),
     };
-    if !differs.is_empty() || !live.is_set_to(to) {
+    if !differs.is_empty() {
         attempt.permits()?;
         attempt.touched = true;
         let note = format!("all of it from {from} to {to} by run {}", attempt.order.run);

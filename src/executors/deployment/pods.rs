@@ -12,8 +12,11 @@ use crate::{
 /// The label by which a ReplicaSet tells its pods.
 const HASH_LABEL: &str = "pod-template-hash";
 
-/// Why none of its pods that are not ready will be, as far as they say so; nothing where one may still come, or where
-/// nobody could be asked: then it is waited for.
+/// One pod of many that does not start is a node's trouble; this share of a version's pods is the version's.
+const STUCK_SHARE: f64 = 0.2;
+
+/// Why none of its pods that are not ready will be, as far as they say so; nothing where one may still come, where they are
+/// few, or where nobody could be asked: then it is waited for.
 pub(super) async fn hindrance(api: &Api, live: &Live, version: &Revision) -> Option<String> {
     let selector = selector(live)?;
     let sets = api.list("apis/apps/v1", "replicasets", &selector).await.ok()?;
@@ -24,14 +27,17 @@ pub(super) async fn hindrance(api: &Api, live: &Live, version: &Revision) -> Opt
 
 fn of_pods(pods: &[Value]) -> Option<String> {
     let mut said: Option<String> = None;
+    let (mut all, mut stuck) = (0_u32, 0_u32);
     for pod in pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
+        all += 1;
         let status: PodStatus = serde_json::from_value(pod["status"].clone()).unwrap_or_default();
         let is_ready = status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
         if !is_ready {
             said = Some(trouble::of_pod(&status)?.to_string());
+            stuck += 1;
         }
     }
-    said
+    said.filter(|_| f64::from(stuck) >= STUCK_SHARE * f64::from(all))
 }
 
 /// As it is asked for: `app=shop,tier=web`. One with expressions is not taken apart.
@@ -69,7 +75,9 @@ mod tests {
         let says = of_pods(&[well.clone(), stuck.clone()]).unwrap();
         assert_eq!(says, "the image of `app` cannot be pulled (ImagePullBackOff)");
         assert_eq!(of_pods(&[stuck.clone(), coming]), None, "one may still come");
-        assert_eq!(of_pods(&[well]), None);
+        assert_eq!(of_pods(std::slice::from_ref(&well)), None);
+        let many = [vec![well; 9], vec![stuck.clone()]].concat();
+        assert_eq!(of_pods(&many), None, "one of ten is a node's trouble");
         let mut going = stuck;
         going["metadata"]["deletionTimestamp"] = json!("2026-11-27T12:00:00Z");
         assert_eq!(of_pods(&[going]), None);

@@ -259,10 +259,13 @@ async fn what_a_release_changed_beside_the_template_goes_back_when_the_template_
     assert_eq!(spec.replicas, Some(4), "scaling is another matter");
     let again = hands.carry_out(apply.clone(), Span::seconds(60), true).await;
     assert_eq!(again.outcome, Outcome::Done, "seen to be done: {again:?}");
-    // Who deployed in between is left alone.
-    place.set_image("1.4.3", "the fix").await;
-    let report = hands.carry_out(apply, Span::seconds(5), false).await;
-    assert!(refusal(&report).0.contains("somebody deployed in between"), "{report:?}");
+    // Who deployed in between is left alone, also with what was rolled away from.
+    for tag in ["1.4.3", "crash-2"] {
+        place.set_image(tag, "by hand").await;
+        let report = hands.carry_out(apply.clone(), Span::seconds(5), false).await;
+        assert!(refusal(&report).0.contains("somebody deployed in between"), "{report:?}");
+        assert_eq!(image_of(&place).await, super::place::image(tag));
+    }
 }
 
 #[tokio::test]
