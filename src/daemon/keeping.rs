@@ -9,6 +9,7 @@ use super::clock;
 use crate::{
     domain::{
         change::{Component, Revision},
+        fleet::Fleet,
         inventory::{Available, Inventory},
         plan::DeploymentAt,
         runbook::DeploymentRunbook,
@@ -16,7 +17,7 @@ use crate::{
     },
     executors::{self, Clusters},
     handle::Handle,
-    kubernetes::shelf::{Manifest, Shelf},
+    kubernetes::shelf::{Kept, Shelf},
 };
 
 /// Of one service.
@@ -27,7 +28,7 @@ pub(super) struct Keeper {
     clusters: Clusters,
     shelf: Shelf,
     /// What is kept; read when it is first needed.
-    kept: Option<Vec<Manifest>>,
+    kept: Option<Vec<Kept>>,
     /// What could not be kept, so that it is told once, and when that was.
     failed: Option<(String, Instant)>,
 }
@@ -64,15 +65,15 @@ impl Keeper {
         if seen.deployed.is_none() {
             return;
         }
-        for Manifest { revision, kept_at, spec, .. } in self.kept().await {
+        for Kept { revision, kept_at, is_whole } in self.kept().await {
             let known = seen.available.iter_mut().find(|a| a.revision.digest == revision.digest);
             match known {
-                Some(known) => known.kept = spec.is_some(),
+                Some(known) => known.kept = *is_whole,
                 None => seen.available.push(Available {
                     revision: revision.clone(),
                     modified_at: Some(*kept_at),
                     held_in: None,
-                    kept: spec.is_some(),
+                    kept: *is_whole,
                 }),
             }
         }
@@ -81,13 +82,18 @@ impl Keeper {
     /// Keeps what has come to be known good, and forgets what is that no more.
     pub(super) async fn tend(&mut self, seen: &Inventory, handle: &Handle) {
         let service = self.service.clone();
-        let Ok(good) = handle.look(move |fleet, _| good(fleet, &service)).await else { return };
-        let digests: BTreeSet<String> = good.iter().filter_map(|r| r.digest.clone()).collect();
-        let mut is_news = false;
-        for revision in good {
-            is_news |= self.keep(&revision, seen).await;
+        let Ok(known) = handle.look(move |fleet, _| known(fleet, &service)).await else { return };
+        let Known { good, digests } = known;
+        // A service that is called otherwise, or a journal that was lost, has nothing to say of what is kept.
+        if good.is_empty() {
+            return;
         }
-        let stale = |m: &Manifest| m.revision.digest.as_ref().is_none_or(|d| !digests.contains(d));
+        let mut is_news = false;
+        for (revision, is_earned) in good {
+            is_news |= self.keep(&revision, is_earned, seen).await;
+        }
+        let stale =
+            |kept: &Kept| kept.revision.digest.as_ref().is_none_or(|d| !digests.contains(d));
         if self.kept().await.iter().any(stale) {
             let shelf = self.shelf.clone();
             let forgotten = spawn_blocking(move || shelf.retain(&digests)).await;
@@ -102,11 +108,15 @@ impl Keeper {
     }
 
     /// Whether anything is kept that was not before.
-    async fn keep(&mut self, revision: &Revision, seen: &Inventory) -> bool {
+    async fn keep(&mut self, revision: &Revision, is_earned: bool, seen: &Inventory) -> bool {
         let is_set = seen.linked.as_ref().is_some_and(|linked| linked.digest == revision.digest);
         let known = self.kept().await.iter().find(|m| m.revision.digest == revision.digest);
         // A template alone becomes the whole when it is set again.
-        if known.is_some_and(|known| known.spec.is_some() || !is_set) {
+        if known.is_some_and(|known| known.is_whole || !is_set) {
+            return false;
+        }
+        // What else the Deployment is to be now is not what it was when this version earned it.
+        if is_set && !(is_earned && seen.is_settled()) {
             return false;
         }
         let held = seen.available.iter().find(|a| a.revision.digest == revision.digest);
@@ -136,7 +146,7 @@ impl Keeper {
         }
     }
 
-    async fn kept(&mut self) -> &[Manifest] {
+    async fn kept(&mut self) -> &[Kept] {
         if self.kept.is_none() {
             let (shelf, service) = (self.shelf.clone(), &self.service);
             let read = spawn_blocking(move || shelf.all()).await;
@@ -150,11 +160,25 @@ impl Keeper {
     }
 }
 
-/// What has served healthily for long enough, and was not rolled away from since.
-fn good(fleet: &crate::domain::fleet::Fleet, service: &ServiceId) -> Vec<Revision> {
+/// What the ledger knows of a service.
+struct Known {
+    /// What has served healthily for long enough and was not rolled away from since; whether it earned that since it last
+    /// began to serve.
+    good: Vec<(Revision, bool)>,
+    /// Every version that it remembers: one that is quarantined can be lifted.
+    digests: BTreeSet<String>,
+}
+
+fn known(fleet: &Fleet, service: &ServiceId) -> Known {
     let state = fleet.states.get(service);
     let shelf = state.and_then(|state| state.ledger.shelves.get(&Component::Application));
-    let entries = shelf.into_iter().flat_map(|shelf| &shelf.entries);
-    let good = entries.filter(|e| e.known_good_at.is_some() && e.quarantine.is_none());
-    good.map(|entry| entry.revision.clone()).collect()
+    let entries = || shelf.into_iter().flat_map(|shelf| &shelf.entries);
+    let good = entries().filter(|entry| entry.quarantine.is_none()).filter_map(|entry| {
+        let earned_at = entry.known_good_at?;
+        Some((entry.revision.clone(), earned_at >= entry.serving_since))
+    });
+    Known {
+        good: good.collect(),
+        digests: entries().filter_map(|entry| entry.revision.digest.clone()).collect(),
+    }
 }

@@ -248,6 +248,12 @@ mod tests {
         let one = change(100_000, None);
         let same = |started| one.is_same_as(&change(started, Some(started)));
         assert!(same(100_000 + 1_800) && same(100_000 - 1_800));
+        let long = change(100_000, Some(110_000));
+        let after_long = |seconds| change(seconds, Some(seconds)).is_same_as(&long);
+        assert!(
+            after_long(110_000 + 1_800) && !after_long(110_000 + 1_801),
+            "half an hour from its end"
+        );
         assert!(!same(100_000 + 1_801) && !same(100_000 - 1_801));
         let rolled = Change { is_rollback: true, ..one.clone() };
         assert!(one.merged_with(&rolled).is_rollback && rolled.merged_with(&one).is_rollback);

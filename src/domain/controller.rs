@@ -198,9 +198,11 @@ mod tests {
         let policy = examples::policy([examples::service("shop/production", Mode::Auto)]);
         let mut controller = Controller::new(Fleet::new(policy, 1));
         assert!(controller.takes(&event(What::Tick)));
+        assert!(!controller.has_stopped() && !controller.is_unwritable());
         controller.stop();
         assert!(!controller.takes(&event(What::Tick)), "nothing is decided any more");
         assert!(controller.takes(&report(0)));
+        assert!(controller.has_stopped(), "nothing is under way");
     }
 
     #[test]

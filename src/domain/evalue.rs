@@ -73,3 +73,22 @@ impl Evidence {
         self.ln_e() >= DECIDES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_arm_says_nothing() {
+        let step = |new_total, old_total| Step { new_bad: 5, new_total, old_bad: 5, old_total };
+        let mut evidence = Evidence::with_margin(1.0);
+        for silent in
+            [step(0, 100), step(100, 0), Step { new_bad: 0, old_bad: 0, ..step(100, 100) }]
+        {
+            evidence.add(&silent);
+            assert_eq!(evidence.ln_e(), Evidence::with_margin(1.0).ln_e());
+        }
+        evidence.add(&Step { new_bad: 50, ..step(100, 100) });
+        assert!(evidence.ln_e() > 0.0);
+    }
+}

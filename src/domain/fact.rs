@@ -145,3 +145,20 @@ impl Fact {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        change::{Component, Revision},
+        run,
+    };
+
+    #[test]
+    fn a_fact_is_called_by_what_it_is_about() {
+        let (component, revision) = (Component::Application, Revision::named("v1"));
+        let known_good = Fact::Ledger(ledger::Fact::KnownGood { component, revision });
+        assert_eq!(known_good.kind(), "ledger");
+        assert_eq!(Fact::Run(run::Fact::Finished).kind(), "run");
+    }
+}

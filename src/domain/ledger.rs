@@ -299,4 +299,21 @@ mod tests {
         assert_eq!(ledger.shelves[&Component::Application].entries.len(), REVISIONS_MAX);
         assert_eq!(ledger.target(Component::Application), Ok(&Revision::named("good")));
     }
+
+    /// It was rolled out before all the others, and is what serves.
+    #[test]
+    fn what_serves_is_not_forgotten_however_many_came_since() {
+        let mut facts: Vec<Fact> = (0..50).map(|n| serving(&format!("v{n}"), n + 1)).collect();
+        facts.push(serving("v0", 60));
+        facts.push(serving("newest", 70));
+        facts.push(serving("v0", 80));
+        facts.extend(
+            (50..55).flat_map(|n| [serving(&format!("v{n}"), n + 100), serving("v0", n + 100)]),
+        );
+        let ledger = ledger(&facts);
+        let shelf = &ledger.shelves[&Component::Application];
+        assert_eq!(shelf.entries.len(), REVISIONS_MAX);
+        assert!(ledger.entry(Component::Application, &Revision::named("v0")).is_some());
+        assert!(ledger.entry(Component::Application, &Revision::named("v1")).is_none());
+    }
 }

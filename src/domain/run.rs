@@ -459,4 +459,20 @@ mod tests {
         begin(&mut run);
         assert_eq!((heard(&run, 0, 1, true), heard(&run, 0, 1, false)), (1, 0), "the step itself");
     }
+
+    /// Only of the step that is withheld again.
+    #[test]
+    fn what_was_withheld_before_is_forgotten_and_other_steps_are_not() {
+        let mut run = run();
+        begin(&mut run);
+        ends(&mut run, Outcome::Done);
+        let withheld = || Outcome::Withheld { why: "HOLD".into() };
+        for _ in 0..3 {
+            let begun = run.advance(1, NOW + WITHHELD_PAUSE).unwrap();
+            run.evolve(&begun, NOW);
+            ends(&mut run, withheld());
+        }
+        let steps: Vec<usize> = run.attempts.iter().map(|a| a.step).collect();
+        assert_eq!(steps, [0, 1]);
+    }
 }

@@ -40,4 +40,10 @@ mod tests {
         assert_eq!(sparkline(&values, Some(0.2)), "▁▃·▅·");
         assert_eq!(sparkline(&[Some(0.0)], None), "▁");
     }
+
+    #[test]
+    fn a_state_is_a_word_or_two() {
+        let all = [State::NoData, State::Ok, State::Pending, State::Firing, State::Recovering];
+        assert_eq!(all.map(state), ["no data", "ok", "pending", "firing", "recovering"]);
+    }
 }

@@ -222,3 +222,17 @@ fn no_trigger(s: &Situation<'_>, incident: &Incident) -> Check {
         check(name, Standing::Passed, "all clear")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_may_use_is_below_its_limit_and_known() {
+        let standing = |value| usage("cpu", value, 0.7).map(|check| (check.standing, check.note));
+        let said = |standing, note: &str| Some((standing, note.to_owned()));
+        assert_eq!(standing(Some(0.69)), said(Standing::Passed, "69% (limit 70%)"));
+        assert_eq!(standing(Some(0.7)), said(Standing::Failed, "70% (limit 70%)"));
+        assert_eq!(standing(None), said(Standing::Unknown, "no value"));
+    }
+}

@@ -41,6 +41,17 @@ pub struct Manifest {
     pub spec: Option<Map<String, Value>>,
 }
 
+/// A version that is kept, without what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Which version.
+    pub revision: Revision,
+    /// When it was kept.
+    pub kept_at: UnixMs,
+    /// Whether more than its template is kept.
+    pub is_whole: bool,
+}
+
 /// The versions of one Deployment that are kept.
 #[derive(Clone, Debug)]
 pub struct Shelf {
@@ -73,13 +84,17 @@ impl Shelf {
         }))
     }
 
-    /// Everything that is kept whole, newest first.
-    pub fn all(&self) -> io::Result<Vec<Manifest>> {
+    /// Everything that is kept, newest first.
+    pub fn all(&self) -> io::Result<Vec<Kept>> {
         let mut all = vec![];
         for digest in self.digests()? {
-            all.extend(self.find(&digest)?);
+            all.extend(self.find(&digest)?.map(|Manifest { revision, kept_at, spec, .. }| Kept {
+                revision,
+                kept_at,
+                is_whole: spec.is_some(),
+            }));
         }
-        all.sort_by_key(|manifest| std::cmp::Reverse(manifest.kept_at));
+        all.sort_by_key(|kept| std::cmp::Reverse(kept.kept_at));
         Ok(all)
     }
 
@@ -162,13 +177,18 @@ mod tests {
             shelf.keep(kept).unwrap();
         }
         assert_eq!(shelf.find(&digest(&one)).unwrap().as_ref(), Some(&one));
-        assert_eq!(shelf.all().unwrap(), [two.clone(), one.clone()]);
+        let line = |manifest: &Manifest| Kept {
+            revision: manifest.revision.clone(),
+            kept_at: manifest.kept_at,
+            is_whole: false,
+        };
+        assert_eq!(shelf.all().unwrap(), [line(&two), line(&one)]);
         let mode = fs::metadata(shelf.path(&digest(&one)).unwrap()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let other = Shelf::of(dir.path(), "other", "shop", "checkout");
         assert_eq!(other.find(&digest(&one)).unwrap(), None, "of another cluster");
         shelf.retain(&[digest(&two)].into()).unwrap();
-        assert_eq!(shelf.all().unwrap(), [two]);
+        assert_eq!(shelf.all().unwrap(), [line(&two)]);
         assert_eq!(shelf.find("../../etc/passwd").unwrap(), None);
     }
 

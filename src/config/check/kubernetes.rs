@@ -111,7 +111,7 @@ pub(super) fn platform(
         name: at.key.name.to_string(),
         undo_timeout: found.positive(&raw.undo_timeout, Span::seconds(30)),
         rollout_timeout: found.positive(&raw.rollout_timeout, Span::minutes(10)),
-        stuck_after: found.positive(&raw.stuck_after, Span::minutes(1)),
+        stuck_after: found.positive(&raw.stuck_after, Span::minutes(3)),
         attempts: found.at_least_one(&raw.attempts, 2),
         argocd_namespace: argocd(all, &at.cluster),
         owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),

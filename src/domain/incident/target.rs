@@ -58,8 +58,17 @@ fn last_known_good(
     let component = Component::Application;
     let good = |e: &&ledger::Entry| e.known_good_at.is_some() && e.quarantine.is_none();
     let set = s.state.ledger.entry(component, linked).filter(good);
+    // The old pods of a Deployment serve on while a new version comes up: only away from one that was rolled away from.
+    let goes_on = |running: &str| {
+        let mut entries =
+            s.state.ledger.shelves.get(&component).into_iter().flat_map(|s| &s.entries);
+        inventory.deployed.is_none()
+            || entries.any(|e| e.revision.version == running && e.quarantine.is_some())
+    };
     match (&inventory.running, set) {
-        (Serving::Version(running), Some(set)) if *running != linked.version => {
+        (Serving::Version(running), Some(set))
+            if *running != linked.version && goes_on(running) =>
+        {
             Ok(set.revision.clone())
         }
         (Serving::Version(_) | Serving::NotRunning(_) | Serving::Unknown(_), _) => {

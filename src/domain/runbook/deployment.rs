@@ -209,6 +209,7 @@ mod tests {
         );
         assert_eq!(wanted.digest, to.digest);
         assert_eq!(runbook.resource(), "deployment:main/shop/checkout");
+        assert_eq!(runbook.place(), "the Deployment shop/checkout of main");
         let kept = Place { kept: true, ..place.clone() };
         let with = runbook.steps(&Revision::named("1.4.2+cd"), &to, &kept);
         assert_eq!(

@@ -6,7 +6,7 @@ use super::{
     api::Api,
     held::Held,
     patch,
-    rollout::{Rollout, rollout},
+    rollout::{Rollout, missing, rollout},
 };
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
@@ -52,15 +52,25 @@ pub(in crate::executors) async fn apply(
         let now = live.in_words();
         return failed(format!("somebody deployed in between, it is {now}, and not to {to}"));
     }
+    if live.is_paused() {
+        return failed("its rollout is paused, and nothing would come of it".to_owned());
+    }
+    if missing(&live).is_none() {
+        attempt.after = "every pod is of it, and available".to_owned();
+        return Ok(Outcome::Done);
+    }
     let differs = patch::parts(&live, &spec);
     attempt.before = match differs.as_slice() {
         [] => "everything but how many pods is as it was".to_owned(),
         parts => format!("another {} than then", parts.join(", ")),
     };
+    if differs.is_empty() && !attempt.order.resumed {
+        return failed(format!("nothing else of it is otherwise than when {to} served well"));
+    }
     if !differs.is_empty() {
         attempt.permits()?;
         attempt.touched = true;
-        let note = format!("all of it from {from} to {to} by run {}", attempt.order.run);
+        let note = patch::note(from, to, &attempt.order.run);
         let asked = patch::whole(&live, &held, &spec, &note);
         api.patch(&asked).await.map_err(|refusal| refusal.trouble(doing, true))?;
     }

@@ -18,8 +18,8 @@ use crate::{
 const HASH_LABEL: &str = "pod-template-hash";
 /// Tells in `kubectl rollout history` why a revision is there.
 pub(super) const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
-/// What is no part of a version: scaling is another matter, and a pause is somebody's.
-const NOT_KEPT: [&str; 2] = ["replicas", "paused"];
+/// What is no part of a version: scaling is another matter, a pause is somebody's, and a selector cannot be changed.
+const NOT_KEPT: [&str; 3] = ["replicas", "paused", "selector"];
 
 /// A template, and why it was there.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +104,7 @@ pub async fn keep(
     now: UnixMs,
 ) -> Result<(), String> {
     let said = |trouble: Trouble| trouble.to_string();
+    let _turn = clusters.keeping.acquire().await.map_err(|fault| fault.to_string())?;
     let until = tokio::time::Instant::now() + super::api::REQUEST;
     let api = Api::open(clusters, at, until).await.map_err(said)?;
     let looking = |refusal: super::refusal::Refusal| refusal.trouble("looking", false).to_string();

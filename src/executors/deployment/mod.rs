@@ -20,6 +20,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 pub(super) use self::{
     apply::{Apply, apply},
@@ -42,9 +43,20 @@ impl Attempt<'_> {
 }
 
 /// How the clusters are reached, by their names in the configuration. A reload names others for all who hold it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Clusters {
     known: Arc<RwLock<BTreeMap<String, access::Options>>>,
+    /// Versions that are being kept: each has a connection of its own.
+    keeping: Arc<Semaphore>,
+}
+
+/// So many versions are kept at once, of however many services.
+const KEPT_AT_ONCE: usize = 4;
+
+impl Default for Clusters {
+    fn default() -> Self {
+        Self { known: Arc::default(), keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)) }
+    }
 }
 
 impl Clusters {
@@ -83,6 +95,11 @@ impl Live {
     /// The number of the newest specification.
     fn generation(&self) -> i64 {
         self.object["metadata"]["generation"].as_i64().unwrap_or(0)
+    }
+
+    /// How many pods.
+    fn wanted(&self) -> i64 {
+        self.object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
     }
 
     fn is_paused(&self) -> bool {

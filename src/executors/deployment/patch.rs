@@ -8,9 +8,21 @@ use super::{
     Live,
     held::{self, CHANGE_CAUSE, Held},
 };
+use crate::domain::change::Revision;
 
 /// Tells whoever looks at the Deployment that it was not a person.
 const ROLLED_BACK: &str = "rollbackd.dev/rolled-back";
+
+/// What is written beside a template that a run sets.
+pub(super) fn note(from: &Revision, to: &Revision, run: &str) -> String {
+    format!("from {from} to {to} by run {run}")
+}
+
+/// Whether this very run has written its note, and so its template, before.
+pub(super) fn was_set_by(live: &Live, run: &str) -> bool {
+    let note = live.object["metadata"]["annotations"][ROLLED_BACK].as_str();
+    note.is_some_and(|note| note.ends_with(&format!(" by run {run}")))
+}
 
 /// The operations of a JSON patch. They fail together when another template was set since `live` was seen, or another
 /// object made in its place; how many pods there are is an autoscaler's business and not tested. Of the annotations only two are touched: what people and other controllers wrote

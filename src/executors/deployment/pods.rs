@@ -33,7 +33,10 @@ fn of_pods(pods: &[Value]) -> Option<String> {
         let status: PodStatus = serde_json::from_value(pod["status"].clone()).unwrap_or_default();
         let is_ready = status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
         if !is_ready {
-            said = Some(trouble::of_pod(&status)?.to_string());
+            // One that crashed and runs again may yet come to be ready.
+            let trouble =
+                trouble::of_pod(&status).filter(|trouble| trouble.runs_since.is_none())?;
+            said = Some(trouble.to_string());
             stuck += 1;
         }
     }
@@ -75,6 +78,12 @@ mod tests {
         let says = of_pods(&[well.clone(), stuck.clone()]).unwrap();
         assert_eq!(says, "the image of `app` cannot be pulled (ImagePullBackOff)");
         assert_eq!(of_pods(&[stuck.clone(), coming]), None, "one may still come");
+        let mut again = pod(false, None);
+        again["status"]["containerStatuses"][0] = json!({
+            "name": "app", "restartCount": 3, "state": { "running": { "startedAt": "2026-11-27T12:00:00Z" } },
+            "lastState": { "terminated": { "exitCode": 1, "reason": "Error" } },
+        });
+        assert_eq!(of_pods(&[stuck.clone(), again]), None, "it crashed, and runs again");
         assert_eq!(of_pods(std::slice::from_ref(&well)), None);
         let many = [vec![well; 9], vec![stuck.clone()]].concat();
         assert_eq!(of_pods(&many), None, "one of ten is a node's trouble");

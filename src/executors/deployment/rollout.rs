@@ -33,12 +33,15 @@ pub(in crate::executors) async fn rollout(
     rollout: Rollout<'_>,
 ) -> Result<Outcome, Trouble> {
     let Rollout { at, to, stuck_after } = rollout;
-    let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
+    let mut api: Option<Api> = None;
     let mut first = true;
     let mut stuck: Option<(String, Instant)> = None;
     let mut look = 0_u32;
     loop {
-        let (why, pause) = match api.look().await {
+        // Whatever keeps it from being seen says nothing of the rollout: it is looked at again.
+        let seen = look_at(&mut api, attempt, at).await;
+        let is_seen = seen.is_ok();
+        let (why, pause) = match seen {
             Ok(live) if !live.is_set_to(to) => {
                 let now = live.in_words();
                 let why = format!("somebody deployed in between, it is {now}, and not to {to}");
@@ -50,20 +53,33 @@ pub(in crate::executors) async fn rollout(
                     let was_there = first && !attempt.touched;
                     return Ok(if was_there { Outcome::AlreadyDone } else { Outcome::Done });
                 }
+                Some(why) if live.is_paused() => {
+                    let why = format!(
+                        "its rollout is paused, and stays so until somebody resumes it: {why}"
+                    );
+                    return Err(Trouble::Failed { why, retry: false });
+                }
                 Some(why) => {
+                    let Some(api) = &api else { continue };
                     if look.is_multiple_of(LOOKS_OF_PODS) {
-                        let since = stuck.take().map(|(_, since)| since);
-                        let why = pods::hindrance(&api, &live, to).await;
-                        stuck = why.map(|why| (why, since.unwrap_or_else(Instant::now)));
+                        let before = stuck.take();
+                        stuck = pods::hindrance(api, &live, to).await.map(|why| match before {
+                            Some((same, since)) if same == why => (why, since),
+                            Some(_) | None => (why, Instant::now()),
+                        });
                     }
                     (why, PAUSE)
                 }
             },
-            Err(refusal @ (Refusal::Refused { .. } | Refusal::Gone(_))) => {
+            Err(refusal @ Refusal::Gone(_)) => {
                 return Err(refusal.trouble("looking at the Deployment", false));
             }
             Err(Refusal::Busy { why, pause }) => (why, pause),
-            Err(Refusal::Silent(why) | Refusal::Moved(why)) => (why, PAUSE),
+            Err(Refusal::Refused { why, .. } | Refusal::Silent(why) | Refusal::Moved(why)) => {
+                // Whatever proves who the daemon is, is read anew.
+                api = None;
+                (why, PAUSE)
+            }
         };
         if attempt.before.is_empty() {
             attempt.before.clone_from(&why);
@@ -79,22 +95,50 @@ pub(in crate::executors) async fn rollout(
         };
         attempt.after.clone_from(&why);
         if Instant::now() + pause >= attempt.until {
-            let why = format!("{to} did not come to serve in time: {why}");
-            return Err(Trouble::Failed { why, retry: false });
+            return Err(too_late(to, &why, is_seen));
         }
         look = look.wrapping_add(1);
         sleep(pause).await;
     }
 }
 
+/// What could not be seen at the end is unknown: nothing may follow from it.
+fn too_late(to: &Revision, why: &str, is_seen: bool) -> Trouble {
+    match is_seen {
+        true => {
+            let why = format!("{to} did not come to serve in time: {why}");
+            Trouble::Failed { why, retry: false }
+        }
+        false => Trouble::Unknown(format!("whether {to} serves could not be seen: {why}")),
+    }
+}
+
+async fn look_at(
+    api: &mut Option<Api>,
+    attempt: &Attempt<'_>,
+    at: &DeploymentAt,
+) -> Result<Live, Refusal> {
+    let opened = match api.take() {
+        Some(api) => api,
+        None => {
+            let opened = Api::open(&attempt.options.clusters, at, attempt.until).await;
+            opened.map_err(|trouble| Refusal::Silent(trouble.to_string()))?
+        }
+    };
+    api.insert(opened).look().await
+}
+
 /// What is still missing until a rollout is complete. That it made no progress for long is said, and waited for: the
 /// condition may be that of the rollout before.
-fn missing(live: &Live) -> Option<String> {
+pub(super) fn missing(live: &Live) -> Option<String> {
     let number = |at: &str| live.object.pointer(at).and_then(Value::as_i64).unwrap_or(0);
     if number("/status/observedGeneration") < live.generation() {
         return Some("its controller has not seen its newest state".to_owned());
     }
-    let wanted = live.object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+    let wanted = live.wanted();
+    if wanted == 0 {
+        return Some("it is scaled to 0 pods".to_owned());
+    }
     let updated = number("/status/updatedReplicas");
     let all = number("/status/replicas");
     let available = number("/status/availableReplicas");

@@ -36,13 +36,11 @@ pub(in crate::executors) async fn suspend(
     let api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
     let mut was = None;
     let outcome = until_suspended(attempt, &api, what, &mut was).await;
-    // Of what may have been suspended people must know, too.
-    let stays = matches!(outcome, Ok(_) | Err(Trouble::Unknown(_)));
-    attempt.left = was.filter(|_| stays).map_or_else(String::new, |was| what.resume(&was));
+    attempt.left = was.map_or_else(String::new, |was| what.resume(&was));
     outcome
 }
 
-/// `was` is what made it act by itself before it was suspended, as far as that is known.
+/// `was` is what made it act by itself before it was suspended, or may have been: people must know of that, too.
 async fn until_suspended(
     attempt: &mut Attempt<'_>,
     api: &Api,
@@ -76,19 +74,25 @@ async fn until_suspended(
         attempt.permits()?;
         attempt.touched = true;
         let operations = operations(what.kind, &object, &active, &attempt.order.run);
-        *was = Some(active);
+        let before = was.replace(active);
         match api.patch_at(&path, &operations).await {
             Ok(object) if self::active(what.kind, &object).is_none() => {
                 attempt.after = in_words(None);
                 return Ok(Outcome::Done);
             }
             Ok(_) => {
+                *was = before;
                 let why =
                     format!("{what} was not suspended by it; an admission webhook changes it");
                 return Err(Trouble::Failed { why, retry: false });
             }
             // Whether it was done is seen by looking again.
-            Err(refusal) => last = pause(attempt, refusal, &doing, look).await?,
+            Err(refusal) => {
+                if !matches!(refusal, Refusal::Silent(_)) {
+                    *was = before;
+                }
+                last = pause(attempt, refusal, &doing, look).await?;
+            }
         }
     }
     Err(last.trouble(&doing, attempt.touched))

@@ -57,7 +57,7 @@ pub(in crate::executors) async fn undo(
                 Outcome::Done
             });
         }
-        may_be_set(&live, &undo)?;
+        may_be_set(&live, &undo, &attempt.order.run)?;
         let held = match &target {
             Some(held) => held,
             None => {
@@ -66,7 +66,7 @@ pub(in crate::executors) async fn undo(
         };
         attempt.permits()?;
         attempt.touched = true;
-        let note = format!("from {} to {} by run {}", undo.from, undo.to, attempt.order.run);
+        let note = patch::note(undo.from, undo.to, &attempt.order.run);
         match api.patch(&patch::operations(&live, held, &note)).await {
             Ok(live) if live.is_set_to(undo.to) => {
                 attempt.after = live.in_words();
@@ -88,7 +88,7 @@ pub(in crate::executors) async fn undo(
 }
 
 /// Nobody may have deployed since, and it must come into effect.
-fn may_be_set(live: &Live, undo: &Undo<'_>) -> Result<(), Trouble> {
+fn may_be_set(live: &Live, undo: &Undo<'_>, run: &str) -> Result<(), Trouble> {
     let Undo { from, to, .. } = undo;
     if !live.is_set_to(from) {
         let now = live.in_words();
@@ -96,6 +96,15 @@ fn may_be_set(live: &Live, undo: &Undo<'_>) -> Result<(), Trouble> {
             "somebody deployed in between, it is {now}: this plan was made to go from {from} to {to}"
         );
         return failed(why, false);
+    }
+    if patch::was_set_by(live, run) {
+        let why =
+            format!("this rollback had set {to} already, and somebody set {from} again since");
+        return failed(why, false);
+    }
+    if live.wanted() == 0 {
+        let why = "it is scaled to 0 pods: another version would serve no more than this one";
+        return failed(why.to_owned(), false);
     }
     if live.is_paused() {
         let why = "its rollout is paused, and nothing would come of it: `kubectl rollout resume` it first";

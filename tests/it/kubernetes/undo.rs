@@ -191,6 +191,21 @@ async fn whoever_deploys_or_undoes_in_between_wins_and_the_bad_version_never_com
     assert_eq!(image_of(&place).await, "registry.invalid/shop:1.4.1");
 }
 
+/// A daemon that died right after its patch goes on with the same step; meanwhile somebody may have decided otherwise.
+#[tokio::test]
+async fn who_sets_it_again_after_this_rollback_set_it_back_is_not_overruled_by_the_same_rollback() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    let hands = Hands::new(&place, cluster, None);
+    assert_eq!(hands.undo(&plan).await.outcome, Outcome::Done);
+    let bad = json!({ "containers": [{ "name": "app", "image": super::place::image("crash-2") }] });
+    place.patch(json!({ "spec": { "template": { "spec": bad } } })).await;
+    let report = hands.carry_out(plan.undo(), Span::seconds(20), true).await;
+    assert!(refusal(&report).0.contains("somebody set crash-2"), "{report:?}");
+    assert_eq!(image_of(&place).await, super::place::image("crash-2"));
+}
+
 #[tokio::test]
 async fn a_paused_rollout_is_left_alone_and_a_history_that_is_gone_is_said() {
     let cluster = Cluster::shared();
@@ -200,6 +215,10 @@ async fn a_paused_rollout_is_left_alone_and_a_history_that_is_gone_is_said() {
     place.patch(json!({ "spec": { "paused": true } })).await;
     let report = hands.undo(&plan).await;
     assert!(refusal(&report).0.contains("`kubectl rollout resume`"), "{report:?}");
+    place.patch(json!({ "spec": { "paused": false, "replicas": 0 } })).await;
+    let report = hands.undo(&plan).await;
+    assert!(refusal(&report).0.contains("scaled to 0 pods"), "{report:?}");
+    place.patch(json!({ "spec": { "replicas": 3 } })).await;
     // A history of no revision: the controller forgets what does not serve any more.
     place
         .patch(json!({ "spec": { "paused": false, "revisionHistoryLimit": 0, "strategy": {
@@ -381,7 +400,9 @@ async fn a_pipeline_that_deploys_at_the_same_moment_is_never_overwritten_unseen(
     for _ in 0..10 {
         let report = hands.undo(&plan).await;
         if report.outcome != Outcome::Done {
-            assert!(refusal(&report).0.contains("deployed in between"), "{report:?}");
+            let (why, _) = refusal(&report);
+            let is_told = why.contains("deployed in between") || why.contains("again since");
+            assert!(is_told, "{why}");
         }
     }
     pipeline.abort();
@@ -423,6 +444,12 @@ async fn an_api_server_that_is_down_is_said_and_may_be_tried_again() {
     );
     cluster.tell("start apiserver");
     assert_eq!(hands.undo(&plan).await.outcome, Outcome::Done);
+    // Whether it serves is not known while nobody answers, and nothing may follow from that.
+    cluster.tell("kill apiserver");
+    let unseen = hands.rollout(&plan, Span::seconds(2)).await;
+    assert!(matches!(unseen.outcome, Outcome::Unknown { .. }), "{unseen:?}");
+    cluster.tell("start apiserver");
+    assert_eq!(hands.rollout(&plan, Span::seconds(60)).await.outcome, Outcome::Done);
     let deployment: Deployment = place.deployments.get("shop").await.unwrap();
     assert!(deployment.metadata.generation.is_some_and(|now| now >= 3));
     assert!(Duration::from_millis(u64::try_from(report.took_ms).unwrap()) < Duration::from_secs(5));
