@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet detect replay-speed fuzz deb rig fmt clippy docs deny units
+.PHONY: help demo test simulate torture mutants wrong-designs check bench bench-fleet bench-cluster detect replay-speed fuzz deb rig fmt clippy docs deny units
 
 SCENARIO ?= errors
 # Of simulate: how many incidents, and the seed of the first world.
@@ -72,6 +72,11 @@ detect: ## The labelled faults: what rollbackd finds, beside Prometheus's rules 
 	tests/rig/prometheus install
 	cargo build --locked --release
 	benches/detect.py --program target/release/rollbackd --labelled $(LABELLED) --healthy $(HEALTHY)
+
+bench-cluster: ## The daemon beside a real API server with 5,000 Deployments and 25,000 pods: memory, and requests at rest
+	tests/rig/kubernetes install
+	cargo build --locked --release
+	benches/cluster/run.py --json target/bench-cluster.json
 
 replay-speed: ## A month of three signals replayed, and a tenth of it beside vmalert's replay: SERVICES=1000
 	tests/rig/victoria-metrics install

@@ -43,9 +43,18 @@ class Cluster:
         if not hasattr(self.own, "link"):
             self.own.link = http.client.HTTPSConnection(self.place.hostname, self.place.port, context=self.tls)
         headers = {"authorization": "Bearer " + self.said["token"], "content-type": "application/json"}
-        self.own.link.request(method, path, body and json.dumps(body), headers)
-        answer = self.own.link.getresponse()
-        text = answer.read().decode()
+        try:
+            self.own.link.request(method, path, body and json.dumps(body), headers)
+            answer = self.own.link.getresponse()
+            text = answer.read().decode()
+        except (ConnectionError, http.client.HTTPException):
+            # A server closes a link that it has kept for long enough; the next request opens another.
+            self.own.link.close()
+            self.own.link.request(method, path, body and json.dumps(body), headers)
+            answer = self.own.link.getresponse()
+            text = answer.read().decode()
+        if answer.status == 409 and method == "POST":
+            return self.ask("GET", f"{path}/{body['metadata']['name']}")
         if answer.status >= 300:
             raise Failed(f"{method} {path}: {answer.status} {text[:300]}")
         return text
@@ -116,7 +125,7 @@ def measured(program, cluster, services, at_rest_s, deployments):
         log = pathlib.Path(home, "log")
         began = time.monotonic()
         with log.open("w") as out:
-            daemon = subprocess.Popen([program, "run", config], stdout=out, stderr=out, env={**os.environ, "LC_ALL": "C"})
+            daemon = subprocess.Popen([program, "run", "--config", config], stdout=out, stderr=out, env={**os.environ, "LC_ALL": "C"})
         try:
             wanted = f"deployments={deployments}"
             while wanted not in log.read_text():
