@@ -143,6 +143,14 @@ impl Inventory {
         self.linked.as_ref().is_some_and(|linked| self.running.is(&linked.version))
     }
 
+    /// Whether something else was seen to serve than what is set: that earns nothing for it.
+    pub fn runs_another(&self) -> bool {
+        match (&self.linked, &self.running) {
+            (Some(linked), Serving::Version(running)) => *running != linked.version,
+            (Some(_) | None, _) => false,
+        }
+    }
+
     /// The release of that version, if it is still there.
     pub fn find(&self, version: &str) -> Option<&Available> {
         self.available.iter().find(|a| a.revision.version == version)
@@ -203,5 +211,7 @@ mod tests {
         assert!(seen(Some("v1"), v1()).is_settled());
         assert!(!seen(Some("v2"), v1()).is_settled() && !seen(None, v1()).is_settled());
         assert!(!seen(Some("v1"), Serving::NotRunning("stopped".into())).is_settled());
+        assert!(seen(Some("v2"), v1()).runs_another() && !seen(Some("v1"), v1()).runs_another());
+        assert!(!seen(Some("v2"), Serving::Unknown("nobody answers".into())).runs_another());
     }
 }

@@ -191,7 +191,9 @@ impl ServiceWatch {
             }
             What::Seen { inventory, .. } => {
                 // Another revision earns its own health, on the clock that never steps.
-                if self.inventory.as_ref().is_some_and(|known| known.linked != inventory.linked) {
+                let is_other =
+                    self.inventory.as_ref().is_some_and(|k| k.linked != inventory.linked);
+                if is_other || inventory.runs_another() {
                     self.healthy_since = None;
                 }
                 self.undeployed_since = match inventory.linked {

@@ -162,6 +162,11 @@ fn a_clock_that_was_wrong_for_a_moment_lets_no_notice_wait() {
 }
 
 #[test]
+fn what_another_process_answered_in_the_middle_is_no_bake_time() {
+    is_well(2696263);
+}
+
+#[test]
 fn seeds_that_taught_the_model_something_stay_well() {
     // A dismissal, a page of the same minute, a storm that was paged once: none of them is silence.
     for seed in [16, 79, 87, 142, 216, 401, 504, 1251, 2022, 2428, 2525, 9676] {
