@@ -1,6 +1,6 @@
 //! Keeps what served well of each Deployment: its cluster forgets, and a release may take the history away.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
@@ -42,18 +42,12 @@ impl Keeper {
         runbook: &DeploymentRunbook,
         executor: &executors::Options,
     ) -> Self {
-        let DeploymentRunbook { cluster, namespace, name, .. } = runbook;
-        let state_dir: &Path = &executor.state_dir;
+        let at = runbook.at(None);
         Self {
             service: service.clone(),
-            at: DeploymentAt {
-                cluster: cluster.clone(),
-                namespace: namespace.clone(),
-                name: name.clone(),
-                uid: None,
-            },
             clusters: executor.clusters.clone(),
-            shelf: Shelf::of(state_dir, cluster, namespace, name),
+            shelf: Shelf::of(&executor.state_dir, &at),
+            at,
             kept: None,
             failed: None,
         }

@@ -92,6 +92,10 @@ impl From<Trouble> for Outcome {
     }
 }
 
+fn failed<T>(why: String, retry: bool) -> Result<T, Trouble> {
+    Err(Trouble::Failed { why, retry })
+}
+
 /// One attempt on its way: what was ordered, and what has been seen so far.
 struct Attempt<'a> {
     order: &'a Order,

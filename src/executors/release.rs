@@ -7,6 +7,7 @@ use tokio::time::timeout_at;
 use super::{
     Attempt, Trouble,
     digest::{self, NoDigest},
+    failed,
     layout::{self, Link},
 };
 use crate::domain::run::Outcome;
@@ -125,10 +126,6 @@ async fn blocking<T: Send + 'static>(
         true => Err(Trouble::Unknown(why.to_owned())),
         false => failed(why.to_owned(), true),
     }
-}
-
-fn failed<T>(why: String, retry: bool) -> Result<T, Trouble> {
-    Err(Trouble::Failed { why, retry })
 }
 
 /// An error with its cause.

@@ -1,8 +1,12 @@
 //! How a cluster is reached: by a kubeconfig, or from inside.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tokio::{runtime::Handle, task::spawn_blocking};
 
 use crate::units::Span;
 
@@ -88,8 +92,24 @@ fn kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
     })
 }
 
-/// What a client is built of: whatever says how the cluster is reached is read anew.
-pub async fn connection(options: &Options) -> Result<Config, String> {
+/// Builds a client that waits so long for what is said: whatever says how the cluster is reached is read anew.
+///
+/// A program that a kubeconfig names for a credential runs for as long as it likes: on a thread of its own.
+pub async fn client<T: Send + 'static>(
+    options: &Options,
+    read_timeout: Duration,
+    build: impl FnOnce(Config) -> Result<T, kube::Error> + Send + 'static,
+) -> Result<T, String> {
+    let (handle, options) = (Handle::current(), options.clone());
+    let built = spawn_blocking(move || {
+        let mut config = handle.block_on(connection(&options))?;
+        config.read_timeout = Some(read_timeout);
+        build(config).map_err(|fault| chain(&fault))
+    });
+    built.await.unwrap_or_else(|fault| Err(fault.to_string()))
+}
+
+async fn connection(options: &Options) -> Result<Config, String> {
     crate::tls::install();
     let mut config = match &options.access {
         Access::InCluster => Config::incluster().map_err(|fault| chain(&fault))?,

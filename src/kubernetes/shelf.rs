@@ -17,7 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::template::Template;
 use crate::{
-    domain::{change::Revision, plan::hex},
+    domain::{
+        change::Revision,
+        plan::{DeploymentAt, hex},
+    },
     units::UnixMs,
 };
 
@@ -60,7 +63,8 @@ pub struct Shelf {
 
 impl Shelf {
     /// In the daemon's state directory.
-    pub fn of(state_dir: &Path, cluster: &str, namespace: &str, name: &str) -> Self {
+    pub fn of(state_dir: &Path, at: &DeploymentAt) -> Self {
+        let DeploymentAt { cluster, namespace, name, .. } = at;
         // A cluster is called as the operator likes, which need not be a legal name of a file.
         let hash = Sha256::digest(format!("{cluster}/{namespace}/{name}"));
         let dir = state_dir.join("manifests").join(format!("{name}.{}", hex(&hash[..8])));
@@ -163,6 +167,11 @@ mod tests {
         }
     }
 
+    fn shelf(dir: &Path, cluster: &str) -> Shelf {
+        let [cluster, namespace, name] = [cluster, "shop", "checkout"].map(str::to_owned);
+        Shelf::of(dir, &DeploymentAt { cluster, namespace, name, uid: None })
+    }
+
     fn digest(manifest: &Manifest) -> String {
         manifest.revision.digest.clone().unwrap()
     }
@@ -170,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_found_by_its_hash_and_read_by_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::of(dir.path(), "ma/../in", "shop", "checkout");
+        let shelf = shelf(dir.path(), "ma/../in");
         assert_eq!(shelf.all().unwrap(), []);
         let (one, two) = (manifest("shop:1", 1), manifest("shop:2", 2));
         for kept in [&one, &two, &one] {
@@ -185,7 +194,7 @@ mod tests {
         assert_eq!(shelf.all().unwrap(), [line(&two), line(&one)]);
         let mode = fs::metadata(shelf.path(&digest(&one)).unwrap()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let other = Shelf::of(dir.path(), "other", "shop", "checkout");
+        let other = self::shelf(dir.path(), "other");
         assert_eq!(other.find(&digest(&one)).unwrap(), None, "of another cluster");
         shelf.retain(&[digest(&two)].into()).unwrap();
         assert_eq!(shelf.all().unwrap(), [line(&two)]);
@@ -195,7 +204,7 @@ mod tests {
     #[test]
     fn what_is_not_what_its_name_says_is_not_there() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Shelf::of(dir.path(), "main", "shop", "checkout");
+        let shelf = shelf(dir.path(), "main");
         let mut kept = manifest("shop:1", 1);
         let wanted = digest(&kept);
         kept.template["spec"]["containers"][0]["image"] = json!("shop:evil");

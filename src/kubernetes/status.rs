@@ -32,6 +32,13 @@ pub struct PodStatus {
     pub init_container_statuses: Vec<ContainerStatus>,
 }
 
+impl PodStatus {
+    /// Whether it takes requests.
+    pub fn is_ready(&self) -> bool {
+        self.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True")
+    }
+}
+
 /// One container.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -9,7 +9,7 @@ use crate::domain::change::Revision;
 /// Written by whoever restarts the pods of a Deployment: no other version.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Written by the controller into the templates of ReplicaSets.
-const HASH_LABEL: &str = "pod-template-hash";
+pub const HASH_LABEL: &str = "pod-template-hash";
 /// So much of the hash stands behind a version's name.
 const SHORT: usize = 8;
 

@@ -9,6 +9,8 @@ use crate::units::{Span, UnixMs};
 
 /// A container that was started again so often, and ended badly, does not only stumble.
 const RESTARTS: u32 = 2;
+/// One pod of many that is in trouble is a node's; this share of a version's pods is the version's.
+const TROUBLED_SHARE: f64 = 0.2;
 /// The kubelet forgets a crash loop after so long without a crash.
 pub const FORGIVEN_AFTER: Span = Span::minutes(10);
 /// So much of a controller's sentence is shown.
@@ -54,6 +56,11 @@ impl fmt::Display for Trouble {
             What::Start(why) => write!(f, "`{container}` cannot be started ({why})"),
         }
     }
+}
+
+/// Whether so many pods in trouble of all of a version's are the version's own fault.
+pub fn is_of_version(troubled: usize, all: usize) -> bool {
+    troubled as f64 >= TROUBLED_SHARE * all as f64
 }
 
 /// The first trouble of a pod's containers.

@@ -60,10 +60,8 @@ fn last_known_good(
     let set = s.state.ledger.entry(component, linked).filter(good);
     // The old pods of a Deployment serve on while a new version comes up: only away from one that was rolled away from.
     let goes_on = |running: &str| {
-        let mut entries =
-            s.state.ledger.shelves.get(&component).into_iter().flat_map(|s| &s.entries);
-        inventory.deployed.is_none()
-            || entries.any(|e| e.revision.version == running && e.quarantine.is_some())
+        let known = s.state.ledger.entry(component, &Revision::named(running));
+        inventory.deployed.is_none() || known.is_some_and(|e| e.quarantine.is_some())
     };
     match (&inventory.running, set) {
         (Serving::Version(running), Some(set))

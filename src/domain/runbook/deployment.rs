@@ -51,6 +51,17 @@ impl DeploymentRunbook {
         format!("deployment:{}/{}/{}", self.cluster, self.namespace, self.name)
     }
 
+    /// Which one: that of this uid, where it is said.
+    pub fn at(&self, uid: Option<String>) -> DeploymentAt {
+        let Self { cluster, namespace, name, .. } = self;
+        DeploymentAt {
+            cluster: cluster.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid,
+        }
+    }
+
     /// Where it is, for people.
     pub fn place(&self) -> String {
         let Self { cluster, namespace, name, .. } = self;
@@ -62,12 +73,7 @@ impl DeploymentRunbook {
     pub fn steps(&self, from: &Revision, to: &Revision, place: &Place) -> Vec<Step> {
         let Self { cluster, namespace, name, .. } = self;
         let attempts = self.attempts.max(1);
-        let at = DeploymentAt {
-            cluster: cluster.clone(),
-            namespace: namespace.clone(),
-            name: name.clone(),
-            uid: place.uid.clone(),
-        };
+        let at = self.at(place.uid.clone());
         let held = match &place.replica_set {
             Some(set) => format!("the ReplicaSet {set} with the template of {to}, as it was"),
             None => format!("the template of {to}, as the daemon kept it when it served well"),

@@ -5,17 +5,13 @@ use std::time::Duration;
 use hyper::Request;
 use kube::{Client, Error};
 use serde_json::Value;
-use tokio::{
-    runtime::Handle,
-    task::spawn_blocking,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Clusters, Live, refusal::Refusal};
 use crate::{
     domain::plan::DeploymentAt,
     executors::Trouble,
-    kubernetes::access::{chain, connection},
+    kubernetes::access::{chain, client},
 };
 
 /// The name under which the API server notes who wrote.
@@ -44,18 +40,9 @@ impl Api {
         let options = clusters.find(&at.cluster).ok_or_else(|| failed(unknown(), false))?;
         let unreached =
             |why: String| failed(format!("{} cannot be reached: {why}", options.place()), true);
-        // A program that a kubeconfig names for a credential runs for as long as it likes, on a thread of its own.
-        let (handle, place) = (Handle::current(), options.clone());
-        let built = spawn_blocking(move || {
-            let mut config = handle.block_on(connection(&place))?;
-            config.read_timeout = Some(REQUEST);
-            Client::try_from(config).map_err(|fault| chain(&fault))
-        });
         let within = until.min(Instant::now() + REQUEST);
-        let built = timeout_at(within, built).await;
-        let built =
-            built.unwrap_or_else(|_| Ok(Err("its credential did not come in time".to_owned())));
-        let built = built.unwrap_or_else(|fault| Err(fault.to_string()));
+        let built = timeout_at(within, client(&options, REQUEST, Client::try_from)).await;
+        let built = built.unwrap_or_else(|_| Err("its credential did not come in time".to_owned()));
         Ok(Self { client: built.map_err(unreached)?, at: at.clone(), until })
     }
 

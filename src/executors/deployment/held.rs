@@ -10,12 +10,11 @@ use crate::{
     executors::Trouble,
     kubernetes::{
         shelf::{Manifest, Shelf},
-        template::Template,
+        template::{HASH_LABEL, Template},
     },
     units::UnixMs,
 };
 
-const HASH_LABEL: &str = "pod-template-hash";
 /// Tells in `kubectl rollout history` why a revision is there.
 pub(super) const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 /// What is no part of a version: scaling is another matter, a pause is somebody's, and a selector cannot be changed.
@@ -81,9 +80,7 @@ async fn of_replica_set(
     let failed = |why: String| Err(Trouble::Failed { why, retry: false });
     let reading = format!("reading the ReplicaSet {name} of {to}");
     let set = api.replica_set(name).await.map_err(|refusal| refusal.trouble(&reading, false))?;
-    let owners = set["metadata"]["ownerReferences"].as_array();
-    let uid = &live.object["metadata"]["uid"];
-    if !owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid)) {
+    if !live.owns(&set) {
         return failed(format!("the ReplicaSet {name} is not of this Deployment"));
     }
     let held = Held::of_replica_set(&set);

@@ -38,7 +38,7 @@ use crate::{
 impl Attempt<'_> {
     /// What the daemon keeps of a Deployment.
     fn shelf(&self, at: &DeploymentAt) -> Shelf {
-        Shelf::of(&self.options.state_dir, &at.cluster, &at.namespace, &at.name)
+        Shelf::of(&self.options.state_dir, at)
     }
 }
 
@@ -90,6 +90,13 @@ impl Live {
             // Its name holds the beginning of the hash.
             None => build(&set.version) == build(&version.version),
         }
+    }
+
+    /// Whether a ReplicaSet is one of its own.
+    fn owns(&self, set: &Value) -> bool {
+        let owners = set["metadata"]["ownerReferences"].as_array();
+        let uid = &self.object["metadata"]["uid"];
+        owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid))
     }
 
     /// The number of the newest specification.

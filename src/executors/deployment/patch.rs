@@ -34,13 +34,21 @@ pub(super) fn operations(live: &Live, held: &Held, note: &str) -> Vec<Value> {
         json!({ "op": "test", "path": "/spec/template", "value": live.object["spec"]["template"] }),
         json!({ "op": "replace", "path": "/spec/template", "value": held.template }),
     ];
+    let own = [(CHANGE_CAUSE, held.cause.as_deref()), (ROLLED_BACK, Some(note))];
+    all.extend(annotations(meta, &own));
+    all
+}
+
+/// The operations that set these annotations of an object, or take them away; all others stay.
+pub(super) fn annotations(meta: &Value, wanted: &[(&str, Option<&str>)]) -> Vec<Value> {
+    let mut all = vec![];
     let none = Map::new();
     let annotations = meta["annotations"].as_object();
     if annotations.is_none() {
         all.push(json!({ "op": "add", "path": "/metadata/annotations", "value": {} }));
     }
     let now = annotations.unwrap_or(&none);
-    for (name, value) in [(CHANGE_CAUSE, held.cause.as_deref()), (ROLLED_BACK, Some(note))] {
+    for &(name, value) in wanted {
         let path = format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1"));
         match value {
             // Adding what is there replaces it.

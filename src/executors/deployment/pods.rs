@@ -6,14 +6,12 @@ use serde_json::Value;
 use super::{Live, api::Api};
 use crate::{
     domain::change::Revision,
-    kubernetes::{status::PodStatus, template::Template, trouble},
+    kubernetes::{
+        status::PodStatus,
+        template::{HASH_LABEL, Template},
+        trouble,
+    },
 };
-
-/// The label by which a ReplicaSet tells its pods.
-const HASH_LABEL: &str = "pod-template-hash";
-
-/// One pod of many that does not start is a node's trouble; this share of a version's pods is the version's.
-const STUCK_SHARE: f64 = 0.2;
 
 /// Why none of its pods that are not ready will be, as far as they say so; nothing where one may still come, where they are
 /// few, or where nobody could be asked: then it is waited for.
@@ -27,12 +25,11 @@ pub(super) async fn hindrance(api: &Api, live: &Live, version: &Revision) -> Opt
 
 fn of_pods(pods: &[Value]) -> Option<String> {
     let mut said: Option<String> = None;
-    let (mut all, mut stuck) = (0_u32, 0_u32);
+    let (mut all, mut stuck) = (0, 0);
     for pod in pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
         all += 1;
         let status: PodStatus = serde_json::from_value(pod["status"].clone()).unwrap_or_default();
-        let is_ready = status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
-        if !is_ready {
+        if !status.is_ready() {
             // One that crashed and runs again may yet come to be ready.
             let trouble =
                 trouble::of_pod(&status).filter(|trouble| trouble.runs_since.is_none())?;
@@ -40,7 +37,7 @@ fn of_pods(pods: &[Value]) -> Option<String> {
             stuck += 1;
         }
     }
-    said.filter(|_| f64::from(stuck) >= STUCK_SHARE * f64::from(all))
+    said.filter(|_| trouble::is_of_version(stuck, all))
 }
 
 /// As it is asked for: `app=shop,tier=web`. One with expressions is not taken apart.
@@ -51,10 +48,8 @@ fn selector(live: &Live) -> Option<String> {
 }
 
 fn hash_of(set: &Value, live: &Live, version: &Revision) -> Option<String> {
-    let uid = &live.object["metadata"]["uid"];
-    let owners = set["metadata"]["ownerReferences"].as_array()?;
     let digest = Template::of(&set["spec"]["template"]).revision(None).digest;
-    let is_it = owners.iter().any(|owner| owner["uid"] == *uid) && digest == version.digest;
+    let is_it = live.owns(set) && digest == version.digest;
     set["metadata"]["labels"][HASH_LABEL].as_str().filter(|_| is_it).map(str::to_owned)
 }
 

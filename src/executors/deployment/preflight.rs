@@ -31,12 +31,7 @@ pub async fn preflight(
 ) -> Vec<Check> {
     let clusters = Clusters::default();
     clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
-    let at = DeploymentAt {
-        cluster: runbook.cluster.clone(),
-        namespace: runbook.namespace.clone(),
-        name: runbook.name.clone(),
-        uid: None,
-    };
+    let at = runbook.at(None);
     let opened = Api::open(&clusters, &at, Instant::now() + PATIENCE).await;
     let known = match opened {
         Ok(api) => who(&api).await.map(|who| (api, who)).map_err(told),
@@ -207,7 +202,7 @@ fn takes_effect(live: &Live) -> Result<String, String> {
 type Kept = Result<Vec<(Option<String>, String)>, String>;
 
 fn kept(state_dir: &Path, at: &DeploymentAt) -> Kept {
-    let all = Shelf::of(state_dir, &at.cluster, &at.namespace, &at.name).all();
+    let all = Shelf::of(state_dir, at).all();
     let all = all.map_err(|fault| format!("what the daemon keeps cannot be read: {fault}"))?;
     Ok(all.into_iter().map(|kept| (kept.revision.digest, kept.revision.version)).collect())
 }
@@ -232,12 +227,7 @@ fn keeps_history(live: &Live, kept: &Kept) -> Result<String, String> {
 async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Result<String, String> {
     let sets = sets(api, at, live).await?;
     let set = live.template.revision(None).digest;
-    let uid = &live.object["metadata"]["uid"];
-    let is_own = |set: &&Value| {
-        let owners = set["metadata"]["ownerReferences"].as_array();
-        owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid))
-    };
-    let held = sets.iter().filter(is_own).map(|set| {
+    let held = sets.iter().filter(|set| live.owns(set)).map(|set| {
         let revision = Template::of(&set["spec"]["template"]).revision(None);
         (revision.digest, revision.version)
     });

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     api::Api,
+    patch,
     refusal::Refusal,
     undo::{LOOKS_MAX, pause},
 };
@@ -165,12 +166,8 @@ fn operations(kind: Kind, object: &Value, active: &Value, run: &str) -> Vec<Valu
             all.push(json!({ "op": "add", "path": "/spec/suspend", "value": true }));
         }
     }
-    if meta["annotations"].is_null() {
-        all.push(json!({ "op": "add", "path": "/metadata/annotations", "value": {} }));
-    }
     let note = json!({ "by": run, "was": active }).to_string();
-    let path = format!("/metadata/annotations/{}", SUSPENDED.replace('/', "~1"));
-    all.push(json!({ "op": "add", "path": path, "value": note }));
+    all.extend(patch::annotations(meta, &[(SUSPENDED, Some(&note))]));
     all
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
-    executors::{Attempt, Trouble},
+    executors::{Attempt, Trouble, failed},
 };
 
 /// Somebody who writes at the same moment, an autoscaler for example, is waited for as often.
@@ -131,8 +131,4 @@ pub(super) async fn pause(
     }
     sleep(pause).await;
     Ok(refusal)
-}
-
-fn failed<T>(why: String, retry: bool) -> Result<T, Trouble> {
-    Err(Trouble::Failed { why, retry })
 }

@@ -25,9 +25,7 @@ pub async fn annotated(options: &Options, annotation: &str) -> Result<Vec<Key>, 
 }
 
 async fn list(options: &Options, annotation: &str) -> Result<Vec<Key>, String> {
-    let mut config = access::connection(options).await?;
-    config.read_timeout = Some(LIST);
-    let client = Client::try_from(config).map_err(|fault| chain(&fault))?;
+    let client = access::client(options, LIST, Client::try_from).await?;
     let kind = resource(Kind::Deployments);
     let api: Api<DynamicObject> = match &options.namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &kind),

@@ -13,7 +13,6 @@ use crate::{
     domain::owner::Owner,
     kubernetes::{
         owners::{self, annotation},
-        status::Condition,
         template::Template,
         trouble::{self, Trouble},
     },
@@ -257,9 +256,5 @@ fn pod_kept(object: &Pod) -> Option<PodKept> {
     if ended || object.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let ready = |c: &Condition| c.kind == "Ready" && c.status == "True";
-    Some(PodKept {
-        is_ready: status.conditions.iter().any(ready),
-        trouble: trouble::of_pod(&status).map(Box::new),
-    })
+    Some(PodKept { is_ready: status.is_ready(), trouble: trouble::of_pod(&status).map(Box::new) })
 }

@@ -11,12 +11,10 @@ use crate::{
         change::{Component, Revision, Told},
         inventory::{Available, Deployed, HeldIn, Inventory, Serving},
     },
-    kubernetes::trouble::Trouble,
+    kubernetes::trouble::{self, Trouble},
     units::UnixMs,
 };
 
-/// One pod of many that crashes is a node's trouble; this share of a revision's pods is the revision's.
-const TROUBLED_SHARE: f64 = 0.2;
 /// With fewer of the wanted pods ready than this share, a service is not well, whatever the reason.
 const READY_SHARE: f64 = 0.5;
 /// More revisions than this are not shown.
@@ -147,7 +145,7 @@ fn troubles(set: &Set<'_>, now: UnixMs) -> Vec<Trouble> {
         }
     }
     let troubled: usize = found.values().map(|(pods, _)| pods).sum();
-    if (troubled as f64) < TROUBLED_SHARE * set.pods.len() as f64 {
+    if !trouble::is_of_version(troubled, set.pods.len()) {
         return vec![];
     }
     found.into_values().map(|(_, trouble)| trouble.clone()).collect()

@@ -13,16 +13,16 @@ use kube::{
 use tokio::sync::watch;
 use tower::{Layer, Service};
 
-use crate::kubernetes::access::{self, Options, chain};
+use crate::kubernetes::access::{self, Options};
 
 /// A client, and how often it has opened a watch so far.
 pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver<u64>), String> {
-    let mut config = access::connection(options).await?;
     // A watch may be silent for as long as it is open.
-    config.read_timeout = Some((options.reopen_every + options.stale_after).duration());
+    let silent_for = (options.reopen_every + options.stale_after).duration();
     let (count, opened) = watch::channel(0);
-    let builder = ClientBuilder::try_from(config).map_err(|fault| chain(&fault))?;
-    Ok((builder.with_layer(&CountsWatches { count }).build(), opened))
+    let build =
+        |config| Ok(ClientBuilder::try_from(config)?.with_layer(&CountsWatches { count }).build());
+    Ok((access::client(options, silent_for, build).await?, opened))
 }
 
 /// kube's watcher says what comes over a watch, but not that one was opened again after a failure: with nothing new in

@@ -2,9 +2,12 @@
 
 use std::{fs, path::Path, process::Command};
 
-use rollbackd::kubernetes::{
-    shelf::{Manifest, Shelf},
-    template::Template,
+use rollbackd::{
+    domain::plan::DeploymentAt,
+    kubernetes::{
+        shelf::{Manifest, Shelf},
+        template::Template,
+    },
 };
 use serde_json::json;
 
@@ -133,7 +136,13 @@ async fn what_the_daemon_keeps_is_history_too() {
     let revision = Template::of(&template).revision(None);
     let version = revision.version.clone();
     let kept = Manifest { revision, kept_at: now(), template, cause: None, spec: None };
-    Shelf::of(state.path(), "main", &place.namespace, "shop").keep(&kept).unwrap();
+    let at = DeploymentAt {
+        cluster: "main".into(),
+        namespace: place.namespace.clone(),
+        name: "shop".into(),
+        uid: None,
+    };
+    Shelf::of(state.path(), &at).keep(&kept).unwrap();
     let (code, said) =
         check_in(state.path(), &place, (&cluster.kubeconfig(), "rig"), "auto", ["", ""]);
     assert!(said.contains("ok: its history is kept: by the daemon alone"), "{said}");

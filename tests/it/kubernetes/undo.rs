@@ -59,7 +59,7 @@ impl Hands {
     /// Keeps a version as the daemon does.
     async fn keep(&self, plan: &Planned, version: &Revision) {
         let which = (version, plan.replica_set.as_deref());
-        let shelf = Shelf::of(&self.options.state_dir, "main", &plan.at.namespace, "shop");
+        let shelf = Shelf::of(&self.options.state_dir, &plan.at);
         let now = super::place::now();
         executors::keep(&self.options.clusters, &plan.at, which, &shelf, now).await.unwrap();
     }
