@@ -164,6 +164,16 @@ fn forget_left_after() -> Span {
     FleetPolicy::default().forget_left_after
 }
 
+impl FleetPolicy {
+    /// Whether so many of the services that suffer at once are a storm: of a handful all, where there is more than one.
+    pub fn is_storm(&self, alarmed: u32, services: u32) -> bool {
+        if services <= self.storm_services {
+            return services > 1 && alarmed == services;
+        }
+        alarmed > self.storm_services && f64::from(alarmed) / f64::from(services) > self.storm_share
+    }
+}
+
 impl Default for FleetPolicy {
     fn default() -> Self {
         Self {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     compare::Difference,
-    drive::Replayed,
+    fleet::Replayed,
     picture::Picture,
     score::Score,
     story::{Decided, Incident, Story},
