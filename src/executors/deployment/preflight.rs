@@ -4,8 +4,6 @@
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use hyper::Request;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::Selector;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -52,7 +50,7 @@ pub async fn preflight(
             check("the Deployment is there", Ok(live.in_words())),
             check("a change of it comes into effect", takes_effect(&live)),
             check("its history is kept", keeps_history(&live, &kept)),
-            check("an earlier version is there", earlier(&api, &at, &live, &kept).await),
+            check("an earlier version is there", earlier(&api, &live, &kept).await),
             check("nothing puts it back", owned(&asking, &live, runbook).await),
         ]),
         Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
@@ -224,8 +222,9 @@ fn keeps_history(live: &Live, kept: &Kept) -> Result<String, String> {
 }
 
 /// Another template than the one that is set, in a ReplicaSet of its own or kept by the daemon.
-async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Result<String, String> {
-    let sets = sets(api, at, live).await?;
+async fn earlier(api: &Api, live: &Live, kept: &Kept) -> Result<String, String> {
+    let selector = live.selector()?;
+    let sets = api.list("apis/apps/v1", "replicasets", &selector, SETS_MAX).await.map_err(told)?;
     let set = live.template.revision(None).digest;
     let held = sets.iter().filter(|set| live.owns(set)).map(|set| {
         let revision = Template::of(&set["spec"]["template"]).revision(None);
@@ -243,24 +242,6 @@ async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Resu
     }
     let others: Vec<String> = others.into_iter().collect();
     Ok(format!("kept besides what is set: {}", others.join(", ")))
-}
-
-async fn sets(api: &Api, at: &DeploymentAt, live: &Live) -> Result<Vec<Value>, String> {
-    let selector: LabelSelector =
-        serde_json::from_value(live.object["spec"]["selector"].clone())
-            .map_err(|fault| format!("its selector cannot be read: {fault}"))?;
-    let selector = Selector::try_from(selector)
-        .map_err(|fault| format!("its selector cannot be read: {fault}"))?;
-    // Of the address only what is behind the host is asked for.
-    let all = format!("http://any/apis/apps/v1/namespaces/{}/replicasets", at.namespace);
-    let query = [("labelSelector", selector.to_string()), ("limit", SETS_MAX.to_string())];
-    let url = reqwest::Url::parse_with_params(&all, query).map_err(|fault| fault.to_string())?;
-    let uri = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-    let mut said = api.send(Request::get(uri).body(vec![])).await.map_err(told)?;
-    let Value::Array(sets) = said["items"].take() else {
-        return Err("the API server told no list of ReplicaSets".to_owned());
-    };
-    Ok(sets)
 }
 
 #[cfg(test)]

@@ -9,12 +9,11 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 
 use super::{
     cluster::{Cluster, Said},
     objects::{Key, Kind, resource},
-    opened,
+    opened::{self, Asked, Opened},
     watched::Watched,
 };
 use crate::kubernetes::access::{Options, chain};
@@ -41,7 +40,9 @@ async fn always<K: Watchable>(watched: &Watched, kind: Kind, take: Take<K>) {
     let mut pause = PAUSE;
     loop {
         match opened::client(watched.options()).await {
-            Ok((client, opened)) => one(watched, client, opened, kind, take).await,
+            Ok((client, opened, asked)) => {
+                one(watched, client, (opened, asked), kind, take).await;
+            }
             Err(why) => watched.failed(kind, why),
         }
         // The credential was refused, or there is none yet: what says it is read anew.
@@ -54,7 +55,7 @@ async fn always<K: Watchable>(watched: &Watched, kind: Kind, take: Take<K>) {
 async fn one<K: Watchable>(
     watched: &Watched,
     client: Client,
-    mut opened: watch::Receiver<u64>,
+    (mut opened, asked): (Opened, Asked),
     kind: Kind,
     take: Take<K>,
 ) {
@@ -90,7 +91,9 @@ async fn one<K: Watchable>(
                 if is_unauthorized(&fault) {
                     return;
                 }
-                tokio::time::sleep(pause).await;
+                // Who is asked to wait for an hour would see nothing for an hour.
+                let asked = (*asked.borrow()).min(PAUSE_MAX);
+                tokio::time::sleep(pause.max(asked)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
                 continue;
             }

@@ -1,6 +1,8 @@
 //! Against a real API server with the real controllers: what is seen of a Deployment, and what is said when nothing is.
 
+mod between;
 pub(crate) mod cluster;
+mod faults;
 mod kept;
 pub(crate) mod kubelet;
 mod kustomization;
