@@ -248,6 +248,10 @@ fn signal(poll: &Poll) -> String {
         }
         Read::Health(probe) => format!("probed at {}", crate::sources::http::shown(&probe.url)),
         Read::Kubernetes(at) => format!("the Deployment {} of kubernetes {}", at.key, at.cluster),
+        Read::Logs(at, lines) => format!(
+            "the last {} lines of the logs of at most {} pods of {} of kubernetes {}",
+            lines.lines, lines.pods_max, at.key, at.cluster
+        ),
     };
     let faster = if watched < every {
         format!(", and every {watched} while a change or an incident is watched")

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Platform};
+use super::{Config, Platform, Read};
 use crate::{
     domain::{
         inventory::Check,
@@ -63,7 +63,11 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
         for (service, platform) in some {
             let mode = config.policy.services.get(*service).map(|policy| policy.mode);
             let (service, mode) = ((*service).clone(), mode.unwrap_or_default());
-            let looked = look(config, platform);
+            let logs = config
+                .polls
+                .iter()
+                .any(|poll| poll.service == service && matches!(poll.read, Read::Logs(..)));
+            let looked = look(config, platform, logs);
             looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
         }
         all.extend(looking.join_all().await);
@@ -73,7 +77,11 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
 }
 
 /// Whatever is looked at is taken out of the configuration first.
-fn look(config: &Config, platform: &Platform) -> impl Future<Output = Vec<Check>> + use<> {
+fn look(
+    config: &Config,
+    platform: &Platform,
+    logs: bool,
+) -> impl Future<Output = Vec<Check>> + use<> {
     let platform = platform.clone();
     let state_dir = config.store.dir.clone();
     let cluster = match &platform {
@@ -89,7 +97,7 @@ fn look(config: &Config, platform: &Platform) -> impl Future<Output = Vec<Check>
                 Err(fault) => failed(fault.to_string()),
             },
             (Platform::Kubernetes(platform), Some(cluster)) => {
-                deployment_preflight(&platform.runbook, &cluster, &state_dir).await
+                deployment_preflight(&platform.runbook, &cluster, &state_dir, logs).await
             }
             (Platform::Kubernetes(platform), None) => {
                 failed(format!("{} is in no cluster that is watched", platform.at.key))

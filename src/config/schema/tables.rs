@@ -83,7 +83,7 @@ tables! {
     [Guard] max_change_age burning_window noisy_window thin_requests thin_lower_bound cooldown rollbacks_per_hour
         freshness_polls freshness_at_least company_wait;
     [Fleet] storm_services storm_share storm_window rollbacks_per_hour;
-    [Verification] hold max_error_rate max_p95 max_cpu max_memory min_requests;
+    [Verification] hold max_error_rate max_p95 max_cpu max_memory min_requests min_ready ready_for;
     [People] repeat_page_every root_cause_within blind_watched blind_idle;
     [Baseline] begins ends samples floor slot quantile_window;
     [Trigger] enabled looks_at severity may_act above below slower_than holds_for recovers_after grace share samples
@@ -102,7 +102,7 @@ tables! {
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner;
-    [Pods] from namespace deployment;
+    [Pods] from namespace deployment patterns lines within bytes_max pods_max container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
         argocd_namespace;
     [Command] argv env dir timeout;

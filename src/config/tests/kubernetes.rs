@@ -8,6 +8,7 @@ use crate::{
     domain::{owner::OwnerRule, policy::SignalKind, runbook::ApplicationRunbook},
     kubernetes::access::Access,
     sources::kubernetes::Key,
+    units::Span,
 };
 
 const KUBECONFIG: &str = r#"{ "current-context": "one", "contexts": [
@@ -41,6 +42,38 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
     let ((cluster, namespace), options) = config.clusters.iter().next().unwrap();
     assert_eq!((cluster.as_str(), namespace.as_deref()), ("main", Some("shop")));
     assert_eq!((&options.access, &options.namespace), (&Access::InCluster, namespace));
+}
+
+#[test]
+fn logs_of_what_is_rolled_back_are_read_within_bounds() {
+    let read = |signal: &str, said: &str| {
+        let cluster = "[kubernetes.main]\nin_cluster = true\n";
+        let logs = format!(
+            "[service.shop.signal.logs]\n{signal}\n[service.shop.signal.logs.kubernetes]\n{said}"
+        );
+        format!("{cluster}{SERVICE}{logs}")
+    };
+    let (config, warnings) = loaded(&read("", "patterns = ['panic', '^FATAL']"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let logs = config.polls.iter().find(|poll| poll.signal == "logs").unwrap();
+    let Read::Logs(at, lines) = &logs.read else { panic!("{logs:?}") };
+    assert_eq!(at, &DeploymentAt { cluster: "main".into(), key: Key::new("shop", "checkout") });
+    let bounds = (lines.lines, lines.pods_max, lines.within, lines.bytes_max);
+    assert_eq!(bounds, (200, 5, Span::minutes(1), 1 << 20));
+    assert_eq!(lines.container.as_deref(), Some("app"), "as the rollback says");
+    assert_eq!((logs.every, logs.every_watched), (Span::seconds(30), Span::seconds(15)));
+    for (signal, said, why) in [
+        ("", "", "nobody knows which lines say that something is wrong"),
+        ("", "patterns = []", "0 patterns"),
+        ("", "patterns = ['(']", "`(` is no pattern"),
+        ("", "patterns = ['panic']\nlines = 0", "0 lets nothing through"),
+        ("", "patterns = ['panic']\nwithin = '10s'", "of every 30s only the last 10s are read"),
+        ("every = '5m'", "patterns = ['panic']", "write within = \"5m\" or more"),
+        ("kind = 'health'", "patterns = ['panic']", "is not read of their logs"),
+    ] {
+        let told = refused(&read(signal, said));
+        assert!(told.contains(why), "not told: {why}\n{told}");
+    }
 }
 
 #[test]

@@ -20,12 +20,15 @@ const SETS_MAX: u32 = 500;
 /// Where the rights are written down.
 pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 
-/// Everything a rollback of a Deployment needs, each with what was seen. The watches are those of `cluster`: of its
-/// namespace, or of all of them. What the daemon keeps is in its state directory.
+/// Everything a rollback of a Deployment needs, each with what was seen.
+///
+/// The watches are those of `cluster`: of its namespace, or of all of them. What the daemon keeps is in its state directory. `logs` says whether a signal is read of
+/// its pods' logs.
 pub async fn preflight(
     runbook: &DeploymentRunbook,
     cluster: &Options,
     state_dir: &Path,
+    logs: bool,
 ) -> Vec<Check> {
     let clusters = Clusters::default();
     clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
@@ -44,6 +47,9 @@ pub async fn preflight(
         check("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
         check("it may be set back", asking.setting_back().await),
     ];
+    if logs {
+        checks.push(check("its logs may be read", asking.reading_logs().await));
+    }
     let kept = kept(state_dir, &at);
     match api.look().await {
         Ok(live) => checks.extend([
@@ -93,8 +99,9 @@ pub(super) struct Right<'r> {
 
 impl Right<'_> {
     fn review(&self) -> Value {
+        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
         let attributes = json!({
-            "verb": self.verb, "group": self.group, "resource": self.resource,
+            "verb": self.verb, "group": self.group, "resource": resource, "subresource": subresource,
             "namespace": self.namespace.unwrap_or_default(), "name": self.name.unwrap_or_default(),
         });
         json!({
@@ -145,6 +152,20 @@ impl Asking<'_> {
         let place = &self.at.namespace;
         let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
         self.all(rights, &format!("in {place}"), &remedy).await
+    }
+
+    /// What a signal of its logs needs.
+    async fn reading_logs(&self) -> Result<String, String> {
+        let place = &self.at.namespace;
+        let right = Right {
+            verb: "get",
+            group: "",
+            resource: "pods/log",
+            namespace: Some(place),
+            name: None,
+        };
+        let remedy = format!("kubectl apply -k {RIGHTS}/logs -n {place}");
+        self.all(vec![right], &format!("in {place}"), &remedy).await
     }
 
     pub(super) async fn all(

@@ -20,6 +20,8 @@ use tokio::{sync::Notify, task::JoinHandle};
 pub(crate) enum Fate {
     /// It is ready at once.
     Ready,
+    /// It is ready, after it ended once.
+    Restarted,
     /// It runs, and is not ready.
     NotReady,
     /// It ends again and again.
@@ -47,6 +49,11 @@ impl Fate {
             Self::Ready | Self::NotReady => {
                 (json!({ "running": { "startedAt": at } }), json!({}), 0)
             }
+            Self::Restarted => (
+                json!({ "running": { "startedAt": at } }),
+                json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled", "startedAt": at, "finishedAt": at } }),
+                1,
+            ),
             Self::Crashes => (
                 json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } }),
                 json!({ "terminated": { "exitCode": 1, "reason": "Error", "startedAt": at, "finishedAt": at } }),
@@ -55,9 +62,9 @@ impl Fate {
             Self::NoImage => (json!({ "waiting": { "reason": "ImagePullBackOff" } }), json!({}), 0),
             Self::Slow => (json!({ "waiting": { "reason": "ContainerCreating" } }), json!({}), 0),
         };
-        let is_ready = self == Self::Ready;
+        let is_ready = matches!(self, Self::Ready | Self::Restarted);
         let condition = |kind: &str| json!({ "type": kind, "status": if is_ready { "True" } else { "False" }, "lastTransitionTime": at });
-        let runs = matches!(self, Self::Ready | Self::NotReady | Self::Crashes);
+        let runs = !matches!(self, Self::NoImage | Self::Slow);
         json!({ "status": {
             "phase": if runs { "Running" } else { "Pending" },
             "conditions": [condition("Ready"), condition("ContainersReady")],

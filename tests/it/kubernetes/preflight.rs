@@ -99,6 +99,25 @@ async fn the_right_that_is_missing_is_named_with_what_grants_it() {
     assert_eq!(code, 0, "it is only observed: {said}");
 }
 
+/// Only where a signal is read of them.
+#[tokio::test]
+async fn the_right_to_read_logs_is_looked_for_where_logs_are_read() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let account = Account::with("rights/act", cluster, &place).await;
+    let logs = "[service.pods.signal.logs.kubernetes]\npatterns = [\"panic\"]";
+    let (_, said) = check(&place, &account.kubeconfig(), "rig", "auto", "");
+    assert!(!said.contains("logs"), "{said}");
+    let (code, said) = check(&place, &account.kubeconfig(), "rig", "auto", logs);
+    let namespace = &place.namespace;
+    let missing = format!(
+        "may not get pods/log in {namespace}; grant it as `kubectl apply -k deploy/kubernetes/rights/logs -n {namespace}`"
+    );
+    assert!(said.contains(&missing) && code == 1, "{said}");
+    let (_, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", logs);
+    assert!(said.contains("ok: its logs may be read: admin may get pods/log"), "{said}");
+}
+
 #[tokio::test]
 async fn what_would_keep_a_rollback_from_serving_is_told_and_so_is_a_release_that_is_not_there() {
     let cluster = Cluster::shared();
