@@ -5,6 +5,7 @@ mod discover;
 mod found;
 mod holds;
 mod intake;
+mod jobs;
 mod kinds;
 mod kubernetes;
 mod platform;

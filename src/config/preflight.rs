@@ -9,7 +9,7 @@ use crate::{
         inventory::Check,
         service::{Mode, ServiceId},
     },
-    executors::{self, deployment_preflight, preflight::release_preflight},
+    executors::{self, Also, deployment_preflight, preflight::release_preflight},
 };
 
 /// So many services are looked at together.
@@ -67,7 +67,10 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 .polls
                 .iter()
                 .any(|poll| poll.service == service && matches!(poll.read, Read::Logs(..)));
-            let looked = look(config, platform, logs);
+            let runbook = config.policy.services.get(&service).and_then(|s| s.runbook.as_ref());
+            let jobs = runbook.map(|runbook| runbook.jobs.as_slice()).unwrap_or_default();
+            let cron_jobs = jobs.iter().map(|job| job.cron_job.clone()).collect();
+            let looked = look(config, platform, Also { logs, cron_jobs });
             looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
         }
         all.extend(looking.join_all().await);
@@ -80,7 +83,7 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
 fn look(
     config: &Config,
     platform: &Platform,
-    logs: bool,
+    also: Also,
 ) -> impl Future<Output = Vec<Check>> + use<> {
     let platform = platform.clone();
     let state_dir = config.store.dir.clone();
@@ -97,7 +100,7 @@ fn look(
                 Err(fault) => failed(fault.to_string()),
             },
             (Platform::Kubernetes(platform), Some(cluster)) => {
-                deployment_preflight(&platform.runbook, &cluster, &state_dir, logs).await
+                deployment_preflight(&platform.runbook, &cluster, &state_dir, also).await
             }
             (Platform::Kubernetes(platform), None) => {
                 failed(format!("{} is in no cluster that is watched", platform.at.key))

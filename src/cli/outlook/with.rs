@@ -4,6 +4,7 @@ use crate::{
     domain::{
         change::Revision,
         inventory::Place,
+        planning::Runbook,
         policy::{ServicePolicy, SignalKind},
         runbook::ApplicationRunbook,
     },
@@ -39,6 +40,10 @@ pub(super) fn rolls_back(policy: &ServicePolicy) -> Vec<String> {
     lines
 }
 
+fn has_checks(runbook: &Runbook) -> bool {
+    !runbook.checks.is_empty() || !runbook.jobs.is_empty()
+}
+
 /// What must be so, and for how long.
 pub(super) fn verified(policy: &ServicePolicy) -> Vec<String> {
     if policy.runbook.is_none() {
@@ -71,7 +76,7 @@ pub(super) fn verified(policy: &ServicePolicy) -> Vec<String> {
             SignalKind::Logs => format!("  {name}: no line says that something is wrong"),
         });
     }
-    if policy.runbook.as_ref().is_some_and(|runbook| !runbook.checks.is_empty()) {
+    if policy.runbook.as_ref().is_some_and(has_checks) {
         lines.push("  and its checks have passed, as the last steps".to_owned());
     }
     let after = policy.watch_after;

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{Shaped, Tables};
 use crate::config::raw::{
     Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
-    Fleet, Freeze, Guard, Heartbeat, Http, Kubernetes, Limits, Log, Notify, People, Pods, Probe,
-    Raw, Recurrent, Release, Rollback, Row, Scrape, Script, Server, Service, Severities, Signal,
-    Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
+    Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Notify, People, Pods,
+    Probe, Raw, Recurrent, Release, Rollback, Row, Scrape, Script, Server, Service, Severities,
+    Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -98,7 +98,7 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application before after check;
+    [Rollback] application before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner;
@@ -107,6 +107,7 @@ tables! {
         argocd_namespace;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
+    partial [Job] title cron_job timeout keep attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;
     [Notify] audiences deadline log slack webhook;
     [Log];

@@ -77,6 +77,21 @@ fn logs_of_what_is_rolled_back_are_read_within_bounds() {
 }
 
 #[test]
+fn a_smoke_test_of_the_cluster_runs_where_the_deployment_is() {
+    let smoke = "[service.shop.rollback.job.smoke]\ncron_job = 'checkout-smoke'";
+    let cluster = "[kubernetes.main]\nin_cluster = true\n";
+    let (config, warnings) = loaded(&format!("{cluster}{SERVICE}{smoke}"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let service = config.policy.services.values().next().unwrap();
+    let [job] = service.runbook.as_ref().unwrap().jobs.as_slice() else { panic!("{service:?}") };
+    let place = (job.cluster.as_str(), job.namespace.as_str(), job.cron_job.as_str());
+    assert_eq!(place, ("main", "shop", "checkout-smoke"));
+    assert_eq!((job.title.as_str(), job.attempts), ("smoke", 2));
+    let told = refused(&format!("{cluster}{SERVICE}{smoke}").replace("checkout-smoke", "A B"));
+    assert!(told.contains("`A B` is not the name of a CronJob"), "{told}");
+}
+
+#[test]
 fn people_are_asked_about_owners_unless_the_operator_wants_them_taken_over() {
     let rule = |cluster: &str, service: &str| {
         let service = SERVICE.replace("container", &format!("{service}\ncontainer"));

@@ -105,6 +105,12 @@ impl Api {
         self.send(Request::get(path).body(vec![])).await
     }
 
+    /// Makes an object.
+    pub(super) async fn post(&self, path: &str, object: &Value) -> Result<Value, Refusal> {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(object.to_string().into_bytes())).await
+    }
+
     fn path(&self, plural: &str, name: &str) -> String {
         format!("/apis/apps/v1/namespaces/{}/{plural}/{name}", self.at.namespace)
     }

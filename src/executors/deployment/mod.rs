@@ -5,6 +5,7 @@
 mod api;
 mod apply;
 mod held;
+mod job;
 mod owned;
 mod patch;
 mod pods;
@@ -26,11 +27,15 @@ use tokio::sync::Semaphore;
 
 pub(super) use self::{
     apply::{Apply, apply},
+    job::{Job, job},
     rollout::{Rollout, rollout},
     suspend::suspend,
     undo::{Undo, undo},
 };
-pub use self::{held::keep, preflight::preflight};
+pub use self::{
+    held::keep,
+    preflight::{Also, preflight},
+};
 use super::Attempt;
 use crate::{
     domain::{change::Revision, plan::DeploymentAt},

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use hyper::Request;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -20,15 +19,23 @@ const SETS_MAX: u32 = 500;
 /// Where the rights are written down.
 pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 
+/// What else is asked of the cluster, where it is configured.
+#[derive(Clone, Debug, Default)]
+pub struct Also {
+    /// Whether a signal is read of its pods' logs.
+    pub logs: bool,
+    /// What smoke tests are made from.
+    pub cron_jobs: Vec<String>,
+}
+
 /// Everything a rollback of a Deployment needs, each with what was seen.
 ///
-/// The watches are those of `cluster`: of its namespace, or of all of them. What the daemon keeps is in its state directory. `logs` says whether a signal is read of
-/// its pods' logs.
+/// The watches are those of `cluster`: of its namespace, or of all of them. What the daemon keeps is in its state directory.
 pub async fn preflight(
     runbook: &DeploymentRunbook,
     cluster: &Options,
     state_dir: &Path,
-    logs: bool,
+    also: Also,
 ) -> Vec<Check> {
     let clusters = Clusters::default();
     clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
@@ -47,8 +54,11 @@ pub async fn preflight(
         check("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
         check("it may be set back", asking.setting_back().await),
     ];
-    if logs {
+    if also.logs {
         checks.push(check("its logs may be read", asking.reading_logs().await));
+    }
+    for cron_job in &also.cron_jobs {
+        checks.push(check("its smoke test may be run", asking.running(cron_job).await));
     }
     let kept = kept(state_dir, &at);
     match api.look().await {
@@ -76,14 +86,9 @@ fn told(refusal: Refusal) -> String {
 /// As whom the API server knows whoever asks.
 async fn who(api: &Api) -> Result<String, Refusal> {
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
-    let said = post(api, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
+    let said = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
     let name = said.pointer("/status/userInfo/username").and_then(Value::as_str);
     Ok(name.unwrap_or("somebody without a name").to_owned())
-}
-
-async fn post(api: &Api, uri: &str, review: &Value) -> Result<Value, Refusal> {
-    let request = Request::post(uri).header("content-type", "application/json");
-    api.send(request.body(review.to_string().into_bytes())).await
 }
 
 /// One thing that the API server may permit.
@@ -168,6 +173,23 @@ impl Asking<'_> {
         self.all(vec![right], &format!("in {place}"), &remedy).await
     }
 
+    /// What a smoke test needs: to be made from something that is there.
+    async fn running(&self, cron_job: &str) -> Result<String, String> {
+        let (group, namespace) = ("batch", Some(self.at.namespace.as_str()));
+        let right = |verb, resource, name| Right { verb, group, resource, namespace, name };
+        let rights = vec![
+            right("get", "cronjobs", Some(cron_job)),
+            right("create", "jobs", None),
+            right("get", "jobs", None),
+        ];
+        let place = &self.at.namespace;
+        let remedy = format!("kubectl apply -k {RIGHTS}/smoke -n {place}");
+        let granted = self.all(rights, &format!("in {place}"), &remedy).await?;
+        let path = format!("/apis/batch/v1/namespaces/{place}/cronjobs/{cron_job}");
+        self.api.get(&path).await.map_err(told)?;
+        Ok(granted)
+    }
+
     pub(super) async fn all(
         &self,
         rights: Vec<Right<'_>>,
@@ -178,7 +200,7 @@ impl Asking<'_> {
         let (mut granted, mut missing) = (vec![], vec![]);
         for right in rights {
             let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-            let said = post(self.api, uri, &right.review()).await.map_err(told)?;
+            let said = self.api.post(uri, &right.review()).await.map_err(told)?;
             match said.pointer("/status/allowed").and_then(Value::as_bool) {
                 Some(true) => granted.push(right),
                 Some(false) | None => missing.push(right),

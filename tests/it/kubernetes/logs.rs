@@ -27,7 +27,7 @@ fn lines() -> Lines {
 }
 
 /// A Deployment whose pods are on a node that tells their logs.
-async fn on_a_node(cluster: &Cluster) -> (Place, Node) {
+pub(crate) async fn on_a_node(cluster: &Cluster) -> (Place, Node) {
     let place = serving(cluster).await;
     let before = place.seen().inventory.linked;
     let name = format!("node-of-{}", place.namespace);

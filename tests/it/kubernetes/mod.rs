@@ -3,12 +3,13 @@
 mod between;
 pub(crate) mod cluster;
 mod faults;
+pub(crate) mod jobs;
 mod kept;
 pub(crate) mod kubelet;
 mod kustomization;
-mod logs;
+pub(crate) mod logs;
 mod manifests;
-mod node;
+pub(crate) mod node;
 mod owners;
 pub(crate) mod place;
 mod preflight;

@@ -248,7 +248,7 @@ impl Place {
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
             }
-            Action::DeploymentApply { .. } => {
+            Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
             Action::OwnerSuspend { reconciler, .. } => {
