@@ -124,7 +124,7 @@ fn watched(
     platforms: &BTreeMap<ServiceId, Platform>,
 ) -> BTreeMap<(String, Option<String>), access::Options> {
     let of_polls = polls.iter().filter_map(|poll| match &poll.read {
-        Read::Kubernetes(at) | Read::Logs(at, _) => Some(at),
+        Read::Kubernetes(at) | Read::Asked(at, _) => Some(at),
         Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => None,
     });
     let of_platforms = platforms.values().filter_map(|platform| match platform {

@@ -213,8 +213,8 @@ pub enum Read {
     Health(Box<health::Options>),
     /// From a cluster: how a Deployment stands.
     Kubernetes(DeploymentAt),
-    /// From a cluster: the logs of a Deployment's pods.
-    Logs(DeploymentAt, kubernetes::Lines),
+    /// From a cluster, asked about a Deployment's pods.
+    Asked(DeploymentAt, kubernetes::Question),
 }
 
 /// A Deployment of a cluster.

@@ -10,6 +10,7 @@ use crate::{
         service::{Mode, ServiceId},
     },
     executors::{self, Also, deployment_preflight, preflight::release_preflight},
+    sources::kubernetes::Question,
 };
 
 /// So many services are looked at together.
@@ -63,14 +64,21 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
         for (service, platform) in some {
             let mode = config.policy.services.get(*service).map(|policy| policy.mode);
             let (service, mode) = ((*service).clone(), mode.unwrap_or_default());
-            let logs = config
-                .polls
-                .iter()
-                .any(|poll| poll.service == service && matches!(poll.read, Read::Logs(..)));
+            let asks = |is: fn(&Question) -> bool| {
+                config.polls.iter().any(|poll| match &poll.read {
+                    Read::Asked(_, question) => poll.service == service && is(question),
+                    Read::Scrape { .. }
+                    | Read::Prometheus { .. }
+                    | Read::Health(_)
+                    | Read::Kubernetes(_) => false,
+                })
+            };
+            let logs = asks(|question| matches!(question, Question::Lines(_)));
+            let usage = asks(|question| matches!(question, Question::Usage(_)));
             let runbook = config.policy.services.get(&service).and_then(|s| s.runbook.as_ref());
             let jobs = runbook.map(|runbook| runbook.jobs.as_slice()).unwrap_or_default();
             let cron_jobs = jobs.iter().map(|job| job.cron_job.clone()).collect();
-            let looked = look(config, platform, Also { logs, cron_jobs });
+            let looked = look(config, platform, Also { logs, usage, cron_jobs });
             looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
         }
         all.extend(looking.join_all().await);

@@ -52,7 +52,7 @@ impl Owed {
             Source::Scrape { .. }
             | Source::Health { .. }
             | Source::Kubernetes { .. }
-            | Source::Logs { .. } => &[],
+            | Source::Asked { .. } => &[],
         });
         Self(Arc::new(Mutex::new(wants.map(|(wanted, _)| key(wanted)).collect())))
     }

@@ -88,9 +88,9 @@ pub(super) enum Source {
         /// The signal.
         wanted: Wanted,
     },
-    /// The logs of a Deployment's pods.
-    Logs {
-        /// Who reads them.
+    /// What no watch tells of a Deployment.
+    Asked {
+        /// Who asks.
         asking: Asking,
         /// The signal.
         wanted: Wanted,
@@ -115,7 +115,7 @@ impl Source {
             Self::Query { wants, .. } => wants.iter().map(|(w, _)| &w.service).collect(),
             Self::Health { wanted, .. }
             | Self::Kubernetes { wanted, .. }
-            | Self::Logs { wanted, .. } => vec![&wanted.service],
+            | Self::Asked { wanted, .. } => vec![&wanted.service],
         }
     }
 
@@ -132,9 +132,9 @@ impl Source {
             Self::Kubernetes { watched, key, wanted } => {
                 format!("{:?} {key} {wanted:?}", watched.options())
             }
-            Self::Logs { asking, wanted } => {
-                let Asking { watched, key, lines, .. } = asking;
-                format!("{:?} {key} {lines:?} {wanted:?}", watched.options())
+            Self::Asked { asking, wanted } => {
+                let Asking { watched, key, question, .. } = asking;
+                format!("{:?} {key} {question:?} {wanted:?}", watched.options())
             }
         };
         (self.kind(), what)
@@ -146,7 +146,7 @@ impl Source {
             Self::Query { .. } => "prometheus",
             Self::Health { .. } => "health",
             Self::Kubernetes { .. } => "kubernetes",
-            Self::Logs { .. } => "logs",
+            Self::Asked { .. } => "kubernetes_asked",
         }
     }
 }
@@ -203,7 +203,7 @@ pub(super) async fn poll(
         // A scrape takes one for each of its targets, and none for itself: it would wait for its own.
         let alone = match &paced.source {
             Source::Scrape { .. } | Source::Kubernetes { .. } => None,
-            Source::Query { .. } | Source::Health { .. } | Source::Logs { .. } => {
+            Source::Query { .. } | Source::Health { .. } | Source::Asked { .. } => {
                 permits.acquire().await.ok()
             }
         };
@@ -262,7 +262,7 @@ async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>
             wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, Duration::ZERO);
             vec![told(wanted, vec![raw], fault)]
         }
-        Source::Logs { asking, wanted } => {
+        Source::Asked { asking, wanted } => {
             let begun = Instant::now();
             let answer = asking.poll().await;
             let (raw, note, how) = reading::answer(answer, clock::wall());

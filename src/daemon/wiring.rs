@@ -116,11 +116,11 @@ pub(super) fn sources(
                     every_watched: poll.every_watched,
                 });
             }
-            Read::Logs(at, lines) => {
+            Read::Asked(at, question) => {
                 let watched = watched(clusters, at)?;
-                let asking = Asking::new(watched, at.key.clone(), lines.clone());
+                let asking = Asking::new(watched, at.key.clone(), question.clone());
                 all.push(Paced {
-                    source: Source::Logs { asking, wanted },
+                    source: Source::Asked { asking, wanted },
                     every: poll.every,
                     every_watched: poll.every_watched,
                 });

@@ -5,6 +5,7 @@ mod logged;
 mod probed;
 mod scraped;
 mod targets;
+mod usage;
 mod wanted;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -26,6 +27,7 @@ use crate::{
     },
     sources::{
         http,
+        kubernetes::Question,
         reading::TimeUnit,
         scrape::{self, Spec},
     },
@@ -94,11 +96,11 @@ pub(super) fn signal(
             None
         }
     }?;
-    // Each poll of logs is a request for each pod.
-    let usual = if kind == SignalKind::Logs { Span::seconds(30) } else { Span::seconds(15) };
+    // Each poll is a request for each pod.
+    let usual = if matches!(read, Read::Asked(..)) { Span::seconds(30) } else { Span::seconds(15) };
     let every = found.positive(&raw.every, usual);
     let (source, lag, watched) = usual_pace(&read);
-    if let Read::Logs(_, lines) = &read {
+    if let Read::Asked(_, Question::Lines(lines)) = &read {
         logged::reaches(found, raw, lines, every);
     }
     let every_watched = found.positive(&raw.every_watched, watched.min(every));
@@ -149,8 +151,12 @@ fn usual_pace(read: &Read) -> (String, Span, Span) {
         Read::Kubernetes(at) => {
             (format!("kubernetes {}, {}", at.cluster, at.key), Span::ZERO, Span::seconds(2))
         }
-        Read::Logs(at, _) => {
-            let source = format!("logs of kubernetes {}, {}", at.cluster, at.key);
+        Read::Asked(at, question) => {
+            let what = match question {
+                Question::Lines(_) => "logs",
+                Question::Usage(_) => "usage",
+            };
+            let source = format!("{what} of kubernetes {}, {}", at.cluster, at.key);
             (source, Span::ZERO, Span::seconds(15))
         }
     }
@@ -172,17 +178,29 @@ fn stands(
     let container = rolled_back.and_then(|deployment| deployment.container.as_ref());
     match kind {
         SignalKind::Health => {
-            logged::none_of_it(found, pods.get_ref());
+            logged::none_of_it(found, pods.get_ref(), kind);
+            usage::none_of_it(found, pods.get_ref());
             kubernetes::pods(found, common.raw, rolled_back, pods).map(Read::Kubernetes)
         }
         SignalKind::Logs => {
+            usage::none_of_it(found, pods.get_ref());
             let lines = logged::lines(found, pods, container)?;
             let at = kubernetes::pods(found, common.raw, rolled_back, pods)?;
-            Some(Read::Logs(at, lines))
+            Some(Read::Asked(at, Question::Lines(lines)))
         }
-        SignalKind::ErrorRate | SignalKind::Latency | SignalKind::Cpu | SignalKind::Memory => {
-            let what = "a cluster only tells whether the pods are well, and what their logs say";
-            found.error(pods.span(), what, "call the signal `health_pods` or `logs`");
+        SignalKind::Cpu | SignalKind::Memory => {
+            logged::none_of_it(found, pods.get_ref(), kind);
+            let usage = usage::usage(found, pods.get_ref(), kind);
+            let at = kubernetes::pods(found, common.raw, rolled_back, pods)?;
+            Some(Read::Asked(at, Question::Usage(usage)))
+        }
+        SignalKind::ErrorRate | SignalKind::Latency => {
+            let what = "a cluster only tells whether the pods are well, what they use, and what their logs say";
+            found.error(
+                pods.span(),
+                what,
+                "call the signal `health_pods`, `cpu`, `memory` or `logs`",
+            );
             None
         }
     }
@@ -198,7 +216,7 @@ fn tells_revisions(read: &Read, of: &Of<'_>) -> bool {
         | Read::Scrape { .. }
         | Read::Health(_)
         | Read::Kubernetes(_)
-        | Read::Logs(..) => false,
+        | Read::Asked(..) => false,
     }
 }
 
@@ -210,7 +228,7 @@ fn tells_all(read: &Read) -> bool {
         | Read::Prometheus { .. }
         | Read::Health(_)
         | Read::Kubernetes(_)
-        | Read::Logs(..) => false,
+        | Read::Asked(..) => false,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{config::raw::Placed, domain::owner::OwnerRule, units::Span};
+use crate::{config::raw::Placed, domain::owner::OwnerRule, sources::kubernetes::Of, units::Span};
 
 /// `[kubernetes.NAME]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -49,5 +49,6 @@ pub(in crate::config) struct Pods {
     pub(in crate::config) within: Placed<Span>,
     pub(in crate::config) bytes_max: Placed<u32>,
     pub(in crate::config) pods_max: Placed<u32>,
+    pub(in crate::config) of: Placed<Of>,
     pub(in crate::config) container: Placed<String>,
 }

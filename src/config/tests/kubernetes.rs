@@ -7,7 +7,7 @@ use crate::{
     config::{DeploymentAt, Finding, Platform, Read, load_text_with},
     domain::{owner::OwnerRule, policy::SignalKind, runbook::ApplicationRunbook},
     kubernetes::access::Access,
-    sources::kubernetes::Key,
+    sources::kubernetes::{Key, Of, Question, Resource, Usage},
     units::Span,
 };
 
@@ -56,7 +56,7 @@ fn logs_of_what_is_rolled_back_are_read_within_bounds() {
     let (config, warnings) = loaded(&read("", "patterns = ['panic', '^FATAL']"));
     assert!(warnings.is_empty(), "{warnings:?}");
     let logs = config.polls.iter().find(|poll| poll.signal == "logs").unwrap();
-    let Read::Logs(at, lines) = &logs.read else { panic!("{logs:?}") };
+    let Read::Asked(at, Question::Lines(lines)) = &logs.read else { panic!("{logs:?}") };
     assert_eq!(at, &DeploymentAt { cluster: "main".into(), key: Key::new("shop", "checkout") });
     let bounds = (lines.lines, lines.pods_max, lines.within, lines.bytes_max);
     assert_eq!(bounds, (200, 5, Span::minutes(1), 1 << 20));
@@ -69,11 +69,30 @@ fn logs_of_what_is_rolled_back_are_read_within_bounds() {
         ("", "patterns = ['panic']\nlines = 0", "0 lets nothing through"),
         ("", "patterns = ['panic']\nwithin = '10s'", "of every 30s only the last 10s are read"),
         ("every = '5m'", "patterns = ['panic']", "write within = \"5m\" or more"),
-        ("kind = 'health'", "patterns = ['panic']", "is not read of their logs"),
+        ("kind = 'health'", "patterns = ['panic']", "this is not read of logs"),
+        ("kind = 'cpu'", "patterns = ['panic']", "this is not read of logs"),
+        ("", "patterns = ['panic']\nof = 'limits'", "`of` says what the use of CPU"),
     ] {
         let told = refused(&read(signal, said));
         assert!(told.contains(why), "not told: {why}\n{told}");
     }
+}
+
+#[test]
+fn what_pods_use_is_asked_of_the_metrics_api_against_limits_or_requests() {
+    let text = format!(
+        "[kubernetes.main]\nin_cluster = true\n{SERVICE}[service.shop.signal.cpu.kubernetes]\n[service.shop.signal.memory.kubernetes]\nof = 'requests'"
+    );
+    let (config, warnings) = loaded(&text);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let asked = |signal: &str| {
+        let poll = config.polls.iter().find(|poll| poll.signal == signal).unwrap();
+        let Read::Asked(_, Question::Usage(usage)) = &poll.read else { panic!("{poll:?}") };
+        *usage
+    };
+    let usage = |resource, of| Usage { resource, of, pods_max: 20 };
+    assert_eq!(asked("cpu"), usage(Resource::Cpu, Of::Limits));
+    assert_eq!(asked("memory"), usage(Resource::Memory, Of::Requests));
 }
 
 #[test]
@@ -155,7 +174,7 @@ fn what_is_wrong_with_clusters_and_deployments_is_told() {
         (deployment("shop", "check out"), "`check out` is not the name of a Deployment"),
         (shop("[service.shop.signal.health.kubernetes]"), "nobody knows which Deployment this is"),
         (
-            format!("{cluster}{SERVICE}[service.shop.signal.cpu.kubernetes]"),
+            format!("{cluster}{SERVICE}[service.shop.signal.latency.kubernetes]"),
             "a cluster only tells whether the pods are well",
         ),
         (

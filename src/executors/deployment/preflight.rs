@@ -24,6 +24,8 @@ pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 pub struct Also {
     /// Whether a signal is read of its pods' logs.
     pub logs: bool,
+    /// Whether one is read of what they use.
+    pub usage: bool,
     /// What smoke tests are made from.
     pub cron_jobs: Vec<String>,
 }
@@ -56,6 +58,9 @@ pub async fn preflight(
     ];
     if also.logs {
         checks.push(check("its logs may be read", asking.reading_logs().await));
+    }
+    if also.usage {
+        checks.push(check("what its pods use may be read", asking.reading_usage().await));
     }
     for cron_job in &also.cron_jobs {
         checks.push(check("its smoke test may be run", asking.running(cron_job).await));
@@ -171,6 +176,32 @@ impl Asking<'_> {
         };
         let remedy = format!("kubectl apply -k {RIGHTS}/logs -n {place}");
         self.all(vec![right], &format!("in {place}"), &remedy).await
+    }
+
+    /// What a signal of its pods' usage needs: an API server that has somebody to ask, too.
+    async fn reading_usage(&self) -> Result<String, String> {
+        let DeploymentAt { namespace: place, name, .. } = self.at;
+        let right = |group, resource, name| Right {
+            verb: "get",
+            group,
+            resource,
+            namespace: Some(place),
+            name,
+        };
+        let rights = vec![
+            right("apps", "deployments", Some(name.as_str())),
+            right("metrics.k8s.io", "pods", None),
+        ];
+        let remedy = format!("kubectl apply -k {RIGHTS}/usage -n {place}");
+        let granted = self.all(rights, &format!("in {place}"), &remedy).await?;
+        match self.api.get("/apis/metrics.k8s.io/v1beta1").await {
+            Ok(_) => Ok(granted),
+            Err(Refusal::Gone(_)) => {
+                Err("this cluster has no metrics API: install metrics-server, or ask a Prometheus"
+                    .to_owned())
+            }
+            Err(refusal) => Err(told(refusal)),
+        }
     }
 
     /// What a smoke test needs: to be made from something that is there.

@@ -1,10 +1,12 @@
 //! What a watch does not tell of a Deployment and the API server has to be asked for, poll by poll: the end of its pods'
-//! logs.
+//! logs,
+//! and what they use.
 //!
 //! Only what is really read counts: a log that nobody could read is unknown, neither clean nor bad.
 
 mod logs;
 mod struck;
+mod usage;
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +15,10 @@ use hyper::Request;
 use kube::{Client, client::Body, core::Status};
 use tokio::time::timeout;
 
-pub use self::logs::{Lines, Logs};
+pub use self::{
+    logs::{Lines, Logs},
+    usage::{Of, Resource, Usage},
+};
 use super::{objects::Key, watched::Watched};
 use crate::kubernetes::access::{self, chain};
 
@@ -37,6 +42,15 @@ impl Answer {
     }
 }
 
+/// What is asked about a Deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What the last lines of its pods' logs say.
+    Lines(Lines),
+    /// What its pods use.
+    Usage(Usage),
+}
+
 /// Somebody who asks about one Deployment.
 #[derive(Clone)]
 pub struct Asking {
@@ -44,8 +58,8 @@ pub struct Asking {
     pub watched: Watched,
     /// Which one.
     pub key: Key,
-    /// What for.
-    pub lines: Lines,
+    /// What.
+    pub question: Question,
     /// Kept from poll to poll, until it fails.
     client: Option<Client>,
 }
@@ -58,8 +72,8 @@ impl fmt::Debug for Asking {
 
 impl Asking {
     /// Nothing is asked yet.
-    pub fn new(watched: Watched, key: Key, lines: Lines) -> Self {
-        Self { watched, key, lines, client: None }
+    pub fn new(watched: Watched, key: Key, question: Question) -> Self {
+        Self { watched, key, question, client: None }
     }
 
     /// Asks once.
@@ -75,7 +89,10 @@ impl Asking {
                 Err(why) => return Answer::unknown(why),
             },
         };
-        let answer = logs::look(&client, &self.key, &pods, &self.lines).await;
+        let answer = match &self.question {
+            Question::Lines(lines) => logs::look(&client, &self.key, &pods, lines).await,
+            Question::Usage(usage) => usage::look(&client, &self.key, &pods, *usage).await,
+        };
         // Whatever proves who the daemon is, is read anew after a failure.
         self.client = answer.value.is_some().then_some(client);
         answer

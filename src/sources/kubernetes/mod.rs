@@ -19,7 +19,7 @@ mod who;
 
 pub use self::{
     annotated::annotated,
-    asked::{Answer, Asking, Lines, Logs},
+    asked::{Answer, Asking, Lines, Logs, Of, Question, Resource, Usage},
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     objects::{Deployment, Key, Kind, Pod, ReplicaSet},

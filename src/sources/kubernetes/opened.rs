@@ -89,3 +89,19 @@ fn asked_pause<B>(answer: &Response<B>) -> Duration {
     let said = answer.headers().get(RETRY_AFTER).and_then(|said| said.to_str().ok()?.parse().ok());
     said.filter(|_| !answer.status().is_success()).map_or(Duration::ZERO, Duration::from_secs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_too_much_to_do_says_for_how_long_in_a_header() {
+        let pause = |status: u16, said: &str| {
+            let answer = Response::builder().status(status).header(RETRY_AFTER, said).body(());
+            asked_pause(&answer.unwrap())
+        };
+        assert_eq!(pause(429, "7"), Duration::from_secs(7));
+        assert_eq!(pause(503, "1"), Duration::from_secs(1));
+        assert_eq!((pause(200, "7"), pause(429, "soon")), (Duration::ZERO, Duration::ZERO));
+    }
+}

@@ -28,6 +28,7 @@ use crate::rig::Small;
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
+    pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) token: String,
 }
@@ -129,6 +130,7 @@ async fn pass(State(passing): State<Passing>, request: Request) -> Response {
     let bearer = request.headers().get(AUTHORIZATION).and_then(|said| said.to_str().ok());
     let asked = Asked {
         method: request.method().clone(),
+        path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
         token: bearer.unwrap_or_default().trim_start_matches("Bearer ").to_owned(),
     };

@@ -10,7 +10,7 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 /// What `kubectl apply -k` would be told.
-pub(crate) const ALL: [&str; 8] = [
+pub(crate) const ALL: [&str; 9] = [
     "base",
     "rights/observe",
     "rights/act",
@@ -18,6 +18,7 @@ pub(crate) const ALL: [&str; 8] = [
     "rights/take-over",
     "rights/logs",
     "rights/smoke",
+    "rights/usage",
     "sidecar",
 ];
 

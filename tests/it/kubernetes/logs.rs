@@ -1,7 +1,7 @@
 //! What the logs of a Deployment's pods say, through a real API server.
 
 use rollbackd::{
-    sources::kubernetes::{self, Asking, Lines, Standing, Watched},
+    sources::kubernetes::{self, Asking, Lines, Question, Standing, Watched},
     units::Span,
 };
 use serde_json::json;
@@ -15,15 +15,15 @@ use super::{
 };
 use crate::rig::eventually;
 
-fn lines() -> Lines {
-    Lines {
+fn lines() -> Question {
+    Question::Lines(Lines {
         patterns: vec!["^FATAL".to_owned(), "panic".to_owned()],
         lines: 200,
         within: Span::minutes(1),
         bytes_max: 1000,
         pods_max: 2,
         container: None,
-    }
+    })
 }
 
 /// A Deployment whose pods are on a node that tells their logs.

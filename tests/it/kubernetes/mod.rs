@@ -16,3 +16,4 @@ mod preflight;
 pub(crate) mod rights;
 mod seen;
 mod undo;
+mod usage;

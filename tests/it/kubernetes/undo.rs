@@ -429,7 +429,9 @@ async fn a_version_that_does_not_come_to_serve_is_said_with_what_is_missing() {
     let (why, _) = refusal(&report);
     assert!(why.contains("does not come to serve") && why.contains("ImagePullBackOff"), "{why}");
     place.kubelet.let_be("1.4.1", Fate::Ready);
-    assert_eq!(hands.rollout(&plan, Span::seconds(60)).await.outcome, Outcome::Done);
+    // They may be ready before anybody looks.
+    let outcome = hands.rollout(&plan, Span::seconds(60)).await.outcome;
+    assert!(matches!(outcome, Outcome::Done | Outcome::AlreadyDone), "{outcome:?}");
 }
 
 #[tokio::test]

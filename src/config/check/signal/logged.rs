@@ -4,6 +4,7 @@ use toml::Spanned;
 
 use crate::{
     config::{check::found::Found, raw},
+    domain::policy::SignalKind,
     sources::kubernetes::{Lines, Logs},
     units::Span,
 };
@@ -60,18 +61,20 @@ pub(super) fn reaches(found: &mut Found<'_>, raw: &raw::Signal, lines: &Lines, e
     found.error(at.unwrap_or(0..0), what, format!("write within = \"{every}\" or more"));
 }
 
-/// How a Deployment stands is not read of its logs.
-pub(super) fn none_of_it(found: &mut Found<'_>, raw: &raw::Pods) {
+/// How a Deployment stands, and what its pods use, is not read of their logs.
+pub(super) fn none_of_it(found: &mut Found<'_>, raw: &raw::Pods, kind: SignalKind) {
+    let is_of_pods = matches!(kind, SignalKind::Cpu | SignalKind::Memory);
+    let pods_max = raw.pods_max.as_ref().filter(|_| !is_of_pods);
     let said = [
         raw.patterns.as_ref().map(Spanned::span),
         raw.lines.as_ref().map(Spanned::span),
         raw.within.as_ref().map(Spanned::span),
         raw.bytes_max.as_ref().map(Spanned::span),
-        raw.pods_max.as_ref().map(Spanned::span),
+        pods_max.map(Spanned::span),
         raw.container.as_ref().map(Spanned::span),
     ];
     for at in said.into_iter().flatten() {
-        let what = "whether pods are well is not read of their logs";
+        let what = "this is not read of logs";
         found.error(at, what, "leave it out, or call the signal `logs`");
     }
 }
