@@ -382,7 +382,8 @@ impl Action {
             | Self::DeploymentUndo { .. }
             | Self::DeploymentRollout { .. }
             | Self::DeploymentApply { .. }
-            | Self::Check { .. } => true,
+            | Self::Check { .. }
+            | Self::CheckJob { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),
         }
     }

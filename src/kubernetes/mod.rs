@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod owners;
+pub mod quantity;
 pub mod shelf;
 pub mod status;
 pub mod template;

@@ -15,6 +15,7 @@ mod missed;
 mod monitored;
 mod overload;
 mod pages;
+mod proven;
 mod reloads;
 mod replayed;
 mod space;

@@ -64,6 +64,10 @@ impl Account {
         Self::of(cluster, ("rollbackd", "rollbackd"), &place.namespace).await
     }
 
+    pub(crate) fn options(&self) -> Options {
+        self.options.clone()
+    }
+
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.home.path().join("kubeconfig")
     }

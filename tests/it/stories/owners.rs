@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A shop that is a Deployment.
-fn deployment(owner: OwnerRule) -> Policy {
+pub(super) fn deployment(owner: OwnerRule) -> Policy {
     shop_with(|shop| {
         let runbook = shop.runbook.as_mut().unwrap();
         runbook.application = ApplicationRunbook::Deployment(DeploymentRunbook {
@@ -47,7 +47,7 @@ fn helm() -> Owner {
 }
 
 /// A bad version comes to a Deployment with these owners.
-fn breaks(town: &mut Town, owners: &[Owner]) {
+pub(super) fn breaks(town: &mut Town, owners: &[Owner]) {
     town.place().owners = Some(owners.to_vec());
     town.deploy("v2", OUTAGE);
     town.run("3m");

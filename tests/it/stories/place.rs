@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rollbackd::{
     domain::{
         change::{Component, Revision, Told},
-        inventory::{Available, Deployed, Inventory, Serving},
+        inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
         run::Outcome,
@@ -69,6 +69,8 @@ pub(super) struct Place {
     pub(super) faults: Vec<String>,
     /// What else sets it, where it is a Deployment.
     pub(super) owners: Option<Vec<Owner>>,
+    /// Its pods, where it is one; three are wanted.
+    pub(super) pods: Option<Pods>,
     /// Who set it last.
     pub(super) set_by: Option<String>,
     /// What was really done, in order.
@@ -104,6 +106,7 @@ impl Place {
             outcomes: VecDeque::new(),
             faults: vec![],
             owners: None,
+            pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
             done: vec![],
         }
@@ -220,6 +223,7 @@ impl Place {
                 wanted: 3,
                 paused: false,
                 owners,
+                pods: self.pods,
             }),
         }
     }
@@ -244,7 +248,7 @@ impl Place {
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
             }
-            Action::DeploymentApply { .. } => {
+            Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
             Action::OwnerSuspend { reconciler, .. } => {
