@@ -66,3 +66,15 @@ fn of_thousands_that_are_due_the_worst_come_first_and_few_in_one_turn() {
     seen.dedup();
     assert_eq!(seen.len(), ids.len(), "all of them had their turn");
 }
+
+#[test]
+fn who_alarmed_counts_until_the_window_has_passed() {
+    let mut standing = Standing::default();
+    let (at, window) = (UnixMs(1_000_000), Span::minutes(5));
+    for n in 0..3 {
+        let id = format!("s{n}/production").parse().unwrap();
+        standing.alarm(&id, at + Span::minutes(n));
+    }
+    let alarmed = |minutes| standing.alarmed(at + Span::minutes(minutes), window);
+    assert_eq!([alarmed(2), alarmed(5), alarmed(6), alarmed(7), alarmed(8)], [3, 3, 2, 1, 0]);
+}
