@@ -72,3 +72,12 @@ fn the_platform_and_the_service_itself_are_heard_when_they_spoke_since() {
         assert_eq!(says(&watch).is_some_and(|why| why.contains("no pod is ready")), heard);
     }
 }
+
+#[test]
+fn what_stands_behind_a_signal_is_told_for_that_signal() {
+    let mut watch = ServiceWatch::new(&examples::service("shop/production", Mode::Auto));
+    let name = watch.signals.keys().next().unwrap().clone();
+    assert_eq!(watch.note_of(&name), None);
+    watch.signals.get_mut(&name).unwrap().note = Some("a line".to_owned());
+    assert_eq!((watch.note_of(&name), watch.note_of("another")), (Some("a line"), None));
+}
