@@ -446,4 +446,12 @@ mod tests {
             assert_eq!(seen(&history, now.set_by(by_ms)), before);
         }
     }
+
+    /// The half an hour before a change that ends an hour ago is still there.
+    #[test]
+    fn an_hour_more_is_remembered_than_was_asked_for() {
+        let mut history = History::with_limits(Span::minutes(1), Span::hours(2), Span::hours(24));
+        (1..=175).for_each(|minute| history.record_counts(UnixMs(minute * 60_000), 0, 1));
+        assert_eq!(history.counts(UnixMs(0), UnixMs(600_000)), Some((0, 10)));
+    }
 }

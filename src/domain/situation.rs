@@ -294,4 +294,21 @@ mod tests {
         };
         assert_eq!([holds(Span::minutes(2)), holds(Span::minutes(3))], [true, false]);
     }
+
+    #[test]
+    fn what_comes_late_is_fresh_for_as_much_longer() {
+        let mut policy = examples::service("shop/production", Mode::Auto);
+        let mut signals = (*policy.signals).clone();
+        let slow = signals.get_mut("error_rate").unwrap();
+        (slow.poll_every, slow.lag) = (Span::minutes(5), Span::minutes(2));
+        policy.signals = signals.into();
+        let (state, watch) = (ServiceState::new(policy.id.clone()), ServiceWatch::new(&policy));
+        let (fleet, fleet_policy) = (FleetView::default(), FleetPolicy::default());
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let (policy, fleet_policy, state, watch, fleet) =
+            (&policy, &fleet_policy, &state, &watch, &fleet);
+        let s = Situation { policy, fleet_policy, state, watch, fleet, now, epoch: 1 };
+        let polls = i64::from(policy.guards.freshness_polls);
+        assert_eq!(s.freshness_bound("error_rate"), Span::minutes(7) * polls);
+    }
 }

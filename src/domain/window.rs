@@ -351,10 +351,10 @@ mod tests {
         let (mut window, start) = (window(), UnixMs(1_772_452_800_000));
         let room = u64::try_from(window.entries.len()).unwrap();
         for n in 1..=1_800 {
-            window.push(start + Span::seconds(n), Span::seconds(1), 0, 1);
+            window.push(start + Span::seconds(n), Span::seconds(1), 1, 2);
         }
-        let total = |enough| window.bucket(enough).map(|bucket| bucket.total);
-        assert_eq!((total(1), total(u64::MAX)), (Some(60), Some(room)));
-        assert_eq!(window.horizon().total, room);
+        let counted = |enough| window.bucket(enough).map(|bucket| (bucket.bad, bucket.total));
+        assert_eq!((counted(1), counted(u64::MAX)), (Some((60, 120)), Some((room, room * 2))));
+        assert_eq!((window.horizon().bad, window.horizon().total), (room, room * 2));
     }
 }

@@ -235,3 +235,13 @@ fn it_is_about_to_fire_while_the_newest_interval_is_a_breach() {
     assert!(about(&[breach]) && about(&[breach, breach]));
     assert!(!about(&[clean]) && !about(&[breach, clean]) && !about(&[breach, idle]));
 }
+
+#[test]
+fn what_has_a_limit_of_its_own_waits_for_data_and_not_for_what_is_normal() {
+    let gauge = |limit| {
+        let rule = Rule::gauge(Severity::P1, limit, Unit::Seconds, Span::minutes(10));
+        Trigger::new(Arc::new(rule), STEP).waits_for()
+    };
+    assert_eq!(gauge(Limit::Absolute(2.0)), [Wait::Data]);
+    assert_eq!(gauge(Limit::Baseline(Multiple(3.0))), [Wait::Baseline]);
+}

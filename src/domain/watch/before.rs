@@ -220,3 +220,19 @@ fn gauge_before(history: &History, from: UnixMs, to: UnixMs, limit: Option<f64>)
     let note = format!("a median of {:.0} ms before the change", median * 1000.0);
     Before::Known { value: median, limit, note }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_time_before_a_change_says_nothing_about_errors() {
+        let mut history = History::new(Span::minutes(1));
+        let ratio =
+            |history: &History| ratio_before(history, UnixMs(0), UnixMs(600_000), 0.05, wilson::Z);
+        history.record_counts(UnixMs(300_000), 0, 0);
+        assert!(matches!(ratio(&history), Before::NoData { .. }));
+        history.record_counts(UnixMs(360_000), 1, 1);
+        assert!(matches!(ratio(&history), Before::Known { .. }));
+    }
+}

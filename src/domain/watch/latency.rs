@@ -280,4 +280,15 @@ mod tests {
             assert_eq!(take(&mut latency, at, &[new]).map(|(_, n)| n), counted);
         }
     }
+
+    #[test]
+    fn what_was_counted_since_the_last_look_counts_where_that_is_not_too_long_ago() {
+        for (late, counted) in [(Span::ZERO, Some(7)), (Span::seconds(1), None)] {
+            let mut latency = Latency::over(Span::minutes(5));
+            take(&mut latency, 0, &[histogram("a", 0, &counts(100.0, 0.0))]);
+            let at = (LONGEST + late).ms() / 1_000;
+            let told = take(&mut latency, at, &[histogram("a", at, &counts(107.0, 0.0))]);
+            assert_eq!(told.map(|(_, n)| n), counted);
+        }
+    }
 }
