@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Revision,
+    change::{Component, Revision},
     reconciler::{Kind, Reconciler},
 };
 
@@ -147,6 +147,9 @@ impl fmt::Display for Owner {
 /// What was rolled away from is set again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAgain {
+    /// Of which part.
+    #[serde(default = "application")]
+    pub component: Component,
     /// Which version.
     pub revision: Revision,
     /// The incident that rolled away from it.
@@ -157,6 +160,11 @@ pub struct SetAgain {
     /// What is known to put back by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<Owner>,
+}
+
+/// Before other parts were rolled back there was no other.
+fn application() -> Component {
+    Component::Application
 }
 
 impl fmt::Display for SetAgain {

@@ -69,6 +69,7 @@ impl Verification {
 /// The checklist as it stands now.
 pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     let mut checks = vec![serving(s, incident)];
+    checks.extend(configured(s, incident));
     for (name, signal) in s.policy.signals.iter() {
         checks.extend(signal_check(s, name, signal.kind));
     }
@@ -106,6 +107,23 @@ fn serving(s: &Situation<'_>, incident: &Incident) -> Check {
         Serving::NotRunning(why) => check(name, Standing::Failed, why.clone()),
         Serving::Unknown(why) => check(name, Standing::Unknown, why.clone()),
     }
+}
+
+/// What was restored must still be there: whoever changes it again wins, and is told.
+fn configured(s: &Situation<'_>, incident: &Incident) -> Option<Check> {
+    let name = "what its pods read is restored";
+    let targets = &incident.run.as_ref()?.plan.targets;
+    let target = &targets.iter().find(|t| t.component == Component::Configuration)?.to;
+    let inventory = s.watch.inventory.as_ref()?;
+    Some(match (inventory.configuration(), inventory.configuration_unknown()) {
+        (Some(found), _) if found.revision.agrees_with(target) => {
+            check(name, Standing::Passed, target.to_string())
+        }
+        (Some(found), _) => {
+            check(name, Standing::Failed, format!("it is {}, not {target}", found.revision))
+        }
+        (None, why) => check(name, Standing::Unknown, why.unwrap_or("nobody looks at it")),
+    })
 }
 
 fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Check> {

@@ -35,6 +35,11 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
             reopen_every: whole_seconds(found, &said.reopen_every, usual.reopen_every),
             connect: found.positive(&said.connect_timeout, usual.connect),
             page: found.at_least_one(&said.page, usual.page),
+            config_maps: said
+                .config_maps
+                .as_ref()
+                .map_or(usual.config_maps, |said| *said.get_ref()),
+            secrets: said.secrets.as_ref().map_or(usual.secrets, |said| *said.get_ref()),
             ..usual
         };
         Some((name.get_ref().clone(), (options, said.all_namespaces)))

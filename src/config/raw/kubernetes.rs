@@ -19,6 +19,8 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) connect_timeout: Placed<Span>,
     pub(in crate::config) page: Placed<u32>,
     pub(in crate::config) argocd_namespace: Placed<String>,
+    pub(in crate::config) config_maps: Placed<bool>,
+    pub(in crate::config) secrets: Placed<bool>,
 }
 
 /// `[service.KEY.rollback.application.kubernetes]`.

@@ -104,7 +104,7 @@ tables! {
         owner;
     [Pods] from namespace deployment;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
-        argocd_namespace;
+        argocd_namespace config_maps secrets;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;

@@ -77,6 +77,18 @@ fn each_namespace_is_watched_by_itself_unless_all_are_wanted() {
 }
 
 #[test]
+fn config_maps_are_watched_unless_the_operator_says_no_and_secrets_only_where_they_say_yes() {
+    let watched = |said: &str| {
+        let (config, _) =
+            loaded(&format!("[kubernetes.main]\nin_cluster = true\n{said}\n{SERVICE}"));
+        let options = config.clusters.into_values().next().unwrap();
+        (options.config_maps, options.secrets)
+    };
+    assert_eq!(watched(""), (true, false));
+    assert_eq!(watched("config_maps = false\nsecrets = true"), (false, true));
+}
+
+#[test]
 fn what_is_wrong_with_clusters_and_deployments_is_told() {
     let cluster = "[kubernetes.main]\nin_cluster = true\n";
     let shop = |rest: &str| format!("{cluster}[service.shop]\n{rest}");

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The name under which the API server notes who wrote.
-const MANAGER: &str = "rollbackd";
+pub(super) const MANAGER: &str = "rollbackd";
 /// So many of a version's pods say what is wrong with all of them.
 const LISTED_MAX: u32 = 100;
 /// For one request; a look must not take the whole step.

@@ -5,11 +5,13 @@
 mod api;
 mod apply;
 mod held;
+mod maps;
 mod owned;
 mod patch;
 mod pods;
 mod preflight;
 mod refusal;
+mod restart;
 mod rollout;
 mod suspend;
 mod undo;
@@ -24,11 +26,13 @@ use tokio::sync::Semaphore;
 
 pub(super) use self::{
     apply::{Apply, apply},
+    maps::restore,
+    restart::restart,
     rollout::{Rollout, rollout},
     suspend::suspend,
     undo::{Undo, undo},
 };
-pub use self::{held::keep, preflight::preflight};
+pub use self::{held::keep, maps::keep_configuration, preflight::preflight};
 use super::Attempt;
 use crate::{
     domain::{change::Revision, plan::DeploymentAt},

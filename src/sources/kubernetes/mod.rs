@@ -5,7 +5,9 @@
 
 mod annotated;
 mod cluster;
+mod configured;
 mod deployment;
+mod held;
 mod kept;
 mod link;
 mod objects;
@@ -20,7 +22,7 @@ pub use self::{
     annotated::annotated,
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
-    objects::{Deployment, Key, Kind, Pod, ReplicaSet},
+    objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},
     watched::Watched,
     watching::watch,
 };

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// A shop that is a Deployment.
-fn deployment(owner: OwnerRule) -> Policy {
+pub(super) fn deployment(owner: OwnerRule) -> Policy {
     shop_with(|shop| {
         let runbook = shop.runbook.as_mut().unwrap();
         runbook.application = ApplicationRunbook::Deployment(DeploymentRunbook {
