@@ -123,7 +123,8 @@ impl Cluster {
         }
     }
 
-    /// Since when every ready pod was made after the newest writing.
+    /// Since when every ready pod was made after the newest writing. Both are whole seconds: a pod of the same second is taken
+    /// for one that was made after it, as by whoever edits and restarts in one go.
     fn read_at(&self, deployment: &DeploymentKept, written: Option<UnixMs>) -> Option<UnixMs> {
         let sets = self.replica_sets_of(deployment.uid);
         let pods = sets.iter().flat_map(|(_, set)| self.pods_of(set.uid));

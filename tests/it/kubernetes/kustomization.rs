@@ -10,12 +10,13 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 /// What `kubectl apply -k` would be told.
-pub(crate) const ALL: [&str; 6] = [
+pub(crate) const ALL: [&str; 7] = [
     "base",
     "rights/observe",
     "rights/act",
     "rights/observe-everywhere",
     "rights/take-over",
+    "rights/secrets",
     "sidecar",
 ];
 

@@ -1,6 +1,7 @@
 //! Against a real API server with the real controllers: what is seen of a Deployment, and what is said when nothing is.
 
 pub(crate) mod cluster;
+pub(crate) mod configured;
 mod kept;
 pub(crate) mod kubelet;
 mod kustomization;
