@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{guard::Says, incident::judge::Ground, shown},
-    http::views::{Explain as View, TriggerView},
+    http::views::{ConfigurationView, Explain as View, TriggerView},
 };
 
 /// Why a service is where it is.

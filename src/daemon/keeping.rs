@@ -37,8 +37,11 @@ pub(super) struct Keeper {
     /// The same of what its pods read.
     configurations: Option<Vec<Configuration>>,
     /// What could not be kept, so that it is told once, and when that was.
-    failed: Option<(String, Instant)>,
+    failed: Failed,
+    failed_configuration: Failed,
 }
+
+type Failed = Option<(String, Instant)>;
 
 /// What could not be kept is tried again after so long, however much news there is of the Deployment.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -59,6 +62,7 @@ impl Keeper {
             kept: None,
             configurations: None,
             failed: None,
+            failed_configuration: None,
         }
     }
 
@@ -138,7 +142,7 @@ impl Keeper {
         let at = DeploymentAt { uid, ..self.at.clone() };
         let which = (revision, replica_set);
         let done = executors::keep(&self.clusters, &at, which, &self.shelf, clock::wall()).await;
-        self.note_kept(revision, done)
+        note_kept(&self.service, revision, done, &mut self.failed)
     }
 
     /// Keeps what its pods read once that is known good, and forgets what is that no more.
@@ -176,30 +180,13 @@ impl Keeper {
         if self.configurations().await.iter().any(|kept| kept.revision.agrees_with(revision)) {
             return false;
         }
-        if self.failed.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER) {
+        if self.failed_configuration.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER) {
             return false;
         }
         let (clusters, maps) = (&self.clusters, &self.maps);
         let done =
             executors::keep_configuration(clusters, &self.at, found, maps, clock::wall()).await;
-        self.note_kept(revision, done)
-    }
-
-    fn note_kept(&mut self, revision: &Revision, done: Result<(), String>) -> bool {
-        match done {
-            Ok(()) => {
-                info!(service = %self.service, "{revision} is known good, and kept");
-                self.failed = None;
-                true
-            }
-            Err(why) => {
-                if self.failed.as_ref().is_none_or(|(said, _)| *said != why) {
-                    warn!(service = %self.service, "{revision} is known good, and could not be kept: {why}");
-                }
-                self.failed = Some((why, Instant::now()));
-                false
-            }
-        }
+        note_kept(&self.service, revision, done, &mut self.failed_configuration)
     }
 
     async fn configurations(&mut self) -> &[Configuration] {
@@ -227,6 +214,25 @@ impl Keeper {
         }
         self.kept.as_deref().unwrap_or_default()
     }
+}
+
+/// Whether it was kept only now; what could not be is told once.
+fn note_kept(
+    service: &ServiceId,
+    revision: &Revision,
+    done: Result<(), String>,
+    failed: &mut Failed,
+) -> bool {
+    let Err(why) = done else {
+        info!(%service, "{revision} is known good, and kept");
+        *failed = None;
+        return true;
+    };
+    if failed.as_ref().is_none_or(|(said, _)| *said != why) {
+        warn!(%service, "{revision} is known good, and could not be kept: {why}");
+    }
+    *failed = Some((why, Instant::now()));
+    false
 }
 
 /// What the ledger knows of a service.

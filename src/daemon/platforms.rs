@@ -81,6 +81,8 @@ pub(super) struct Deployment {
     pub runbook: DeploymentRunbook,
     /// The container whose image is the version.
     pub container: Option<String>,
+    /// What its template refers to and is no part of its configuration.
+    pub left_out: Vec<String>,
     /// How often to look without news.
     pub every: Span,
 }
@@ -91,13 +93,16 @@ pub(super) async fn look_at_deployment(
     options: executors::Options,
     handle: Handle,
 ) {
-    let Deployment { service, watched, key, runbook, container, every } = deployment;
+    let Deployment { service, watched, key, runbook, container, left_out, every } = deployment;
     let mut keeper = Keeper::new(&service, &runbook, &options);
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
     loop {
         news.mark_unchanged();
         let mut seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
+        if let (false, Some(deployed)) = (left_out.is_empty(), &mut seen.deployed) {
+            deployed.configuration = watched.configuration(&key, &left_out);
+        }
         keeper.add_to(&mut seen).await;
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);

@@ -83,20 +83,7 @@ fn set(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
             let told = inventory.told.clone().map(Box::new);
             let change = Change { told, ..observed(s, before, linked, component, since) };
             let change = merged(s, change);
-            let mut facts = vec![];
-            // Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay
-            // open for weeks, and deployments go on under it.
-            if let (true, Some(incident)) = (change.is_rollback, &s.state.incident)
-                && incident.run.is_none()
-                && incident.severity.is_worse_than(Severity::P3)
-            {
-                let (revision, incident) = (before.clone(), incident.id.clone());
-                facts.push(Fact::Ledger(ledger::Fact::Quarantined {
-                    component,
-                    revision,
-                    incident,
-                }));
-            }
+            let mut facts: Vec<Fact> = rolled_away(s, &change, before).into_iter().collect();
             facts.push(Fact::Service(Service::Changed(change)));
             facts.push(Fact::Ledger(serving));
             let by = inventory.told.as_ref().and_then(|told| told.by.clone());
@@ -104,6 +91,18 @@ fn set(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
             facts
         }
     }
+}
+
+/// Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay open for
+/// weeks, and deployments go on under it.
+fn rolled_away(s: &Situation<'_>, change: &Change, before: &Revision) -> Option<Fact> {
+    let incident = s.state.incident.as_ref().filter(|_| change.is_rollback)?;
+    let is_acute = incident.run.is_none() && incident.severity.is_worse_than(Severity::P3);
+    is_acute.then(|| {
+        let (component, revision) = (change.component, before.clone());
+        let incident = incident.id.clone();
+        Fact::Ledger(ledger::Fact::Quarantined { component, revision, incident })
+    })
 }
 
 /// What was rolled away from is set again. Whoever did it: a rollback that is put back is none, and a person must know at
@@ -162,7 +161,9 @@ fn configured(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
     let called = if differs.is_empty() { newest() } else { Some(differs.join(", ")) };
     let told = Some(Box::new(Told { by: by.clone(), called, ..Told::default() }));
     let change = Change { told, ..observed(s, before, &found.revision, component, since) };
-    let mut facts = vec![Fact::Service(Service::Changed(merged(s, change))), serving(since)];
+    let change = merged(s, change);
+    let mut facts: Vec<Fact> = rolled_away(s, &change, before).into_iter().collect();
+    facts.extend([Fact::Service(Service::Changed(change)), serving(since)]);
     facts.extend(set_again(s, inventory, (component, &found.revision), by));
     facts
 }

@@ -121,7 +121,9 @@ pub(super) fn platform(
         argocd_namespace: argocd(all, &at.cluster),
         owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),
     };
-    Some(KubernetesPlatform { at, runbook, container, look_every })
+    let left_out = raw.not_configuration.as_ref().map(|names| names.get_ref().clone());
+    let left_out = left_out.unwrap_or_default();
+    Some(KubernetesPlatform { at, runbook, container, left_out, look_every })
 }
 
 fn argocd(all: &raw::Raw, cluster: &str) -> String {

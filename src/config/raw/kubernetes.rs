@@ -37,6 +37,7 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) attempts: Placed<u32>,
     pub(in crate::config) look_every: Placed<Span>,
     pub(in crate::config) owner: Placed<OwnerRule>,
+    pub(in crate::config) not_configuration: Placed<Vec<String>>,
 }
 
 /// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands.

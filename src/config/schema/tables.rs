@@ -101,7 +101,7 @@ tables! {
     [Rollback] application before after check;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
-        owner;
+        owner not_configuration;
     [Pods] from namespace deployment;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
         argocd_namespace config_maps secrets;

@@ -32,6 +32,7 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
         panic!("{:?}", config.platforms)
     };
     assert_eq!((&platform.at, platform.container.as_deref()), (&at, Some("app")));
+    assert!(platform.left_out.is_empty());
     assert_eq!(config.polls[0].read, Read::Kubernetes(at));
     let service = config.policy.services.values().next().unwrap();
     assert_eq!(service.signals["health_pods"].kind, SignalKind::Health);

@@ -31,11 +31,13 @@ impl Look {
 }
 
 impl Cluster {
-    /// What a Deployment reads; none where it reads nothing that is watched.
-    pub fn configuration(&self, key: &Key, look: &Look) -> Option<Seen> {
+    /// What a Deployment reads but for what is left out; none where it reads nothing else that is watched.
+    pub fn configuration(&self, key: &Key, look: &Look, left_out: &[String]) -> Option<Seen> {
         let deployment = self.find(key)?;
-        let reads = deployment.reads.iter().filter(|reference| look.is_at(reference.kind));
-        let reads: Vec<&Reference> = reads.collect();
+        let is_part = |reference: &&Reference| {
+            look.is_at(reference.kind) && !left_out.iter().any(|name| **name == *reference.name)
+        };
+        let reads: Vec<&Reference> = deployment.reads.iter().filter(is_part).collect();
         if reads.is_empty() {
             return None;
         }
@@ -137,4 +139,83 @@ impl Cluster {
 /// Where something of that name is, beside the Deployment.
 fn beside(key: &Key, name: &str) -> Key {
     Key { namespace: key.namespace.clone(), name: name.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sources::kubernetes::{Deployment, Held, Said};
+
+    const LOOK: Look = Look { config_maps: true, secrets: false, unknown: None };
+
+    fn map(name: &str, text: &str, version: &str) -> Held {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "data": { "a": text },
+            "metadata": { "namespace": "shop", "name": name, "uid": name, "resourceVersion": version },
+        });
+        serde_json::from_value(map).unwrap()
+    }
+
+    fn reading(names: &[&str]) -> Cluster {
+        let from: Vec<Value> =
+            names.iter().map(|name| json!({ "configMapRef": { "name": name } })).collect();
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "namespace": "shop", "name": "checkout", "uid": "d" },
+            "spec": { "template": { "spec": { "containers": [{ "name": "app", "envFrom": from }] } } },
+        });
+        let deployment: Deployment = serde_json::from_value(deployment).unwrap();
+        let mut cluster = Cluster::default();
+        cluster.deployment(Said::Is(deployment));
+        cluster
+    }
+
+    fn key() -> Key {
+        Key::new("shop", "checkout")
+    }
+
+    fn revision(cluster: &Cluster, left_out: &[&str]) -> String {
+        let left_out: Vec<String> = left_out.iter().map(|name| (*name).to_owned()).collect();
+        match cluster.configuration(&key(), &LOOK, &left_out) {
+            Some(Seen::Known(found)) => found.revision.version,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_service_writes_to_itself_can_be_left_out() {
+        let mut cluster = reading(&["leader", "settings"]);
+        cluster.config_map(Said::Is(map("settings", "1", "1")));
+        cluster.config_map(Said::Is(map("leader", "pod-1", "2")));
+        let (all, part) = (revision(&cluster, &[]), revision(&cluster, &["leader"]));
+        assert!(cluster.config_map(Said::Is(map("leader", "pod-2", "3"))).is_some());
+        assert_ne!(revision(&cluster, &[]), all);
+        assert_eq!(revision(&cluster, &["leader"]), part);
+        assert_eq!(
+            cluster.configuration(&key(), &LOOK, &["leader".into(), "settings".into()]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_map_that_is_written_without_another_content_is_no_news_and_another_namespaces_is_none() {
+        let mut cluster = reading(&["settings"]);
+        let settings = Key::new("shop", "settings");
+        assert_eq!(cluster.config_map(Said::Is(map("settings", "1", "1"))), Some(settings.clone()));
+        assert_eq!(cluster.config_map(Said::Is(map("settings", "1", "2"))), None);
+        assert!(cluster.reads(&key(), Kind::ConfigMaps, &settings));
+        assert!(!cluster.reads(&key(), Kind::Secrets, &settings));
+        assert!(!cluster.reads(&key(), Kind::ConfigMaps, &Key::new("cart", "settings")));
+        let unknown = Look { unknown: Some("forbidden".into()), ..LOOK };
+        let seen = cluster.configuration(&key(), &unknown, &[]);
+        assert_eq!(seen, Some(Seen::Unknown("forbidden".into())));
+        assert_eq!(reading(&[]).configuration(&key(), &unknown, &[]), None, "it reads nothing");
+        let gone = map("settings", "1", "3");
+        assert_eq!(cluster.config_map(Said::Gone(gone)), Some(settings));
+        let said = cluster.missing(&key(), &LOOK);
+        assert_eq!(said, ["its pods read ConfigMap settings, which is not there"]);
+        assert!(cluster.missing(&key(), &unknown).is_empty());
+    }
 }

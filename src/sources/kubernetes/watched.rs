@@ -14,7 +14,11 @@ use super::{
     link::{Link, Patience},
     objects::{Key, Kind},
 };
-use crate::{domain::configuration::Configuration, kubernetes::access::Options, units::UnixMs};
+use crate::{
+    domain::{self, configuration::Configuration},
+    kubernetes::access::Options,
+    units::UnixMs,
+};
 
 /// Shared by whoever watches and whoever looks.
 #[derive(Clone, Debug)]
@@ -64,12 +68,22 @@ impl Watched {
                 let known = self.known();
                 let mut seen = known.cluster.see(key, container, now);
                 if let Some(deployed) = &mut seen.inventory.deployed {
-                    deployed.configuration = known.cluster.configuration(key, &look);
+                    deployed.configuration = known.cluster.configuration(key, &look, &[]);
                     seen.inventory.faults.extend(known.cluster.missing(key, &look));
                 }
                 seen
             }
         }
+    }
+
+    /// What a Deployment's pods read beside their image, but for what is left out.
+    pub fn configuration(
+        &self,
+        key: &Key,
+        left_out: &[String],
+    ) -> Option<domain::configuration::Seen> {
+        let look = self.look_at_configuration();
+        self.known().cluster.configuration(key, &look, left_out)
     }
 
     /// Adds to a configuration what else those that are kept consist of, as it is now.
