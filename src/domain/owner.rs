@@ -182,3 +182,15 @@ impl fmt::Display for SetAgain {
         write!(f, "; it is put back by {}", owners.join(" and "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_again_before_other_parts_went_back_was_the_application() {
+        let written = r#"{ "revision": { "version": "v2" }, "incident": "shop-1" }"#;
+        let read: SetAgain = serde_json::from_str(written).unwrap();
+        assert_eq!(read.component, Component::Application);
+    }
+}

@@ -296,3 +296,37 @@ pub fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that goes on after a restart reads it from the journal.
+    #[test]
+    fn what_is_restored_is_read_from_the_journal_as_it_was_written() {
+        let of = DeploymentAt {
+            cluster: "main".into(),
+            namespace: "shop".into(),
+            name: "checkout".into(),
+            uid: Some("u-1".into()),
+        };
+        let gone = Restore {
+            name: "settings".into(),
+            uid: None,
+            from: None,
+            to: "sha256:a".into(),
+            immutable: true,
+        };
+        let there = Restore {
+            uid: Some("u-2".into()),
+            from: Some("sha256:b".into()),
+            immutable: false,
+            ..gone.clone()
+        };
+        for what in [gone, there] {
+            let action = Action::ConfigMapRestore { of: of.clone(), what };
+            let written = serde_json::to_string(&action).unwrap();
+            assert_eq!(serde_json::from_str::<Action>(&written).unwrap(), action, "{written}");
+        }
+    }
+}
