@@ -13,7 +13,7 @@ use axum::{Router, routing::get};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use rollbackd::demo::shop::Behaviour;
 use serde_json::{Value, json};
@@ -156,6 +156,46 @@ async fn a_map_whose_edit_makes_requests_fail_goes_back_and_that_is_verified_and
     let told = world.log();
     let why = "only the configuration goes back, and the pods are started anew";
     assert!(told.contains(why), "{told}");
+    counts.abort();
+    world.ended().await;
+}
+
+/// A release with a ConfigMap of its own crashes, and whatever cleans up has taken away that of the version before.
+#[tokio::test]
+async fn a_release_goes_back_to_a_map_that_was_cleaned_away_and_is_made_again_before_it() {
+    let cluster = Cluster::shared();
+    let place = Arc::new(Place::new(cluster).await);
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client().await, &place.namespace);
+    for (name, text) in [("settings-a", "info"), ("settings-b", "warn")] {
+        let fixed = ConfigMap { immutable: Some(true), ..map(name, text) };
+        maps.create(&PostParams::default(), &fixed).await.unwrap();
+    }
+    place.deploy("1.4.1").await;
+    place.patch(reads("settings-a", "1.4.1")).await;
+    place.until_serves("1.4.1").await;
+    let (metrics, counts) = counting(Arc::clone(&place)).await;
+    let health =
+        "[service.pods.signal.health]\nevery = \"1s\"\n[service.pods.signal.health.kubernetes]\n";
+    let config = config(cluster, &place, metrics) + health;
+    let mut world = World::open(&Setup::with(Behaviour::Healthy, &config)).await;
+    world.start().await;
+    let kept = async || {
+        let log = world.log();
+        let of_both = log.lines().filter(|line| line.contains("is known good, and kept"));
+        (of_both.count() >= 2).then_some(())
+    };
+    eventually("both are kept", CONTROLLERS_SOON, kept).await;
+
+    maps.delete("settings-a", &DeleteParams::default()).await.unwrap();
+    place.patch(reads("settings-b", "crash-2")).await;
+    let over = world.incident("over", |i| i.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    place.until_serves("1.4.1").await;
+    let made = maps.get("settings-a").await.unwrap();
+    assert_eq!((made.immutable, &made.data.unwrap()["level"]), (Some(true), &"info".to_owned()));
+    let log = world.log();
+    let step = |text: &str| log.find(text).unwrap_or_else(|| panic!("{text}: {log}"));
+    assert!(step("done: make ConfigMap") < step("done: set the template"), "{log}");
     counts.abort();
     world.ended().await;
 }
