@@ -20,6 +20,7 @@ use crate::{
         severity::Severity,
     },
     notifiers::Notifier,
+    sources::kubernetes::Question,
     units::UnixMs,
 };
 
@@ -248,6 +249,14 @@ fn signal(poll: &Poll) -> String {
         }
         Read::Health(probe) => format!("probed at {}", crate::sources::http::shown(&probe.url)),
         Read::Kubernetes(at) => format!("the Deployment {} of kubernetes {}", at.key, at.cluster),
+        Read::Asked(at, Question::Usage(usage)) => format!(
+            "the metrics API of kubernetes {}, for at most {} pods of {}",
+            at.cluster, usage.pods_max, at.key
+        ),
+        Read::Asked(at, Question::Lines(lines)) => format!(
+            "the last {} lines of the logs of at most {} pods of {} of kubernetes {}",
+            lines.lines, lines.pods_max, at.key, at.cluster
+        ),
     };
     let faster = if watched < every {
         format!(", and every {watched} while a change or an incident is watched")

@@ -1,5 +1,6 @@
 //! `rollbackd replay`: what would have been done, from recorded history, before anybody gives it the keys.
 
+mod found;
 mod inputs;
 
 use std::{
@@ -115,7 +116,7 @@ impl Replay {
         let played = |series: Labelled| {
             let by = |(like, fleet): (&ServicePolicy, FleetPolicy)| (at_step(like, &series), fleet);
             let others = other.as_ref().map(|(like, fleet)| by((like, *fleet)));
-            self.play(&series.tape, Some(by((&like, policy.fleet))), others)
+            self.play(&series.tape, by((&like, policy.fleet)), others)
         };
         let mut all = vec![];
         for (file, lines) in files {
@@ -132,37 +133,52 @@ impl Replay {
         if let Some(other) = &other {
             self.inputs.compared(&mut read, other, out);
         }
-        let (recorded, other) = (&read.recorded, other.map(|config| config.policy));
-        let played = replay::each_tape(&recorded.tapes, |tape| {
-            // Whom another configuration does not watch, it does nothing about.
-            let by = |policy: &Policy| {
-                let service = policy.services.get(&tape.service)?;
-                Some((recorded.judged_by(service), policy.fleet))
-            };
-            self.play(tape, by(&read.config.policy), other.as_ref().and_then(by))
-        });
+        let played = self.play_fleet(&read, other.map(|config| config.policy).as_ref());
         self.tell(played, out)?;
         read.believed()
+    }
+
+    /// The services of one configuration, and of another: those that suffered at once are played together.
+    fn play_fleet(&self, read: &inputs::Read, other: Option<&Policy>) -> Vec<Played> {
+        let (recorded, ours) = (&read.recorded, &read.config.policy);
+        // Whom another configuration does not watch, it does nothing about.
+        let judged_by = |policy: &Policy, tape: &Tape| {
+            policy.services.get(&tape.service).map(|service| recorded.judged_by(service))
+        };
+        let play = |policy: &Policy| {
+            let by = |tape: &Tape| judged_by(policy, tape);
+            replay::play_all(&recorded.tapes, by, policy.fleet, policy.services.len())
+        };
+        let (stories, others) = (play(ours), other.map(play).unwrap_or_default());
+        let drawn = replay::each_tape(&recorded.tapes, |place, tape| {
+            let by = [Some(ours), other].map(|policy| judged_by(policy?, tape));
+            let story = stories[place].as_ref().zip(by[0].as_ref());
+            let pictures = story.map(|(story, by)| replay::draw(tape, story, by, self.drawing()));
+            (pictures, uncompared(tape, by.iter().flatten()))
+        });
+        let others = others.into_iter().chain(std::iter::repeat(None));
+        let told = stories.into_iter().zip(others).zip(drawn);
+        told.map(|((story, other), (pictures, more))| (story.zip(pictures), other, more)).collect()
+    }
+
+    fn drawing(&self) -> Drawing {
+        let blocks = !self.json && self.against.is_none();
+        Drawing { blocks, charts: self.html.is_some() }
     }
 
     fn play(
         &self,
         tape: &Tape,
-        by: Option<(ServicePolicy, FleetPolicy)>,
+        (policy, fleet): (ServicePolicy, FleetPolicy),
         other: Option<(ServicePolicy, FleetPolicy)>,
     ) -> Played {
-        let blocks = !self.json && self.against.is_none();
-        let drawing = Drawing { blocks, charts: self.html.is_some() };
-        // Of the two, that which asks for it: most often the other one tries it.
-        let mut each = by.iter().chain(&other).map(|(policy, _)| Uncompared::of(tape, policy));
-        let uncompared = each.find(Uncompared::was_asked).unwrap_or_default();
-        let these = by.and_then(|(policy, fleet)| {
-            let story = replay::play(tape, &policy, fleet)?;
-            let pictures = replay::draw(tape, &story, &policy, drawing);
-            Some((story, pictures))
+        let more = uncompared(tape, [&policy].into_iter().chain(other.as_ref().map(|(o, _)| o)));
+        let these = replay::play(tape, &policy, fleet).map(|story| {
+            let pictures = replay::draw(tape, &story, &policy, self.drawing());
+            (story, pictures)
         });
         let others = other.and_then(|(policy, fleet)| replay::play(tape, &policy, fleet));
-        (these, others, uncompared)
+        (these, others, more)
     }
 
     fn tell(&self, played: Vec<Played>, out: &Out) -> Result<(), Fault> {
@@ -191,6 +207,12 @@ impl Replay {
             (false, Some(differences)) => out.text(&replay::differences_table(differences)),
         }
     }
+}
+
+/// What could not be compared of the two, as that one has it which asks for it: most often the other one tries it.
+fn uncompared<'p>(tape: &Tape, by: impl Iterator<Item = &'p ServicePolicy>) -> Uncompared {
+    let mut each = by.map(|policy| Uncompared::of(tape, policy));
+    each.find(Uncompared::was_asked).unwrap_or_default()
 }
 
 fn policy_of(file: Option<&Path>) -> Result<Policy, Fault> {

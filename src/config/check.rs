@@ -5,6 +5,7 @@ mod discover;
 mod found;
 mod holds;
 mod intake;
+mod jobs;
 mod kinds;
 mod kubernetes;
 mod platform;
@@ -123,7 +124,7 @@ fn watched(
     platforms: &BTreeMap<ServiceId, Platform>,
 ) -> BTreeMap<(String, Option<String>), access::Options> {
     let of_polls = polls.iter().filter_map(|poll| match &poll.read {
-        Read::Kubernetes(at) => Some(at),
+        Read::Kubernetes(at) | Read::Asked(at, _) => Some(at),
         Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => None,
     });
     let of_platforms = platforms.values().filter_map(|platform| match platform {

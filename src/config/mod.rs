@@ -213,6 +213,8 @@ pub enum Read {
     Health(Box<health::Options>),
     /// From a cluster: how a Deployment stands.
     Kubernetes(DeploymentAt),
+    /// From a cluster, asked about a Deployment's pods.
+    Asked(DeploymentAt, kubernetes::Question),
 }
 
 /// A Deployment of a cluster.

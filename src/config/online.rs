@@ -106,7 +106,7 @@ impl Asking<'_> {
                 .into_iter()
                 .map(|(key, query)| (server.as_str(), key, query))
                 .collect(),
-            Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) => vec![],
+            Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) | Read::Asked(..) => vec![],
         }
     }
 

@@ -3,13 +3,14 @@
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Platform};
+use super::{Config, Platform, Read};
 use crate::{
     domain::{
         inventory::Check,
         service::{Mode, ServiceId},
     },
-    executors::{self, deployment_preflight, preflight::release_preflight},
+    executors::{self, Also, deployment_preflight, preflight::release_preflight},
+    sources::kubernetes::Question,
 };
 
 /// So many services are looked at together.
@@ -63,7 +64,21 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
         for (service, platform) in some {
             let mode = config.policy.services.get(*service).map(|policy| policy.mode);
             let (service, mode) = ((*service).clone(), mode.unwrap_or_default());
-            let looked = look(config, platform);
+            let asks = |is: fn(&Question) -> bool| {
+                config.polls.iter().any(|poll| match &poll.read {
+                    Read::Asked(_, question) => poll.service == service && is(question),
+                    Read::Scrape { .. }
+                    | Read::Prometheus { .. }
+                    | Read::Health(_)
+                    | Read::Kubernetes(_) => false,
+                })
+            };
+            let logs = asks(|question| matches!(question, Question::Lines(_)));
+            let usage = asks(|question| matches!(question, Question::Usage(_)));
+            let runbook = config.policy.services.get(&service).and_then(|s| s.runbook.as_ref());
+            let jobs = runbook.map(|runbook| runbook.jobs.as_slice()).unwrap_or_default();
+            let cron_jobs = jobs.iter().map(|job| job.cron_job.clone()).collect();
+            let looked = look(config, platform, Also { logs, usage, cron_jobs });
             looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
         }
         all.extend(looking.join_all().await);
@@ -73,7 +88,11 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
 }
 
 /// Whatever is looked at is taken out of the configuration first.
-fn look(config: &Config, platform: &Platform) -> impl Future<Output = Vec<Check>> + use<> {
+fn look(
+    config: &Config,
+    platform: &Platform,
+    also: Also,
+) -> impl Future<Output = Vec<Check>> + use<> {
     let platform = platform.clone();
     let state_dir = config.store.dir.clone();
     let cluster = match &platform {
@@ -89,7 +108,7 @@ fn look(config: &Config, platform: &Platform) -> impl Future<Output = Vec<Check>
                 Err(fault) => failed(fault.to_string()),
             },
             (Platform::Kubernetes(platform), Some(cluster)) => {
-                deployment_preflight(&platform.runbook, &cluster, &state_dir).await
+                deployment_preflight(&platform.runbook, &cluster, &state_dir, also).await
             }
             (Platform::Kubernetes(platform), None) => {
                 failed(format!("{} is in no cluster that is watched", platform.at.key))

@@ -49,7 +49,10 @@ impl Owed {
     pub(super) fn to(sources: &[Paced]) -> Self {
         let wants = sources.iter().flat_map(|paced| match &paced.source {
             Source::Query { wants, .. } => wants.as_slice(),
-            Source::Scrape { .. } | Source::Health { .. } | Source::Kubernetes { .. } => &[],
+            Source::Scrape { .. }
+            | Source::Health { .. }
+            | Source::Kubernetes { .. }
+            | Source::Asked { .. } => &[],
         });
         Self(Arc::new(Mutex::new(wants.map(|(wanted, _)| key(wanted)).collect())))
     }

@@ -29,7 +29,7 @@ use crate::{
     handle::Handle,
     sources::{
         health::Probe,
-        kubernetes::{Key, Watched},
+        kubernetes::{Asking, Key, Watched},
         prometheus,
         reading::{Fault, Fold, Poll, TimeUnit},
         scrape,
@@ -53,10 +53,6 @@ pub(super) struct Wanted {
 
 /// One thing that is read at once.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few hundred bytes, one for each thing that is polled"
-)]
 pub(super) enum Source {
     /// A service's own metrics: its targets' readings are series of the same signals.
     Scrape {
@@ -92,6 +88,13 @@ pub(super) enum Source {
         /// The signal.
         wanted: Wanted,
     },
+    /// What no watch tells of a Deployment.
+    Asked {
+        /// Who asks.
+        asking: Asking,
+        /// The signal.
+        wanted: Wanted,
+    },
 }
 
 /// A source with its pace.
@@ -110,7 +113,9 @@ impl Source {
         match self {
             Self::Scrape { wants, .. } => wants.iter().map(|(w, _)| &w.service).collect(),
             Self::Query { wants, .. } => wants.iter().map(|(w, _)| &w.service).collect(),
-            Self::Health { wanted, .. } | Self::Kubernetes { wanted, .. } => vec![&wanted.service],
+            Self::Health { wanted, .. }
+            | Self::Kubernetes { wanted, .. }
+            | Self::Asked { wanted, .. } => vec![&wanted.service],
         }
     }
 
@@ -127,6 +132,10 @@ impl Source {
             Self::Kubernetes { watched, key, wanted } => {
                 format!("{:?} {key} {wanted:?}", watched.options())
             }
+            Self::Asked { asking, wanted } => {
+                let Asking { watched, key, question, .. } = asking;
+                format!("{:?} {key} {question:?} {wanted:?}", watched.options())
+            }
         };
         (self.kind(), what)
     }
@@ -137,6 +146,7 @@ impl Source {
             Self::Query { .. } => "prometheus",
             Self::Health { .. } => "health",
             Self::Kubernetes { .. } => "kubernetes",
+            Self::Asked { .. } => "kubernetes_asked",
         }
     }
 }
@@ -193,7 +203,9 @@ pub(super) async fn poll(
         // A scrape takes one for each of its targets, and none for itself: it would wait for its own.
         let alone = match &paced.source {
             Source::Scrape { .. } | Source::Kubernetes { .. } => None,
-            Source::Query { .. } | Source::Health { .. } => permits.acquire().await.ok(),
+            Source::Query { .. } | Source::Health { .. } | Source::Asked { .. } => {
+                permits.acquire().await.ok()
+            }
         };
         let events = read(&mut paced.source, &mut warned, &permits).await;
         drop(alone);
@@ -249,6 +261,13 @@ async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>
             let (raw, fault, how) = reading::standing(watched.see(key, None, at).standing, at);
             wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, Duration::ZERO);
             vec![told(wanted, vec![raw], fault)]
+        }
+        Source::Asked { asking, wanted } => {
+            let begun = Instant::now();
+            let answer = asking.poll().await;
+            let (raw, note, how) = reading::answer(answer, clock::wall());
+            wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, begun.elapsed());
+            vec![told(wanted, vec![raw], note)]
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     domain::{signal::Unknown, watch::Raw},
     sources::{
         health::Health,
-        kubernetes::Standing,
+        kubernetes::{Answer, Standing},
         reading::{Class, Fault, Fold, Poll, Reading},
     },
     units::UnixMs,
@@ -135,6 +135,14 @@ pub(super) fn standing(standing: Standing, at: UnixMs) -> (Raw, Option<String>, 
         Standing::Unwell(why) => (Raw::Down { at, answered: true }, Some(why), "ok"),
         Standing::Gone(why) => (Raw::Down { at, answered: false }, Some(why), "ok"),
         Standing::Unknown(why) => (Raw::Unknown { at, why: Unknown::Failed }, Some(why), "failed"),
+    }
+}
+
+/// What was asked of a cluster.
+pub(super) fn answer(answer: Answer, at: UnixMs) -> (Raw, Option<String>, &'static str) {
+    match answer.value {
+        Some(value) => (Raw::Gauge { at, value, n: None }, answer.note, "ok"),
+        None => (Raw::Unknown { at, why: Unknown::Failed }, answer.note, "failed"),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     sources::{
         health::Probe,
         http,
-        kubernetes::Watched,
+        kubernetes::{Asking, Watched},
         prometheus::{self, Prometheus},
         scrape,
     },
@@ -112,6 +112,15 @@ pub(super) fn sources(
                 let (watched, key) = (watched(clusters, at)?, at.key.clone());
                 all.push(Paced {
                     source: Source::Kubernetes { watched, key, wanted },
+                    every: poll.every,
+                    every_watched: poll.every_watched,
+                });
+            }
+            Read::Asked(at, question) => {
+                let watched = watched(clusters, at)?;
+                let asking = Asking::new(watched, at.key.clone(), question.clone());
+                all.push(Paced {
+                    source: Source::Asked { asking, wanted },
                     every: poll.every,
                     every_watched: poll.every_watched,
                 });

@@ -67,6 +67,7 @@ fn runbook() -> Runbook {
         before: vec![],
         after: vec![],
         checks: vec![],
+        jobs: vec![],
         verify_hold: Span::minutes(15),
     }
 }

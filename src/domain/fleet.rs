@@ -365,9 +365,7 @@ impl Fleet {
     /// All of it, whatever there is to decide.
     fn whole_view(&self, id: &ServiceId, policy: &ServicePolicy, now: Now) -> FleetView {
         let mut view = self.view_of_calm(id, policy, now);
-        let window = self.policy.fleet.storm_window;
-        let alarmed = self.standing.alarmed(now.steady, window);
-        view.alarmed = u32::try_from(alarmed).unwrap_or(u32::MAX);
+        view.alarmed = self.alarmed(now.steady);
         let in_the_hour =
             self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
         view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
@@ -400,6 +398,12 @@ impl Fleet {
     fn index(&mut self, id: &ServiceId, now: Now) {
         let (state, policy) = (self.states.get(id), self.policy.services.get(id));
         self.standing.note(id, state.map(Box::as_ref), policy.map(Arc::as_ref), now);
+    }
+
+    /// How many services fire, or are about to, within the storm's window.
+    pub fn alarmed(&self, steady: UnixMs) -> u32 {
+        let alarmed = self.standing.alarmed(steady, self.policy.fleet.storm_window);
+        u32::try_from(alarmed).unwrap_or(u32::MAX)
     }
 
     /// When to take a turn again even if nothing happens.

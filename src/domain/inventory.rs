@@ -94,6 +94,31 @@ pub struct Deployed {
     /// What its pods read beside their image; none where its template refers to nothing, or nobody is to look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<configuration::Seen>,
+    /// The pods of the version that it is set to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+}
+
+/// Pods of one version, as their kubelets say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pods {
+    /// How many are there, ready or not.
+    pub there: u32,
+    /// How many are ready.
+    pub ready: u32,
+    /// How often their containers were started again, in all.
+    pub restarts: u32,
+    /// When the container that was started again last had ended, by its node's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<UnixMs>,
+}
+
+impl Pods {
+    /// Whether one of them was started again since they were seen as `before`. Of pods that are gone the restarts are gone,
+    /// too: fewer of them mean nothing.
+    pub fn were_restarted_since(self, before: Self) -> bool {
+        self.restarts > before.restarts || self.restarted_at > before.restarted_at
+    }
 }
 
 impl Deployed {

@@ -199,6 +199,19 @@ pub enum Action {
         /// The check.
         run: CommandLine,
     },
+    /// A check that a cluster runs, as a Job that is made from a CronJob; once for each attempt.
+    CheckJob {
+        /// The cluster's name in the configuration.
+        cluster: String,
+        /// Where it runs.
+        namespace: String,
+        /// What it is made from.
+        cron_job: String,
+        /// It is ended after so long.
+        timeout: Span,
+        /// It stays for so long after its end.
+        keep: Span,
+    },
 }
 
 /// One step of a plan.

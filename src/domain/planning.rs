@@ -71,6 +71,9 @@ pub struct Runbook {
     pub after: Vec<ScriptStep>,
     /// Smoke tests: each must exit 0 after the rollback.
     pub checks: Vec<Smoke>,
+    /// Smoke tests that a cluster runs: each must succeed after the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<SmokeJob>,
     /// How long the verification holds, for the estimate.
     pub verify_hold: Span,
 }
@@ -101,6 +104,25 @@ pub struct Smoke {
     pub attempts: u32,
 }
 
+/// A check that a cluster runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeJob {
+    /// What people read.
+    pub title: String,
+    /// The cluster's name in the configuration.
+    pub cluster: String,
+    /// Where it runs.
+    pub namespace: String,
+    /// What it is made from.
+    pub cron_job: String,
+    /// It is ended after so long.
+    pub timeout: Span,
+    /// It stays for so long after its end.
+    pub keep: Span,
+    /// How often it may be tried, each time as a Job of its own.
+    pub attempts: u32,
+}
+
 impl Runbook {
     /// The plan from what serves to an exact revision, where `place` says that the platform has it.
     pub fn plan(
@@ -125,6 +147,7 @@ impl Runbook {
         steps.extend(self.application.steps(moves, place));
         steps.extend(self.after.iter().map(ScriptStep::step));
         steps.extend(self.checks.iter().map(Smoke::step));
+        steps.extend(self.jobs.iter().map(SmokeJob::step));
         Plan {
             service: service.clone(),
             targets: moves.targets(),
@@ -174,6 +197,26 @@ impl Smoke {
             needs: vec![format!("the program {program}")],
             timeout: self.run.timeout + Span::seconds(10),
             attempts: self.attempts,
+            fallback: None,
+        }
+    }
+}
+
+impl SmokeJob {
+    fn step(&self) -> Step {
+        let Self { title, cluster, namespace, cron_job, timeout, keep, attempts } = self.clone();
+        Step {
+            title,
+            needs: vec![
+                format!("the CronJob {namespace}/{cron_job} of {cluster}"),
+                format!(
+                    "permission to get cronjobs, and to create and get jobs, in {namespace} of {cluster}"
+                ),
+            ],
+            action: Action::CheckJob { cluster, namespace, cron_job, timeout, keep },
+            // Its end is seen a little later.
+            timeout: timeout + Span::seconds(30),
+            attempts,
             fallback: None,
         }
     }

@@ -164,6 +164,16 @@ fn forget_left_after() -> Span {
     FleetPolicy::default().forget_left_after
 }
 
+impl FleetPolicy {
+    /// Whether so many of the services that suffer at once are a storm: of a handful all, where there is more than one.
+    pub fn is_storm(&self, alarmed: u32, services: u32) -> bool {
+        if services <= self.storm_services {
+            return services > 1 && alarmed == services;
+        }
+        alarmed > self.storm_services && f64::from(alarmed) / f64::from(services) > self.storm_share
+    }
+}
+
 impl Default for FleetPolicy {
     fn default() -> Self {
         Self {
@@ -191,6 +201,20 @@ pub struct VerificationPolicy {
     pub max_memory: f64,
     /// Fewer requests than this leave the error rate unknown; fewer in its bake time earn no revision known good.
     pub min_requests: u64,
+    /// Of the pods that a Deployment wants this share must be of the target, and ready ...
+    #[serde(default = "min_ready")]
+    pub min_ready: f64,
+    /// ... for so long, in which none of them was started again.
+    #[serde(default = "ready_for")]
+    pub ready_for: Span,
+}
+
+fn min_ready() -> f64 {
+    VerificationPolicy::default().min_ready
+}
+
+fn ready_for() -> Span {
+    VerificationPolicy::default().ready_for
 }
 
 impl Default for VerificationPolicy {
@@ -203,6 +227,8 @@ impl Default for VerificationPolicy {
             max_cpu: 0.70,
             max_memory: 0.80,
             min_requests: 20,
+            min_ready: 0.90,
+            ready_for: Span::minutes(1),
         }
     }
 }
@@ -236,6 +262,8 @@ pub enum SignalKind {
     Cpu,
     /// Share of memory in use.
     Memory,
+    /// Lines of its logs that say that something is wrong.
+    Logs,
 }
 
 /// A signal of a service.

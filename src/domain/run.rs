@@ -384,7 +384,8 @@ impl Action {
             | Self::DeploymentApply { .. }
             | Self::ConfigMapRestore { .. }
             | Self::DeploymentRestart { .. }
-            | Self::Check { .. } => true,
+            | Self::Check { .. }
+            | Self::CheckJob { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),
         }
     }

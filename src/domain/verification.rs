@@ -3,10 +3,12 @@
 //! A rollback succeeded when this says so, not when the last step returned. A check that cannot be made is unknown,
 //! and said; it never counts as passed unless the only thing missing is traffic.
 
+mod pods;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Component,
+    change::{Component, Revision},
     firing::{Basis, Firing},
     incident::Incident,
     inventory::Serving,
@@ -68,8 +70,10 @@ impl Verification {
 
 /// The checklist as it stands now.
 pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
-    let mut checks = vec![serving(s, incident)];
+    let target = target(s, incident);
+    let mut checks = vec![serving(s, target.as_ref())];
     checks.extend(configured(s, incident));
+    checks.extend(pods::checks(s, target.as_ref()));
     for (name, signal) in s.policy.signals.iter() {
         checks.extend(signal_check(s, name, signal.kind));
     }
@@ -86,14 +90,18 @@ fn check(name: impl Into<String>, standing: Standing, note: impl Into<String>) -
     Check { name: name.into(), standing, note: note.into() }
 }
 
-fn serving(s: &Situation<'_>, incident: &Incident) -> Check {
-    let name = "the target revision serves";
-    let target = incident
+/// What must serve: what the plan goes to, or what somebody restored.
+fn target(s: &Situation<'_>, incident: &Incident) -> Option<Revision> {
+    let planned = incident
         .run
         .as_ref()
-        .and_then(|run| run.plan.targets.iter().find(|t| t.component == Component::Application))
-        .map(|t| t.to.clone())
-        .or_else(|| s.state.ledger.serving(Component::Application).cloned());
+        .and_then(|run| run.plan.targets.iter().find(|t| t.component == Component::Application));
+    let planned = planned.map(|t| t.to.clone());
+    planned.or_else(|| s.state.ledger.serving(Component::Application).cloned())
+}
+
+fn serving(s: &Situation<'_>, target: Option<&Revision>) -> Check {
+    let name = "the target revision serves";
     let (Some(target), Some(seen)) = (target, s.watch.inventory.as_ref()) else {
         return check(name, Standing::Unknown, "the platform was not looked at");
     };
@@ -178,6 +186,7 @@ fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Che
         }
         SignalKind::Cpu => usage(signal, tally.value, limits.max_cpu),
         SignalKind::Memory => usage(signal, tally.value, limits.max_memory),
+        SignalKind::Logs => Some(logs(signal, tally.value, s.watch.note_of(signal))),
     }
 }
 
@@ -187,6 +196,18 @@ fn usage(signal: &str, value: Option<f64>, limit: f64) -> Option<Check> {
     };
     let standing = if share < limit { Standing::Passed } else { Standing::Failed };
     Some(check(signal, standing, format!("{:.0}% (limit {:.0}%)", share * 100.0, limit * 100.0)))
+}
+
+/// One line that says that something is wrong is one too many.
+fn logs(signal: &str, lines: Option<f64>, shown: Option<&str>) -> Check {
+    match lines {
+        None => check(signal, Standing::Unknown, "no value"),
+        Some(lines) if lines <= 0.0 => check(signal, Standing::Passed, "no line that matches"),
+        Some(lines) => {
+            let shown = shown.map(|shown| format!(": {shown}")).unwrap_or_default();
+            check(signal, Standing::Failed, format!("lines that match: {lines:.0}{shown}"))
+        }
+    }
 }
 
 /// What fires and should not after a rollback: not what a person dismissed, not what was there before the change,
@@ -252,5 +273,17 @@ mod tests {
         assert_eq!(standing(Some(0.69)), said(Standing::Passed, "69% (limit 70%)"));
         assert_eq!(standing(Some(0.7)), said(Standing::Failed, "70% (limit 70%)"));
         assert_eq!(standing(None), said(Standing::Unknown, "no value"));
+    }
+
+    #[test]
+    fn a_line_that_says_that_something_is_wrong_is_shown_and_a_log_that_nobody_read_is_unknown() {
+        let standing = |lines, shown| {
+            let Check { standing, note, .. } = logs("logs", lines, shown);
+            (standing, note)
+        };
+        assert_eq!(standing(Some(0.0), None).0, Standing::Passed);
+        assert_eq!(standing(None, None).0, Standing::Unknown);
+        let bad = (Standing::Failed, "lines that match: 2: shop-1: `panic`".to_owned());
+        assert_eq!(standing(Some(2.0), Some("shop-1: `panic`")), bad);
     }
 }

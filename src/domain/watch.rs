@@ -9,6 +9,7 @@ mod before;
 mod continuity;
 mod instances;
 mod latency;
+mod pods;
 mod reading;
 pub mod says;
 mod served;
@@ -21,6 +22,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
     before::{Before, acknowledged},
+    pods::PodsSeen,
     reading::Raw,
     snapshot::{Past, Snapshot},
     tally::Tally,
@@ -200,6 +202,7 @@ impl ServiceWatch {
                     Some(_) => None,
                     None => self.undeployed_since.or(Some(now.wall)),
                 };
+                self.see_pods(inventory, policy, state, now);
                 self.inventory = Some(inventory.clone());
                 self.looked_at = Some(now.wall);
             }
@@ -371,11 +374,6 @@ impl ServiceWatch {
         let lower_bound = evidence.lower_bound?;
         Some(Counts { bad: evidence.bad, total: evidence.total, lower_bound })
     }
-
-    /// What was counted of a signal since the rollback.
-    pub fn tally(&self, signal: &str) -> Option<&Tally> {
-        self.tallies.as_ref()?.signals.get(signal)
-    }
 }
 
 /// Follows another policy's triggers, keeping what those that stay have seen.
@@ -464,7 +462,7 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
         SignalKind::ErrorRate => matches!(channel, Channel::Errors | Channel::Arms),
         SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
         SignalKind::Health => matches!(channel, Channel::Probe | Channel::Reach),
-        SignalKind::Cpu | SignalKind::Memory => channel == Channel::Usage,
+        SignalKind::Cpu | SignalKind::Memory | SignalKind::Logs => channel == Channel::Usage,
     }
 }
 
@@ -488,9 +486,9 @@ mod tests {
     fn no_trigger_looks_at_what_only_a_verification_does() {
         let mut policy = examples::service("shop/production", Mode::Auto);
         let mut signals = (*policy.signals).clone();
-        for (name, kind) in [("cpu", SignalKind::Cpu), ("memory", SignalKind::Memory)] {
+        for kind in [SignalKind::Cpu, SignalKind::Memory, SignalKind::Logs] {
             let signal = SignalPolicy { kind, ..signals["error_rate"].clone() };
-            signals.insert(name.into(), signal);
+            signals.insert(format!("{kind:?}"), signal);
         }
         policy.signals = signals.into();
         let watch = ServiceWatch::new(&policy);

@@ -24,7 +24,9 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use self::deployment::{Clusters, keep, keep_configuration, preflight as deployment_preflight};
+pub use self::deployment::{
+    Also, Clusters, keep, keep_configuration, preflight as deployment_preflight,
+};
 use crate::{
     domain::{
         plan::Action,
@@ -203,6 +205,11 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::DeploymentApply { at, from, to, stuck_after } => {
             let stuck_after = *stuck_after;
             deployment::apply(attempt, deployment::Apply { at, from, to, stuck_after }).await
+        }
+        Action::CheckJob { cluster, namespace, cron_job, timeout, keep } => {
+            let (timeout, keep) = (*timeout, *keep);
+            let job = deployment::Job { cluster, namespace, cron_job, timeout, keep };
+            deployment::job(attempt, job).await
         }
         Action::DeploymentRollout { at, to, stuck_after } => {
             let stuck_after = *stuck_after;

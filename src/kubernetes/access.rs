@@ -127,6 +127,8 @@ async fn connection(options: &Options) -> Result<Config, String> {
     };
     config.connect_timeout = Some(options.connect.duration());
     config.write_timeout = Some(options.stale_after.duration());
+    // It would repeat by itself what may have been done, unseen and without asking whether it may still be done.
+    config.default_retry = false;
     Ok(config)
 }
 
@@ -142,4 +144,14 @@ pub fn chain(fault: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     said
+}
+
+/// A text as it stands in a query.
+pub fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let each = text.bytes().map(|byte| match is_plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    each.collect()
 }

@@ -7,6 +7,7 @@ pub mod access;
 pub mod content;
 pub mod maps;
 pub mod owners;
+pub mod quantity;
 pub mod shelf;
 pub mod status;
 pub mod template;

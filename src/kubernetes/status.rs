@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use smol_str::SmolStr;
 
+use crate::units::UnixMs;
+
 /// One statement of a controller or kubelet.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -36,6 +38,22 @@ impl PodStatus {
     /// Whether it takes requests.
     pub fn is_ready(&self) -> bool {
         self.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True")
+    }
+
+    /// How often its containers were started again.
+    pub fn restarts(&self) -> u32 {
+        self.containers().fold(0, |all, each| all.saturating_add(each.restart_count))
+    }
+
+    /// When the one that was started again last had ended.
+    pub fn restarted_at(&self) -> Option<UnixMs> {
+        let again = self.containers().filter(|each| each.restart_count > 0);
+        let ended = again.filter_map(|each| each.last_state.terminated.as_ref()?.finished_at);
+        ended.max().map(|at| UnixMs(at.as_millisecond()))
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.init_container_statuses.iter().chain(&self.container_statuses)
     }
 }
 
@@ -85,6 +103,8 @@ pub struct Running {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Terminated {
+    /// When.
+    pub finished_at: Option<jiff::Timestamp>,
     /// What it exited with.
     pub exit_code: i32,
     /// In one word.

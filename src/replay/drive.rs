@@ -1,16 +1,13 @@
-//! One tape, played to the domain: polls, deployments and deadlines in the order of their times.
+//! Tapes, played to the domain: polls, deployments and deadlines in the order of their times.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, binary_heap::PeekMut},
     convert::Infallible,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use super::{
-    picture::Picture,
     story::Story,
     tape::{Player, Tape},
 };
@@ -23,7 +20,7 @@ use crate::{
         fleet::Fleet,
         inventory::{Available, Inventory, Serving},
         policy::{FleetPolicy, Policy, ServicePolicy},
-        service::Mode,
+        service::{Mode, ServiceId},
     },
     units::{Span, UnixMs},
 };
@@ -36,125 +33,154 @@ const KEPT: usize = 10;
 const LOOK_EVERY: Span = Span::minutes(1);
 const LOOK_EVERY_QUIET: Span = Span::minutes(15);
 
-/// What would have happened, service by service.
-#[derive(Clone, Debug, Default)]
-pub struct Replayed {
-    /// To each service.
-    pub stories: Vec<Story>,
-    /// What is drawn of the incidents of each.
-    pub pictures: Vec<Vec<Picture>>,
-}
+/// One of the services that are played: what was recorded of it, and what it is judged by.
+pub(super) type Seat<'t> = (&'t Tape, ServicePolicy);
 
-impl Extend<(Story, Vec<Picture>)> for Replayed {
-    fn extend<T: IntoIterator<Item = (Story, Vec<Picture>)>>(&mut self, more: T) {
-        for (story, pictures) in more {
-            self.stories.push(story);
-            self.pictures.push(pictures);
-        }
-    }
-}
-
-/// Does something with each, on all cores; the results are in the order of what `next` gives.
-pub(super) fn on_all_cores<I, T: Send>(
-    next: impl Fn() -> Option<(usize, I)> + Sync,
-    each: impl Fn(I) -> T + Sync,
-) -> Vec<T> {
-    let done = Mutex::new(vec![]);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                while let Some((index, one)) = next() {
-                    let result = each(one);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Does something with each tape, on all cores.
-pub fn each_tape<T: Send>(tapes: &[Tape], each: impl Fn(&Tape) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let next = || {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        tapes.get(index).map(|tape| (index, tape))
-    };
-    on_all_cores(next, each)
-}
-
-/// What would have happened to one service. `None` where nothing was recorded of it.
+/// What would have happened to one service that is watched alone. `None` where nothing was recorded of it.
 pub fn play(tape: &Tape, policy: &ServicePolicy, fleet: FleetPolicy) -> Option<Story> {
-    let (from, until) = tape.span()?;
-    let policy = ServicePolicy { id: tape.service.clone(), mode: Mode::Observe, ..policy.clone() };
-    let policy = Policy {
-        services: std::iter::once((tape.service.clone(), Arc::new(policy))).collect(),
-        fleet,
-        config_hash: "replay".to_owned(),
-        freezes: vec![],
-    };
-    let mut drive = Drive {
-        fleet: Fleet::new(policy, 1),
-        story: Story::new(tape.service.clone(), from, until),
-        tape,
-        // What served when the record begins is seen by the first look.
-        deployed: tape.deployments.iter().filter(|deployment| deployment.at < from).count(),
-        looked: None,
-    };
-    drive.turn(What::Started, from);
-    let polled = |signal: &str| What::Polled {
-        service: tape.service.clone(),
-        signal: signal.to_owned(),
-        readings: vec![],
-        fault: None,
-    };
-    let mut players: Vec<(Event, Player<'_>)> =
-        tape.tracks.iter().map(|(signal, track)| (event(polled(signal)), track.player())).collect();
-    loop {
-        let soonest = players.iter().enumerate().filter_map(|(i, (_, p))| Some((p.at()?, i))).min();
-        let Some((at, index)) = soonest else { break };
-        drive.until(at);
-        let (event, player) = &mut players[index];
-        // One event for each signal, filled anew: there are tens of millions of them.
-        if let What::Polled { readings, .. } = &mut event.what {
-            player.read(readings);
-        }
-        drive.take(event, at);
+    play_together(vec![(tape, policy.clone())], fleet, 1).pop()
+}
+
+/// What would have happened to these services of a fleet of so many, of whom the others are quiet. One of which nothing
+/// was recorded has no story; the others' are in their order.
+pub(super) fn play_together(
+    seats: Vec<Seat<'_>>,
+    fleet: FleetPolicy,
+    services: usize,
+) -> Vec<Story> {
+    let mut policies = BTreeMap::new();
+    let mut played = vec![];
+    for (tape, policy) in seats {
+        let Some((from, until)) = tape.span() else { continue };
+        let id = tape.service.clone();
+        let policy = ServicePolicy { id: id.clone(), mode: Mode::Observe, ..policy };
+        policies.insert(id.clone(), Arc::new(policy));
+        played.push(Played {
+            tape,
+            story: Story::new(id, from, until),
+            // What served when the record begins is seen by the first look.
+            deployed: tape.deployments.iter().filter(|deployment| deployment.at < from).count(),
+            looked: None,
+        });
     }
-    Some(drive.end())
+    let Some(from) = played.iter().map(|one| one.story.from).min() else { return vec![] };
+    add_quiet(&mut policies, services);
+    let policy =
+        Policy { services: policies, fleet, config_hash: "replay".to_owned(), freezes: vec![] };
+    let places = (0..).zip(&played).map(|(place, one)| (one.tape.service.clone(), place)).collect();
+    let mut drive = Drive { fleet: Fleet::new(policy, 1), played, places };
+    drive.turn(What::Started, from);
+    drive.play();
+    drive.end()
+}
+
+/// Services of which nothing is heard, until there are so many: a storm is a share of the fleet, and a P0 waits for company
+/// where there could be any.
+fn add_quiet(policies: &mut BTreeMap<ServiceId, Arc<ServicePolicy>>, services: usize) {
+    let Some(mut quiet) = policies.values().next().map(|policy| ServicePolicy::clone(policy))
+    else {
+        return;
+    };
+    quiet.signals = BTreeMap::new().into();
+    quiet.triggers = BTreeMap::new().into();
+    for number in 1.. {
+        if policies.len() >= services {
+            return;
+        }
+        if let Ok(id) = ServiceId::new(&format!("quiet-{number}"), "replay") {
+            quiet.id = id.clone();
+            policies.entry(id).or_insert_with(|| Arc::new(quiet.clone()));
+        }
+    }
 }
 
 fn event(what: What) -> Event {
     Event { id: String::new(), what }
 }
 
-struct Drive<'t> {
-    fleet: Fleet,
-    story: Story,
+/// One service, and how far its tape was played.
+struct Played<'t> {
     tape: &'t Tape,
+    story: Story,
     /// Deployments that happened.
     deployed: usize,
     looked: Option<UnixMs>,
 }
 
-impl Drive<'_> {
-    /// Everything that comes before `at`: deployments, deadlines, and a look at the platform.
-    fn until(&mut self, at: UnixMs) {
-        while let Some(deployment) = self.tape.deployments.get(self.deployed).filter(|d| d.at <= at)
-        {
-            let when = deployment.at;
-            self.ticks(when);
-            self.deployed += 1;
-            self.look(when);
+struct Drive<'t> {
+    fleet: Fleet,
+    played: Vec<Played<'t>>,
+    /// Where each service is among those that are played.
+    places: BTreeMap<ServiceId, usize>,
+}
+
+impl<'t> Drive<'t> {
+    /// All polls and deployments in the order of their times; of one moment's, deployments come first.
+    fn play(&mut self) {
+        let mut players: Vec<(usize, Event, Player<'t>)> = vec![];
+        for (place, one) in self.played.iter().enumerate() {
+            let polled = |signal: &str| What::Polled {
+                service: one.tape.service.clone(),
+                signal: signal.to_owned(),
+                readings: vec![],
+                fault: None,
+            };
+            let tracks = one.tape.tracks.iter();
+            players
+                .extend(tracks.map(|(name, track)| (place, event(polled(name)), track.player())));
         }
+        let services = self.played.len();
+        let deployments = (0..services).filter_map(|place| Some((self.deploys_at(place)?, place)));
+        let polls = (services..).zip(&players).filter_map(|(i, (_, _, p))| Some((p.at()?, i)));
+        let mut agenda: BinaryHeap<Reverse<(UnixMs, usize)>> =
+            deployments.chain(polls).map(Reverse).collect();
+        while let Some(mut soonest) = agenda.peek_mut() {
+            let Reverse((at, index)) = *soonest;
+            let next = match index.checked_sub(services) {
+                None => {
+                    self.deploy(index, at);
+                    self.deploys_at(index)
+                }
+                Some(index) => {
+                    let (place, event, player) = &mut players[index];
+                    self.until(*place, at);
+                    // One event for each signal, filled anew: there are tens of millions of them.
+                    if let What::Polled { readings, .. } = &mut event.what {
+                        player.read(readings);
+                    }
+                    self.take(event, at);
+                    self.note_alarm(*place, at);
+                    player.at()
+                }
+            };
+            match next {
+                Some(at) => *soonest = Reverse((at, index)),
+                None => drop(PeekMut::pop(soonest)),
+            }
+        }
+    }
+
+    /// When the next deployment of a service is.
+    fn deploys_at(&self, place: usize) -> Option<UnixMs> {
+        let one = &self.played[place];
+        // Of what is deployed after the last poll nothing follows.
+        one.tape.deployments.get(one.deployed).map(|d| d.at).filter(|at| *at <= one.story.until)
+    }
+
+    fn deploy(&mut self, place: usize, at: UnixMs) {
         self.ticks(at);
-        let open = self.fleet.open().next().is_some();
+        self.played[place].deployed += 1;
+        self.look(place, at);
+    }
+
+    /// Everything that comes before a poll at `at`: deadlines, and a look at the platform.
+    fn until(&mut self, place: usize, at: UnixMs) {
+        self.ticks(at);
+        let one = &self.played[place];
+        let open = self.fleet.states.get(&one.tape.service).is_some_and(|s| s.incident.is_some());
         let every = if open { LOOK_EVERY } else { LOOK_EVERY_QUIET };
-        if self.looked.is_none_or(|looked| at.since(looked) >= every) {
-            self.look(at);
+        if one.looked.is_none_or(|looked| at.since(looked) >= every) {
+            self.look(place, at);
         }
     }
 
@@ -168,9 +194,10 @@ impl Drive<'_> {
         }
     }
 
-    fn look(&mut self, at: UnixMs) {
-        self.looked = Some(at);
-        let known = &self.tape.deployments[..self.deployed];
+    fn look(&mut self, place: usize, at: UnixMs) {
+        let one = &mut self.played[place];
+        one.looked = Some(at);
+        let known = &one.tape.deployments[..one.deployed];
         let version = known.last().map_or(BEFORE, |deployment| deployment.version.as_str());
         let mut seen = BTreeSet::new();
         let versions = known.iter().rev().map(|d| d.version.as_str()).chain([BEFORE]);
@@ -188,7 +215,8 @@ impl Drive<'_> {
             told: None,
             deployed: None,
         };
-        self.turn(What::Seen { service: self.tape.service.clone(), inventory }, at);
+        let service = one.tape.service.clone();
+        self.turn(What::Seen { service, inventory }, at);
     }
 
     fn turn(&mut self, what: What, at: UnixMs) {
@@ -198,21 +226,40 @@ impl Drive<'_> {
     fn take(&mut self, event: &Event, at: UnixMs) {
         let now = Now { wall: at, steady: at };
         let Ok(turned) = self.fleet.turn(event, now, |_| Ok::<(), Infallible>(()));
-        let facts = turned.batches.iter().flat_map(|(_, facts)| facts);
-        facts.for_each(|fact: &Fact| self.story.tell(fact, at));
+        for (service, facts) in &turned.batches {
+            let place = service.as_ref().and_then(|service| self.places.get(service));
+            if let Some(one) = place.map(|place| &mut self.played[*place]) {
+                facts.iter().for_each(|fact: &Fact| one.story.tell(fact, at));
+            }
+        }
     }
 
-    fn end(mut self) -> Story {
-        if let Some(watch) = self.fleet.watches.get(&self.tape.service) {
-            let mut dropped = BTreeMap::new();
-            for drops in watch.all_drops() {
-                for reason in Drop::ALL {
-                    *dropped.entry(reason.name()).or_default() += drops.count(reason);
-                }
-            }
-            dropped.retain(|_, count| *count > 0);
-            self.story.dropped = dropped;
+    /// Whether the service counts for a storm.
+    fn note_alarm(&mut self, place: usize, at: UnixMs) {
+        if self.fleet.alarmed(at) == 0 {
+            return;
         }
-        self.story
+        let one = &mut self.played[place];
+        if self.fleet.watches.get(&one.tape.service).is_some_and(|watch| watch.is_alarmed()) {
+            one.story.alarm(at, self.fleet.policy.fleet.storm_window);
+        }
+    }
+
+    fn end(self) -> Vec<Story> {
+        let Self { fleet, played, .. } = self;
+        let end = |mut one: Played<'t>| {
+            if let Some(watch) = fleet.watches.get(&one.tape.service) {
+                let mut dropped = BTreeMap::new();
+                for drops in watch.all_drops() {
+                    for reason in Drop::ALL {
+                        *dropped.entry(reason.name()).or_default() += drops.count(reason);
+                    }
+                }
+                dropped.retain(|_, count| *count > 0);
+                one.story.dropped = dropped;
+            }
+            one.story
+        };
+        played.into_iter().map(end).collect()
     }
 }

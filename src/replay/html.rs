@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     compare::Difference,
-    drive::Replayed,
+    fleet::Replayed,
     picture::{Picture, shown as span_of},
     story::{Fired, Incident, Story},
     table::{date, decision_words, totals},

@@ -90,7 +90,10 @@ impl Recorded {
             let names = unheard.into_iter().collect::<Vec<_>>().join(", ");
             said.push(format!("not replayed, for this record does not hold them: {names}"));
         }
-        let found: Vec<&str> = config.discoveries.iter().map(|d| d.name.as_str()).collect();
+        // A server that is asked is asked whom they found, too.
+        let stands_in = |name: &String| config.each_found.contains_key(name);
+        let names = config.discoveries.iter().map(|d| &d.name);
+        let found: Vec<&str> = names.filter(|n| stands_in(n)).map(String::as_str).collect();
         if !found.is_empty() {
             let names = found.join(", ");
             said.push(format!("not replayed: the services that these queries find: {names}"));

@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    drive::on_all_cores,
+    cores::on_all_cores,
     tape::{Counts, Deployment, Steps, Tape, Track},
 };
 use crate::{

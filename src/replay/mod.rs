@@ -3,12 +3,14 @@
 //! Nothing here is carried out. Each service is replayed in `observe`, for in the recorded history nobody rolled back: what
 //! comes after a decision is what came, and every decision is made as if none had been acted upon before.
 //!
-//! `tape` is what was recorded, whatever it was read from (`labelled`, `inputs`); `drive` plays one tape; `story` is what follows
-//! from its facts, `picture` what is drawn of them, with `line`; `score` compares stories with labels, `compare` two policies' stories; `revisions`
+//! `tape` is what was recorded, whatever it was read from (`labelled`, `inputs`); `drive` plays tapes, `fleet` all of a configuration,
+//! on all `cores`; `story` is what follows from the facts of one, `picture` what is drawn of them, with `line`; `score` compares stories with labels, `compare` two policies' stories; `revisions`
 //! says what could not be compared; `table` and `html` say it to people.
 
 mod compare;
+mod cores;
 mod drive;
+mod fleet;
 mod html;
 pub mod inputs;
 mod labelled;
@@ -22,7 +24,9 @@ mod tape;
 
 pub use self::{
     compare::{Difference, compare},
-    drive::{Replayed, each_tape, play},
+    cores::each_tape,
+    drive::play,
+    fleet::{Replayed, play_all},
     html::page,
     labelled::{Label, Labelled, each as each_labelled},
     picture::{Drawing, Picture, draw},

@@ -102,13 +102,25 @@ pub struct Story {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Signals that told nothing for so long that somebody would have been paged.
     pub blind: Vec<(UnixMs, String)>,
+    /// From when to when it counted for a storm.
+    #[serde(skip)]
+    pub(super) alarms: Vec<(UnixMs, UnixMs)>,
 }
 
 impl Story {
     /// A story in which nothing has happened yet.
     pub(super) fn new(service: ServiceId, from: UnixMs, until: UnixMs) -> Self {
-        let (fired, incidents, blind) = (vec![], vec![], vec![]);
-        Self { service, from, until, fired, incidents, dropped: BTreeMap::new(), blind }
+        let (fired, incidents, blind, alarms) = (vec![], vec![], vec![], vec![]);
+        Self { service, from, until, fired, incidents, dropped: BTreeMap::new(), blind, alarms }
+    }
+
+    /// Its triggers fire, or are about to: it counts for a storm for so long.
+    pub(super) fn alarm(&mut self, at: UnixMs, counts_for: Span) {
+        let until = at + counts_for;
+        match self.alarms.last_mut().filter(|(_, before)| *before >= at) {
+            Some((_, before)) => *before = until,
+            None => self.alarms.push((at, until)),
+        }
     }
 
     /// How long was recorded.
@@ -118,6 +130,10 @@ impl Story {
 
     /// What became true at `at`.
     pub(super) fn tell(&mut self, fact: &Fact, at: UnixMs) {
+        // Another service's record began earlier: that nothing was heard of this one then says nothing about it.
+        if at < self.from {
+            return;
+        }
         match fact {
             Fact::Trigger(fact) => self.trigger(fact, at),
             Fact::Incident(fact) => self.incident(fact, at),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     compare::Difference,
-    drive::Replayed,
+    fleet::Replayed,
     picture::Picture,
     score::Score,
     story::{Decided, Incident, Story},
@@ -146,7 +146,18 @@ pub fn totals(stories: &[Story]) -> String {
             pages.entry(trigger).or_default().push((count, story.service.to_string()));
         }
     }
-    let each = |count: usize| if weeks > 0.0 { count as f64 / weeks } else { 0.0 };
+    let per = |weeks: f64, count: usize| if weeks > 0.0 { count as f64 / weeks } else { 0.0 };
+    let each = |count: usize| per(weeks, count);
+    // What one who is on call for all of them lives through.
+    let (from, until) =
+        (stories.iter().map(|s| s.from).min(), stories.iter().map(|s| s.until).max());
+    let recorded = from.zip(until).map_or(Span::ZERO, |(from, until)| until.since(from));
+    let a_week = |count: usize| {
+        let weeks = recorded.as_seconds() / (7.0 * 86_400.0);
+        // Of hours nobody can tell what a week would be like.
+        let told = recorded >= Span::hours(24);
+        if told { format!(", {:.1} a week", per(weeks, count)) } else { String::new() }
+    };
     _ = writeln!(
         text,
         "{weeks:.1} service-weeks: {paged} incidents page ({:.2} a service and week), {rolled_back} would be rolled back ({:.2})",
@@ -158,7 +169,12 @@ pub fn totals(stories: &[Story]) -> String {
         let count: usize = worst.iter().map(|(count, _)| count).sum();
         let names: Vec<String> =
             worst.iter().take(3).map(|(count, name)| format!("{name} {count}")).collect();
-        _ = writeln!(text, "  {trigger} alone pages {count} times; worst: {}", names.join(", "));
+        _ = writeln!(
+            text,
+            "  {trigger} alone pages {count} times{}; worst: {}",
+            a_week(count),
+            names.join(", ")
+        );
     }
     text
 }

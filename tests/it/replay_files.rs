@@ -62,6 +62,47 @@ fn a_bad_release_in_a_table_would_be_rolled_back() {
     assert!(said.contains("no deployment is known"), "{said}");
 }
 
+/// Eight services, of which the first so many go wrong in the same minute, all of them half an hour after a deployment but the
+/// first, which was deployed a minute before.
+fn what_is_said_of_eight(wrong: usize) -> String {
+    let shop = CONFIG.lines().filter(|line| !line.starts_with("[notify")).skip(4);
+    let shop: Vec<&str> = shop.take_while(|line| !line.starts_with("audiences")).collect();
+    let mut config = CONFIG.to_owned();
+    let (mut counts, mut changes) = ("service,time,bad,total\n".to_owned(), String::new());
+    for number in 0..8 {
+        let name = format!("shop-{number}");
+        config += &shop.join("\n").replace("shop", &name);
+        config.push('\n');
+        for minute in 1..=360 {
+            let bad = if (300..330).contains(&minute) && number < wrong { 200 } else { 1 };
+            _ = writeln!(counts, "{name},{},{bad},600", FROM + minute * 60);
+        }
+        let at = if number == 0 { "04:59" } else { "04:30" };
+        _ = writeln!(
+            changes,
+            "{{\"service\":\"{name}\",\"at\":\"2026-01-04T12:00:00Z\",\"version\":\"v1\"}}\n\
+             {{\"service\":\"{name}\",\"at\":\"2026-01-05T{at}:00Z\",\"version\":\"v2\"}}"
+        );
+    }
+    let home = tempfile::tempdir().unwrap();
+    let config = written(home.path(), "rollbackd.toml", &config);
+    let csv = written(home.path(), "counts.csv", &counts);
+    let changes = written(home.path(), "changes.jsonl", &changes);
+    replay(&[&config, "--csv", &csv, "--changes", &changes, "--allow-partial"]).0
+}
+
+/// Each of them alone would have been rolled back, and the live daemon would have done no such thing.
+#[test]
+fn services_that_suffer_at_once_are_a_storm_but_for_whose_own_change_it_is() {
+    let told = what_is_said_of_eight(6);
+    let rolled_back = told.matches("would be rolled back: application v2 -> v1").count();
+    assert_eq!(rolled_back, 1, "{told}");
+    assert!(told.contains("storm: 6 of 9 services firing or pending within 5m"), "{told}");
+    let told = what_is_said_of_eight(2);
+    let rolled_back = told.matches("would be rolled back: application v2 -> v1").count();
+    assert!(rolled_back == 2 && !told.contains("storm"), "{told}");
+}
+
 /// Its silence would look as if it had been tried.
 #[test]
 fn a_table_has_one_revision_and_a_trigger_that_compares_two_says_so_once() {

@@ -4,7 +4,9 @@ use crate::{
     domain::{
         change::Revision,
         inventory::Place,
+        planning::Runbook,
         policy::{ServicePolicy, SignalKind},
+        runbook::ApplicationRunbook,
     },
     units::{Percent, Span, UnixMs},
 };
@@ -38,6 +40,10 @@ pub(super) fn rolls_back(policy: &ServicePolicy) -> Vec<String> {
     lines
 }
 
+fn has_checks(runbook: &Runbook) -> bool {
+    !runbook.checks.is_empty() || !runbook.jobs.is_empty()
+}
+
 /// What must be so, and for how long.
 pub(super) fn verified(policy: &ServicePolicy) -> Vec<String> {
     if policy.runbook.is_none() {
@@ -49,6 +55,13 @@ pub(super) fn verified(policy: &ServicePolicy) -> Vec<String> {
         "  the version that was wanted is seen to run".to_owned(),
         "  no trigger above P3 fires".to_owned(),
     ];
+    let application = policy.runbook.as_ref().map(|runbook| &runbook.application);
+    if let Some(ApplicationRunbook::Deployment(_)) = application {
+        let (share, time) = (Percent(limits.min_ready), limits.ready_for);
+        lines.push(format!(
+            "  at least {share} of its pods are of it and ready, for {time}, and none is started again"
+        ));
+    }
     let p95 = Span(limits.max_p95_ms.round() as i64);
     for (name, signal) in policy.signals.iter() {
         lines.push(match signal.kind {
@@ -60,9 +73,10 @@ pub(super) fn verified(policy: &ServicePolicy) -> Vec<String> {
             SignalKind::Health => format!("  {name}: the probe is answered as it should be"),
             SignalKind::Cpu => format!("  {name}: below {}", Percent(limits.max_cpu)),
             SignalKind::Memory => format!("  {name}: below {}", Percent(limits.max_memory)),
+            SignalKind::Logs => format!("  {name}: no line says that something is wrong"),
         });
     }
-    if policy.runbook.as_ref().is_some_and(|runbook| !runbook.checks.is_empty()) {
+    if policy.runbook.as_ref().is_some_and(has_checks) {
         lines.push("  and its checks have passed, as the last steps".to_owned());
     }
     let after = policy.watch_after;

@@ -13,6 +13,7 @@ use std::{
 use clap::Args;
 use reqwest::Url;
 
+use super::found::found;
 use crate::{
     cli::{check::listed, client::Fault, journal, out::Out},
     config::{self, Config},
@@ -96,7 +97,7 @@ pub(super) struct Read {
 impl Inputs {
     /// Reads everything that was asked for, and says what was wrong with it.
     pub(super) async fn read(&self, file: &Path, out: &Out) -> Result<Read, Fault> {
-        let (config, _) = config::load(file).map_err(|all| Fault::Usage(listed(&all)))?;
+        let config = self.load(file, out).await?;
         let known: Vec<ServiceId> = config.policy.services.keys().cloned().collect();
         // What is wrong with a file is said before a server is asked for an hour.
         let mut changes = self.deployments(&known)?;
@@ -114,6 +115,22 @@ impl Inputs {
         said.for_each(|said| out.aside(&said));
         let (unknown, allow_partial) = (changes.unknown.len(), self.allow_partial);
         Ok(Read { recorded, config, unknown, read_otherwise: 0, allow_partial })
+    }
+
+    /// The configuration, with those whom its queries for services would have found.
+    async fn load(&self, file: &Path, out: &Out) -> Result<Config, Fault> {
+        let whole = |loaded: config::Loaded| {
+            loaded.map(|(config, _)| config).map_err(|all| Fault::Usage(listed(&all)))
+        };
+        let config = whole(config::load(file))?;
+        let Some(since) = self.since.filter(|_| !config.discoveries.is_empty()) else {
+            return Ok(config);
+        };
+        let until = self.until.unwrap_or_else(clock::wall);
+        match found(&config, &self.servers(&config)?, (until - since, until), out).await? {
+            Some(found) => whole(config::load_with(file, &found)),
+            None => Ok(config),
+        }
     }
 
     /// What another configuration would have read otherwise is not in the record: it is judged by what was read.

@@ -21,6 +21,7 @@ use crate::{
 /// As DNS knows names.
 const LABEL_MAX: usize = 63;
 const NAME_MAX: usize = 253;
+const CRON_JOB_MAX: usize = 52;
 
 /// Every `[kubernetes.NAME]`, and whether all its namespaces are watched.
 pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, (Options, bool)> {
@@ -166,6 +167,11 @@ fn at(
 /// Whether it can be one.
 pub(super) fn is_namespace(found: &mut Found<'_>, name: &Spanned<String>) -> bool {
     is_named(found, name, LABEL_MAX, "namespace")
+}
+
+/// The same of a CronJob, whose name is a part of its Jobs'.
+pub(super) fn is_cron_job(found: &mut Found<'_>, name: &Spanned<String>) -> bool {
+    is_named(found, name, CRON_JOB_MAX, "CronJob")
 }
 
 fn is_named(found: &mut Found<'_>, name: &Spanned<String>, max: usize, what: &str) -> bool {

@@ -5,7 +5,7 @@ use toml::Spanned;
 use crate::{
     config::{
         Platform, ReleasePlatform,
-        check::{found::Found, kubernetes},
+        check::{found::Found, jobs, kubernetes},
         raw,
     },
     domain::{
@@ -39,7 +39,8 @@ pub(super) fn runbook(
             (application, Platform::Kubernetes(platform))
         }
     };
-    Some((Runbook { application, before, after, checks, verify_hold: hold }, platform))
+    let jobs = jobs::jobs(found, &raw.job, &application);
+    Some((Runbook { application, before, after, checks, jobs, verify_hold: hold }, platform))
 }
 
 fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<ReleasePlatform> {

@@ -151,13 +151,16 @@ pub(super) fn fleet(raw: &raw::Fleet, journal_keep: Span) -> FleetPolicy {
 pub(super) fn verification(found: &mut Found<'_>, raw: &raw::Verification) -> VerificationPolicy {
     let usual = VerificationPolicy::default();
     let share = |share: Option<crate::units::Percent>, usual| share.map_or(usual, |share| share.0);
+    let hold = found.positive(&raw.hold, usual.hold);
     VerificationPolicy {
-        hold: found.positive(&raw.hold, usual.hold),
+        hold,
         max_error_rate: share(raw.max_error_rate, usual.max_error_rate),
         max_p95_ms: raw.max_p95.map_or(usual.max_p95_ms, |p95| p95.ms() as f64),
         max_cpu: share(raw.max_cpu, usual.max_cpu),
         max_memory: share(raw.max_memory, usual.max_memory),
         min_requests: raw.min_requests.unwrap_or(usual.min_requests),
+        min_ready: share(raw.min_ready, usual.min_ready),
+        ready_for: found.positive(&raw.ready_for, usual.ready_for.min(hold)),
     }
 }
 

@@ -193,7 +193,7 @@ fn check_signals(
     for signal in signals {
         let kind = signal.policy.kind;
         // The verification looks at these.
-        let verifies = matches!(kind, SignalKind::Cpu | SignalKind::Memory);
+        let verifies = matches!(kind, SignalKind::Cpu | SignalKind::Memory | SignalKind::Logs);
         let looked_at = triggers.values().any(|t| kinds::signal_of(t.looks_at) == Some(kind));
         if !looked_at && !verifies && !found.was_cut(&["trigger"]) {
             let what = format!("no trigger looks at `{}`", signal.name);

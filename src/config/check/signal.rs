@@ -1,9 +1,11 @@
 //! What is read of a service.
 
 mod asked;
+mod logged;
 mod probed;
 mod scraped;
 mod targets;
+mod usage;
 mod wanted;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -25,6 +27,7 @@ use crate::{
     },
     sources::{
         http,
+        kubernetes::Question,
         reading::TimeUnit,
         scrape::{self, Spec},
     },
@@ -52,12 +55,13 @@ pub(super) struct Of<'r> {
     pub(super) quantile_window: Span,
 }
 
-const KINDS: [(&str, SignalKind); 5] = [
+const KINDS: [(&str, SignalKind); 6] = [
     ("error_rate", SignalKind::ErrorRate),
     ("latency", SignalKind::Latency),
     ("health", SignalKind::Health),
     ("cpu", SignalKind::Cpu),
     ("memory", SignalKind::Memory),
+    ("logs", SignalKind::Logs),
 ];
 
 /// A signal, unless it is beyond use.
@@ -92,22 +96,13 @@ pub(super) fn signal(
             None
         }
     }?;
-    let every = found.positive(&raw.every, Span::seconds(15));
-    let (source, lag, watched) = match &read {
-        Read::Prometheus { server, .. } => {
-            (format!("prometheus {server}"), Span::seconds(30), Span::seconds(15))
-        }
-        Read::Scrape { targets, .. } => {
-            (format!("scrape of {}", targets.join(", ")), Span::ZERO, Span::seconds(5))
-        }
-        Read::Health(probe) => {
-            (format!("probe {}", http::shown(&probe.url)), Span::ZERO, Span::seconds(5))
-        }
-        // It costs the API server nothing: it was told already.
-        Read::Kubernetes(at) => {
-            (format!("kubernetes {}, {}", at.cluster, at.key), Span::ZERO, Span::seconds(2))
-        }
-    };
+    // Each poll is a request for each pod.
+    let usual = if matches!(read, Read::Asked(..)) { Span::seconds(30) } else { Span::seconds(15) };
+    let every = found.positive(&raw.every, usual);
+    let (source, lag, watched) = usual_pace(&read);
+    if let Read::Asked(_, Question::Lines(lines)) = &read {
+        logged::reaches(found, raw, lines, every);
+    }
     let every_watched = found.positive(&raw.every_watched, watched.min(every));
     if let Some(watched) = &raw.every_watched
         && every_watched > every
@@ -140,6 +135,33 @@ pub(super) fn signal(
     Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram, revisions })
 }
 
+/// What it is called for people, how far behind it may be, and how often it is read while its service is watched.
+fn usual_pace(read: &Read) -> (String, Span, Span) {
+    match read {
+        Read::Prometheus { server, .. } => {
+            (format!("prometheus {server}"), Span::seconds(30), Span::seconds(15))
+        }
+        Read::Scrape { targets, .. } => {
+            (format!("scrape of {}", targets.join(", ")), Span::ZERO, Span::seconds(5))
+        }
+        Read::Health(probe) => {
+            (format!("probe {}", http::shown(&probe.url)), Span::ZERO, Span::seconds(5))
+        }
+        // It costs the API server nothing: it was told already.
+        Read::Kubernetes(at) => {
+            (format!("kubernetes {}, {}", at.cluster, at.key), Span::ZERO, Span::seconds(2))
+        }
+        Read::Asked(at, question) => {
+            let what = match question {
+                Question::Lines(_) => "logs",
+                Question::Usage(_) => "usage",
+            };
+            let source = format!("{what} of kubernetes {}, {}", at.cluster, at.key);
+            (source, Span::ZERO, Span::seconds(15))
+        }
+    }
+}
+
 /// A cluster tells whether a Deployment is well.
 fn stands(
     found: &mut Found<'_>,
@@ -148,17 +170,40 @@ fn stands(
     kind: SignalKind,
     pods: &Spanned<raw::Pods>,
 ) -> Option<Read> {
-    if kind != SignalKind::Health {
-        let what = "a cluster only tells whether the pods are well";
-        found.error(pods.span(), what, "call the signal `health_pods`");
-        return None;
-    }
     let application = of.raw.rollback.as_ref().and_then(|it| it.get_ref().application.as_ref());
     let rolled_back = application.and_then(|application| match application.get_ref() {
         raw::Application::Kubernetes(deployment) => Some(deployment),
         raw::Application::Release(_) => None,
     });
-    kubernetes::pods(found, common.raw, rolled_back, pods).map(Read::Kubernetes)
+    let container = rolled_back.and_then(|deployment| deployment.container.as_ref());
+    match kind {
+        SignalKind::Health => {
+            logged::none_of_it(found, pods.get_ref(), kind);
+            usage::none_of_it(found, pods.get_ref());
+            kubernetes::pods(found, common.raw, rolled_back, pods).map(Read::Kubernetes)
+        }
+        SignalKind::Logs => {
+            usage::none_of_it(found, pods.get_ref());
+            let lines = logged::lines(found, pods, container)?;
+            let at = kubernetes::pods(found, common.raw, rolled_back, pods)?;
+            Some(Read::Asked(at, Question::Lines(lines)))
+        }
+        SignalKind::Cpu | SignalKind::Memory => {
+            logged::none_of_it(found, pods.get_ref(), kind);
+            let usage = usage::usage(found, pods.get_ref(), kind);
+            let at = kubernetes::pods(found, common.raw, rolled_back, pods)?;
+            Some(Read::Asked(at, Question::Usage(usage)))
+        }
+        SignalKind::ErrorRate | SignalKind::Latency => {
+            let what = "a cluster only tells whether the pods are well, what they use, and what their logs say";
+            found.error(
+                pods.span(),
+                what,
+                "call the signal `health_pods`, `cpu`, `memory` or `logs`",
+            );
+            None
+        }
+    }
 }
 
 fn tells_revisions(read: &Read, of: &Of<'_>) -> bool {
@@ -167,9 +212,11 @@ fn tells_revisions(read: &Read, of: &Of<'_>) -> bool {
         Read::Scrape { spec: Spec::Ratio(_), .. } => {
             of.raw.scrape.as_ref().is_some_and(|scrape| scrape.get_ref().version.is_some())
         }
-        Read::Prometheus { .. } | Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) => {
-            false
-        }
+        Read::Prometheus { .. }
+        | Read::Scrape { .. }
+        | Read::Health(_)
+        | Read::Kubernetes(_)
+        | Read::Asked(..) => false,
     }
 }
 
@@ -177,9 +224,11 @@ fn tells_all(read: &Read) -> bool {
     match read {
         Read::Scrape { spec: Spec::Histogram(_), .. }
         | Read::Prometheus { ask: Ask::Histogram { .. }, .. } => true,
-        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) | Read::Kubernetes(_) => {
-            false
-        }
+        Read::Scrape { .. }
+        | Read::Prometheus { .. }
+        | Read::Health(_)
+        | Read::Kubernetes(_)
+        | Read::Asked(..) => false,
     }
 }
 

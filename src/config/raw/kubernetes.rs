@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{config::raw::Placed, domain::owner::OwnerRule, units::Span};
+use crate::{config::raw::Placed, domain::owner::OwnerRule, sources::kubernetes::Of, units::Span};
 
 /// `[kubernetes.NAME]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -40,11 +40,18 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) not_configuration: Placed<Vec<String>>,
 }
 
-/// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands.
+/// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands, or what its pods' logs say.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Pods {
     pub(in crate::config) from: Placed<String>,
     pub(in crate::config) namespace: Placed<String>,
     pub(in crate::config) deployment: Placed<String>,
+    pub(in crate::config) patterns: Placed<Vec<String>>,
+    pub(in crate::config) lines: Placed<u32>,
+    pub(in crate::config) within: Placed<Span>,
+    pub(in crate::config) bytes_max: Placed<u32>,
+    pub(in crate::config) pods_max: Placed<u32>,
+    pub(in crate::config) of: Placed<Of>,
+    pub(in crate::config) container: Placed<String>,
 }

@@ -67,6 +67,8 @@ keys! {
         max_cpu: Option<Percent>,
         max_memory: Option<Percent>,
         min_requests: Option<u64>,
+        min_ready: Option<Percent>,
+        ready_for: Placed<Span>,
     }
 }
 

@@ -21,6 +21,7 @@ pub(in crate::config) struct Rollback {
     pub(in crate::config) before: Table<Script>,
     pub(in crate::config) after: Table<Script>,
     pub(in crate::config) check: Table<Script>,
+    pub(in crate::config) job: Table<Job>,
 }
 
 /// `[service.KEY.rollback.application]`: the platform it runs on.
@@ -87,6 +88,17 @@ pub(in crate::config) struct Script {
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) observe: Placed<Vec<String>>,
     pub(in crate::config) idempotent: Placed<bool>,
+    pub(in crate::config) attempts: Placed<u32>,
+}
+
+/// `[service.KEY.rollback.job.NAME]`: a smoke test that the cluster runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Job {
+    pub(in crate::config) title: Option<String>,
+    pub(in crate::config) cron_job: Spanned<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) keep: Placed<Span>,
     pub(in crate::config) attempts: Placed<u32>,
 }
 

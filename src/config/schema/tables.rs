@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{Shaped, Tables};
 use crate::config::raw::{
     Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
-    Fleet, Freeze, Guard, Heartbeat, Http, Kubernetes, Limits, Log, Notify, People, Pods, Probe,
-    Raw, Recurrent, Release, Rollback, Row, Scrape, Script, Server, Service, Severities, Signal,
-    Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
+    Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Notify, People, Pods,
+    Probe, Raw, Recurrent, Release, Rollback, Row, Scrape, Script, Server, Service, Severities,
+    Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -83,7 +83,7 @@ tables! {
     [Guard] max_change_age burning_window noisy_window thin_requests thin_lower_bound cooldown rollbacks_per_hour
         freshness_polls freshness_at_least company_wait;
     [Fleet] storm_services storm_share storm_window rollbacks_per_hour;
-    [Verification] hold max_error_rate max_p95 max_cpu max_memory min_requests;
+    [Verification] hold max_error_rate max_p95 max_cpu max_memory min_requests min_ready ready_for;
     [People] repeat_page_every root_cause_within blind_watched blind_idle;
     [Baseline] begins ends samples floor slot quantile_window;
     [Trigger] enabled looks_at severity may_act above below slower_than holds_for recovers_after grace share samples
@@ -98,15 +98,16 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application before after check;
+    [Rollback] application before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration;
-    [Pods] from namespace deployment;
+    [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
         argocd_namespace config_maps secrets;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
+    partial [Job] title cron_job timeout keep attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;
     [Notify] audiences deadline log slack webhook;
     [Log];

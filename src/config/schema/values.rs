@@ -21,7 +21,7 @@ use crate::{
         service::Mode,
         severity::Severity,
     },
-    sources::{health::Statuses, reading::TimeUnit, selector::Selector},
+    sources::{health::Statuses, kubernetes::Of, reading::TimeUnit, selector::Selector},
     units::{Multiple, Percent, Span, UnixMs},
 };
 
@@ -168,7 +168,7 @@ macro_rules! words {
     )+};
 }
 
-words!(Mode, OwnerRule, Response, SignalKind, TimeUnit, Looks, Fold, Audience, Scope);
+words!(Mode, OwnerRule, Response, SignalKind, TimeUnit, Looks, Fold, Of, Audience, Scope);
 
 /// Exactly one of several keys. A new one does not compile until it stands here.
 macro_rules! choices {

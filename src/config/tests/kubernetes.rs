@@ -7,7 +7,8 @@ use crate::{
     config::{DeploymentAt, Finding, Platform, Read, load_text_with},
     domain::{owner::OwnerRule, policy::SignalKind, runbook::ApplicationRunbook},
     kubernetes::access::Access,
-    sources::kubernetes::Key,
+    sources::kubernetes::{Key, Of, Question, Resource, Usage},
+    units::Span,
 };
 
 const KUBECONFIG: &str = r#"{ "current-context": "one", "contexts": [
@@ -42,6 +43,72 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
     let ((cluster, namespace), options) = config.clusters.iter().next().unwrap();
     assert_eq!((cluster.as_str(), namespace.as_deref()), ("main", Some("shop")));
     assert_eq!((&options.access, &options.namespace), (&Access::InCluster, namespace));
+}
+
+#[test]
+fn logs_of_what_is_rolled_back_are_read_within_bounds() {
+    let read = |signal: &str, said: &str| {
+        let cluster = "[kubernetes.main]\nin_cluster = true\n";
+        let logs = format!(
+            "[service.shop.signal.logs]\n{signal}\n[service.shop.signal.logs.kubernetes]\n{said}"
+        );
+        format!("{cluster}{SERVICE}{logs}")
+    };
+    let (config, warnings) = loaded(&read("", "patterns = ['panic', '^FATAL']"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let logs = config.polls.iter().find(|poll| poll.signal == "logs").unwrap();
+    let Read::Asked(at, Question::Lines(lines)) = &logs.read else { panic!("{logs:?}") };
+    assert_eq!(at, &DeploymentAt { cluster: "main".into(), key: Key::new("shop", "checkout") });
+    let bounds = (lines.lines, lines.pods_max, lines.within, lines.bytes_max);
+    assert_eq!(bounds, (200, 5, Span::minutes(1), 1 << 20));
+    assert_eq!(lines.container.as_deref(), Some("app"), "as the rollback says");
+    assert_eq!((logs.every, logs.every_watched), (Span::seconds(30), Span::seconds(15)));
+    for (signal, said, why) in [
+        ("", "", "nobody knows which lines say that something is wrong"),
+        ("", "patterns = []", "0 patterns"),
+        ("", "patterns = ['(']", "`(` is no pattern"),
+        ("", "patterns = ['panic']\nlines = 0", "0 lets nothing through"),
+        ("", "patterns = ['panic']\nwithin = '10s'", "of every 30s only the last 10s are read"),
+        ("every = '5m'", "patterns = ['panic']", "write within = \"5m\" or more"),
+        ("kind = 'health'", "patterns = ['panic']", "this is not read of logs"),
+        ("kind = 'cpu'", "patterns = ['panic']", "this is not read of logs"),
+        ("", "patterns = ['panic']\nof = 'limits'", "`of` says what the use of CPU"),
+    ] {
+        let told = refused(&read(signal, said));
+        assert!(told.contains(why), "not told: {why}\n{told}");
+    }
+}
+
+#[test]
+fn what_pods_use_is_asked_of_the_metrics_api_against_limits_or_requests() {
+    let text = format!(
+        "[kubernetes.main]\nin_cluster = true\n{SERVICE}[service.shop.signal.cpu.kubernetes]\n[service.shop.signal.memory.kubernetes]\nof = 'requests'"
+    );
+    let (config, warnings) = loaded(&text);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let asked = |signal: &str| {
+        let poll = config.polls.iter().find(|poll| poll.signal == signal).unwrap();
+        let Read::Asked(_, Question::Usage(usage)) = &poll.read else { panic!("{poll:?}") };
+        *usage
+    };
+    let usage = |resource, of| Usage { resource, of, pods_max: 20 };
+    assert_eq!(asked("cpu"), usage(Resource::Cpu, Of::Limits));
+    assert_eq!(asked("memory"), usage(Resource::Memory, Of::Requests));
+}
+
+#[test]
+fn a_smoke_test_of_the_cluster_runs_where_the_deployment_is() {
+    let smoke = "[service.shop.rollback.job.smoke]\ncron_job = 'checkout-smoke'";
+    let cluster = "[kubernetes.main]\nin_cluster = true\n";
+    let (config, warnings) = loaded(&format!("{cluster}{SERVICE}{smoke}"));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let service = config.policy.services.values().next().unwrap();
+    let [job] = service.runbook.as_ref().unwrap().jobs.as_slice() else { panic!("{service:?}") };
+    let place = (job.cluster.as_str(), job.namespace.as_str(), job.cron_job.as_str());
+    assert_eq!(place, ("main", "shop", "checkout-smoke"));
+    assert_eq!((job.title.as_str(), job.attempts), ("smoke", 2));
+    let told = refused(&format!("{cluster}{SERVICE}{smoke}").replace("checkout-smoke", "A B"));
+    assert!(told.contains("`A B` is not the name of a CronJob"), "{told}");
 }
 
 #[test]
@@ -120,7 +187,7 @@ fn what_is_wrong_with_clusters_and_deployments_is_told() {
         (deployment("shop", "check out"), "`check out` is not the name of a Deployment"),
         (shop("[service.shop.signal.health.kubernetes]"), "nobody knows which Deployment this is"),
         (
-            format!("{cluster}{SERVICE}[service.shop.signal.cpu.kubernetes]"),
+            format!("{cluster}{SERVICE}[service.shop.signal.latency.kubernetes]"),
             "a cluster only tells whether the pods are well",
         ),
         (

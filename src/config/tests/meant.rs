@@ -54,7 +54,10 @@ fn a_template_serves_a_fleet() {
             Read::Prometheus { rows, ask: Ask::Ratio { .. }, .. } => {
                 Some(rows.as_ref().unwrap().value.clone())
             }
-            Read::Prometheus { .. } | Read::Scrape { .. } | Read::Kubernetes(_) => None,
+            Read::Prometheus { .. }
+            | Read::Scrape { .. }
+            | Read::Kubernetes(_)
+            | Read::Asked(..) => None,
         })
         .collect();
     assert_eq!(
@@ -95,7 +98,7 @@ fn what_a_query_found_follows_its_template() {
     assert_eq!(ids(&after), found);
     let rows = after.polls.iter().filter_map(|poll| match &poll.read {
         Read::Prometheus { rows, .. } => rows.as_ref().map(|rows| rows.value.as_str()),
-        Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) => None,
+        Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) | Read::Asked(..) => None,
     });
     assert_eq!(rows.collect::<Vec<_>>(), ["cart", "checkout", "checkout", "mail"]);
 }

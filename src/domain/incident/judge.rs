@@ -224,18 +224,12 @@ fn owners(inventory: &Inventory, plan: Option<&Plan>) -> Vec<Owner> {
 fn storm(s: &Situation<'_>, incident: &Incident, change: Option<&Change>) -> Verdict {
     let (alarmed, services) = (s.fleet.alarmed, s.fleet.services);
     let limit = s.fleet_policy;
-    let share = f64::from(alarmed) / f64::from(services.max(1));
     let note =
         format!("{alarmed} of {services} services firing or pending within {}", limit.storm_window);
-    let storm = if services <= limit.storm_services {
-        services > 1 && alarmed == services
-    } else {
-        alarmed > limit.storm_services && share > limit.storm_share
-    };
     let window = limit.storm_window;
     let own = change.filter(|c| c.explains(s.onset_of(incident), Some(window)));
     match own {
-        _ if !storm => Verdict::pass(Guard::Storm, note),
+        _ if !limit.is_storm(alarmed, services) => Verdict::pass(Guard::Storm, note),
         Some(own) => Verdict::pass(
             Guard::Storm,
             format!("{note}, but it began within {window} of its own change to {}", own.to),

@@ -188,7 +188,7 @@ impl Chain {
                 let reading = if answered { Reading::Up } else { probe.reading };
                 Samples::two((Channel::Probe, probe), (Channel::Reach, Sample { reading, ..probe }))
             }
-            SignalKind::Cpu | SignalKind::Memory => {
+            SignalKind::Cpu | SignalKind::Memory | SignalKind::Logs => {
                 Samples::one(Channel::Usage, self.gauge(raw, now))
             }
         };

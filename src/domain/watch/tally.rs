@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::reading::Channel;
+use super::{ServiceWatch, pods::PodsSeen, reading::Channel};
 use crate::{
     domain::signal::{Reading, Sample},
     units::UnixMs,
@@ -40,6 +40,21 @@ pub(super) struct Tallies {
     pub(super) holds_since: Option<UnixMs>,
     /// By signal.
     pub(super) signals: BTreeMap<String, Tally>,
+    /// Its pods, of a Deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pods: Option<PodsSeen>,
+}
+
+impl ServiceWatch {
+    /// What was counted of a signal since the rollback.
+    pub fn tally(&self, signal: &str) -> Option<&Tally> {
+        self.tallies.as_ref()?.signals.get(signal)
+    }
+
+    /// What stands behind the newest that a signal told, for people.
+    pub fn note_of(&self, signal: &str) -> Option<&str> {
+        self.signals.get(signal)?.note.as_deref()
+    }
 }
 
 impl Tallies {

@@ -1,25 +1,29 @@
 //! The few requests of a rollback, each bounded in time; nothing is decided here.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use hyper::Request;
-use kube::{Client, Error};
+use http_body_util::{BodyExt, Limited};
+use hyper::{Request, header::RETRY_AFTER};
+use kube::{Client, client::Body};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Clusters, Live, refusal::Refusal};
+use super::{
+    Clusters, Live,
+    refusal::{Refusal, cut},
+};
 use crate::{
     domain::plan::DeploymentAt,
     executors::Trouble,
-    kubernetes::access::{chain, client},
+    kubernetes::access::{chain, client, encoded},
 };
 
 /// The name under which the API server notes who wrote.
 pub(super) const MANAGER: &str = "rollbackd";
-/// So many of a version's pods say what is wrong with all of them.
-const LISTED_MAX: u32 = 100;
 /// For one request; a look must not take the whole step.
 pub(super) const REQUEST: Duration = Duration::from_secs(10);
+/// Five hundred ReplicaSets as large as etcd takes them would be more; they are a few kilobytes each.
+const ANSWER_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// One Deployment, and whom to ask about it.
 pub(super) struct Api {
@@ -70,15 +74,16 @@ impl Api {
         Ok(Live::new(self.patch_at(&path, operations).await?))
     }
 
-    /// Some objects of the namespace: enough to see what is wrong with them.
+    /// So many objects of the namespace at most.
     pub(super) async fn list(
         &self,
         group: &str,
         plural: &str,
         selector: &str,
+        limit: u32,
     ) -> Result<Vec<Value>, Refusal> {
         let namespace = &self.at.namespace;
-        let query = format!("labelSelector={}&limit={LISTED_MAX}", encoded(selector));
+        let query = format!("labelSelector={}&limit={limit}", encoded(selector));
         let mut list =
             self.get(&format!("/{group}/namespaces/{namespace}/{plural}?{query}")).await?;
         Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
@@ -100,6 +105,12 @@ impl Api {
         self.send(Request::get(path).body(vec![])).await
     }
 
+    /// Makes an object.
+    pub(super) async fn post(&self, path: &str, object: &Value) -> Result<Value, Refusal> {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(request.body(object.to_string().into_bytes())).await
+    }
+
     fn path(&self, plural: &str, name: &str) -> String {
         format!("/apis/apps/v1/namespaces/{}/{plural}/{name}", self.at.namespace)
     }
@@ -111,14 +122,25 @@ impl Api {
         let request =
             request.map_err(|fault| Refusal::Refused { why: chain(&fault), retry: false })?;
         let left = self.until.saturating_duration_since(Instant::now()).min(REQUEST);
-        let silent = || Refusal::Silent(format!("no answer within {} s", left.as_secs()));
-        let answer: Result<Value, Error> =
-            timeout(left, self.client.request(request)).await.map_err(|_| silent())?;
-        answer.map_err(|fault| Refusal::of(&fault))
+        let answer = timeout(left, self.answer(request)).await;
+        answer.unwrap_or_else(|_| {
+            Err(Refusal::Silent(format!("no answer within {} s", left.as_secs())))
+        })
     }
-}
 
-/// As in a query. Labels hold letters, digits and a few signs, of which these mean something there.
-fn encoded(selector: &str) -> String {
-    selector.replace('%', "%25").replace('=', "%3D").replace(',', "%2C").replace('/', "%2F")
+    /// Read here and not by kube's client, which lets go of the header that asks for a pause, and reads without a bound.
+    async fn answer(&self, request: Request<Vec<u8>>) -> Result<Value, Refusal> {
+        let silent = |fault: &dyn Error| Refusal::Silent(cut(&chain(fault)));
+        let answer = self.client.send(request.map(Body::from)).await;
+        let (head, body) = answer.map_err(|fault| silent(&fault))?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+        let body = body.map_err(|fault| silent(&*fault))?.to_bytes();
+        if head.status.is_success() {
+            let unread = |fault| silent(&fault);
+            return serde_json::from_slice(&body).map_err(unread);
+        }
+        let seconds =
+            head.headers.get(RETRY_AFTER).and_then(|said| said.to_str().ok()?.parse().ok());
+        Err(Refusal::of(head.status.as_u16(), seconds, &body))
+    }
 }

@@ -4,7 +4,6 @@
 
 use super::{
     api::Api,
-    held::Held,
     patch,
     rollout::{Rollout, missing, rollout},
 };
@@ -40,10 +39,9 @@ pub(in crate::executors) async fn apply(
         Ok(kept) => kept.flatten(),
         Err(fault) => return failed(format!("what was kept of {to} cannot be read: {fault}")),
     };
-    let Some(Manifest { template, cause, spec: Some(spec), .. }) = kept else {
+    let Some(Manifest { cause, spec: Some(spec), .. }) = kept else {
         return failed(format!("no whole manifest of {to} is kept"));
     };
-    let held = Held { template, cause };
     let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
     let doing = "setting the whole Deployment back";
     let live = api.look().await.map_err(|refusal| refusal.trouble(doing, attempt.touched))?;
@@ -71,7 +69,7 @@ pub(in crate::executors) async fn apply(
         attempt.permits()?;
         attempt.touched = true;
         let note = patch::note(from, to, &attempt.order.run);
-        let asked = patch::whole(&live, &held, &spec, &note);
+        let asked = patch::whole(&live, cause.as_deref(), &spec, &note);
         api.patch(&asked).await.map_err(|refusal| refusal.trouble(doing, true))?;
     }
     rollout(attempt, Rollout { at, to, stuck_after }).await

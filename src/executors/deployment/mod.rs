@@ -5,6 +5,7 @@
 mod api;
 mod apply;
 mod held;
+mod job;
 mod maps;
 mod owned;
 mod patch;
@@ -21,18 +22,25 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::Selector;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 pub(super) use self::{
     apply::{Apply, apply},
+    job::{Job, job},
     maps::restore,
     restart::restart,
     rollout::{Rollout, rollout},
     suspend::suspend,
     undo::{Undo, undo},
 };
-pub use self::{held::keep, maps::keep_configuration, preflight::preflight};
+pub use self::{
+    held::keep,
+    maps::keep_configuration,
+    preflight::{Also, preflight},
+};
 use super::Attempt;
 use crate::{
     domain::{change::Revision, plan::DeploymentAt},
@@ -103,6 +111,17 @@ impl Live {
         owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid))
     }
 
+    /// What its ReplicaSets and pods are found by, as it is asked for: `app=shop,tier in (web)`.
+    fn selector(&self) -> Result<String, String> {
+        let said = serde_json::from_value(self.object["spec"]["selector"].clone());
+        let said: LabelSelector =
+            said.map_err(|fault| format!("its selector cannot be read: {fault}"))?;
+        let selector = Selector::try_from(said);
+        selector
+            .map(|selector| selector.to_string())
+            .map_err(|fault| format!("its selector cannot be read: {fault}"))
+    }
+
     /// The number of the newest specification.
     fn generation(&self) -> i64 {
         self.object["metadata"]["generation"].as_i64().unwrap_or(0)
@@ -128,4 +147,31 @@ impl Live {
 /// What stands behind the plus in a version's name.
 fn build(version: &str) -> &str {
     version.rsplit_once('+').map_or(version, |(_, build)| build)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Those of a Deployment with expressions were not looked at while its rollout was waited for.
+    #[test]
+    fn pods_are_found_by_labels_and_by_expressions() {
+        let selector = json!({
+            "matchLabels": { "app": "shop" },
+            "matchExpressions": [
+                { "key": "tier", "operator": "In", "values": ["web", "edge"] },
+                { "key": "legacy", "operator": "DoesNotExist" },
+            ],
+        });
+        let live = Live::new(json!({ "metadata": {}, "spec": { "selector": selector } }));
+        let said = live.selector().unwrap();
+        for part in ["app=shop", "tier in (edge,web)", "!legacy"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let strange = json!({ "matchExpressions": [{ "key": "a", "operator": "Near" }] });
+        let live = Live::new(json!({ "metadata": {}, "spec": { "selector": strange } }));
+        assert!(live.selector().is_err());
+    }
 }

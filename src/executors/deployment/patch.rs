@@ -36,15 +36,22 @@ pub(super) fn was_noted_by(object: &Value, run: &str) -> bool {
 /// object made in its place; how many pods there are is an autoscaler's business and not tested. Of the annotations only two are touched: what people and other controllers wrote
 /// there stays, unlike with `kubectl rollout undo`, which puts back those of the ReplicaSet.
 pub(super) fn operations(live: &Live, held: &Held, note: &str) -> Vec<Value> {
-    let meta = &live.object["metadata"];
-    let mut all = vec![
-        json!({ "op": "test", "path": "/metadata/uid", "value": meta["uid"] }),
-        json!({ "op": "test", "path": "/spec/template", "value": live.object["spec"]["template"] }),
-        json!({ "op": "replace", "path": "/spec/template", "value": held.template }),
-    ];
-    let own = [(CHANGE_CAUSE, held.cause.as_deref()), (ROLLED_BACK, Some(note))];
-    all.extend(annotations(meta, &own));
+    let mut all = only_as_seen(live);
+    all.push(json!({ "op": "replace", "path": "/spec/template", "value": held.template }));
+    all.extend(own_annotations(live, held.cause.as_deref(), note));
     all
+}
+
+fn only_as_seen(live: &Live) -> Vec<Value> {
+    let Live { object, .. } = live;
+    vec![
+        json!({ "op": "test", "path": "/metadata/uid", "value": object["metadata"]["uid"] }),
+        json!({ "op": "test", "path": "/spec/template", "value": object["spec"]["template"] }),
+    ]
+}
+
+fn own_annotations(live: &Live, cause: Option<&str>, note: &str) -> Vec<Value> {
+    annotations(&live.object["metadata"], &[(CHANGE_CAUSE, cause), (ROLLED_BACK, Some(note))])
 }
 
 /// The operations that set these annotations of an object, or take them away; all others stay.
@@ -68,10 +75,17 @@ pub(super) fn annotations(meta: &Value, wanted: &[(&str, Option<&str>)]) -> Vec<
     all
 }
 
-/// The same with everything else that the Deployment was to be when it served well: a part that came since goes. How many
-/// pods there are stays, and what cannot be changed.
-pub(super) fn whole(live: &Live, held: &Held, spec: &Map<String, Value>, note: &str) -> Vec<Value> {
-    let mut all = operations(live, held, note);
+/// Sets everything else to what the Deployment was to be when it served well: a part that came since goes. How many
+/// pods there are stays, and what cannot be changed. The template was set back before, and stays as it is now: with the
+/// time of another restart in it, the one that was kept would be one rollout more.
+pub(super) fn whole(
+    live: &Live,
+    cause: Option<&str>,
+    spec: &Map<String, Value>,
+    note: &str,
+) -> Vec<Value> {
+    let mut all = only_as_seen(live);
+    all.extend(own_annotations(live, cause, note));
     for key in parts(live, spec) {
         let path = format!("/spec/{key}");
         all.push(match spec.get(&key) {
@@ -145,7 +159,9 @@ mod tests {
         seen.object["spec"] = now;
         seen.object["spec"]["template"] = template;
         let spec = json!({ "progressDeadlineSeconds": 600, "revisionHistoryLimit": 10 });
-        let asked = whole(&seen, &held(None), spec.as_object().unwrap(), "from 8");
+        let asked = whole(&seen, None, spec.as_object().unwrap(), "from 8");
+        assert_eq!(paths(&asked, "test"), ["/metadata/uid", "/spec/template"]);
+        assert!(paths(&asked, "replace").is_empty(), "its template is set back already");
         assert_eq!(paths(&asked, "add").last().unwrap(), "/spec/revisionHistoryLimit");
         assert_eq!(paths(&asked, "remove"), ["/spec/minReadySeconds"]);
     }

@@ -13,13 +13,17 @@ use crate::{
     },
 };
 
+/// So many of a version's pods say what is wrong with all of them.
+const LISTED_MAX: u32 = 100;
+
 /// Why none of its pods that are not ready will be, as far as they say so; nothing where one may still come, where they are
 /// few, or where nobody could be asked: then it is waited for.
 pub(super) async fn hindrance(api: &Api, live: &Live, version: &Revision) -> Option<String> {
-    let selector = selector(live)?;
-    let sets = api.list("apis/apps/v1", "replicasets", &selector).await.ok()?;
+    let selector = live.selector().ok()?;
+    let sets = api.list("apis/apps/v1", "replicasets", &selector, LISTED_MAX).await.ok()?;
     let hash = sets.iter().find_map(|set| hash_of(set, live, version))?;
-    let pods = api.list("api/v1", "pods", &format!("{selector},{HASH_LABEL}={hash}")).await.ok()?;
+    let of_hash = format!("{selector},{HASH_LABEL}={hash}");
+    let pods = api.list("api/v1", "pods", &of_hash, LISTED_MAX).await.ok()?;
     of_pods(&pods)
 }
 
@@ -38,13 +42,6 @@ fn of_pods(pods: &[Value]) -> Option<String> {
         }
     }
     said.filter(|_| trouble::is_of_version(stuck, all))
-}
-
-/// As it is asked for: `app=shop,tier=web`. One with expressions is not taken apart.
-fn selector(live: &Live) -> Option<String> {
-    let labels = live.object.pointer("/spec/selector/matchLabels")?.as_object()?;
-    let pairs = labels.iter().map(|(name, value)| Some(format!("{name}={}", value.as_str()?)));
-    Some(pairs.collect::<Option<Vec<_>>>()?.join(","))
 }
 
 fn hash_of(set: &Value, live: &Live, version: &Revision) -> Option<String> {

@@ -3,9 +3,6 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use hyper::Request;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::Selector;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -24,12 +21,25 @@ const SETS_MAX: u32 = 500;
 /// Where the rights are written down.
 pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 
-/// Everything a rollback of a Deployment needs, each with what was seen. The watches are those of `cluster`: of its
-/// namespace, or of all of them. What the daemon keeps is in its state directory.
+/// What else is asked of the cluster, where it is configured.
+#[derive(Clone, Debug, Default)]
+pub struct Also {
+    /// Whether a signal is read of its pods' logs.
+    pub logs: bool,
+    /// Whether one is read of what they use.
+    pub usage: bool,
+    /// What smoke tests are made from.
+    pub cron_jobs: Vec<String>,
+}
+
+/// Everything a rollback of a Deployment needs, each with what was seen.
+///
+/// The watches are those of `cluster`: of its namespace, or of all of them. What the daemon keeps is in its state directory.
 pub async fn preflight(
     runbook: &DeploymentRunbook,
     cluster: &Options,
     state_dir: &Path,
+    also: Also,
 ) -> Vec<Check> {
     let clusters = Clusters::default();
     clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
@@ -49,13 +59,22 @@ pub async fn preflight(
         check("it may be set back", asking.setting_back().await),
         check("what its pods read may be watched", asking.watching_maps(cluster).await),
     ];
+    if also.logs {
+        checks.push(check("its logs may be read", asking.reading_logs().await));
+    }
+    if also.usage {
+        checks.push(check("what its pods use may be read", asking.reading_usage().await));
+    }
+    for cron_job in &also.cron_jobs {
+        checks.push(check("its smoke test may be run", asking.running(cron_job).await));
+    }
     let kept = kept(state_dir, &at);
     match api.look().await {
         Ok(live) => checks.extend([
             check("the Deployment is there", Ok(live.in_words())),
             check("a change of it comes into effect", takes_effect(&live)),
             check("its history is kept", keeps_history(&live, &kept)),
-            check("an earlier version is there", earlier(&api, &at, &live, &kept).await),
+            check("an earlier version is there", earlier(&api, &live, &kept).await),
             check("nothing puts it back", owned(&asking, &live, runbook).await),
             check(
                 "what its pods read may be set back",
@@ -79,14 +98,9 @@ fn told(refusal: Refusal) -> String {
 /// As whom the API server knows whoever asks.
 async fn who(api: &Api) -> Result<String, Refusal> {
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
-    let said = post(api, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
+    let said = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
     let name = said.pointer("/status/userInfo/username").and_then(Value::as_str);
     Ok(name.unwrap_or("somebody without a name").to_owned())
-}
-
-async fn post(api: &Api, uri: &str, review: &Value) -> Result<Value, Refusal> {
-    let request = Request::post(uri).header("content-type", "application/json");
-    api.send(request.body(review.to_string().into_bytes())).await
 }
 
 /// One thing that the API server may permit.
@@ -102,8 +116,9 @@ pub(super) struct Right<'r> {
 
 impl Right<'_> {
     fn review(&self) -> Value {
+        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
         let attributes = json!({
-            "verb": self.verb, "group": self.group, "resource": self.resource,
+            "verb": self.verb, "group": self.group, "resource": resource, "subresource": subresource,
             "namespace": self.namespace.unwrap_or_default(), "name": self.name.unwrap_or_default(),
         });
         json!({
@@ -212,6 +227,63 @@ impl Asking<'_> {
         self.all(rights, &format!("in {place}"), &remedy).await
     }
 
+    /// What a signal of its logs needs.
+    async fn reading_logs(&self) -> Result<String, String> {
+        let place = &self.at.namespace;
+        let right = Right {
+            verb: "get",
+            group: "",
+            resource: "pods/log",
+            namespace: Some(place),
+            name: None,
+        };
+        let remedy = format!("kubectl apply -k {RIGHTS}/logs -n {place}");
+        self.all(vec![right], &format!("in {place}"), &remedy).await
+    }
+
+    /// What a signal of its pods' usage needs: an API server that has somebody to ask, too.
+    async fn reading_usage(&self) -> Result<String, String> {
+        let DeploymentAt { namespace: place, name, .. } = self.at;
+        let right = |group, resource, name| Right {
+            verb: "get",
+            group,
+            resource,
+            namespace: Some(place),
+            name,
+        };
+        let rights = vec![
+            right("apps", "deployments", Some(name.as_str())),
+            right("metrics.k8s.io", "pods", None),
+        ];
+        let remedy = format!("kubectl apply -k {RIGHTS}/usage -n {place}");
+        let granted = self.all(rights, &format!("in {place}"), &remedy).await?;
+        match self.api.get("/apis/metrics.k8s.io/v1beta1").await {
+            Ok(_) => Ok(granted),
+            Err(Refusal::Gone(_)) => {
+                Err("this cluster has no metrics API: install metrics-server, or ask a Prometheus"
+                    .to_owned())
+            }
+            Err(refusal) => Err(told(refusal)),
+        }
+    }
+
+    /// What a smoke test needs: to be made from something that is there.
+    async fn running(&self, cron_job: &str) -> Result<String, String> {
+        let (group, namespace) = ("batch", Some(self.at.namespace.as_str()));
+        let right = |verb, resource, name| Right { verb, group, resource, namespace, name };
+        let rights = vec![
+            right("get", "cronjobs", Some(cron_job)),
+            right("create", "jobs", None),
+            right("get", "jobs", None),
+        ];
+        let place = &self.at.namespace;
+        let remedy = format!("kubectl apply -k {RIGHTS}/smoke -n {place}");
+        let granted = self.all(rights, &format!("in {place}"), &remedy).await?;
+        let path = format!("/apis/batch/v1/namespaces/{place}/cronjobs/{cron_job}");
+        self.api.get(&path).await.map_err(told)?;
+        Ok(granted)
+    }
+
     pub(super) async fn all(
         &self,
         rights: Vec<Right<'_>>,
@@ -222,7 +294,7 @@ impl Asking<'_> {
         let (mut granted, mut missing) = (vec![], vec![]);
         for right in rights {
             let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-            let said = post(self.api, uri, &right.review()).await.map_err(told)?;
+            let said = self.api.post(uri, &right.review()).await.map_err(told)?;
             match said.pointer("/status/allowed").and_then(Value::as_bool) {
                 Some(true) => granted.push(right),
                 Some(false) | None => missing.push(right),
@@ -287,8 +359,9 @@ fn keeps_history(live: &Live, kept: &Kept) -> Result<String, String> {
 }
 
 /// Another template than the one that is set, in a ReplicaSet of its own or kept by the daemon.
-async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Result<String, String> {
-    let sets = sets(api, at, live).await?;
+async fn earlier(api: &Api, live: &Live, kept: &Kept) -> Result<String, String> {
+    let selector = live.selector()?;
+    let sets = api.list("apis/apps/v1", "replicasets", &selector, SETS_MAX).await.map_err(told)?;
     let set = live.template.revision(None).digest;
     let held = sets.iter().filter(|set| live.owns(set)).map(|set| {
         let revision = Template::of(&set["spec"]["template"]).revision(None);
@@ -306,24 +379,6 @@ async fn earlier(api: &Api, at: &DeploymentAt, live: &Live, kept: &Kept) -> Resu
     }
     let others: Vec<String> = others.into_iter().collect();
     Ok(format!("kept besides what is set: {}", others.join(", ")))
-}
-
-async fn sets(api: &Api, at: &DeploymentAt, live: &Live) -> Result<Vec<Value>, String> {
-    let selector: LabelSelector =
-        serde_json::from_value(live.object["spec"]["selector"].clone())
-            .map_err(|fault| format!("its selector cannot be read: {fault}"))?;
-    let selector = Selector::try_from(selector)
-        .map_err(|fault| format!("its selector cannot be read: {fault}"))?;
-    // Of the address only what is behind the host is asked for.
-    let all = format!("http://any/apis/apps/v1/namespaces/{}/replicasets", at.namespace);
-    let query = [("labelSelector", selector.to_string()), ("limit", SETS_MAX.to_string())];
-    let url = reqwest::Url::parse_with_params(&all, query).map_err(|fault| fault.to_string())?;
-    let uri = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-    let mut said = api.send(Request::get(uri).body(vec![])).await.map_err(told)?;
-    let Value::Array(sets) = said["items"].take() else {
-        return Err("the API server told no list of ReplicaSets".to_owned());
-    };
-    Ok(sets)
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kube::{Error, core::Status};
+use kube::core::Status;
 
-use crate::{executors::Trouble, kubernetes::access::chain};
+use crate::executors::Trouble;
 
 /// So much of what the API server wrote is told.
 const TEXT_MAX: usize = 400;
@@ -29,10 +29,16 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Of what kube says.
-    pub(super) fn of(fault: &Error) -> Self {
-        let Error::Api(status) = fault else { return Self::Silent(cut(&chain(fault))) };
-        Self::of_status(status)
+    /// Of an answer that is none of success; `pause_s` is how long it asks to be left alone.
+    pub(super) fn of(code: u16, pause_s: Option<u64>, body: &[u8]) -> Self {
+        // One that sheds load says so in plain text.
+        let text = || Status::failure(String::from_utf8_lossy(body).trim(), "no Status");
+        let status: Status = serde_json::from_slice(body).unwrap_or_else(|_| text());
+        let mut refusal = Self::of_status(&status.with_code(code));
+        if let (Self::Busy { pause, .. }, Some(seconds)) = (&mut refusal, pause_s) {
+            *pause = Duration::from_secs(seconds);
+        }
+        refusal
     }
 
     fn of_status(status: &Status) -> Self {
@@ -89,7 +95,8 @@ fn pause(status: &Status) -> Duration {
         .map_or(PAUSE, |seconds| Duration::from_secs(u64::from(seconds)))
 }
 
-fn cut(text: &str) -> String {
+/// One line of a text, of a bounded length.
+pub(super) fn cut(text: &str) -> String {
     let line = text.replace(['\n', '\r'], " ");
     let end = line.floor_char_boundary(TEXT_MAX);
     if end == line.len() { line } else { format!("{}...", &line[..end]) }
@@ -125,6 +132,17 @@ mod tests {
         assert!(matches!(status(404, "not found"), Refusal::Gone(_)));
         assert!(matches!(status(503, "etcd"), Refusal::Silent(_)));
         assert!(matches!(status(429, "slow down"), Refusal::Busy { pause: PAUSE, .. }));
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_the_header_says_or_the_body() {
+        let shed = b"Too many requests, please try again later.";
+        let Refusal::Busy { why, pause } = Refusal::of(429, Some(7), shed) else { panic!() };
+        assert_eq!((why.as_bytes(), pause), (&shed[..], Duration::from_secs(7)));
+        let told = serde_json::json!({ "code": 429, "message": "x", "details": { "retryAfterSeconds": 3 } });
+        let told = Refusal::of(429, None, told.to_string().as_bytes());
+        assert!(matches!(told, Refusal::Busy { pause, .. } if pause == Duration::from_secs(3)));
+        assert!(matches!(Refusal::of(429, None, shed), Refusal::Busy { pause: PAUSE, .. }));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{Live, api::Api, pods, refusal::Refusal};
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
     executors::{Attempt, Trouble},
+    kubernetes::{status::Condition, trouble},
     units::Span,
 };
 
@@ -156,22 +157,13 @@ pub(super) fn missing(live: &Live) -> Option<String> {
 
 /// What its controller complains of.
 fn hindrance(live: &Live) -> String {
-    let conditions = live.object.pointer("/status/conditions").and_then(Value::as_array);
-    let hinders = |c: &&Value| {
-        (c["type"] == "ReplicaFailure" && c["status"] == "True")
-            || (c["type"] == "Progressing" && c["status"] == "False")
-    };
-    let said = conditions.into_iter().flatten().filter(hinders);
-    let mut text: String = said
-        .map(|c| {
-            let word = |key: &str| c[key].as_str().unwrap_or_default();
-            format!("; {}: {}", word("reason"), word("message"))
-        })
-        .collect();
+    let conditions = live.object.pointer("/status/conditions").cloned().unwrap_or_default();
+    let conditions: Vec<Condition> = serde_json::from_value(conditions).unwrap_or_default();
+    let mut said = trouble::of_controller(&conditions);
     if live.is_paused() {
-        text += "; its rollout is paused";
+        said.push("its rollout is paused".to_owned());
     }
-    text
+    said.iter().map(|why| format!("; {why}")).collect()
 }
 
 #[cfg(test)]
@@ -207,6 +199,9 @@ mod tests {
             { "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota" },
             { "type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable", "message": "" },
         ] }));
-        assert_eq!(said.unwrap(), "0 of 3 pods are of it; FailedCreate: exceeded quota");
+        assert_eq!(
+            said.unwrap(),
+            "0 of 3 pods are of it; pods cannot be made (FailedCreate): exceeded quota"
+        );
     }
 }

@@ -1,4 +1,4 @@
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, time::UNIX_EPOCH};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,9 +54,13 @@ impl Shop {
 
     fn link(&self, to: &str) {
         let current = self.bench.path("current");
-        let made = || fs::symlink_metadata(&current).and_then(|link| link.modified()).unwrap();
+        // The daemon knows a link by the millisecond in which it was made: within the same, and within one tick of a file system's
+        // clock, a link that is made anew looks the same.
+        let made = || {
+            let made = fs::symlink_metadata(&current).and_then(|link| link.modified()).unwrap();
+            made.duration_since(UNIX_EPOCH).unwrap().as_millis()
+        };
         let before = made();
-        // A file system's clock ticks every few milliseconds: within one tick a link that is made anew looks the same.
         while made() == before {
             fs::remove_file(&current).unwrap();
             symlink(to, &current).unwrap();

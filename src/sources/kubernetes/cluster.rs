@@ -79,6 +79,9 @@ pub(super) struct PodKept {
     pub(super) created_at: Option<UnixMs>,
     pub(super) is_ready: bool,
     pub(super) trouble: Option<Box<Trouble>>,
+    /// How often its containers were started again, and when the last of them had ended.
+    pub(super) restarts: u32,
+    pub(super) restarted_at: Option<UnixMs>,
 }
 
 /// What is known of one cluster.
@@ -229,6 +232,16 @@ impl Cluster {
         self.pods.of(replica_set).map(|(_, pod)| pod)
     }
 
+    /// The pods of the version that a Deployment is set to, by name.
+    pub(super) fn pods_named(&self, key: &Key) -> Result<Vec<String>, String> {
+        let deployment = self.find(key).ok_or_else(|| format!("there is no Deployment {key}"))?;
+        let version = deployment.template.revision(None);
+        let sets = self.replica_sets.of(deployment.uid).map(|(_, set)| set);
+        let of_it = sets.filter(|set| set.template.revision(None) == version);
+        let pods = of_it.flat_map(|set| self.pods.of(set.uid));
+        Ok(pods.map(|(key, _)| key.name.to_string()).collect())
+    }
+
     /// How many of a kind are kept.
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
@@ -287,5 +300,7 @@ fn pod_kept(object: &Pod) -> Option<PodKept> {
         created_at: objects::created(&object.metadata),
         is_ready: status.is_ready(),
         trouble: trouble::of_pod(&status).map(Box::new),
+        restarts: status.restarts(),
+        restarted_at: status.restarted_at(),
     })
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         change::{Component, Revision, Told},
-        inventory::{Available, Deployed, HeldIn, Inventory, Serving},
+        inventory::{Available, Deployed, HeldIn, Inventory, Pods, Serving},
     },
     kubernetes::trouble::{self, Trouble},
     units::UnixMs,
@@ -109,6 +109,7 @@ impl Cluster {
                 paused: deployment.paused,
                 owners: deployment.owners.to_vec(),
                 configuration: None,
+                pods: Some(pods_of(&sets, &linked, container)),
             }),
             linked: Some(linked),
         };
@@ -205,6 +206,17 @@ fn running(
             Serving::Unknown(format!("pods of several versions are ready: {}", parts.join(", ")))
         }
     }
+}
+
+/// All pods of a version: a restart makes another ReplicaSet of the same.
+fn pods_of(sets: &[Set<'_>], version: &Revision, container: Option<&str>) -> Pods {
+    let of_it = sets.iter().filter(|set| set.kept.template.revision(container) == *version);
+    of_it.flat_map(|set| &set.pods).fold(Pods::default(), |all, pod| Pods {
+        there: all.there + 1,
+        ready: all.ready + u32::from(pod.is_ready),
+        restarts: all.restarts.saturating_add(pod.restarts),
+        restarted_at: all.restarted_at.max(pod.restarted_at),
+    })
 }
 
 /// A ReplicaSet that is used for the first time is as old as the change; of one that is used again, whoever wrote the

@@ -4,6 +4,7 @@
 //! [`watch`] lists and watches, and decides nothing. Nothing here changes anything.
 
 mod annotated;
+mod asked;
 mod cluster;
 mod configured;
 mod deployment;
@@ -20,6 +21,7 @@ mod who;
 
 pub use self::{
     annotated::annotated,
+    asked::{Answer, Asking, Lines, Logs, Of, Question, Resource, Usage},
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},

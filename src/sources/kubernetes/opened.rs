@@ -3,9 +3,10 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use hyper::{Request, Response};
+use hyper::{Request, Response, header::RETRY_AFTER};
 use kube::{
     Client,
     client::{Body, ClientBuilder},
@@ -15,14 +16,20 @@ use tower::{Layer, Service};
 
 use crate::kubernetes::access::{self, Options};
 
-/// A client, and how often it has opened a watch so far.
-pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver<u64>), String> {
+/// How often a client has opened a watch so far.
+pub(super) type Opened = watch::Receiver<u64>;
+/// For how long the API server asked to be left alone when it last had too much to do.
+pub(super) type Asked = watch::Receiver<Duration>;
+
+/// A client, and what is seen of its answers.
+pub(super) async fn client(options: &Options) -> Result<(Client, Opened, Asked), String> {
     // A watch may be silent for as long as it is open.
     let silent_for = (options.reopen_every + options.stale_after).duration();
     let (count, opened) = watch::channel(0);
-    let build =
-        |config| Ok(ClientBuilder::try_from(config)?.with_layer(&CountsWatches { count }).build());
-    Ok((access::client(options, silent_for, build).await?, opened))
+    let (pause, asked) = watch::channel(Duration::ZERO);
+    let layer = CountsWatches { count, pause };
+    let build = move |config| Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build());
+    Ok((access::client(options, silent_for, build).await?, opened, asked))
 }
 
 /// kube's watcher says what comes over a watch, but not that one was opened again after a failure: with nothing new in
@@ -30,13 +37,14 @@ pub(super) async fn client(options: &Options) -> Result<(Client, watch::Receiver
 #[derive(Clone, Debug)]
 struct CountsWatches {
     count: watch::Sender<u64>,
+    pause: watch::Sender<Duration>,
 }
 
 impl<S> Layer<S> for CountsWatches {
     type Service = Counting<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Counting { inner, count: self.count.clone() }
+        Counting { inner, count: self.count.clone(), pause: self.pause.clone() }
     }
 }
 
@@ -44,6 +52,7 @@ impl<S> Layer<S> for CountsWatches {
 struct Counting<S> {
     inner: S,
     count: watch::Sender<u64>,
+    pause: watch::Sender<Duration>,
 }
 
 impl<S, B> Service<Request<Body>> for Counting<S>
@@ -62,13 +71,37 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let query = request.uri().query().unwrap_or_default();
         let is_watch = query.split('&').any(|pair| pair == "watch=true");
-        let (count, answer) = (self.count.clone(), self.inner.call(request));
+        let (count, pause) = (self.count.clone(), self.pause.clone());
+        let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
+            pause.send_replace(asked_pause(&answer));
             if is_watch && answer.status().is_success() {
                 count.send_modify(|count| *count = count.wrapping_add(1));
             }
             Ok(answer)
         })
+    }
+}
+
+/// Only the header says it: kube hands over the body.
+fn asked_pause<B>(answer: &Response<B>) -> Duration {
+    let said = answer.headers().get(RETRY_AFTER).and_then(|said| said.to_str().ok()?.parse().ok());
+    said.filter(|_| !answer.status().is_success()).map_or(Duration::ZERO, Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_too_much_to_do_says_for_how_long_in_a_header() {
+        let pause = |status: u16, said: &str| {
+            let answer = Response::builder().status(status).header(RETRY_AFTER, said).body(());
+            asked_pause(&answer.unwrap())
+        };
+        assert_eq!(pause(429, "7"), Duration::from_secs(7));
+        assert_eq!(pause(503, "1"), Duration::from_secs(1));
+        assert_eq!((pause(200, "7"), pause(429, "soon")), (Duration::ZERO, Duration::ZERO));
     }
 }

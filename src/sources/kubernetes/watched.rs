@@ -97,6 +97,14 @@ impl Watched {
         Look { config_maps, secrets, unknown }
     }
 
+    /// The pods of the version that a Deployment is set to, by name, or why nobody knows.
+    pub fn pods_of(&self, key: &Key) -> Result<Vec<String>, String> {
+        match self.unknown() {
+            Some(why) => Err(why),
+            None => self.known().cluster.pods_named(key),
+        }
+    }
+
     /// Why nothing is known, if that is so.
     pub fn unknown(&self) -> Option<String> {
         self.unknown_of(&Kind::ALL)

@@ -9,12 +9,12 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{
     cluster::{Cluster, Said},
     objects::{Held, Key, Kind, resource},
-    opened,
+    opened::{self, Asked, Opened},
     watched::Watched,
 };
 use crate::kubernetes::access::{Options, chain};
@@ -53,21 +53,27 @@ pub async fn watch(watched: Watched) {
 async fn always<K: Watchable>(watched: &Watched, kind: Kind, take: Take<K>) {
     let mut pause = PAUSE;
     loop {
+        let begun = Instant::now();
         match opened::client(watched.options()).await {
-            Ok((client, opened)) => one(watched, client, opened, kind, take).await,
+            Ok((client, opened, asked)) => {
+                one(watched, client, (opened, asked), kind, take).await;
+            }
             Err(why) => watched.failed(kind, why),
         }
         // The credential was refused, or there is none yet: what says it is read anew.
+        if begun.elapsed() > PAUSE_MAX {
+            pause = PAUSE;
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-/// Ends when it was refused for its credential.
+/// Ends when it was refused for its credential, or cannot go on from where it was.
 async fn one<K: Watchable>(
     watched: &Watched,
     client: Client,
-    mut opened: watch::Receiver<u64>,
+    (mut opened, asked): (Opened, Asked),
     kind: Kind,
     take: Take<K>,
 ) {
@@ -100,10 +106,12 @@ async fn one<K: Watchable>(
             Some(Ok(Event::Delete(object))) => (Said::Gone(object), false),
             Some(Err(fault)) => {
                 watched.failed(kind, chain(&fault));
-                if is_unauthorized(&fault) {
+                if begins_anew(&fault) {
                     return;
                 }
-                tokio::time::sleep(pause).await;
+                // Who is asked to wait for an hour would see nothing for an hour.
+                let asked = (*asked.borrow()).min(PAUSE_MAX);
+                tokio::time::sleep(pause.max(asked)).await;
                 pause = (pause * 2).min(PAUSE_MAX);
                 continue;
             }
@@ -153,6 +161,13 @@ fn config(options: &Options, kind: Kind) -> watcher::Config {
         Kind::Pods => config.fields("status.phase!=Succeeded,status.phase!=Failed"),
         Kind::Deployments | Kind::ReplicaSets | Kind::ConfigMaps | Kind::Secrets => config,
     }
+}
+
+/// Told by an event that what it had is too old, kube's watcher lists again; told so by the status of the answer it would
+/// ask for the same for ever.
+fn begins_anew(fault: &watcher::Error) -> bool {
+    let is_gone = matches!(fault, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410);
+    is_gone || is_unauthorized(fault)
 }
 
 fn is_unauthorized(fault: &watcher::Error) -> bool {

@@ -15,7 +15,7 @@ use crate::{
     rig::{eventually, patiently},
 };
 
-fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
+pub(super) fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
     format!(
         r#"
 [kubernetes.main]
@@ -39,7 +39,7 @@ every = "1s"
 }
 
 /// What the daemon says of the Deployment, once it is as wanted.
-async fn pods(world: &World, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn pods(world: &World, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     patiently(what, SOON.max(CONTROLLERS_SOON), async || {
         let said = world.get("/v1/services/pods/demo").await;
         serde_json::from_str(&said).ok().filter(|said| is(said))

@@ -16,6 +16,7 @@ mod missed;
 mod monitored;
 mod overload;
 mod pages;
+mod proven;
 mod reloads;
 mod replayed;
 mod space;

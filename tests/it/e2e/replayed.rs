@@ -162,6 +162,14 @@ async fn a_bad_release_of_the_past_is_replayed_across_a_server_that_goes_away() 
     );
 }
 
+/// What it told as JSON, and what it said beside.
+fn printed(output: Output) -> (serde_json::Value, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    let (told, said) = (text(output.stdout), text(output.stderr));
+    let told = serde_json::from_str(&told).unwrap_or_else(|fault| panic!("{fault}: {told}{said}"));
+    (told, said)
+}
+
 /// Two hours; in the last half an hour v2 has half of the requests, of which a third fails.
 fn canary() -> String {
     const BEGINS: i64 = 90 * 4;
@@ -220,11 +228,7 @@ async fn a_canary_of_the_past_is_compared_with_what_served_beside_it() {
             .output()
             .await
             .expect("it ends");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        let (told, said) = (text(output.stdout), text(output.stderr));
-        let told: serde_json::Value =
-            serde_json::from_str(&told).unwrap_or_else(|fault| panic!("{fault}: {told}{said}"));
-        (told, said)
+        printed(output)
     };
     let (told, said) = replay(&compares).await;
     assert!(!said.contains("nothing to compare"), "{said}");
@@ -242,4 +246,70 @@ async fn a_canary_of_the_past_is_compared_with_what_served_beside_it() {
     let (told, said) = replay(&apart).await;
     assert!(!told.to_string().contains("worse-than-old"), "{told}");
     assert!(said.contains("worse-than-old had nothing to compare in 1 of 1 series"), "{said}");
+}
+
+/// Four hours of minutes: one service, which goes wrong in the last of them, and another, which is gone by then.
+fn two_jobs() -> String {
+    let (mut up, mut good, mut bad) = (String::new(), String::new(), String::new());
+    for minute in 0..240 {
+        let at = (FROM + Span::minutes(minute)).as_seconds();
+        for job in ["shop", "old"].into_iter().filter(|job| *job == "shop" || minute < 120) {
+            let failed = minute + (minute - 200).max(0) * 200;
+            let ok = minute * 600 - failed;
+            _ = writeln!(up, "up{{job=\"{job}\"}} 1 {at}");
+            _ = writeln!(good, "http_requests_total{{job=\"{job}\",code=\"200\"}} {ok} {at}");
+            _ = writeln!(bad, "http_requests_total{{job=\"{job}\",code=\"500\"}} {failed} {at}");
+        }
+    }
+    format!("# TYPE up gauge\n{up}# TYPE http_requests counter\n{good}{bad}# EOF\n")
+}
+
+/// A fleet that a query finds could not be tried on its past, and those that left it least of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_query_would_have_found_is_replayed_also_who_is_gone() {
+    let prometheus = Prometheus::remembering(&two_jobs()).await;
+    let home = TempDir::new().expect("a temporary directory");
+    let config = home.path().join("rollbackd.toml");
+    let text = r#"
+state_dir = "/nonexistent"
+[prometheus.main]
+url = "http://127.0.0.1:9090"
+[discover.web]
+template = "web"
+query = 'count by (job) (up)'
+label = "job"
+[template.web]
+watch_only = true
+[template.web.signal.error_rate]
+every = "60s"
+[template.web.signal.error_rate.prometheus]
+label = "job"
+bad = 'sum by (job) (http_requests_total{code=~"5.."})'
+total = 'sum by (job) (http_requests_total)'
+[notify.log]
+audiences = ["on_call"]
+"#;
+    fs::write(&config, text).expect("written");
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_rollbackd"))
+        .arg("replay")
+        .arg(&config)
+        .args(["--from", &prometheus.url(), "--since", "230m", "--json", "--allow-partial"])
+        .args(["--until", &(FROM + Span::minutes(239)).to_string()])
+        .arg("--keep")
+        .arg(home.path().join("kept"))
+        .output()
+        .await
+        .expect("it ends");
+    let (told, said) = printed(output);
+    let stories = told.as_array().cloned().unwrap_or_default();
+    let incidents: Vec<(&str, &str)> = stories
+        .iter()
+        .filter_map(|story| {
+            Some((story["service"].as_str()?, story["incidents"][0]["trigger"].as_str()?))
+        })
+        .collect();
+    let both = [("old/production", "traffic-collapse"), ("shop/production", "critical-errors")];
+    assert_eq!(incidents, both, "{said}{told}");
+    assert!(said.contains("discover.web: 2 services of the record are replayed"), "{said}");
+    assert!(!said.contains("not replayed: the services"), "{said}");
 }

@@ -20,6 +20,8 @@ use tokio::{sync::Notify, task::JoinHandle};
 pub(crate) enum Fate {
     /// It is ready at once.
     Ready,
+    /// It is ready, after it ended once.
+    Restarted,
     /// It runs, and is not ready.
     NotReady,
     /// It ends again and again.
@@ -28,6 +30,10 @@ pub(crate) enum Fate {
     NoImage,
     /// It is being started, for as long as the test wants.
     Slow,
+    /// It ends, and all is well.
+    Succeeds,
+    /// It ends, and nothing is.
+    Fails,
 }
 
 impl Fate {
@@ -37,6 +43,8 @@ impl Fate {
             Some("crash") => Self::Crashes,
             Some("missing") => Self::NoImage,
             Some("slow") => Self::Slow,
+            Some("done") => Self::Succeeds,
+            Some("fails") => Self::Fails,
             Some(_) | None => Self::Ready,
         }
     }
@@ -47,6 +55,11 @@ impl Fate {
             Self::Ready | Self::NotReady => {
                 (json!({ "running": { "startedAt": at } }), json!({}), 0)
             }
+            Self::Restarted => (
+                json!({ "running": { "startedAt": at } }),
+                json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled", "startedAt": at, "finishedAt": at } }),
+                1,
+            ),
             Self::Crashes => (
                 json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } }),
                 json!({ "terminated": { "exitCode": 1, "reason": "Error", "startedAt": at, "finishedAt": at } }),
@@ -54,12 +67,22 @@ impl Fate {
             ),
             Self::NoImage => (json!({ "waiting": { "reason": "ImagePullBackOff" } }), json!({}), 0),
             Self::Slow => (json!({ "waiting": { "reason": "ContainerCreating" } }), json!({}), 0),
+            Self::Succeeds | Self::Fails => {
+                let code = u8::from(self == Self::Fails);
+                let ended = json!({ "terminated": { "exitCode": code, "reason": "Completed", "startedAt": at, "finishedAt": at } });
+                (ended, json!({}), 0)
+            }
         };
-        let is_ready = self == Self::Ready;
+        let is_ready = matches!(self, Self::Ready | Self::Restarted);
         let condition = |kind: &str| json!({ "type": kind, "status": if is_ready { "True" } else { "False" }, "lastTransitionTime": at });
-        let runs = matches!(self, Self::Ready | Self::NotReady | Self::Crashes);
+        let phase = match self {
+            Self::NoImage | Self::Slow => "Pending",
+            Self::Succeeds => "Succeeded",
+            Self::Fails => "Failed",
+            Self::Ready | Self::Restarted | Self::NotReady | Self::Crashes => "Running",
+        };
         json!({ "status": {
-            "phase": if runs { "Running" } else { "Pending" },
+            "phase": phase,
             "conditions": [condition("Ready"), condition("ContainersReady")],
             "containerStatuses": [{
                 "name": container, "image": image, "imageID": "", "ready": is_ready, "restartCount": restarts,

@@ -1,14 +1,20 @@
 //! Against a real API server with the real controllers: what is seen of a Deployment, and what is said when nothing is.
 
+mod between;
 pub(crate) mod cluster;
 pub(crate) mod configured;
+mod faults;
+pub(crate) mod jobs;
 mod kept;
 pub(crate) mod kubelet;
 mod kustomization;
+pub(crate) mod logs;
 mod manifests;
+pub(crate) mod node;
 mod owners;
 pub(crate) mod place;
 mod preflight;
 pub(crate) mod rights;
 mod seen;
 mod undo;
+mod usage;

@@ -99,6 +99,51 @@ async fn the_right_that_is_missing_is_named_with_what_grants_it() {
     assert_eq!(code, 0, "it is only observed: {said}");
 }
 
+/// Only where a signal is read of them.
+#[tokio::test]
+async fn the_right_to_read_logs_is_looked_for_where_logs_are_read() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let account = Account::with("rights/act", cluster, &place).await;
+    let logs = "[service.pods.signal.logs.kubernetes]\npatterns = [\"panic\"]";
+    let (_, said) = check(&place, &account.kubeconfig(), "rig", "auto", "");
+    assert!(!said.contains("logs"), "{said}");
+    let (code, said) = check(&place, &account.kubeconfig(), "rig", "auto", logs);
+    let namespace = &place.namespace;
+    let missing = format!(
+        "may not get pods/log in {namespace}; grant it as `kubectl apply -k deploy/kubernetes/rights/logs -n {namespace}`"
+    );
+    assert!(said.contains(&missing) && code == 1, "{said}");
+    let (_, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", logs);
+    assert!(said.contains("ok: its logs may be read: admin may get pods/log"), "{said}");
+}
+
+#[tokio::test]
+async fn what_smoke_tests_and_the_metrics_api_need_is_looked_for_where_they_are_wanted() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let account = Account::with("rights/act", cluster, &place).await;
+    let both = "[service.pods.rollback.job.smoke]\ncron_job = \"smoke\"\n[service.pods.signal.cpu.kubernetes]";
+    let namespace = &place.namespace;
+    let (code, said) = check(&place, &account.kubeconfig(), "rig", "auto", both);
+    for (missing, rights) in [
+        ("may not get cronjobs/smoke, create and get jobs", "smoke"),
+        ("may not get pods in", "usage"),
+    ] {
+        let grants = format!("kubectl apply -k deploy/kubernetes/rights/{rights} -n {namespace}");
+        assert!(said.contains(missing) && said.contains(&grants), "{rights}: {said}");
+    }
+    assert_eq!(code, 1, "{said}");
+    // Who may do everything still finds nobody to ask.
+    let (_, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", both);
+    for missing in [
+        "missing: its smoke test may be run: asking the API server: it is not there: cronjobs.batch \"smoke\" not found",
+        "missing: what its pods use may be read: this cluster has no metrics API",
+    ] {
+        assert!(said.contains(missing), "{missing}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn what_would_keep_a_rollback_from_serving_is_told_and_so_is_a_release_that_is_not_there() {
     let cluster = Cluster::shared();

@@ -76,8 +76,8 @@ impl Account {
         account
     }
 
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
+    pub(crate) fn options(&self) -> Options {
+        self.options.clone()
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! What is seen of a Deployment that people and controllers change.
 
 use rollbackd::{
-    domain::inventory::Serving,
+    domain::inventory::{Pods, Serving},
     sources::kubernetes::{self, Kind, Standing, Watched},
 };
 use serde_json::json;
@@ -87,6 +87,33 @@ async fn pods_that_stop_being_ready_are_an_outage_and_slow_ones_are_not_yet_ther
     assert_eq!(slow.standing, Standing::Well, "it has only begun");
     place.kubelet.let_be("slow-2", Fate::Ready);
     place.until_serves("slow-2").await;
+}
+
+/// What a verification looks at after a rollback.
+#[tokio::test]
+async fn pods_of_the_version_are_counted_with_their_restarts() {
+    let place = Place::new(Cluster::shared()).await;
+    place.deploy("1.4.1").await;
+    place.until_serves("1.4.1").await;
+    let pods = |seen: &kubernetes::Seen| seen.inventory.deployed.as_ref().and_then(|it| it.pods);
+    let three = Pods { there: 3, ready: 3, ..Pods::default() };
+    place.until("all three are ready", |seen| pods(seen) == Some(three)).await;
+    place.kubelet.let_be("1.4.1", Fate::Restarted);
+    let again = place
+        .until("each was restarted", |seen| pods(seen).is_some_and(|pods| pods.restarts == 3))
+        .await;
+    let again = pods(&again).unwrap();
+    assert!(again.were_restarted_since(three) && again.restarted_at.is_some(), "{again:?}");
+    assert_eq!((again.there, again.ready), (3, 3));
+    // Those of another version are others, and the old ones are none of its.
+    place.set_image("slow-2", "release 42").await;
+    let none_ready = |seen: &kubernetes::Seen| {
+        let of_it =
+            seen.inventory.linked.as_ref().is_some_and(|l| l.version.starts_with("slow-2+"));
+        of_it && pods(seen).is_some_and(|pods| pods.there > 0)
+    };
+    let other = pods(&place.until("a pod of the next", none_ready).await).unwrap();
+    assert_eq!((other.ready, other.restarts), (0, 0));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! always hold, so that each story is also a test of the invariants.
 
 mod place;
+mod pods;
 mod policy;
 mod town;
 mod world;

@@ -47,7 +47,7 @@ fn helm() -> Owner {
 }
 
 /// A bad version comes to a Deployment with these owners.
-fn breaks(town: &mut Town, owners: &[Owner]) {
+pub(super) fn breaks(town: &mut Town, owners: &[Owner]) {
     town.place().owners = Some(owners.to_vec());
     town.deploy("v2", OUTAGE);
     town.run("3m");

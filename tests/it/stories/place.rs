@@ -6,7 +6,7 @@ use rollbackd::{
     domain::{
         change::{Component, Revision, Told},
         configuration::{self, Configuration, Item, Kept, KeptItem, Kind, Seen},
-        inventory::{Available, Deployed, Inventory, Serving},
+        inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
         run::Outcome,
@@ -70,6 +70,8 @@ pub(super) struct Place {
     pub(super) faults: Vec<String>,
     /// What else sets it, where it is a Deployment.
     pub(super) owners: Option<Vec<Owner>>,
+    /// Its pods, where it is one; three are wanted.
+    pub(super) pods: Option<Pods>,
     /// Who set it last.
     pub(super) set_by: Option<String>,
     /// What its pods are given: maps by name, each with what it holds.
@@ -118,6 +120,7 @@ impl Place {
             outcomes: VecDeque::new(),
             faults: vec![],
             owners: None,
+            pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
             maps: BTreeMap::new(),
             maps_written_at: None,
@@ -289,6 +292,7 @@ impl Place {
                 paused: false,
                 owners,
                 configuration: self.configuration(),
+                pods: self.pods,
             }),
         }
     }
@@ -313,7 +317,7 @@ impl Place {
                 self.done.push(format!("restart on {to}"));
                 Outcome::Done
             }
-            Action::DeploymentApply { .. } => {
+            Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
             Action::OwnerSuspend { reconciler, .. } => {

@@ -143,6 +143,7 @@ pub(crate) fn runbook(name: &str) -> Runbook {
         before: vec![],
         after: vec![],
         checks: vec![],
+        jobs: vec![],
         verify_hold: Span::minutes(15),
     }
 }

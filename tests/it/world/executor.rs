@@ -126,7 +126,8 @@ impl Attempt {
             | Action::DeploymentRestart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentRollout { .. }
-            | Action::DeploymentApply { .. } => {
+            | Action::DeploymentApply { .. }
+            | Action::CheckJob { .. } => {
                 panic!("there are releases here, and no cluster: {:?}", action)
             }
             Action::Check { .. } => match self.mishap {

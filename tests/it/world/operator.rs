@@ -228,6 +228,7 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
         before: vec![],
         after: vec![],
         checks: vec![],
+        jobs: vec![],
         verify_hold: Span::minutes(2),
     };
     if scripts {

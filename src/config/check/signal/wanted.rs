@@ -25,7 +25,7 @@ pub(super) fn wanted<T>(
     at: Range<usize>,
     said: [Option<T>; 5],
 ) -> Option<Wanted<T>> {
-    use SignalKind::{Cpu, ErrorRate, Health, Latency, Memory};
+    use SignalKind::{Cpu, ErrorRate, Health, Latency, Logs, Memory};
     let instead = match (kind, said) {
         (ErrorRate, [Some(bad), Some(total), None, None, None]) => {
             return Some(Wanted::Ratio { bad, total });
@@ -33,12 +33,13 @@ pub(super) fn wanted<T>(
         (Latency, [None, None, Some(buckets), None, None]) => {
             return Some(Wanted::Histogram(buckets));
         }
-        (Latency | Cpu | Memory, [None, None, None, Some(value), requests]) => {
+        (Latency | Cpu | Memory | Logs, [None, None, None, Some(value), requests]) => {
             return Some(Wanted::Gauge { value, requests });
         }
         (ErrorRate, _) => "write `bad` and `total`, and nothing else",
         (Latency, _) => "write `histogram`, or `value` for a percentile, and nothing else",
         (Cpu | Memory, _) => "write `value`, a share from 0 to 1, and nothing else",
+        (Logs, _) => "write `value`, how many lines say that something is wrong, and nothing else",
         (Health, _) => "write [service.NAME.signal.health.http] with a url",
     };
     found.error(at, format!("this is not what {} is read from", word(kind)), instead);

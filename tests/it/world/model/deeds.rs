@@ -322,7 +322,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::DeploymentRestart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentRollout { .. }
-        | Action::DeploymentApply { .. } => {
+        | Action::DeploymentApply { .. }
+        | Action::CheckJob { .. } => {
             panic!("there are releases here, and no cluster: {:?}", step.action)
         }
         Action::Check { .. } => true,

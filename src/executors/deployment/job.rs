@@ -1,0 +1,225 @@
+//! A smoke test as a Job of the cluster, made from a CronJob as `kubectl create job --from` makes one: what it runs, and as
+//! whom, is written down in the cluster and not here.
+//!
+//! It is called by the attempt, so that an attempt that was begun before finds its Job and makes no second.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    api::Api,
+    refusal::Refusal,
+    undo::{LOOKS_MAX, pause},
+};
+use crate::{
+    domain::{
+        plan::{DeploymentAt, hex},
+        run::{Order, Outcome},
+    },
+    executors::{Attempt, Trouble, failed},
+    kubernetes::{status::Condition, trouble},
+    units::Span,
+};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Of the CronJob's name so much is in the Job's: a label holds 63.
+const NAME_MAX: usize = 40;
+/// Tells whoever looks at the Job what made it.
+const RUN: &str = "rollbackd.dev/run";
+
+/// What a [`crate::domain::plan::Action::CheckJob`] says.
+pub(in crate::executors) struct Job<'a> {
+    /// The cluster's name in the configuration.
+    pub cluster: &'a str,
+    /// Where it runs.
+    pub namespace: &'a str,
+    /// What it is made from.
+    pub cron_job: &'a str,
+    /// It is ended after so long.
+    pub timeout: Span,
+    /// It stays for so long after its end, for whoever wants to see its logs.
+    pub keep: Span,
+}
+
+/// Carries one out.
+pub(in crate::executors) async fn job(
+    attempt: &mut Attempt<'_>,
+    job: Job<'_>,
+) -> Result<Outcome, Trouble> {
+    let at = DeploymentAt {
+        cluster: job.cluster.to_owned(),
+        namespace: job.namespace.to_owned(),
+        name: job.cron_job.to_owned(),
+        uid: None,
+    };
+    let name = name(job.cron_job, attempt.order);
+    let path = format!("/apis/batch/v1/namespaces/{}/jobs", job.namespace);
+    let mut api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
+    made(&api, attempt, &job, (&path, &name)).await?;
+    loop {
+        let (why, pause) = match api.get(&format!("{path}/{name}")).await {
+            Ok(seen) => match ended(&seen) {
+                Some(Ok(())) => {
+                    attempt.after = format!("the Job {name} has succeeded");
+                    return Ok(Outcome::Done);
+                }
+                Some(Err(why)) => {
+                    let logs = format!("kubectl logs -n {} job/{name}", job.namespace);
+                    return failed(format!("the Job {name} has failed: {why}; see `{logs}`"), true);
+                }
+                None => ("it has not ended".to_owned(), PAUSE),
+            },
+            Err(Refusal::Gone(why)) => return failed(format!("the Job is gone: {why}"), true),
+            Err(Refusal::Busy { why, pause }) => (why, pause),
+            Err(Refusal::Refused { why, .. } | Refusal::Silent(why) | Refusal::Moved(why)) => {
+                // Whatever proves who the daemon is, is read anew.
+                api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
+                (why, PAUSE)
+            }
+        };
+        attempt.after = format!("the Job {name}: {why}");
+        if Instant::now() + pause >= attempt.until {
+            return failed(format!("the Job {name} did not succeed in time: {why}"), true);
+        }
+        sleep(pause).await;
+    }
+}
+
+/// Sees to it that it is there.
+async fn made(
+    api: &Api,
+    attempt: &mut Attempt<'_>,
+    job: &Job<'_>,
+    (path, name): (&str, &str),
+) -> Result<(), Trouble> {
+    let from = format!("/apis/batch/v1/namespaces/{}/cronjobs/{}", job.namespace, job.cron_job);
+    let mut last = Refusal::Silent("it was not looked for".to_owned());
+    for look in 0..LOOKS_MAX {
+        match api.get(&format!("{path}/{name}")).await {
+            Ok(_) => return Ok(()),
+            Err(Refusal::Gone(_)) => {}
+            Err(refusal) => {
+                last = pause(attempt, refusal, "looking for the Job", look).await?;
+                continue;
+            }
+        }
+        let cron_job = match api.get(&from).await {
+            Ok(cron_job) => cron_job,
+            Err(refusal) => {
+                last = pause(attempt, refusal, "reading the CronJob", look).await?;
+                continue;
+            }
+        };
+        attempt.permits()?;
+        attempt.before = format!("made from the CronJob {}", job.cron_job);
+        match api.post(path, &manifest(&cron_job, job, name, &attempt.order.run)).await {
+            Ok(_) => return Ok(()),
+            // Whether it was made is seen by looking again.
+            Err(refusal) => last = pause(attempt, refusal, "making the Job", look).await?,
+        }
+    }
+    Err(last.trouble("making the Job", false))
+}
+
+/// The same for the same attempt, and no other's.
+fn name(cron_job: &str, order: &Order) -> String {
+    let Order { run, step, attempt, fallback, .. } = order;
+    let digest = Sha256::digest(format!("{run}/{step}/{attempt}/{fallback}"));
+    let begins = trouble::cut(cron_job, NAME_MAX).trim_end_matches(['-', '.']);
+    format!("{begins}-{}", hex(&digest[..8]))
+}
+
+/// As the CronJob says, but for how long it may take, and how long it stays.
+fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
+    let template = &cron_job["spec"]["jobTemplate"];
+    let seconds = |span: Span| (span.ms() / 1000).max(1);
+    let mut spec = template["spec"].as_object().cloned().unwrap_or_default();
+    let usual = spec.get("activeDeadlineSeconds").and_then(Value::as_i64).unwrap_or(i64::MAX);
+    spec.insert("activeDeadlineSeconds".into(), usual.min(seconds(job.timeout)).into());
+    spec.insert("ttlSecondsAfterFinished".into(), seconds(job.keep).into());
+    spec.remove("suspend");
+    let texts = |key: &str| template["metadata"][key].as_object().cloned().unwrap_or_default();
+    let mut annotations: Map<String, Value> = texts("annotations");
+    annotations.insert(RUN.into(), run.into());
+    annotations.insert("cronjob.kubernetes.io/instantiate".into(), "manual".into());
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": { "name": name, "labels": texts("labels"), "annotations": annotations },
+        "spec": spec,
+    })
+}
+
+/// How it ended, if it has.
+fn ended(job: &Value) -> Option<Result<(), String>> {
+    let said = job.pointer("/status/conditions").cloned().unwrap_or_default();
+    let said: Vec<Condition> = serde_json::from_value(said).unwrap_or_default();
+    said.into_iter().filter(|c| c.status == "True").find_map(|c| match c.kind.as_str() {
+        "Complete" => Some(Ok(())),
+        "Failed" => Some(Err(format!("{} ({})", c.message, c.reason))),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::{Action, CommandLine, Step};
+
+    fn order(attempt: u32) -> Order {
+        let argv = vec!["true".into()];
+        let run = CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) };
+        let what = Step {
+            title: "smoke".into(),
+            action: Action::Check { run },
+            needs: vec![],
+            timeout: Span::minutes(1),
+            attempts: 3,
+            fallback: None,
+        };
+        Order { run: "shop-1-r1".into(), step: 2, attempt, fallback: false, resumed: false, what }
+    }
+
+    fn job() -> Job<'static> {
+        let (timeout, keep) = (Span::minutes(5), Span::hours(1));
+        Job { cluster: "main", namespace: "shop", cron_job: "smoke", timeout, keep }
+    }
+
+    #[test]
+    fn an_attempt_has_one_name_and_the_next_another_and_a_long_one_fits() {
+        assert_eq!(name("smoke", &order(1)), name("smoke", &order(1)));
+        assert_ne!(name("smoke", &order(1)), name("smoke", &order(2)));
+        let long = name(&format!("{}-x", "a".repeat(39)), &order(1));
+        assert!(long.len() <= 63 && !long.contains("--"), "{long}");
+    }
+
+    #[test]
+    fn it_is_as_the_cron_job_says_but_ends_and_goes_in_time() {
+        let spec = json!({ "backoffLimit": 0, "suspend": true, "activeDeadlineSeconds": 60, "template": { "spec": {} } });
+        let meta = json!({ "labels": { "team": "shop" } });
+        let cron_job = json!({ "spec": { "suspend": true, "schedule": "0 0 1 1 *", "jobTemplate": { "metadata": meta, "spec": spec } } });
+        let made = manifest(&cron_job, &job(), "smoke-1", "shop-1-r1");
+        assert_eq!(made["metadata"]["labels"], json!({ "team": "shop" }));
+        assert_eq!(made["metadata"]["annotations"][RUN], "shop-1-r1");
+        let wanted = json!({ "backoffLimit": 0, "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 3600, "template": { "spec": {} } });
+        assert_eq!(made["spec"], wanted);
+        let made = manifest(&json!({}), &job(), "smoke-1", "shop-1-r1");
+        assert_eq!(made["spec"]["activeDeadlineSeconds"], 300);
+    }
+
+    #[test]
+    fn it_has_ended_where_a_condition_says_so() {
+        let with = |kind: &str, status: &str| {
+            ended(
+                &json!({ "status": { "conditions": [{ "type": kind, "status": status, "reason": "DeadlineExceeded", "message": "too long" }] } }),
+            )
+        };
+        assert_eq!(with("Complete", "True"), Some(Ok(())));
+        assert_eq!(with("Failed", "True"), Some(Err("too long (DeadlineExceeded)".into())));
+        assert_eq!((with("Failed", "False"), with("FailureTarget", "True")), (None, None));
+        assert_eq!(ended(&json!({ "status": { "active": 1 } })), None);
+    }
+}
