@@ -255,4 +255,12 @@ mod tests {
         assert_eq!(controller.orders().len(), 1);
         assert_eq!(controller.orders(), [], "it is under way");
     }
+
+    #[test]
+    fn it_begins_with_nothing_under_way_and_goes_on() {
+        let mut controller = Controller::new(Fleet::default());
+        assert_eq!((controller.in_flight(), controller.is_stopping()), (0, false));
+        controller.stop();
+        assert!(controller.is_stopping());
+    }
 }

@@ -432,7 +432,7 @@ impl Incident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::examples;
+    use crate::domain::{examples, service::Mode};
 
     #[test]
     fn a_timeline_that_is_full_keeps_its_beginning_and_its_end() {
@@ -461,5 +461,22 @@ mod tests {
         });
         incident.evolve(&Fact::Planned { run: "r2".into(), plan, by: None }, now);
         assert_eq!(incident.late, [Clock::Acted]);
+    }
+
+    /// Once it was told that it is late, nothing is due for that: the daemon would be woken for ever.
+    #[test]
+    fn a_deadline_that_was_told_is_due_no_more() {
+        let policy = examples::service("shop/production", Mode::Auto);
+        let now = Now { wall: UnixMs(0), steady: UnixMs(0) };
+        let mut incident = Incident::new("i".into(), "errors", Severity::P1, UnixMs(0), None, now);
+        let count = |incident: &Incident| incident.deadlines(&policy).len();
+        for phase in
+            [Phase::RollingBack, Phase::Verifying { since: UnixMs(0), since_wall: UnixMs(0) }]
+        {
+            (incident.phase, incident.late) = (phase, vec![]);
+            let before = count(&incident);
+            incident.late = vec![Clock::Verified];
+            assert_eq!(count(&incident) + 1, before, "{:?}", incident.phase);
+        }
     }
 }

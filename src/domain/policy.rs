@@ -382,3 +382,19 @@ pub struct Freeze {
     /// Why.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal of before there was a key is read by what was so then.
+    #[test]
+    fn what_an_earlier_daemon_did_not_write_down_is_as_usual() {
+        let mut written = serde_json::to_value(VerificationPolicy::default()).unwrap();
+        for key in ["min_ready", "ready_for"] {
+            written.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        let read: VerificationPolicy = serde_json::from_value(written).unwrap();
+        assert_eq!(read, VerificationPolicy::default());
+    }
+}

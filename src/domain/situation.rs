@@ -268,10 +268,30 @@ pub fn whole_seconds(span: Span) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{examples, service::Mode};
 
     #[test]
     fn people_read_whole_seconds_unless_there_are_none() {
         let read = |ms| whole_seconds(Span(ms)).to_string();
         assert_eq!([1_234, 1_000, 999, 61_500].map(read), ["1s", "1s", "999ms", "1m 1s"]);
+    }
+
+    /// A lost resolve is normal: who is not heard any more confirms nothing.
+    #[test]
+    fn an_alert_that_alertmanager_had_active_a_while_ago_is_unknown() {
+        let policy = examples::service("shop/production", Mode::Auto);
+        let state = ServiceState::new(policy.id.clone());
+        let mut watch = ServiceWatch::new(&policy);
+        let seen_at = UnixMs(1_000_000);
+        watch.alerts_seen.insert("f".to_owned(), seen_at);
+        let (fleet, fleet_policy) = (FleetView::default(), FleetPolicy::default());
+        let holds = |after: Span| {
+            let now = Now { wall: seen_at + after, steady: seen_at };
+            let (policy, fleet_policy, state, watch, fleet) =
+                (&policy, &fleet_policy, &state, &watch, &fleet);
+            let s = Situation { policy, fleet_policy, state, watch, fleet, now, epoch: 1 };
+            s.alert_holds("f", &None) == Holds::Yes
+        };
+        assert_eq!([holds(Span::minutes(2)), holds(Span::minutes(3))], [true, false]);
     }
 }

@@ -477,4 +477,22 @@ mod tests {
         let kept: ServiceState = serde_json::from_value(kept).unwrap();
         assert_eq!(kept.runs(), ROLLBACKS_MAX as u64);
     }
+
+    #[test]
+    fn only_what_a_person_dismissed_is_dismissed() {
+        let firing = |trigger: &str| Firing {
+            trigger: trigger.to_owned(),
+            severity: Severity::P1,
+            basis: firing::Basis::Window,
+            onset: UnixMs(0),
+            fired_at: UnixMs(0),
+            says: String::new(),
+            may_act: true,
+            evidence: None,
+        };
+        let mut state = ServiceState::new("shop/production".parse().unwrap());
+        state.dismissed.insert("errors".to_owned(), Severity::P1);
+        let dismissed = |trigger| state.is_dismissed(&firing(trigger));
+        assert_eq!([dismissed("errors"), dismissed("latency")], [true, false]);
+    }
 }

@@ -16,6 +16,8 @@ mod served;
 mod signals;
 mod snapshot;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod transitions;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -463,36 +465,5 @@ fn speaks(kind: SignalKind, channel: Channel) -> bool {
         SignalKind::Latency => matches!(channel, Channel::Slow | Channel::P95),
         SignalKind::Health => matches!(channel, Channel::Probe | Channel::Reach),
         SignalKind::Cpu | SignalKind::Memory | SignalKind::Logs => channel == Channel::Usage,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{examples, policy::SignalPolicy, service::Mode};
-
-    /// A guard that asks by another name than the trigger fires by judges nothing.
-    #[test]
-    fn a_firing_is_known_by_its_trigger_whatever_it_goes_by() {
-        for key in
-            ["outage", "outage@edge", "alert:outage", "alert:outage#0a1b", "alert:outage@edge"]
-        {
-            assert_eq!(own_name(key), "outage", "{key}");
-        }
-    }
-
-    /// They belong to the verification: a trigger over them would go by another name, and never see a sample.
-    #[test]
-    fn no_trigger_looks_at_what_only_a_verification_does() {
-        let mut policy = examples::service("shop/production", Mode::Auto);
-        let mut signals = (*policy.signals).clone();
-        for kind in [SignalKind::Cpu, SignalKind::Memory, SignalKind::Logs] {
-            let signal = SignalPolicy { kind, ..signals["error_rate"].clone() };
-            signals.insert(format!("{kind:?}"), signal);
-        }
-        policy.signals = signals.into();
-        let watch = ServiceWatch::new(&policy);
-        let over: Vec<(&str, &str)> = watch.triggers().map(|(key, over, _)| (key, over)).collect();
-        assert_eq!(over, [("critical-errors", "error_rate")]);
     }
 }

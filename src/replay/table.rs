@@ -155,8 +155,10 @@ pub fn totals(stories: &[Story]) -> String {
     let a_week = |count: usize| {
         let weeks = recorded.as_seconds() / (7.0 * 86_400.0);
         // Of hours nobody can tell what a week would be like.
-        let told = recorded >= Span::hours(24);
-        if told { format!(", {:.1} a week", per(weeks, count)) } else { String::new() }
+        match recorded >= Span::hours(24) {
+            true => format!(", {:.1} a week", per(weeks, count)),
+            false => String::new(),
+        }
     };
     _ = writeln!(
         text,

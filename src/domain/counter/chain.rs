@@ -121,3 +121,15 @@ fn delta(bad: f64, total: f64, width: i64, drops: &mut Drops) -> Delta {
     }
     Delta { bad: bad.min(total), total, width: Span(width) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_is_told_a_little_differently_is_the_same() {
+        let chain = Chain(None, Some(10_000));
+        let began = |after| chain.began_anew(Some(10_000 + after), 5_000);
+        assert_eq!([began(SAME_START_MS), began(SAME_START_MS + 1)], [false, true]);
+    }
+}

@@ -95,3 +95,13 @@ impl Drops {
         self.0[drop as usize] += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_said_by_its_name() {
+        assert!(Drop::ALL.iter().all(|drop| drop.to_string() == drop.name()));
+    }
+}

@@ -442,4 +442,12 @@ mod tests {
             Sample::unknown(UnixMs(120_000), Span::seconds(60), Unknown::NoDelta)
         );
     }
+
+    #[test]
+    fn what_is_begun_anew_keeps_what_was_dropped() {
+        let mut counters = Counters::new(Options::every(Span::seconds(60)));
+        counters.drops.add(Drop::Reset);
+        counters.forget();
+        assert_eq!(counters.drops().count(Drop::Reset), 1);
+    }
 }

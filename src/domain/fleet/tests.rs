@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use super::*;
-use crate::domain::{event::Alert, examples};
+use crate::domain::{event::Alert, examples, firing::Firing};
 
 const BEGAN: UnixMs = UnixMs(1_772_452_800_000);
 
@@ -65,4 +65,39 @@ fn of_thousands_that_are_due_the_worst_come_first_and_few_in_one_turn() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), ids.len(), "all of them had their turn");
+}
+
+#[test]
+fn who_alarmed_counts_until_the_window_has_passed() {
+    let mut standing = Standing::default();
+    let (at, window) = (UnixMs(1_000_000), Span::minutes(5));
+    for n in 0..3 {
+        let id = format!("s{n}/production").parse().unwrap();
+        standing.alarm(&id, at + Span::minutes(n));
+    }
+    let alarmed = |minutes| standing.alarmed(at + Span::minutes(minutes), window);
+    assert_eq!([alarmed(2), alarmed(5), alarmed(6), alarmed(7), alarmed(8)], [3, 3, 2, 1, 0]);
+}
+
+/// What only an alert says is no window's: it does not count for a storm.
+#[test]
+fn what_an_earlier_daemon_saw_fire_counts_for_a_storm_until_it_is_asked() {
+    for (basis, counted) in [(Basis::Window, 1), (Basis::Posted { by: "ci".into() }, 0)] {
+        let service = examples::service("shop/production", Mode::Observe);
+        let mut fleet = Fleet::new(examples::policy([service]), 1);
+        let firing = Firing {
+            trigger: "critical-errors".to_owned(),
+            severity: Severity::P1,
+            basis,
+            onset: BEGAN,
+            fired_at: BEGAN,
+            says: String::new(),
+            may_act: true,
+            evidence: None,
+        };
+        let state = fleet.states.values_mut().next().unwrap();
+        state.firing.insert(firing.trigger.clone(), firing);
+        fleet.alarm_again(now(Span::ZERO));
+        assert_eq!(fleet.alarmed(now(Span::ZERO).steady), counted);
+    }
 }

@@ -281,4 +281,20 @@ mod tests {
         let (from, to) = (UnixMs(0), UnixMs(100 * 60_000));
         assert!(again.counts(from, to).unwrap().1 < history.counts(from, to).unwrap().1);
     }
+
+    /// A copy in wider slots than those that are kept now.
+    #[test]
+    fn what_was_counted_over_several_slots_is_laid_into_those_before() {
+        let mut history = History::new(Span::minutes(1));
+        history.record_counts(UnixMs(60_000), 0, 5);
+        history.spread(UnixMs(600_000), 180_000, (3, 31));
+        let of = |minute: i64| {
+            let (from, to) = (UnixMs((minute - 1) * 60_000), UnixMs(minute * 60_000));
+            history.counts(from, to)
+        };
+        assert_eq!(
+            [of(7), of(8), of(9), of(10)],
+            [None, Some((1, 10)), Some((1, 10)), Some((1, 11))]
+        );
+    }
 }

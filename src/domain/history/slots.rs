@@ -195,4 +195,13 @@ mod tests {
             prop_assert!(high == 0 || (rounded - ratio).abs() <= ratio * 0.0005);
         }
     }
+
+    #[test]
+    fn what_comes_first_has_room_for_all_that_was_unknown_before_and_no_more() {
+        let mut column = VecDeque::from([7_u8]);
+        column.shrink_to_fit();
+        fill(&mut column, 1_000, 0);
+        assert_eq!((column.len(), column.iter().sum::<u8>()), (1_000, 7));
+        assert!(column.capacity() < 1_100, "{}", column.capacity());
+    }
 }

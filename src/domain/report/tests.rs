@@ -173,3 +173,9 @@ fn what_ended_without_being_verified_says_so_and_what_is_being_verified_does_not
     };
     assert_eq!([true, false].map(says_so), [true, false]);
 }
+
+#[test]
+fn a_clock_of_an_open_incident_runs() {
+    let text = report(|_, _| {});
+    assert!(text.contains("| the action began | 15m | - | running |"), "{text}");
+}

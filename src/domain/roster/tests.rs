@@ -288,3 +288,25 @@ fn only_what_differs_is_worth_writing_down() {
     roster.failed("down", at(113), &options);
     assert!(!roster.is_news_after(&written));
 }
+
+/// What was written down and is so no more would be believed after a restart.
+#[test]
+fn whatever_is_otherwise_than_it_was_written_is_news() {
+    let mut written = Roster::default();
+    written.take("q", &names(0..20), &nobody(), at(0), &Options::default());
+    assert!(!written.clone().is_news_after(&written));
+    type Change = fn(&mut Roster);
+    let changes: [Change; 6] = [
+        |roster| roster.question = "another".to_owned(),
+        |roster| drop(roster.members.pop_first()),
+        |roster| roster.doubted_since = Some(at(1)),
+        |roster| roster.fewer_since = Some(at(1)),
+        |roster| roster.failing_since = Some(at(1)),
+        |roster| roster.odd = vec![Odd::TooMany { left_out: 1, most: 2 }],
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut roster = written.clone();
+        change(&mut roster);
+        assert!(roster.is_news_after(&written), "{index}");
+    }
+}

@@ -219,3 +219,19 @@ fn what_is_normal_outlives_a_rollback() {
     trigger.observe(&probe(1, Reading::Gauge { value: 0.9, n: Some(100) }));
     assert_eq!(trigger.state(), State::Pending);
 }
+
+#[test]
+fn it_is_silent_since_it_last_knew_something() {
+    assert_eq!(Trigger::new(critical(), STEP).silent_for(UnixMs(60_000)), None);
+    let trigger = after(&[(0, 100), (0, 100)]);
+    assert_eq!(trigger.silent_for(UnixMs(300_000)), Some(Span::minutes(3)));
+}
+
+/// A breach, and not what follows it: not a clean interval, and not one in which nobody came.
+#[test]
+fn it_is_about_to_fire_while_the_newest_interval_is_a_breach() {
+    let about = |minutes: &[(u64, u64)]| after(minutes).is_about_to_fire();
+    let (breach, clean, idle) = ((10, 100), (0, 100), (0, 0));
+    assert!(about(&[breach]) && about(&[breach, breach]));
+    assert!(!about(&[clean]) && !about(&[breach, clean]) && !about(&[breach, idle]));
+}

@@ -262,4 +262,22 @@ mod tests {
         let other = [histogram("b", 30, &counts(5.0, 0.0))];
         assert_eq!(take(&mut latency, 30, &other), None);
     }
+
+    /// The first look at a series that began while nobody was away too long.
+    #[test]
+    fn a_new_series_counts_from_its_start_where_the_time_since_is_short_enough() {
+        for (late, counted) in [(Span::ZERO, Some(7)), (Span::seconds(1), None)] {
+            let mut latency = Latency::over(Span::minutes(5));
+            take(&mut latency, 0, &[histogram("a", 0, &counts(100.0, 0.0))]);
+            let at = (LONGEST + late).ms() / 1_000;
+            let Raw::Histogram { series, at: read_at, buckets, .. } =
+                histogram("b", at, &counts(7.0, 0.0))
+            else {
+                unreachable!("it is one")
+            };
+            let started = Some(UnixMs(1_000));
+            let new = Raw::Histogram { series, at: read_at, buckets, started };
+            assert_eq!(take(&mut latency, at, &[new]).map(|(_, n)| n), counted);
+        }
+    }
 }

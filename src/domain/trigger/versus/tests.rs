@@ -285,3 +285,44 @@ fn fresh_firing() -> crate::domain::trigger::Snapshot {
     told.steps(4, &WORSE);
     told.trigger.snapshot()
 }
+
+fn step(new_bad: u64, new_total: u64) -> Step {
+    Step { new_bad, new_total, old_bad: 0, old_total: 100 }
+}
+
+/// Before anything was too much it is the first error; an interval in which as many fail as may is not too much.
+#[test]
+fn the_onset_is_the_first_interval_with_an_error() {
+    let mut pair = Pair::of("v2", Multiple(1.0));
+    let mut add = |at: i64, step: &Step| {
+        let reading = Reading::Counts { bad: 0, total: 0 };
+        let sample = Sample { at: UnixMs(at), width: Span(10), reading };
+        pair.add(step, "v1".to_owned(), &sample, 0.1, Span::minutes(5));
+        (pair.onset, pair.bad_at)
+    };
+    assert_eq!(add(10, &step(0, 100)), (None, None));
+    assert_eq!(add(20, &step(10, 100)), (Some(10), None));
+    assert_eq!(add(30, &step(11, 100)), (Some(20), Some(30)));
+}
+
+#[test]
+fn what_the_old_revision_did_of_late_is_bounded_in_time_and_in_number() {
+    let mut versus = Versus::default();
+    versus.keep_recent(UnixMs(0), Some(&step(0, 1)));
+    versus.keep_recent(UnixMs(0) + RECENT, Some(&step(0, 1)));
+    assert_eq!(versus.recent.len(), 1, "the first is not of late any more");
+    for n in 0..2 * RECENT_MAX as i64 {
+        versus.keep_recent(UnixMs(RECENT.ms() + n), Some(&step(0, 1)));
+    }
+    assert_eq!(versus.recent.len(), RECENT_MAX);
+}
+
+#[test]
+fn nothing_is_told_of_two_of_whom_one_was_not_asked() {
+    let told = |new_total, old_total| {
+        let counted = Step { new_total, old_total, ..step(0, 0) };
+        let case = Pair { counted, ..Pair::of("v2", Multiple(1.0)) };
+        Versus::default().told_of(&case, &Comparison::default()).is_some()
+    };
+    assert_eq!([told(1, 1), told(0, 1), told(1, 0)], [true, false, false]);
+}
