@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{guard::Says, incident::judge::Ground, shown},
-    http::views::{Explain as View, TriggerView},
+    http::views::{ConfigurationView, Explain as View, TriggerView},
 };
 
 /// Why a service is where it is.
@@ -30,6 +30,17 @@ impl Explain {
     }
 }
 
+/// What its pods read beside their image.
+fn read(configuration: &ConfigurationView, paint: Paint) -> String {
+    let ConfigurationView { serving, is_known_good, items, unknown } = configuration;
+    if let Some(why) = unknown {
+        return format!("{} what its pods read is unknown: {why}\n", paint.warn("configuration"));
+    }
+    let serving = serving.as_deref().unwrap_or("not known yet");
+    let good = if *is_known_good { ", known good" } else { "" };
+    format!("its pods read {serving}{good}: {}\n", items.join(", "))
+}
+
 /// Everything, from what is seen to what would be done.
 pub(super) fn text(view: &View, paint: Paint) -> String {
     let service = &view.service;
@@ -41,6 +52,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
         service.mode,
         view.now.clock()
     );
+    if let Some(configuration) = &service.configuration {
+        text.push_str(&read(configuration, paint));
+    }
     if let Some(change) = &service.last_change {
         let from = change.from.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
         let (component, to, at) = (change.component, &change.to, change.started_at);

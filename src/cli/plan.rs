@@ -58,6 +58,9 @@ pub(super) fn steps(view: &PlanView, paint: Paint) -> String {
     let plan = &view.plan;
     let mut text =
         format!("  plan {}: {}, about {}\n", paint.bold(&view.hash), view.summary, plan.estimate);
+    if !plan.scope.is_empty() {
+        text.push_str(&format!("  {}\n", plan.scope));
+    }
     for (index, step) in plan.steps.iter().enumerate() {
         text.push_str(&format!("  {}. {}\n", index + 1, step.title));
         let tries = if step.attempts == 1 { "once" } else { "tried again if it fails" };

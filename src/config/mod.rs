@@ -312,6 +312,8 @@ pub struct KubernetesPlatform {
     pub runbook: DeploymentRunbook,
     /// The container whose image is the version; the first one unless told.
     pub container: Option<String>,
+    /// ConfigMaps and Secrets that its template refers to and that are no part of its configuration.
+    pub left_out: Vec<String>,
     /// How often it is looked at without news of it.
     pub look_every: Span,
 }

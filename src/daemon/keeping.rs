@@ -9,6 +9,7 @@ use super::clock;
 use crate::{
     domain::{
         change::{Component, Revision},
+        configuration,
         fleet::Fleet,
         inventory::{Available, Inventory},
         plan::DeploymentAt,
@@ -17,7 +18,10 @@ use crate::{
     },
     executors::{self, Clusters},
     handle::Handle,
-    kubernetes::shelf::{Kept, Shelf},
+    kubernetes::{
+        maps::{Configuration, KEPT_MAX, Maps},
+        shelf::{Kept, Shelf},
+    },
 };
 
 /// Of one service.
@@ -27,11 +31,17 @@ pub(super) struct Keeper {
     at: DeploymentAt,
     clusters: Clusters,
     shelf: Shelf,
+    maps: Maps,
     /// What is kept; read when it is first needed.
     kept: Option<Vec<Kept>>,
+    /// The same of what its pods read.
+    configurations: Option<Vec<Configuration>>,
     /// What could not be kept, so that it is told once, and when that was.
-    failed: Option<(String, Instant)>,
+    failed: Failed,
+    failed_configuration: Failed,
 }
+
+type Failed = Option<(String, Instant)>;
 
 /// What could not be kept is tried again after so long, however much news there is of the Deployment.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -47,9 +57,12 @@ impl Keeper {
             service: service.clone(),
             clusters: executor.clusters.clone(),
             shelf: Shelf::of(&executor.state_dir, &at),
+            maps: Maps::of(&executor.state_dir, &at),
             at,
             kept: None,
+            configurations: None,
             failed: None,
+            failed_configuration: None,
         }
     }
 
@@ -58,6 +71,9 @@ impl Keeper {
         // Of a Deployment that nobody can see nothing is said.
         if seen.deployed.is_none() {
             return;
+        }
+        if let Some(found) = seen.configuration_mut() {
+            found.kept = self.configurations().await.iter().map(Configuration::in_short).collect();
         }
         for Kept { revision, kept_at, is_whole } in self.kept().await {
             let known = seen.available.iter_mut().find(|a| a.revision.digest == revision.digest);
@@ -77,7 +93,8 @@ impl Keeper {
     pub(super) async fn tend(&mut self, seen: &Inventory, handle: &Handle) {
         let service = self.service.clone();
         let Ok(known) = handle.look(move |fleet, _| known(fleet, &service)).await else { return };
-        let Known { good, digests } = known;
+        let Known { good, digests, configurations } = known;
+        self.tend_configurations(configurations, seen).await;
         // A service that is called otherwise, or a journal that was lost, has nothing to say of what is kept.
         if good.is_empty() {
             return;
@@ -124,20 +141,65 @@ impl Keeper {
         let uid = seen.deployed.as_ref().map(|deployed| deployed.uid.clone());
         let at = DeploymentAt { uid, ..self.at.clone() };
         let which = (revision, replica_set);
-        match executors::keep(&self.clusters, &at, which, &self.shelf, clock::wall()).await {
-            Ok(()) => {
-                info!(service = %self.service, "{revision} is known good, and kept");
-                self.failed = None;
-                true
-            }
-            Err(why) => {
-                if self.failed.as_ref().is_none_or(|(said, _)| *said != why) {
-                    warn!(service = %self.service, "{revision} is known good, and could not be kept: {why}");
-                }
-                self.failed = Some((why, Instant::now()));
-                false
-            }
+        let done = executors::keep(&self.clusters, &at, which, &self.shelf, clock::wall()).await;
+        note_kept(&self.service, revision, done, &mut self.failed)
+    }
+
+    /// Keeps what its pods read once that is known good, and forgets what is that no more.
+    async fn tend_configurations(&mut self, known: KnownGood, seen: &Inventory) {
+        let KnownGood { good, digests } = known;
+        // As of versions: a journal that was lost has nothing to say of what is kept.
+        if good.is_empty() {
+            return;
         }
+        let found = seen.configuration().filter(|found| good.contains(&found.revision));
+        let mut is_news = false;
+        if let Some(found) = found {
+            is_news = self.keep_configuration(found).await;
+        }
+        let kept = self.configurations().await;
+        let is_stale = |kept: &Configuration| {
+            kept.revision.digest.as_ref().is_none_or(|digest| !digests.contains(digest))
+        };
+        if kept.len() > KEPT_MAX || kept.iter().any(is_stale) {
+            let maps = self.maps.clone();
+            let forgotten = spawn_blocking(move || maps.retain(&digests)).await;
+            if let Err(fault) = forgotten.unwrap_or_else(|fault| Err(fault.into())) {
+                warn!(service = %self.service, "what its pods read, and is not known good any more, is still kept: {fault}");
+            }
+            is_news = true;
+        }
+        if is_news {
+            self.configurations = None;
+        }
+    }
+
+    /// Whether it was kept only now.
+    async fn keep_configuration(&mut self, found: &configuration::Configuration) -> bool {
+        let revision = &found.revision;
+        if self.configurations().await.iter().any(|kept| kept.revision.agrees_with(revision)) {
+            return false;
+        }
+        if self.failed_configuration.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER) {
+            return false;
+        }
+        let (clusters, maps) = (&self.clusters, &self.maps);
+        let done =
+            executors::keep_configuration(clusters, &self.at, found, maps, clock::wall()).await;
+        note_kept(&self.service, revision, done, &mut self.failed_configuration)
+    }
+
+    async fn configurations(&mut self) -> &[Configuration] {
+        if self.configurations.is_none() {
+            let (maps, service) = (self.maps.clone(), &self.service);
+            let read = spawn_blocking(move || maps.all()).await;
+            let read = read.unwrap_or_else(|fault| Err(fault.into())).unwrap_or_else(|fault| {
+                warn!(%service, "what is kept of what its pods read cannot be read: {fault}");
+                vec![]
+            });
+            self.configurations = Some(read);
+        }
+        self.configurations.as_deref().unwrap_or_default()
     }
 
     async fn kept(&mut self) -> &[Kept] {
@@ -154,12 +216,40 @@ impl Keeper {
     }
 }
 
+/// Whether it was kept only now; what could not be is told once.
+fn note_kept(
+    service: &ServiceId,
+    revision: &Revision,
+    done: Result<(), String>,
+    failed: &mut Failed,
+) -> bool {
+    let Err(why) = done else {
+        info!(%service, "{revision} is known good, and kept");
+        *failed = None;
+        return true;
+    };
+    if failed.as_ref().is_none_or(|(said, _)| *said != why) {
+        warn!(%service, "{revision} is known good, and could not be kept: {why}");
+    }
+    *failed = Some((why, Instant::now()));
+    false
+}
+
 /// What the ledger knows of a service.
 struct Known {
     /// What has served healthily for long enough and was not rolled away from since; whether it earned that since it last
     /// began to serve.
     good: Vec<(Revision, bool)>,
     /// Every version that it remembers: one that is quarantined can be lifted.
+    digests: BTreeSet<String>,
+    /// The same of what its pods read.
+    configurations: KnownGood,
+}
+
+/// What the ledger knows of what pods read.
+#[derive(Default)]
+struct KnownGood {
+    good: Vec<Revision>,
     digests: BTreeSet<String>,
 }
 
@@ -171,8 +261,20 @@ fn known(fleet: &Fleet, service: &ServiceId) -> Known {
         let earned_at = entry.known_good_at?;
         Some((entry.revision.clone(), earned_at >= entry.serving_since))
     });
+    let configurations =
+        state.and_then(|state| state.ledger.shelves.get(&Component::Configuration));
+    let configurations = configurations.map(|shelf| {
+        let good = shelf
+            .entries
+            .iter()
+            .filter(|entry| entry.quarantine.is_none() && entry.known_good_at.is_some());
+        let all = shelf.entries.iter().filter_map(|entry| entry.revision.digest.clone());
+        let good = good.map(|entry| entry.revision.clone()).collect();
+        KnownGood { good, digests: all.collect() }
+    });
     Known {
         good: good.collect(),
         digests: entries().filter_map(|entry| entry.revision.digest.clone()).collect(),
+        configurations: configurations.unwrap_or_default(),
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct Deployment {
     pub runbook: DeploymentRunbook,
     /// The container whose image is the version.
     pub container: Option<String>,
+    /// What its template refers to and is no part of its configuration.
+    pub left_out: Vec<String>,
     /// How often to look without news.
     pub every: Span,
 }
@@ -91,14 +93,20 @@ pub(super) async fn look_at_deployment(
     options: executors::Options,
     handle: Handle,
 ) {
-    let Deployment { service, watched, key, runbook, container, every } = deployment;
+    let Deployment { service, watched, key, runbook, container, left_out, every } = deployment;
     let mut keeper = Keeper::new(&service, &runbook, &options);
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
     loop {
         news.mark_unchanged();
         let mut seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
+        if let (false, Some(deployed)) = (left_out.is_empty(), &mut seen.deployed) {
+            deployed.configuration = watched.configuration(&key, &left_out);
+        }
         keeper.add_to(&mut seen).await;
+        if let Some(configuration) = seen.configuration_mut() {
+            watched.look_beside(&key, configuration);
+        }
         // What is wrong with the cluster is told once, and not for each of its services.
         if watched.unknown().is_none() {
             tell_faults(&service, last.as_ref(), &seen);
@@ -129,14 +137,29 @@ pub(super) async fn tell_cluster(watched: Watched) {
     while faults.changed().await.is_ok() {
         let now = faults.borrow_and_update().clone();
         for (kind, why) in now.iter().filter(|(kind, why)| said.get(kind) != Some(why)) {
-            warn!("the {} in {place} cannot be watched: {why}", kind.name());
+            warn!("the {} in {place} cannot be watched: {why}{}", kind.name(), meaning(*kind));
         }
-        if now.is_empty() && (!said.is_empty() || !is_begun) {
+        let serves =
+            |faults: &BTreeMap<Kind, String>| !faults.keys().any(|kind| Kind::ALL.contains(kind));
+        if serves(&now) && (!serves(&said) || !is_begun) {
             is_begun = true;
             let [deployments, sets, pods] = watched.counts().map(|(_, count)| count);
             info!(deployments, sets, pods, "{place} is watched");
         }
         said = now;
+    }
+}
+
+/// What does not keep what serves from being known is told with what it does.
+fn meaning(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Deployments | Kind::ReplicaSets | Kind::Pods => "",
+        Kind::ConfigMaps => {
+            "; what pods read is unknown, and only applications are rolled back (config_maps = false in [kubernetes.NAME] asks for them no more)"
+        }
+        Kind::Secrets => {
+            "; what pods read is unknown, and only applications are rolled back (secrets = false in [kubernetes.NAME] asks for them no more)"
+        }
     }
 }
 

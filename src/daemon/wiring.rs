@@ -236,6 +236,7 @@ pub(super) fn deployments(config: &Config, clusters: &Clusters) -> anyhow::Resul
                 key: platform.at.key.clone(),
                 runbook: platform.runbook.clone(),
                 container: platform.container.clone(),
+                left_out: platform.left_out.clone(),
                 every: platform.look_every,
             }))
         }

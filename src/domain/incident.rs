@@ -12,6 +12,7 @@ mod grounds;
 pub mod judge;
 mod owned;
 mod phase;
+mod scope;
 pub mod speak;
 pub mod target;
 mod witness;
@@ -455,6 +456,7 @@ mod tests {
             steps: vec![],
             resources: Default::default(),
             estimate: Span::ZERO,
+            scope: String::new(),
             made_at: UnixMs(0),
         });
         incident.evolve(&Fact::Planned { run: "r2".into(), plan, by: None }, now);

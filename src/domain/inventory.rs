@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     change::{Component, Revision, Told},
+    configuration::{self, Configuration},
     owner::Owner,
 };
 use crate::units::UnixMs;
@@ -90,6 +91,9 @@ pub struct Deployed {
     /// What else sets it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<Owner>,
+    /// What its pods read beside their image; none where its template refers to nothing, or nobody is to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<configuration::Seen>,
     /// The pods of the version that it is set to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
@@ -192,6 +196,39 @@ impl Inventory {
     /// What else sets it.
     pub fn owners(&self) -> &[Owner] {
         self.deployed.as_ref().map_or(&[], |deployed| &deployed.owners)
+    }
+
+    /// What its pods read beside their image, where all of that was seen.
+    pub fn configuration(&self) -> Option<&Configuration> {
+        match self.deployed.as_ref()?.configuration.as_ref()? {
+            configuration::Seen::Known(known) => Some(known),
+            configuration::Seen::Unknown(_) => None,
+        }
+    }
+
+    /// The same, to add what is kept.
+    pub fn configuration_mut(&mut self) -> Option<&mut Configuration> {
+        match self.deployed.as_mut()?.configuration.as_mut()? {
+            configuration::Seen::Known(known) => Some(known),
+            configuration::Seen::Unknown(_) => None,
+        }
+    }
+
+    /// Why nobody can tell what its pods read, where that is so.
+    pub fn configuration_unknown(&self) -> Option<&str> {
+        match self.deployed.as_ref()?.configuration.as_ref()? {
+            configuration::Seen::Known(_) => None,
+            configuration::Seen::Unknown(why) => Some(why),
+        }
+    }
+
+    /// Where what is set is, which stays.
+    pub fn place_of_itself(&self) -> Place {
+        Place {
+            uid: self.deployed.as_ref().map(|deployed| deployed.uid.clone()),
+            owners: self.owners().to_vec(),
+            ..Place::default()
+        }
     }
 
     /// Where exactly it is.

@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod baseline;
 pub mod change;
+pub mod configuration;
 pub mod controller;
 pub mod counter;
 pub mod delivery;

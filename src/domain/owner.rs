@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Revision,
+    change::{Component, Revision},
     reconciler::{Kind, Reconciler},
 };
 
@@ -147,6 +147,9 @@ impl fmt::Display for Owner {
 /// What was rolled away from is set again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAgain {
+    /// Of which part.
+    #[serde(default = "application")]
+    pub component: Component,
     /// Which version.
     pub revision: Revision,
     /// The incident that rolled away from it.
@@ -157,6 +160,11 @@ pub struct SetAgain {
     /// What is known to put back by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<Owner>,
+}
+
+/// Before other parts were rolled back there was no other.
+fn application() -> Component {
+    Component::Application
 }
 
 impl fmt::Display for SetAgain {
@@ -172,5 +180,17 @@ impl fmt::Display for SetAgain {
         }
         let owners: Vec<String> = self.owners.iter().map(ToString::to_string).collect();
         write!(f, "; it is put back by {}", owners.join(" and "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_set_again_before_other_parts_went_back_was_the_application() {
+        let written = r#"{ "revision": { "version": "v2" }, "incident": "shop-1" }"#;
+        let read: SetAgain = serde_json::from_str(written).unwrap();
+        assert_eq!(read.component, Component::Application);
     }
 }

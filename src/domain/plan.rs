@@ -84,6 +84,25 @@ pub struct DeploymentAt {
     pub uid: Option<String>,
 }
 
+/// One ConfigMap that is set back, exactly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// Its name.
+    pub name: String,
+    /// Its uid: one that was deleted and made anew is another. None where it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The hash of what it must hold now; another one means that somebody changed it in between. None where it must not be
+    /// there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The hash of what it will hold.
+    pub to: String,
+    /// Whether it is made so that nobody can change it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub immutable: bool,
+}
+
 /// One change of one platform, with its exact target. Each is observed, applied if needed, observed again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,6 +168,21 @@ pub enum Action {
         to: Revision,
         /// As of a rollout.
         stuck_after: Span,
+    },
+    /// Give a ConfigMap the content that it had when a configuration served well, or make it again.
+    ConfigMapRestore {
+        /// The Deployment that reads it: it is in the same namespace, and what is kept is kept for it.
+        of: DeploymentAt,
+        /// Which one, from what, to what.
+        #[serde(flatten)]
+        what: Restore,
+    },
+    /// Start every pod of a Deployment anew, each in its turn, so that it reads what it is given now.
+    DeploymentRestart {
+        /// Which one.
+        at: DeploymentAt,
+        /// The version that it must be set to, and stays at.
+        version: Revision,
     },
     /// Run a script.
     Command {
@@ -222,6 +256,9 @@ pub struct Plan {
     pub resources: BTreeSet<String>,
     /// How long it should take until verified: from the runbook, then from this service's own history.
     pub estimate: Span,
+    /// Why these parts go back and others stay, in a sentence; empty where there is but one part. Not part of the hash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
     /// When it was made; not part of the hash.
     pub made_at: UnixMs,
 }
@@ -240,6 +277,14 @@ impl Plan {
 
     fn choices(&self) -> (&ServiceId, &[Target], &[Step], &BTreeSet<String>) {
         (&self.service, &self.targets, &self.steps, &self.resources)
+    }
+
+    /// The ConfigMaps that it restores.
+    pub fn restores(&self) -> impl Iterator<Item = &Restore> {
+        self.steps.iter().filter_map(|step| {
+            let Action::ConfigMapRestore { what, .. } = &step.action else { return None };
+            Some(what)
+        })
     }
 
     /// `v2 -> v1`, or several joined by commas.
@@ -263,4 +308,38 @@ impl Plan {
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that goes on after a restart reads it from the journal.
+    #[test]
+    fn what_is_restored_is_read_from_the_journal_as_it_was_written() {
+        let of = DeploymentAt {
+            cluster: "main".into(),
+            namespace: "shop".into(),
+            name: "checkout".into(),
+            uid: Some("u-1".into()),
+        };
+        let gone = Restore {
+            name: "settings".into(),
+            uid: None,
+            from: None,
+            to: "sha256:a".into(),
+            immutable: true,
+        };
+        let there = Restore {
+            uid: Some("u-2".into()),
+            from: Some("sha256:b".into()),
+            immutable: false,
+            ..gone.clone()
+        };
+        for what in [gone, there] {
+            let action = Action::ConfigMapRestore { of: of.clone(), what };
+            let written = serde_json::to_string(&action).unwrap();
+            assert_eq!(serde_json::from_str::<Action>(&written).unwrap(), action, "{written}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision},
     inventory::Place,
-    plan::{Action, CommandLine, Plan, Step, Target},
+    plan::{Action, CommandLine, Plan, Restore, Step, Target},
     runbook::ApplicationRunbook,
     service::ServiceId,
 };
@@ -15,6 +15,50 @@ use crate::units::{Span, UnixMs};
 
 /// The runbook's estimates of an application rollback: up to 5 minutes, and what it takes to verify it.
 const APPLICATION_ROLLBACK: Span = Span::minutes(5);
+
+/// What a configuration that goes back with it, or alone, takes longer.
+const CONFIGURATION_ROLLBACK: Span = Span::minutes(5);
+
+/// What goes back, each from one exact revision to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Moves<'m> {
+    /// What is set.
+    pub from: &'m Revision,
+    /// What will be; the same where the application stays.
+    pub to: &'m Revision,
+    /// What its pods read, where that goes back.
+    pub configuration: Option<&'m ConfigurationMove>,
+}
+
+/// A configuration that goes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigurationMove {
+    /// What is read now.
+    pub from: Revision,
+    /// What will be.
+    pub to: Revision,
+    /// What is done for it; nothing where another template is enough.
+    pub restores: Vec<Restore>,
+}
+
+impl Moves<'_> {
+    /// Whether another version will serve.
+    pub fn is_of_application(&self) -> bool {
+        self.from != self.to
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let target = |component, from: &Revision, to: &Revision| {
+            let (from, to) = (from.clone(), to.clone());
+            Target { component, from, to }
+        };
+        let application =
+            self.is_of_application().then(|| target(Component::Application, self.from, self.to));
+        let configuration =
+            self.configuration.map(|it| target(Component::Configuration, &it.from, &it.to));
+        application.into_iter().chain(configuration).collect()
+    }
+}
 
 /// How one service is rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,23 +132,41 @@ impl Runbook {
         place: &Place,
         at: UnixMs,
     ) -> Plan {
+        self.plan_of(service, &Moves { from, to, configuration: None }, place, at)
+    }
+
+    /// The same of whatever goes back.
+    pub fn plan_of(
+        &self,
+        service: &ServiceId,
+        moves: &Moves<'_>,
+        place: &Place,
+        at: UnixMs,
+    ) -> Plan {
         let mut steps: Vec<Step> = self.before.iter().map(ScriptStep::step).collect();
-        steps.extend(self.application.steps(from, to, place));
+        steps.extend(self.application.steps(moves, place));
         steps.extend(self.after.iter().map(ScriptStep::step));
         steps.extend(self.checks.iter().map(Smoke::step));
         steps.extend(self.jobs.iter().map(SmokeJob::step));
         Plan {
             service: service.clone(),
-            targets: vec![Target {
-                component: Component::Application,
-                from: from.clone(),
-                to: to.clone(),
-            }],
+            targets: moves.targets(),
             steps,
-            resources: BTreeSet::from([self.application.resource()]),
-            estimate: APPLICATION_ROLLBACK + self.verify_hold,
+            resources: self.resources(moves),
+            estimate: APPLICATION_ROLLBACK
+                + moves.configuration.map_or(Span::ZERO, |_| CONFIGURATION_ROLLBACK)
+                + self.verify_hold,
+            scope: String::new(),
             made_at: at,
         }
+    }
+}
+
+impl Runbook {
+    fn resources(&self, moves: &Moves<'_>) -> BTreeSet<String> {
+        let maps = moves.configuration.into_iter().flat_map(|it| &it.restores);
+        let maps = maps.filter_map(|map| self.application.config_map(&map.name));
+        std::iter::once(self.application.resource()).chain(maps).collect()
     }
 }
 

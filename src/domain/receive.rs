@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    change::{Change, Component, Migrations, Origin, Revision},
+    change::{Change, Component, Migrations, Origin, Revision, Told},
+    configuration::Configuration,
     event::{Alert, What},
     fact::{Fact, Service},
     firing::{self, Basis, Firing},
@@ -57,8 +58,15 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
     }
 }
 
-/// The platform serves something: noticed by watching, so that a lost post does not hide a change.
+/// Of what changed at the same moment, what is set stands last: it is the one that is told.
 fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
+    let mut facts = configured(s, inventory);
+    facts.extend(set(s, inventory));
+    facts
+}
+
+/// The platform serves something: noticed by watching, so that a lost post does not hide a change.
+fn set(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
     // What the platform was told to serve counts, even while the restart is under way: the change began with it.
     let Some(linked) = &inventory.linked else { return vec![] };
     let component = inventory.component;
@@ -75,37 +83,43 @@ fn seen(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
             let told = inventory.told.clone().map(Box::new);
             let change = Change { told, ..observed(s, before, linked, component, since) };
             let change = merged(s, change);
-            let mut facts = vec![];
-            // Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay
-            // open for weeks, and deployments go on under it.
-            if let (true, Some(incident)) = (change.is_rollback, &s.state.incident)
-                && incident.run.is_none()
-                && incident.severity.is_worse_than(Severity::P3)
-            {
-                let (revision, incident) = (before.clone(), incident.id.clone());
-                facts.push(Fact::Ledger(ledger::Fact::Quarantined {
-                    component,
-                    revision,
-                    incident,
-                }));
-            }
+            let mut facts: Vec<Fact> = rolled_away(s, &change, before).into_iter().collect();
             facts.push(Fact::Service(Service::Changed(change)));
             facts.push(Fact::Ledger(serving));
-            facts.extend(set_again(s, inventory, linked));
+            let by = inventory.told.as_ref().and_then(|told| told.by.clone());
+            facts.extend(set_again(s, inventory, (component, linked), by));
             facts
         }
     }
 }
 
+/// Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay open for
+/// weeks, and deployments go on under it.
+fn rolled_away(s: &Situation<'_>, change: &Change, before: &Revision) -> Option<Fact> {
+    let incident = s.state.incident.as_ref().filter(|_| change.is_rollback)?;
+    let is_acute = incident.run.is_none() && incident.severity.is_worse_than(Severity::P3);
+    is_acute.then(|| {
+        let (component, revision) = (change.component, before.clone());
+        let incident = incident.id.clone();
+        Fact::Ledger(ledger::Fact::Quarantined { component, revision, incident })
+    })
+}
+
 /// What was rolled away from is set again. Whoever did it: a rollback that is put back is none, and a person must know at
 /// once, not when it hurts.
-fn set_again(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> Option<Fact> {
-    let entry = s.state.ledger.entry(inventory.component, linked)?;
+fn set_again(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    (component, revision): (Component, &Revision),
+    by: Option<String>,
+) -> Option<Fact> {
+    let entry = s.state.ledger.entry(component, revision)?;
     let owners = inventory.owners().iter().filter(|owner| owner.reconciles());
     let again = SetAgain {
-        revision: linked.clone(),
+        component,
+        revision: revision.clone(),
         incident: entry.quarantine.as_ref()?.incident.clone(),
-        by: inventory.told.as_ref().and_then(|told| told.by.clone()),
+        by,
         owners: owners.cloned().collect(),
     };
     let phase = s.state.incident.as_ref().map(|incident| &incident.phase);
@@ -114,6 +128,64 @@ fn set_again(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> Opt
         return Some(Fact::Incident(incident::Fact::Entered(phase)));
     }
     Some(Fact::Service(Service::SetAgain(again)))
+}
+
+/// A change that pods come to read so much later ends then: what they do with it shows no sooner.
+const READ_LATE: Span = Span::minutes(10);
+
+/// What pods read beside their image is another than before. What nobody can tell is no change.
+fn configured(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
+    let Some(found) = inventory.configuration() else { return vec![] };
+    let (component, now) = (Component::Configuration, s.now.wall);
+    let serving = |since: UnixMs| {
+        let revision = found.revision.clone();
+        Fact::Ledger(ledger::Fact::Serving { component, revision, since })
+    };
+    let Some(before) = s.state.ledger.serving(component) else {
+        return vec![serving(found.written_at.unwrap_or(now).min(now))];
+    };
+    if before.agrees_with(&found.revision) {
+        return read_late(s, found).into_iter().collect();
+    }
+    if is_between(s, &found.revision) {
+        return vec![];
+    }
+    // Where nothing was written since, another template refers to something else.
+    let known_since = s.state.ledger.entry(component, before).map(|entry| entry.serving_since);
+    let later = |at: &UnixMs| known_since.is_none_or(|since| *at > since);
+    let since = found.written_at.filter(later).or(inventory.switched_at.filter(later));
+    let since = since.unwrap_or(now).min(now);
+    let by = found.written.as_ref().and_then(|written| written.by.clone());
+    let differs = found.kept_of(before).map(|kept| found.differs_from(kept)).unwrap_or_default();
+    let newest = || found.written.as_ref().map(|written| written.what.clone());
+    let called = if differs.is_empty() { newest() } else { Some(differs.join(", ")) };
+    let told = Some(Box::new(Told { by: by.clone(), called, ..Told::default() }));
+    let change = Change { told, ..observed(s, before, &found.revision, component, since) };
+    let change = merged(s, change);
+    let mut facts: Vec<Fact> = rolled_away(s, &change, before).into_iter().collect();
+    facts.extend([Fact::Service(Service::Changed(change)), serving(since)]);
+    facts.extend(set_again(s, inventory, (component, &found.revision), by));
+    facts
+}
+
+/// Whether a rollback under way has restored a part of a configuration, and goes on to the next.
+fn is_between(s: &Situation<'_>, revision: &Revision) -> bool {
+    let incident = s.state.incident.as_ref().filter(|i| matches!(i.phase, Phase::RollingBack));
+    let Some(run) = incident.and_then(|incident| incident.run.as_ref()) else { return false };
+    let mut targets = run.plan.targets.iter();
+    targets.any(|t| t.component == Component::Configuration && !t.to.agrees_with(revision))
+}
+
+/// All pods were made anew, long after what they read was changed.
+fn read_late(s: &Situation<'_>, found: &Configuration) -> Option<Fact> {
+    let of_it =
+        |c: &&Change| c.component == Component::Configuration && c.to.agrees_with(&found.revision);
+    let change = s.state.changes.iter().rev().find(of_it)?;
+    let is_late = |at: &UnixMs| {
+        change.ended_at == Some(change.started_at) && *at > change.started_at + READ_LATE
+    };
+    let ended_at = Some(found.read_at.filter(is_late)?.min(s.now.wall));
+    Some(Fact::Service(Service::Changed(Change { ended_at, ..change.clone() })))
 }
 
 fn observed(

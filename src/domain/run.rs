@@ -382,6 +382,8 @@ impl Action {
             | Self::DeploymentUndo { .. }
             | Self::DeploymentRollout { .. }
             | Self::DeploymentApply { .. }
+            | Self::ConfigMapRestore { .. }
+            | Self::DeploymentRestart { .. }
             | Self::Check { .. }
             | Self::CheckJob { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),

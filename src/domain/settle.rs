@@ -1,7 +1,7 @@
 //! From one event to everything that follows: fact after fact until the service comes to rest.
 
 use super::{
-    change::Component,
+    change::{Component, Revision},
     event::{Now, What},
     fact::{Fact, Service},
     incident::{Phase, advance, speak::Reply},
@@ -107,7 +107,28 @@ fn follow(s: &Situation<'_>) -> Vec<Fact> {
 
 /// A revision that has served healthily for the bake time is known good.
 fn known_good(s: &Situation<'_>) -> Vec<Fact> {
-    let component = Component::Application;
+    let parts = [Component::Application, Component::Configuration];
+    parts.into_iter().flat_map(|component| earned(s, component)).collect()
+}
+
+/// Whether a revision of that part has really served, and for how long.
+fn served(s: &Situation<'_>, component: Component, serving: &Revision) -> Option<Span> {
+    let inventory = s.watch.inventory.as_ref()?;
+    let since = s.state.ledger.entry(component, serving)?.serving_since;
+    let since = match component {
+        Component::Configuration => {
+            let found = inventory.configuration()?;
+            let is_it = found.revision.agrees_with(serving) && inventory.is_settled();
+            found.read_at.filter(|_| is_it)?.max(since)
+        }
+        Component::Application | Component::Database | Component::Frontend => {
+            inventory.running.is(&serving.version).then_some(since)?
+        }
+    };
+    Some(s.now.wall.since(since))
+}
+
+fn earned(s: &Situation<'_>, component: Component) -> Vec<Fact> {
     let Some(serving) = s.state.ledger.serving(component) else { return vec![] };
     let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
     if entry.known_good_at.is_some() || entry.quarantine.is_some() {
@@ -120,15 +141,12 @@ fn known_good(s: &Situation<'_>) -> Vec<Fact> {
             matches!(incident.phase, Phase::Watching { .. }) || incident.severity == Severity::P3
         }
     };
-    let served = s.now.wall.since(entry.serving_since);
     let healthy = s.watch.healthy_for(s.now.steady).unwrap_or(Span::ZERO);
-    let running = s.watch.inventory.as_ref().is_some_and(|i| i.running.is(&serving.version));
     // A breach that has not held long enough yet delays it; one that fired starts it anew.
     if quiet
-        && running
         && !s.watch.is_alarmed()
         && s.watch.has_served(s.policy)
-        && served >= s.policy.bake
+        && served(s, component, serving).is_some_and(|span| span >= s.policy.bake)
         && healthy >= s.policy.bake
     {
         let revision = serving.clone();

@@ -222,8 +222,8 @@ impl ServiceState {
     /// Another version is set, or a person lifted its quarantine: nobody need acknowledge that any more.
     fn forget_set_again(&mut self) {
         let Some(again) = &self.set_again else { return };
-        let serving = self.ledger.serving(Component::Application);
-        let entry = self.ledger.entry(Component::Application, &again.revision);
+        let serving = self.ledger.serving(again.component);
+        let entry = self.ledger.entry(again.component, &again.revision);
         let stands = serving.is_some_and(|now| now.agrees_with(&again.revision))
             && entry.is_some_and(|entry| entry.quarantine.is_some());
         if !stands {
@@ -460,6 +460,7 @@ mod tests {
             steps: vec![],
             resources: [].into(),
             estimate: Span::ZERO,
+            scope: String::new(),
             made_at: UnixMs(0),
         };
         let mut state = ServiceState::new(id);

@@ -72,6 +72,7 @@ impl Verification {
 pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     let target = target(s, incident);
     let mut checks = vec![serving(s, target.as_ref())];
+    checks.extend(configured(s, incident));
     checks.extend(pods::checks(s, target.as_ref()));
     for (name, signal) in s.policy.signals.iter() {
         checks.extend(signal_check(s, name, signal.kind));
@@ -114,6 +115,23 @@ fn serving(s: &Situation<'_>, target: Option<&Revision>) -> Check {
         Serving::NotRunning(why) => check(name, Standing::Failed, why.clone()),
         Serving::Unknown(why) => check(name, Standing::Unknown, why.clone()),
     }
+}
+
+/// What was restored must still be there: whoever changes it again wins, and is told.
+fn configured(s: &Situation<'_>, incident: &Incident) -> Option<Check> {
+    let name = "what its pods read is restored";
+    let targets = &incident.run.as_ref()?.plan.targets;
+    let target = &targets.iter().find(|t| t.component == Component::Configuration)?.to;
+    let inventory = s.watch.inventory.as_ref()?;
+    Some(match (inventory.configuration(), inventory.configuration_unknown()) {
+        (Some(found), _) if found.revision.agrees_with(target) => {
+            check(name, Standing::Passed, target.to_string())
+        }
+        (Some(found), _) => {
+            check(name, Standing::Failed, format!("it is {}, not {target}", found.revision))
+        }
+        (None, why) => check(name, Standing::Unknown, why.unwrap_or("nobody looks at it")),
+    })
 }
 
 fn signal_check(s: &Situation<'_>, signal: &str, kind: SignalKind) -> Option<Check> {

@@ -329,6 +329,7 @@ fn in_progress(
     let mut on_call = to(Audience::OnCall)
         .field("Started by", who)
         .field("From -> to", plan.summary())
+        .lines((!plan.scope.is_empty()).then(|| plan.scope.clone()))
         .lines(steps);
     if by.is_some() {
         // By itself the daemon asks the guard, which says so.

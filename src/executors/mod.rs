@@ -24,7 +24,9 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub use self::deployment::{Also, Clusters, keep, preflight as deployment_preflight};
+pub use self::deployment::{
+    Also, Clusters, keep, keep_configuration, preflight as deployment_preflight,
+};
 use crate::{
     domain::{
         plan::Action,
@@ -195,6 +197,10 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::DeploymentUndo { at, from, to, replica_set } => {
             let replica_set = replica_set.as_deref();
             deployment::undo(attempt, deployment::Undo { at, from, to, replica_set }).await
+        }
+        Action::ConfigMapRestore { of, what } => deployment::restore(attempt, of, what).await,
+        Action::DeploymentRestart { at, version } => {
+            deployment::restart(attempt, at, version).await
         }
         Action::DeploymentApply { at, from, to, stuck_after } => {
             let stuck_after = *stuck_after;

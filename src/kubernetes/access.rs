@@ -29,6 +29,10 @@ pub struct Options {
     pub connect: Span,
     /// How many objects are asked for at once.
     pub page: u32,
+    /// Whether the ConfigMaps that Deployments refer to are watched.
+    pub config_maps: bool,
+    /// Whether the Secrets are, by nothing but their hash.
+    pub secrets: bool,
 }
 
 impl Options {
@@ -43,6 +47,8 @@ impl Options {
             reopen_every: Span::seconds(30),
             connect: Span::seconds(5),
             page: 500,
+            config_maps: true,
+            secrets: false,
         }
     }
 

@@ -4,6 +4,8 @@
 //! keeps pods from serving.
 
 pub mod access;
+pub mod content;
+pub mod maps;
 pub mod owners;
 pub mod quantity;
 pub mod shelf;

@@ -81,7 +81,7 @@ fn tracked<'m>(id: &'m str, meta: &ObjectMeta) -> Option<&'m str> {
     let (instance, object) = id.split_once(':')?;
     let (kind, key) = object.split_once(':')?;
     let (namespace, name) = key.split_once('/')?;
-    let is_meant = kind == "apps/Deployment"
+    let is_meant = matches!(kind, "apps/Deployment" | "/ConfigMap" | "/Secret")
         && meta.namespace.as_deref() == Some(namespace)
         && meta.name.as_deref() == Some(name);
     is_meant.then_some(instance)
@@ -129,6 +129,13 @@ mod tests {
         }
         let hostile = format!("{}:apps/Deployment:shop/checkout", "<!here> ".repeat(100));
         assert!(tracked(&hostile).is_empty());
+    }
+
+    #[test]
+    fn what_pods_read_is_known_by_its_tracking_id_too() {
+        let id = "web:/ConfigMap:shop/checkout";
+        let said = told(json!({ "annotations": { TRACKING_ID: id } }));
+        assert_eq!(said, ["Argo CD's application web"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -24,8 +24,8 @@ use crate::{
     units::UnixMs,
 };
 
-/// A Deployment's specification is a few kilobytes, and etcd takes no object beyond 1.5 MiB.
-const BYTES_MAX: u64 = 2 << 20;
+/// A Deployment's specification is a few kilobytes, and etcd takes no object beyond 1.5 MiB. A text that is quoted may grow.
+const BYTES_MAX: u64 = 8 << 20;
 
 /// A version that served well, as the API server had it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,25 +64,13 @@ pub struct Shelf {
 impl Shelf {
     /// In the daemon's state directory.
     pub fn of(state_dir: &Path, at: &DeploymentAt) -> Self {
-        let DeploymentAt { cluster, namespace, name, .. } = at;
-        // A cluster is called as the operator likes, which need not be a legal name of a file.
-        let hash = Sha256::digest(format!("{cluster}/{namespace}/{name}"));
-        let dir = state_dir.join("manifests").join(format!("{name}.{}", hex(&hash[..8])));
-        Self { dir }
+        Self { dir: state_dir.join("manifests").join(called(at)) }
     }
 
     /// What is kept, by its hash; `None` where nothing whole is.
     pub fn find(&self, digest: &str) -> io::Result<Option<Manifest>> {
         let Some(path) = self.path(digest) else { return Ok(None) };
-        let size = match fs::metadata(&path) {
-            Ok(meta) => meta.len(),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(fault) => return Err(fault),
-        };
-        if size > BYTES_MAX {
-            return Ok(None);
-        }
-        let manifest: Option<Manifest> = serde_json::from_slice(&fs::read(&path)?).ok();
+        let manifest: Option<Manifest> = read(&path)?;
         Ok(manifest.filter(|manifest| {
             Template::of(&manifest.template).revision(None).digest.as_deref() == Some(digest)
         }))
@@ -91,7 +79,7 @@ impl Shelf {
     /// Everything that is kept, newest first.
     pub fn all(&self) -> io::Result<Vec<Kept>> {
         let mut all = vec![];
-        for digest in self.digests()? {
+        for digest in listed(&self.dir)? {
             all.extend(self.find(&digest)?.map(|Manifest { revision, kept_at, spec, .. }| Kept {
                 revision,
                 kept_at,
@@ -107,19 +95,12 @@ impl Shelf {
         let nameless = || io::Error::other("it has no hash");
         let digest = manifest.revision.digest.as_deref().ok_or_else(nameless)?;
         let path = self.path(digest).ok_or_else(nameless)?;
-        fs::create_dir_all(&self.dir)?;
-        let new = path.with_extension("new");
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(manifest)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        fs::File::open(&self.dir)?.sync_all()
+        write(&path, &serde_json::to_vec(manifest)?)
     }
 
     /// Forgets every other one.
     pub fn retain(&self, digests: &BTreeSet<String>) -> io::Result<()> {
-        for digest in self.digests()? {
+        for digest in listed(&self.dir)? {
             let path = self.path(&digest).filter(|_| !digests.contains(&digest));
             path.map(fs::remove_file).transpose()?;
         }
@@ -127,25 +108,67 @@ impl Shelf {
     }
 
     fn path(&self, digest: &str) -> Option<PathBuf> {
-        let hex = digest.strip_prefix("sha256:")?;
-        let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_hex.then(|| self.dir.join(format!("{hex}.json")))
+        named_by(&self.dir, digest)
     }
+}
 
-    fn digests(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(fault) => return Err(fault),
-        };
-        let mut digests = vec![];
-        for entry in entries {
-            let name = entry?.file_name();
-            let hex = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            digests.extend(hex.map(|hex| format!("sha256:{hex}")));
-        }
-        Ok(digests)
+/// The directory of a Deployment. A cluster is called as the operator likes, which need not be a legal name of a file.
+pub(super) fn called(at: &DeploymentAt) -> String {
+    let DeploymentAt { cluster, namespace, name, .. } = at;
+    let hash = Sha256::digest(format!("{cluster}/{namespace}/{name}"));
+    format!("{name}.{}", hex(&hash[..8]))
+}
+
+/// The file in which something of that hash is; none where it is no hash.
+pub(super) fn named_by(dir: &Path, digest: &str) -> Option<PathBuf> {
+    let hex = digest.strip_prefix("sha256:")?;
+    let is_hex = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| dir.join(format!("{hex}.json")))
+}
+
+/// All hashes by which files in a directory are called.
+pub(super) fn listed(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(fault) => return Err(fault),
+    };
+    let mut digests = vec![];
+    for entry in entries {
+        let name = entry?.file_name();
+        let hex = name.to_str().and_then(|name| name.strip_suffix(".json"));
+        digests.extend(hex.map(|hex| format!("sha256:{hex}")));
     }
+    Ok(digests)
+}
+
+/// What is in a file; nothing where it is not there, too large, or not whole.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    let size = match fs::metadata(path) {
+        Ok(meta) => meta.len(),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    if size > BYTES_MAX {
+        return Ok(None);
+    }
+    Ok(serde_json::from_slice(&fs::read(path)?).ok())
+}
+
+/// Writes a file that nobody else can read; durable when this returns.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::Error::other(format!("it is larger than {BYTES_MAX} bytes")));
+    }
+    let dir = path.parent().unwrap_or(path);
+    fs::create_dir_all(dir)?;
+    let new = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

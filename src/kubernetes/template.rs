@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use crate::domain::change::Revision;
 
 /// Written by whoever restarts the pods of a Deployment: no other version.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Written by the controller into the templates of ReplicaSets.
 pub const HASH_LABEL: &str = "pod-template-hash";
 /// So much of the hash stands behind a version's name.

@@ -36,6 +36,11 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
             reopen_every: whole_seconds(found, &said.reopen_every, usual.reopen_every),
             connect: found.positive(&said.connect_timeout, usual.connect),
             page: found.at_least_one(&said.page, usual.page),
+            config_maps: said
+                .config_maps
+                .as_ref()
+                .map_or(usual.config_maps, |said| *said.get_ref()),
+            secrets: said.secrets.as_ref().map_or(usual.secrets, |said| *said.get_ref()),
             ..usual
         };
         Some((name.get_ref().clone(), (options, said.all_namespaces)))
@@ -117,7 +122,9 @@ pub(super) fn platform(
         argocd_namespace: argocd(all, &at.cluster),
         owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),
     };
-    Some(KubernetesPlatform { at, runbook, container, look_every })
+    let left_out = raw.not_configuration.as_ref().map(|names| names.get_ref().clone());
+    let left_out = left_out.unwrap_or_default();
+    Some(KubernetesPlatform { at, runbook, container, left_out, look_every })
 }
 
 fn argocd(all: &raw::Raw, cluster: &str) -> String {

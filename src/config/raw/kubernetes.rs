@@ -19,6 +19,8 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) connect_timeout: Placed<Span>,
     pub(in crate::config) page: Placed<u32>,
     pub(in crate::config) argocd_namespace: Placed<String>,
+    pub(in crate::config) config_maps: Placed<bool>,
+    pub(in crate::config) secrets: Placed<bool>,
 }
 
 /// `[service.KEY.rollback.application.kubernetes]`.
@@ -35,6 +37,7 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) attempts: Placed<u32>,
     pub(in crate::config) look_every: Placed<Span>,
     pub(in crate::config) owner: Placed<OwnerRule>,
+    pub(in crate::config) not_configuration: Placed<Vec<String>>,
 }
 
 /// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands, or what its pods' logs say.

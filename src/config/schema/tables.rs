@@ -101,10 +101,10 @@ tables! {
     [Rollback] application before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
-        owner;
+        owner not_configuration;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
-        argocd_namespace;
+        argocd_namespace config_maps secrets;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
     partial [Job] title cron_job timeout keep attempts;

@@ -33,6 +33,7 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
         panic!("{:?}", config.platforms)
     };
     assert_eq!((&platform.at, platform.container.as_deref()), (&at, Some("app")));
+    assert!(platform.left_out.is_empty());
     assert_eq!(config.polls[0].read, Read::Kubernetes(at));
     let service = config.policy.services.values().next().unwrap();
     assert_eq!(service.signals["health_pods"].kind, SignalKind::Health);
@@ -141,6 +142,18 @@ fn each_namespace_is_watched_by_itself_unless_all_are_wanted() {
     };
     assert_eq!(namespaces(""), [Some("cart".to_owned()), Some("shop".to_owned())]);
     assert_eq!(namespaces("all_namespaces = true"), [None]);
+}
+
+#[test]
+fn config_maps_are_watched_unless_the_operator_says_no_and_secrets_only_where_they_say_yes() {
+    let watched = |said: &str| {
+        let (config, _) =
+            loaded(&format!("[kubernetes.main]\nin_cluster = true\n{said}\n{SERVICE}"));
+        let options = config.clusters.into_values().next().unwrap();
+        (options.config_maps, options.secrets)
+    };
+    assert_eq!(watched(""), (true, false));
+    assert_eq!(watched("config_maps = false\nsecrets = true"), (false, true));
 }
 
 #[test]

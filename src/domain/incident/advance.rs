@@ -309,8 +309,9 @@ fn may_still_act(s: &Situation<'_>, incident: &Incident) -> bool {
 /// A person or a pipeline restored an earlier known-good revision while the daemon was still deciding.
 fn rolled_back_by_hand(s: &Situation<'_>, incident: &Incident) -> Option<Vec<Fact>> {
     let last = s.state.changes.last()?;
+    let component = incident.change.as_ref().map_or(Component::Application, |c| c.component);
     let by_hand = last.is_rollback
-        && last.component == Component::Application
+        && (last.component == Component::Application || last.component == component)
         && last.started_at >= s.onset_of(incident);
     by_hand.then(|| {
         let phase = Phase::Verifying { since: s.now.steady, since_wall: s.now.wall };

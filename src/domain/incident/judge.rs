@@ -10,8 +10,9 @@ use crate::{
         change::{Change, Migrations},
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
+        inventory::Inventory,
         owner::Owner,
-        plan::Plan,
+        plan::{Plan, Restore},
         policy::{LooksAt, TriggerPolicy},
         service::Mode,
         severity::Severity,
@@ -58,7 +59,7 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
             Guard::OneWitness => witness::one_witness(s, lead),
             Guard::NowhereSafe => nowhere_safe(s, &plan),
             Guard::SchemaMoved => schema_moved(s, change),
-            Guard::Owner => owner(s),
+            Guard::Owner => owner(s, plan.as_deref().ok()),
             Guard::Storm => storm(s, incident, change),
             Guard::Locked => locked(s, &plan),
             Guard::Blind => blind(s, lead),
@@ -175,7 +176,7 @@ fn half_applied<'a>(s: &Situation<'a>) -> Option<&'a Firing> {
 }
 
 /// What else sets the Deployment: a rollback that is put back at once only makes it worse.
-fn owner(s: &Situation<'_>) -> Verdict {
+fn owner(s: &Situation<'_>, plan: Option<&Plan>) -> Verdict {
     let guard = Guard::Owner;
     let Some(rule) = s.policy.owner_rule() else {
         return Verdict::not_applicable(guard, "no Deployment is rolled back");
@@ -183,7 +184,7 @@ fn owner(s: &Situation<'_>) -> Verdict {
     let Some(inventory) = &s.watch.inventory else {
         return Verdict::not_applicable(guard, "its platform was not looked at yet");
     };
-    let owners = inventory.owners();
+    let owners = owners(inventory, plan);
     let undo: Vec<&Owner> = owners.iter().filter(|owner| owner.undoes(rule)).collect();
     let named = |owners: &[&Owner]| {
         owners.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
@@ -204,6 +205,19 @@ fn owner(s: &Situation<'_>) -> Verdict {
         "change it there, or stop that before rolling back by hand"
     };
     Verdict::refuse(guard, format!("{} would put {now} back: {how}", named(&undo)))
+}
+
+/// Those of the Deployment, and of what its pods read where that goes back.
+fn owners(inventory: &Inventory, plan: Option<&Plan>) -> Vec<Owner> {
+    let mut owners = inventory.owners().to_vec();
+    let restores: Vec<Restore> = plan.into_iter().flat_map(Plan::restores).cloned().collect();
+    let of_maps = inventory.configuration().map(|found| found.owners_of(&restores));
+    for owner in of_maps.into_iter().flatten() {
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    }
+    owners
 }
 
 /// A large part of the fleet suffers: a shared cause, unless this service's own change came just before.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::scope::{self, Scope};
 use crate::{
     domain::{
         change::{Change, Component, Revision},
-        inventory::{Deployed, Inventory, Serving},
+        inventory::{Deployed, Inventory, Place, Serving},
         ledger,
         plan::{Plan, Target},
+        planning::{ConfigurationMove, Moves},
         situation::Situation,
     },
     units::Span,
@@ -16,6 +18,14 @@ use crate::{
 /// How much sooner than the change says it may have been seen to serve: clocks differ.
 const EARLY: Span = Span::minutes(1);
 
+/// Which way a rollback goes.
+struct Way {
+    /// What of the application is left, and where it goes; nothing where it stays.
+    application: Option<(Revision, Revision)>,
+    configuration: Option<ConfigurationMove>,
+    scope: String,
+}
+
 /// The plan of a rollback: to a version that a person names, or to the last known good.
 pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
     let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
@@ -23,29 +33,93 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
     let linked = inventory.linked.as_ref().ok_or_else(|| {
         format!("nobody can tell what is deployed: {}", inventory.faults.join("; "))
     })?;
-    let target = match to {
-        Some(version) => inventory
-            .meant_by(version)
-            .map(|a| a.revision.clone())
-            .ok_or_else(|| format!("version {version} is not there any more"))?,
-        None => last_known_good(s, inventory, linked)?,
+    let way = match to {
+        Some(version) => named(s, inventory, linked, version)?,
+        None => to_last_known_good(s, inventory, linked)?,
     };
-    let leaves = left_by(inventory, linked, &target)?;
     if let Some(why) = inventory.deployed.as_ref().and_then(Deployed::bars) {
         return Err(why.to_owned());
     }
+    let mut place = match &way.application {
+        Some((_, to)) => there(s, inventory, to)?,
+        None => inventory.place_of_itself(),
+    };
+    let configuration = way.configuration.as_ref();
+    if let Some((found, moved)) = inventory.configuration().zip(configuration) {
+        place.owners.extend(found.owners_of(&moved.restores));
+        place.owners.dedup();
+    }
+    let (from, to) = way.application.as_ref().map_or((linked, linked), |(from, to)| (from, to));
+    let moves = Moves { from, to, configuration };
+    let plan = runbook.plan_of(&s.state.id, &moves, &place, s.now.wall);
+    Ok(Arc::new(Plan { scope: way.scope, ..plan }))
+}
+
+/// Where nobody named anything.
+fn to_last_known_good(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    linked: &Revision,
+) -> Result<Way, String> {
+    let Scope { application, configuration, why } = scope::of(s, inventory);
+    let found = inventory.configuration().filter(|_| configuration);
+    let configuration =
+        found.map(|found| scope::last_known_good(s, found, application)).transpose()?;
+    let application = match application {
+        true => {
+            let target = last_known_good(s, inventory, linked)?;
+            Some((left_by(inventory, linked, &target)?, target))
+        }
+        false => None,
+    };
+    Ok(Way { application, configuration, scope: why })
+}
+
+/// A person named a version of the application, or a configuration that is kept. What cannot go back with the application
+/// stays, and that is said: they know what they want.
+fn named(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    linked: &Revision,
+    version: &str,
+) -> Result<Way, String> {
+    let found = inventory.configuration();
+    let kept = found.and_then(|found| {
+        let kept = found.kept.iter().find(|kept| kept.revision.version == version)?;
+        Some((found, &kept.revision))
+    });
+    if let Some((found, to)) = kept {
+        let configuration = Some(scope::back_to(s, found, to, false)?);
+        let scope = "only the configuration goes back, as was asked for".to_owned();
+        return Ok(Way { application: None, configuration, scope });
+    }
+    let target = inventory.meant_by(version).map(|a| a.revision.clone());
+    let target = target.ok_or_else(|| format!("version {version} is not there any more"))?;
+    let application = Some((left_by(inventory, linked, &target)?, target));
+    let Scope { configuration, why, .. } = scope::of(s, inventory);
+    let found = found.filter(|_| configuration);
+    let (configuration, scope) = match found.map(|it| scope::last_known_good(s, it, true)) {
+        None => (None, why),
+        Some(Ok(moved)) => (Some(moved), why),
+        Some(Err(why)) => (None, format!("only the application goes back: {why}")),
+    };
+    Ok(Way { application, configuration, scope })
+}
+
+/// Where the platform has it, unless it was rolled away from.
+fn there(s: &Situation<'_>, inventory: &Inventory, target: &Revision) -> Result<Place, String> {
     let there = inventory
         .find(&target.version)
         .ok_or_else(|| format!("{target}, the last known good, is not there any more"))?;
     let quarantined = s
         .state
         .ledger
-        .entry(Component::Application, &target)
+        .entry(Component::Application, target)
         .is_some_and(|e| e.quarantine.is_some());
     if quarantined {
         return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
     }
-    Ok(Arc::new(runbook.plan(&s.state.id, (&leaves, &target), &inventory.place(there), s.now.wall)))
+    Ok(inventory.place(there))
 }
 
 /// Where a rollback goes that nobody named a version for. One that was switched to and never came up is gone on with:
@@ -106,12 +180,16 @@ pub(super) fn not_undone_by(
     plan: Option<&Plan>,
 ) -> Option<String> {
     let component = change.component;
-    if component != Component::Application {
-        return Some(format!(
-            "the last change is of the {component}; a rollback of the application would not undo it"
-        ));
-    }
-    let target = plan?.targets.iter().find(|t| t.component == component)?;
+    let targets = plan.map(|plan| plan.targets.as_slice()).unwrap_or_default();
+    let Some(target) = targets.iter().find(|t| t.component == component) else {
+        let other = targets.first().map_or(Component::Application, |t| t.component);
+        let is_of_another = component != other;
+        return is_of_another.then(|| {
+            format!(
+                "the last change is of the {component}; a rollback of the {other} would not undo it"
+            )
+        });
+    };
     let undone = change.to.agrees_with(&target.from) || lies_between(s, change, target);
     (!undone).then(|| {
         let to = &change.to;

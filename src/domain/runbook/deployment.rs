@@ -7,7 +7,8 @@ use crate::{
         change::Revision,
         inventory::Place,
         owner::OwnerRule,
-        plan::{Action, DeploymentAt, Step},
+        plan::{Action, DeploymentAt, Restore, Step},
+        planning::{ConfigurationMove, Moves},
         reconciler::Reconciler,
     },
     units::Span,
@@ -51,6 +52,11 @@ impl DeploymentRunbook {
         format!("deployment:{}/{}/{}", self.cluster, self.namespace, self.name)
     }
 
+    /// What a plan locks of what its pods read.
+    pub fn config_map(&self, name: &str) -> String {
+        format!("configmap:{}/{}/{name}", self.cluster, self.namespace)
+    }
+
     /// Which one: that of this uid, where it is said.
     pub fn at(&self, uid: Option<String>) -> DeploymentAt {
         let Self { cluster, namespace, name, .. } = self;
@@ -68,17 +74,36 @@ impl DeploymentRunbook {
         format!("the Deployment {namespace}/{name} of {cluster}")
     }
 
-    /// The steps from one exact template to another: suspend what would put it back, where that is wanted; set it; wait until
-    /// it serves.
-    pub fn steps(&self, from: &Revision, to: &Revision, place: &Place) -> Vec<Step> {
-        let Self { cluster, namespace, name, .. } = self;
-        let attempts = self.attempts.max(1);
+    /// The steps from one exact template to another: suspend what would put it back, where that is wanted; restore what its
+    /// pods read, before anything starts that needs it; set it, or start its pods anew; wait until it serves.
+    pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
+        let mut steps = match self.owner {
+            OwnerRule::Page => vec![],
+            OwnerRule::TakeOver => self.suspensions(place),
+        };
         let at = self.at(place.uid.clone());
+        if let Some(configuration) = moves.configuration {
+            let restore = |map| self.restore(&at, configuration, map);
+            steps.extend(configuration.restores.iter().map(restore));
+        }
+        let (from, to) = (moves.from, moves.to);
+        let is_moved = moves.is_of_application();
+        steps.push(match is_moved {
+            true => self.undo(&at, from, to, place),
+            false => self.restart(&at, to),
+        });
+        let fallback = (is_moved && place.kept).then(|| Box::new(self.whole(&at, from, to)));
+        steps.push(Step { fallback, ..self.rollout(&at, to) });
+        steps
+    }
+
+    fn undo(&self, at: &DeploymentAt, from: &Revision, to: &Revision, place: &Place) -> Step {
+        let Self { cluster, namespace, name, .. } = self;
         let held = match &place.replica_set {
             Some(set) => format!("the ReplicaSet {set} with the template of {to}, as it was"),
             None => format!("the template of {to}, as the daemon kept it when it served well"),
         };
-        let undo = Step {
+        Step {
             title: format!("set the template of Deployment {namespace}/{name} from {from} to {to}"),
             action: Action::DeploymentUndo {
                 at: at.clone(),
@@ -96,10 +121,69 @@ impl DeploymentRunbook {
                 ),
             ],
             timeout: self.undo_timeout,
-            attempts,
+            attempts: self.attempts.max(1),
             fallback: None,
+        }
+    }
+
+    /// Exactly the content that it had, which everything that reads it gets, too.
+    fn restore(&self, of: &DeploymentAt, moved: &ConfigurationMove, map: &Restore) -> Step {
+        let Self { cluster, namespace, .. } = self;
+        let Restore { name, .. } = map;
+        let good = &moved.to;
+        let (title, verbs) = match map.from {
+            Some(_) => (
+                format!(
+                    "set ConfigMap {namespace}/{name} back to what it held when {good} served well"
+                ),
+                "get and patch",
+            ),
+            None => (
+                format!(
+                    "make ConfigMap {namespace}/{name} again, with what it held when {good} served well"
+                ),
+                "get and create",
+            ),
         };
-        let rollout = Step {
+        Step {
+            title,
+            action: Action::ConfigMapRestore { of: of.clone(), what: map.clone() },
+            needs: vec![
+                format!("its content, as the daemon kept it when {good} served well"),
+                match map.from {
+                    Some(_) => format!("the ConfigMap {namespace}/{name} as it is now"),
+                    None => format!("no ConfigMap {namespace}/{name}"),
+                },
+                format!("permission to {verbs} configmaps in {namespace} of {cluster}"),
+            ],
+            timeout: self.undo_timeout,
+            attempts: self.attempts.max(1),
+            fallback: None,
+        }
+    }
+
+    fn restart(&self, at: &DeploymentAt, version: &Revision) -> Step {
+        let Self { cluster, namespace, name, .. } = self;
+        Step {
+            title: format!(
+                "start the pods of Deployment {namespace}/{name} anew, which stays at {version}, so that they read it"
+            ),
+            action: Action::DeploymentRestart { at: at.clone(), version: version.clone() },
+            needs: vec![
+                format!(
+                    "the Deployment {namespace}/{name} with the template of {version}, not paused"
+                ),
+                format!("permission to get and patch deployments in {namespace} of {cluster}"),
+            ],
+            timeout: self.undo_timeout,
+            attempts: self.attempts.max(1),
+            fallback: None,
+        }
+    }
+
+    fn rollout(&self, at: &DeploymentAt, to: &Revision) -> Step {
+        let Self { cluster, namespace, name, .. } = self;
+        Step {
             title: format!("wait until every pod of {namespace}/{name} is of {to}, and available"),
             action: Action::DeploymentRollout {
                 at: at.clone(),
@@ -112,14 +196,8 @@ impl DeploymentRunbook {
             timeout: self.rollout_timeout,
             // It waits for as long as it may; waiting again would be longer waiting.
             attempts: 1,
-            fallback: place.kept.then(|| Box::new(self.whole(at, from, to))),
-        };
-        let mut steps = match self.owner {
-            OwnerRule::Page => vec![],
-            OwnerRule::TakeOver => self.suspensions(place),
-        };
-        steps.extend([undo, rollout]);
-        steps
+            fallback: None,
+        }
     }
 
     fn suspensions(&self, place: &Place) -> Vec<Step> {
@@ -146,14 +224,14 @@ impl DeploymentRunbook {
     }
 
     /// When the template alone does not bring it back: the release changed something else too.
-    fn whole(&self, at: DeploymentAt, from: &Revision, to: &Revision) -> Step {
+    fn whole(&self, at: &DeploymentAt, from: &Revision, to: &Revision) -> Step {
         let Self { cluster, namespace, name, .. } = self;
         Step {
             title: format!(
                 "set all of {namespace}/{name} but its number of pods back as it was when {to} served well, and wait for it"
             ),
             action: Action::DeploymentApply {
-                at,
+                at: at.clone(),
                 from: from.clone(),
                 to: to.clone(),
                 stuck_after: self.stuck_after,
@@ -197,7 +275,9 @@ mod tests {
             kept: false,
             owners: vec![argo_cd()],
         };
-        let steps = runbook.steps(&Revision::named("1.4.2+cd"), &to, &place);
+        let from = Revision::named("1.4.2+cd");
+        let moves = Moves { from: &from, to: &to, configuration: None };
+        let steps = runbook.steps(&moves, &place);
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
         assert_eq!(
             titles,
@@ -217,7 +297,7 @@ mod tests {
         assert_eq!(runbook.resource(), "deployment:main/shop/checkout");
         assert_eq!(runbook.place(), "the Deployment shop/checkout of main");
         let kept = Place { kept: true, ..place.clone() };
-        let with = runbook.steps(&Revision::named("1.4.2+cd"), &to, &kept);
+        let with = runbook.steps(&moves, &kept);
         assert_eq!(
             with[1].fallback.as_ref().map(|step| step.title.as_str()),
             Some(
@@ -226,7 +306,7 @@ mod tests {
         );
         assert!(steps[1].fallback.is_none(), "nothing is kept that could be set");
         let taking_over = DeploymentRunbook { owner: OwnerRule::TakeOver, ..runbook };
-        let steps = taking_over.steps(&Revision::named("1.4.2+cd"), &to, &place);
+        let steps = taking_over.steps(&moves, &place);
         assert_eq!(
             steps.iter().map(|step| step.title.as_str()).collect::<Vec<_>>(),
             [&["suspend Application argocd/web, which would put it back"], &titles[..]].concat()
@@ -235,5 +315,56 @@ mod tests {
             steps.iter().all(|step| step.action.may_repeat()),
             "each is looked at before it is done"
         );
+    }
+
+    #[test]
+    fn what_pods_read_goes_back_before_they_start_and_where_nothing_else_does_they_are_started_anew()
+     {
+        let runbook = DeploymentRunbook {
+            cluster: "main".into(),
+            namespace: "shop".into(),
+            name: "checkout".into(),
+            undo_timeout: Span::seconds(30),
+            rollout_timeout: Span::minutes(10),
+            stuck_after: Span::minutes(1),
+            attempts: 2,
+            owner: OwnerRule::Page,
+            argocd_namespace: argocd(),
+        };
+        let restore = |name: &str, from: Option<&str>| Restore {
+            name: name.into(),
+            uid: None,
+            from: from.map(str::to_owned),
+            to: "sha256:a".into(),
+            immutable: false,
+        };
+        let configuration = ConfigurationMove {
+            from: Revision::named("config-b"),
+            to: Revision::named("config-a"),
+            restores: vec![restore("gone", None), restore("settings", Some("sha256:b"))],
+        };
+        let [from, to] = ["1.4.2", "1.4.1"].map(Revision::named);
+        let titles = |to: &Revision| -> Vec<String> {
+            let moves = Moves { from: &from, to, configuration: Some(&configuration) };
+            let place = Place { kept: true, ..Place::default() };
+            let steps = runbook.steps(&moves, &place);
+            assert!(steps.iter().all(|step| step.action.may_repeat()));
+            let has_fallback = steps.last().is_some_and(|step| step.fallback.is_some());
+            assert_eq!(has_fallback, moves.is_of_application());
+            steps.into_iter().map(|step| step.title).collect()
+        };
+        let maps = [
+            "make ConfigMap shop/gone again, with what it held when config-a served well",
+            "set ConfigMap shop/settings back to what it held when config-a served well",
+        ];
+        let both = titles(&to);
+        assert_eq!(both[..2], maps);
+        assert!(both[2].starts_with("set the template") && both[3].starts_with("wait until"));
+        let alone = titles(&from);
+        assert_eq!(alone[..2], maps);
+        let again = "start the pods of Deployment shop/checkout anew, which stays at 1.4.2, so that they read it";
+        assert_eq!(alone[2], again);
+        assert_eq!((both.len(), alone.len()), (4, 4), "one rollout either way");
+        assert_eq!(runbook.config_map("settings"), "configmap:main/shop/settings");
     }
 }

@@ -11,7 +11,7 @@ pub use self::{
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
 };
-use super::{change::Revision, inventory::Place, owner::OwnerRule, plan::Step};
+use super::{inventory::Place, owner::OwnerRule, plan::Step, planning::Moves};
 
 /// How the application of a service is rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,14 @@ impl ApplicationRunbook {
         }
     }
 
+    /// What a plan locks of what its pods read; several services may read one.
+    pub fn config_map(&self, name: &str) -> Option<String> {
+        match self {
+            Self::Release(_) => None,
+            Self::Deployment(deployment) => Some(deployment.config_map(name)),
+        }
+    }
+
     /// Where it is, for people.
     pub fn place(&self) -> String {
         match self {
@@ -49,10 +57,10 @@ impl ApplicationRunbook {
     }
 
     /// The steps from one exact revision to another, which the platform has at that place.
-    pub fn steps(&self, from: &Revision, to: &Revision, place: &Place) -> Vec<Step> {
+    pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
         match self {
-            Self::Release(release) => release.steps(from, to),
-            Self::Deployment(deployment) => deployment.steps(from, to, place),
+            Self::Release(release) => release.steps(moves.from, moves.to),
+            Self::Deployment(deployment) => deployment.steps(moves, place),
         }
     }
 }

@@ -110,6 +110,7 @@ mod tests {
                 wanted: 10,
                 paused: false,
                 owners: vec![],
+                configuration: None,
                 pods: Some(pods),
             }),
         }

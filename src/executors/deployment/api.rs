@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The name under which the API server notes who wrote.
-const MANAGER: &str = "rollbackd";
+pub(super) const MANAGER: &str = "rollbackd";
 /// For one request; a look must not take the whole step.
 pub(super) const REQUEST: Duration = Duration::from_secs(10);
 /// Five hundred ReplicaSets as large as etcd takes them would be more; they are a few kilobytes each.

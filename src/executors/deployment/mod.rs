@@ -6,11 +6,13 @@ mod api;
 mod apply;
 mod held;
 mod job;
+mod maps;
 mod owned;
 mod patch;
 mod pods;
 mod preflight;
 mod refusal;
+mod restart;
 mod rollout;
 mod suspend;
 mod undo;
@@ -28,12 +30,15 @@ use tokio::sync::Semaphore;
 pub(super) use self::{
     apply::{Apply, apply},
     job::{Job, job},
+    maps::restore,
+    restart::restart,
     rollout::{Rollout, rollout},
     suspend::suspend,
     undo::{Undo, undo},
 };
 pub use self::{
     held::keep,
+    maps::keep_configuration,
     preflight::{Also, preflight},
 };
 use super::Attempt;

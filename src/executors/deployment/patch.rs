@@ -11,7 +11,10 @@ use super::{
 use crate::domain::change::Revision;
 
 /// Tells whoever looks at the Deployment that it was not a person.
-const ROLLED_BACK: &str = "rollbackd.dev/rolled-back";
+pub(super) const ROLLED_BACK: &str = "rollbackd.dev/rolled-back";
+
+/// With what the note of a ConfigMap begins.
+pub(super) const MAP_NOTE: &str = "set back to what was kept when it served well, ";
 
 /// What is written beside a template that a run sets.
 pub(super) fn note(from: &Revision, to: &Revision, run: &str) -> String {
@@ -20,7 +23,12 @@ pub(super) fn note(from: &Revision, to: &Revision, run: &str) -> String {
 
 /// Whether this very run has written its note, and so its template, before.
 pub(super) fn was_set_by(live: &Live, run: &str) -> bool {
-    let note = live.object["metadata"]["annotations"][ROLLED_BACK].as_str();
+    was_noted_by(&live.object, run)
+}
+
+/// The same of any object.
+pub(super) fn was_noted_by(object: &Value, run: &str) -> bool {
+    let note = object["metadata"]["annotations"][ROLLED_BACK].as_str();
     note.is_some_and(|note| note.ends_with(&format!(" by run {run}")))
 }
 

@@ -8,8 +8,10 @@ use tokio::time::Instant;
 
 use super::{Clusters, Live, api::Api, owned::owned, refusal::Refusal};
 use crate::{
-    domain::{inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook},
-    kubernetes::{access::Options, shelf::Shelf, template::Template},
+    domain::{
+        configuration::Kind, inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook,
+    },
+    kubernetes::{access::Options, content, shelf::Shelf, template::Template},
 };
 
 /// For all of it.
@@ -55,6 +57,7 @@ pub async fn preflight(
     let mut checks = vec![
         check("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
         check("it may be set back", asking.setting_back().await),
+        check("what its pods read may be watched", asking.watching_maps(cluster).await),
     ];
     if also.logs {
         checks.push(check("its logs may be read", asking.reading_logs().await));
@@ -73,6 +76,10 @@ pub async fn preflight(
             check("its history is kept", keeps_history(&live, &kept)),
             check("an earlier version is there", earlier(&api, &live, &kept).await),
             check("nothing puts it back", owned(&asking, &live, runbook).await),
+            check(
+                "what its pods read may be set back",
+                asking.setting_maps_back(cluster, &live).await,
+            ),
         ]),
         Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
     }
@@ -146,6 +153,62 @@ impl Asking<'_> {
             ),
         };
         self.all(rights, &place, &remedy).await
+    }
+
+    /// The same of what pods read, where that is to be watched.
+    async fn watching_maps(&self, cluster: &Options) -> Result<String, String> {
+        let namespace = cluster.namespace.as_deref();
+        let of = |resource: &'static str, verbs: &'static [&'static str]| {
+            let right = move |verb: &&'static str| Right {
+                verb,
+                group: "",
+                resource,
+                namespace,
+                name: None,
+            };
+            verbs.iter().map(right)
+        };
+        let (place, grants) = match namespace {
+            Some(namespace) => (format!("in {namespace}"), format!("observe -n {namespace}")),
+            None => ("in all namespaces".to_owned(), "observe-everywhere".to_owned()),
+        };
+        let mut said = vec![];
+        if cluster.config_maps {
+            let rights = of("configmaps", &["get", "list", "watch"]).collect();
+            let remedy = format!("kubectl apply -k {RIGHTS}/{grants}");
+            let without = |why| format!("{why}; or say config_maps = false");
+            said.push(self.all(rights, &place, &remedy).await.map_err(without)?);
+        }
+        if cluster.secrets {
+            let rights = of("secrets", &["list", "watch"]).collect();
+            let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+            let remedy = format!("kubectl apply -k {RIGHTS}/secrets{at}");
+            let without = |why| format!("{why}; or leave secrets = true out");
+            said.push(self.all(rights, &place, &remedy).await.map_err(without)?);
+        }
+        if said.is_empty() {
+            return Ok("nobody is to look at it: config_maps = false".to_owned());
+        }
+        Ok(said.join("; "))
+    }
+
+    /// What the steps of a plan need that restores what its template refers to now.
+    async fn setting_maps_back(&self, cluster: &Options, live: &Live) -> Result<String, String> {
+        let all = content::references(&live.object["spec"]["template"]);
+        let maps = all.iter().filter(|it| it.kind == Kind::ConfigMap && cluster.config_maps);
+        let names: Vec<&str> = maps.map(|it| &*it.name).collect();
+        if names.is_empty() {
+            return Ok("there is nothing that is watched".to_owned());
+        }
+        let namespace = Some(self.at.namespace.as_str());
+        let right = |verb, name| Right { verb, group: "", resource: "configmaps", namespace, name };
+        let mut rights = vec![right("create", None)];
+        rights.extend(
+            names.iter().flat_map(|name| ["get", "patch"].map(|verb| right(verb, Some(*name)))),
+        );
+        let place = &self.at.namespace;
+        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
+        self.all(rights, &format!("in {place}"), &remedy).await
     }
 
     /// What the steps of its plan need.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     explain::{Explain, TriggerView},
     incident::{ClockView, IncidentLine, IncidentView, TimelineLine},
-    service::{BlindView, ServiceView, TriggerState},
+    service::{BlindView, ConfigurationView, ServiceView, TriggerState},
     stray::{Stray, Strays},
 };
 use crate::domain::{event::Said, incident::speak, plan::Plan, situation::Situation, wording};

@@ -6,6 +6,7 @@ use super::IncidentLine;
 use crate::{
     domain::{
         change::{Change, Component},
+        configuration::Item,
         firing::Basis,
         inventory::Serving,
         service::{Mode, ServiceId},
@@ -43,6 +44,9 @@ pub struct ServiceView {
     pub known_good: Option<String>,
     /// Why there is none.
     pub no_target: Option<String>,
+    /// What its pods read beside their image; absent where nobody looks at that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationView>,
     /// The newest change.
     pub last_change: Option<Change>,
     /// Every trigger's state.
@@ -60,6 +64,45 @@ pub struct ServiceView {
     /// Why nothing can be written down, and since when: nothing is decided or done until it can.
     #[serde(default)]
     pub unwritable: Option<String>,
+}
+
+/// What pods read beside their image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationView {
+    /// Which revision of it they are given, as the ledger knows it.
+    pub serving: Option<String>,
+    /// Whether that has served healthily for the bake time, read by all of them.
+    pub is_known_good: bool,
+    /// What it consists of, each with the beginning of its hash.
+    pub items: Vec<String>,
+    /// Why nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+impl ConfigurationView {
+    fn of(s: &Situation<'_>) -> Option<Self> {
+        let inventory = s.watch.inventory.as_ref()?;
+        inventory.deployed.as_ref()?.configuration.as_ref()?;
+        let (component, ledger) = (Component::Configuration, &s.state.ledger);
+        let serving = ledger.serving(component);
+        let entry = serving.and_then(|revision| ledger.entry(component, revision));
+        let items = inventory.configuration().map(|found| found.items.as_slice());
+        let item = |item: &Item| {
+            let hash = item
+                .digest
+                .as_deref()
+                .map_or("is not there", |hash| hash.get(..15).unwrap_or(hash));
+            format!("{} {hash}", item.called())
+        };
+        Some(Self {
+            serving: serving.map(ToString::to_string),
+            is_known_good: entry
+                .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
+            items: items.unwrap_or_default().iter().map(item).collect(),
+            unknown: inventory.configuration_unknown().map(str::to_owned),
+        })
+    }
 }
 
 /// A trigger's state.
@@ -128,6 +171,7 @@ impl ServiceView {
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
             known_good: target.as_ref().ok().map(ToString::to_string),
             no_target: target.err().map(|why| why.to_string()),
+            configuration: ConfigurationView::of(s),
             last_change: s.state.changes.last().cloned(),
             triggers: triggers.collect(),
             told: told.map(|f| format!("{} ({}): {}", f.trigger, f.severity, f.says)).collect(),

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 
 use super::{
+    held::{self, HeldKept},
     kept::Kept,
-    objects::{self, Deployment, Key, Kind, Pod, ReplicaSet, Uid},
+    objects::{self, Deployment, Held, Key, Kind, Pod, ReplicaSet, Uid},
     who,
 };
 use crate::{
-    domain::owner::Owner,
+    domain::{configuration, owner::Owner},
     kubernetes::{
+        content::{Reference, references},
         owners::{self, annotation},
         template::Template,
         trouble::{self, Trouble},
@@ -51,6 +53,8 @@ pub(super) struct DeploymentKept {
     pub(super) written: Option<who::Written>,
     /// What else sets it.
     pub(super) owners: Box<[Owner]>,
+    /// What its template refers to.
+    pub(super) reads: Box<[Reference]>,
     pub(super) is_observed: bool,
     /// Why its controller does not get on.
     pub(super) stuck: Vec<String>,
@@ -72,6 +76,7 @@ pub(super) struct ReplicaSetKept {
 /// A pod that is neither gone nor going.
 #[derive(Debug)]
 pub(super) struct PodKept {
+    pub(super) created_at: Option<UnixMs>,
     pub(super) is_ready: bool,
     pub(super) trouble: Option<Box<Trouble>>,
     /// How often its containers were started again, and when the last of them had ended.
@@ -85,13 +90,15 @@ pub struct Cluster {
     deployments: Kept<DeploymentKept>,
     replica_sets: Kept<ReplicaSetKept>,
     pods: Kept<PodKept>,
+    config_maps: Kept<HeldKept>,
+    secrets: Kept<HeldKept>,
     /// What a ReplicaSet belongs to, and a Deployment is called.
     deployment_of: BTreeMap<Uid, Uid>,
     key_of: BTreeMap<Uid, Key>,
 }
 
-/// Deployments have no owner that matters.
-fn nobody() -> Uid {
+/// Deployments, and what pods read, have no owner that matters.
+pub(super) fn nobody() -> Uid {
     Uid::of("")
 }
 
@@ -196,6 +203,23 @@ impl Cluster {
         self.key_of.get(self.deployment_of.get(&owner?)?).cloned()
     }
 
+    /// Takes what was said of a ConfigMap; which one it is about, where what it holds is news.
+    pub fn config_map(&mut self, said: Said<Held>) -> Option<Key> {
+        held::take(&mut self.config_maps, said)
+    }
+
+    /// The same of a Secret.
+    pub fn secret(&mut self, said: Said<Held>) -> Option<Key> {
+        held::take(&mut self.secrets, said)
+    }
+
+    pub(super) fn held(&self, kind: configuration::Kind, key: &Key) -> Option<&HeldKept> {
+        match kind {
+            configuration::Kind::ConfigMap => self.config_maps.get(nobody(), key),
+            configuration::Kind::Secret => self.secrets.get(nobody(), key),
+        }
+    }
+
     pub(super) fn find(&self, key: &Key) -> Option<&DeploymentKept> {
         self.deployments.get(nobody(), key)
     }
@@ -224,6 +248,8 @@ impl Cluster {
             Kind::Deployments => self.deployments.count(),
             Kind::ReplicaSets => self.replica_sets.count(),
             Kind::Pods => self.pods.count(),
+            Kind::ConfigMaps => self.config_maps.count(),
+            Kind::Secrets => self.secrets.count(),
         }
     }
 }
@@ -238,6 +264,7 @@ fn deployment_kept(object: &Deployment) -> (Key, DeploymentKept) {
         template: Template::of(&spec.template),
         written: who::wrote_template(meta.managed_fields.as_deref().unwrap_or_default()),
         owners: owners::of(meta),
+        reads: references(&spec.template),
         is_observed: meta.generation.is_none_or(|wanted| status.observed_generation >= wanted),
         stuck: trouble::of_controller(&status.conditions),
     };
@@ -270,6 +297,7 @@ fn pod_kept(object: &Pod) -> Option<PodKept> {
         return None;
     }
     Some(PodKept {
+        created_at: objects::created(&object.metadata),
         is_ready: status.is_ready(),
         trouble: trouble::of_pod(&status).map(Box::new),
         restarts: status.restarts(),

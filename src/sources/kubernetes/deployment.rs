@@ -108,6 +108,7 @@ impl Cluster {
                 wanted: deployment.wanted,
                 paused: deployment.paused,
                 owners: deployment.owners.to_vec(),
+                configuration: None,
                 pods: Some(pods_of(&sets, &linked, container)),
             }),
             linked: Some(linked),

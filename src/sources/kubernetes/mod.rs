@@ -6,7 +6,9 @@
 mod annotated;
 mod asked;
 mod cluster;
+mod configured;
 mod deployment;
+mod held;
 mod kept;
 mod link;
 mod objects;
@@ -22,7 +24,7 @@ pub use self::{
     asked::{Answer, Asking, Lines, Logs, Of, Question, Resource, Usage},
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
-    objects::{Deployment, Key, Kind, Pod, ReplicaSet},
+    objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},
     watched::Watched,
     watching::watch,
 };

@@ -1,7 +1,7 @@
 //! The parts of Kubernetes objects that are looked at. What else an object holds is not kept, not even for a moment.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::core::{ApiResource, Object};
+use kube::core::{ApiResource, DynamicObject, Object};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,6 +16,9 @@ pub type Deployment = Object<DeploymentSpec, DeploymentStatus>;
 pub type ReplicaSet = Object<ReplicaSetSpec, Nothing>;
 /// A pod.
 pub type Pod = Object<Nothing, PodStatus>;
+
+/// A ConfigMap or a Secret, for the moment in which its hash is made of it.
+pub type Held = DynamicObject;
 
 /// A part that is not looked at.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,6 +60,8 @@ pub(super) fn resource(kind: Kind) -> ApiResource {
         Kind::Deployments => ("apps", "apps/v1", "Deployment", "deployments"),
         Kind::ReplicaSets => ("apps", "apps/v1", "ReplicaSet", "replicasets"),
         Kind::Pods => ("", "v1", "Pod", "pods"),
+        Kind::ConfigMaps => ("", "v1", "ConfigMap", "configmaps"),
+        Kind::Secrets => ("", "v1", "Secret", "secrets"),
     };
     ApiResource {
         group: group.into(),
@@ -76,10 +81,14 @@ pub enum Kind {
     ReplicaSets,
     /// What runs.
     Pods,
+    /// What it reads.
+    ConfigMaps,
+    /// What it reads and nobody is to see.
+    Secrets,
 }
 
 impl Kind {
-    /// All of them.
+    /// Those by which it is known what serves.
     pub const ALL: [Self; 3] = [Self::Deployments, Self::ReplicaSets, Self::Pods];
 
     /// As in a sentence.
@@ -88,6 +97,8 @@ impl Kind {
             Self::Deployments => "deployments",
             Self::ReplicaSets => "replicasets",
             Self::Pods => "pods",
+            Self::ConfigMaps => "configmaps",
+            Self::Secrets => "secrets",
         }
     }
 }

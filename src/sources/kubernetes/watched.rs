@@ -9,11 +9,16 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     cluster::Cluster,
+    configured::Look,
     deployment::Seen,
     link::{Link, Patience},
     objects::{Key, Kind},
 };
-use crate::{kubernetes::access::Options, units::UnixMs};
+use crate::{
+    domain::{self, configuration::Configuration},
+    kubernetes::access::Options,
+    units::UnixMs,
+};
 
 /// Shared by whoever watches and whoever looks.
 #[derive(Clone, Debug)]
@@ -41,7 +46,9 @@ impl Watched {
     /// Nothing is known yet.
     pub fn new(options: Options) -> Self {
         let now = Instant::now();
-        let links = Kind::ALL.map(|kind| (kind, Link::new(now))).into();
+        let read = [(Kind::ConfigMaps, options.config_maps), (Kind::Secrets, options.secrets)];
+        let read = read.into_iter().filter(|(_, is_watched)| *is_watched).map(|(kind, _)| kind);
+        let links = Kind::ALL.into_iter().chain(read).map(|kind| (kind, Link::new(now))).collect();
         let known = Known { cluster: Cluster::default(), links, news: BTreeMap::new() };
         let (faults, _) = watch::channel(BTreeMap::new());
         Self { shared: Arc::new(Shared { options, known: Mutex::new(known), faults }) }
@@ -56,8 +63,38 @@ impl Watched {
     pub fn see(&self, key: &Key, container: Option<&str>, now: UnixMs) -> Seen {
         match self.unknown() {
             Some(why) => Seen::unknown(&why),
-            None => self.known().cluster.see(key, container, now),
+            None => {
+                let look = self.look_at_configuration();
+                let known = self.known();
+                let mut seen = known.cluster.see(key, container, now);
+                if let Some(deployed) = &mut seen.inventory.deployed {
+                    deployed.configuration = known.cluster.configuration(key, &look, &[]);
+                    seen.inventory.faults.extend(known.cluster.missing(key, &look));
+                }
+                seen
+            }
         }
+    }
+
+    /// What a Deployment's pods read beside their image, but for what is left out.
+    pub fn configuration(
+        &self,
+        key: &Key,
+        left_out: &[String],
+    ) -> Option<domain::configuration::Seen> {
+        let look = self.look_at_configuration();
+        self.known().cluster.configuration(key, &look, left_out)
+    }
+
+    /// Adds to a configuration what else those that are kept consist of, as it is now.
+    pub fn look_beside(&self, key: &Key, configuration: &mut Configuration) {
+        self.known().cluster.look_beside(key, configuration);
+    }
+
+    fn look_at_configuration(&self) -> Look {
+        let Options { config_maps, secrets, .. } = *self.options();
+        let unknown = self.unknown_of(&[Kind::ConfigMaps, Kind::Secrets]);
+        Look { config_maps, secrets, unknown }
     }
 
     /// The pods of the version that a Deployment is set to, by name, or why nobody knows.
@@ -70,10 +107,15 @@ impl Watched {
 
     /// Why nothing is known, if that is so.
     pub fn unknown(&self) -> Option<String> {
+        self.unknown_of(&Kind::ALL)
+    }
+
+    fn unknown_of(&self, kinds: &[Kind]) -> Option<String> {
         let (patience, now) = (self.patience(), Instant::now());
         let known = self.known();
         let why = |(kind, link): (&Kind, &Link)| Some((*kind, link.unknown(patience, now)?));
-        let (kind, why) = known.links.iter().find_map(why)?;
+        let mut links = known.links.iter().filter(|(kind, _)| kinds.contains(kind));
+        let (kind, why) = links.find_map(why)?;
         let options = self.options();
         Some(format!("the {} of {} cannot be watched: {why}", kind.name(), options.place()))
     }
@@ -107,6 +149,9 @@ impl Watched {
         let about = take(&mut known.cluster);
         known.link(kind).heard(is_list, Instant::now());
         match about {
+            Some(key) if matches!(kind, Kind::ConfigMaps | Kind::Secrets) => {
+                known.tell_readers(kind, &key);
+            }
             Some(key) => known.tell(&key),
             None if is_list => known.tell_all(),
             None => {}
@@ -165,6 +210,13 @@ impl Known {
     fn tell(&self, key: &Key) {
         if let Some(news) = self.news.get(key) {
             news.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Of those who wait for news of a Deployment, those whose Deployment reads this.
+    fn tell_readers(&self, kind: Kind, held: &Key) {
+        for key in self.news.keys().filter(|key| self.cluster.reads(key, kind, held)) {
+            self.tell(key);
         }
     }
 

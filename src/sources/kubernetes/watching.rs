@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     cluster::{Cluster, Said},
-    objects::{Key, Kind, resource},
+    objects::{Held, Key, Kind, resource},
     opened::{self, Asked, Opened},
     watched::Watched,
 };
@@ -26,13 +26,26 @@ type Take<K> = fn(&mut Cluster, Said<K>) -> Option<Key>;
 const PAUSE: Duration = Duration::from_millis(500);
 /// ... up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// So many ConfigMaps or Secrets are asked for at once.
+const HELD_PAGE: u32 = 50;
 
 /// Watches until it is dropped.
 pub async fn watch(watched: Watched) {
+    let Options { config_maps, secrets, .. } = *watched.options();
     tokio::join!(
         always(&watched, Kind::Deployments, Cluster::deployment),
         always(&watched, Kind::ReplicaSets, Cluster::replica_set),
         always(&watched, Kind::Pods, Cluster::pod),
+        async {
+            if config_maps {
+                always(&watched, Kind::ConfigMaps, Cluster::config_map).await;
+            }
+        },
+        async {
+            if secrets {
+                always(&watched, Kind::Secrets, Cluster::secret).await;
+            }
+        },
     );
 }
 
@@ -119,6 +132,8 @@ trait Watchable:
 {
 }
 
+impl Watchable for Held {}
+
 impl<P, U> Watchable for Object<P, U>
 where
     P: Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
@@ -128,15 +143,23 @@ where
 
 fn config(options: &Options, kind: Kind) -> watcher::Config {
     let seconds = u32::try_from(options.reopen_every.duration().as_secs()).unwrap_or(u32::MAX);
-    let config = watcher::Config::default().timeout(seconds.max(1)).page_size(options.page);
-    let config = match &options.labels {
-        Some(labels) => config.labels(labels),
-        None => config,
+    let config = watcher::Config::default().timeout(seconds.max(1));
+    let config = match (kind, &options.labels) {
+        // Each may be 1 MiB, and whoever labels what is deployed need not label what that reads.
+        (Kind::ConfigMaps | Kind::Secrets, _) => {
+            return config.page_size(options.page.min(HELD_PAGE));
+        }
+        (Kind::Deployments | Kind::ReplicaSets | Kind::Pods, None) => {
+            config.page_size(options.page)
+        }
+        (Kind::Deployments | Kind::ReplicaSets | Kind::Pods, Some(labels)) => {
+            config.page_size(options.page).labels(labels)
+        }
     };
     match kind {
         // What has ended serves nobody and is kept for long.
         Kind::Pods => config.fields("status.phase!=Succeeded,status.phase!=Failed"),
-        Kind::Deployments | Kind::ReplicaSets => config,
+        Kind::Deployments | Kind::ReplicaSets | Kind::ConfigMaps | Kind::Secrets => config,
     }
 }
 

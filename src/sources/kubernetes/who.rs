@@ -24,12 +24,26 @@ pub(super) fn wrote_template(entries: &[ManagedFieldsEntry]) -> Option<Written> 
     let owns = |entry: &&ManagedFieldsEntry| {
         template(entry).is_some() && entry.manager.as_deref() != Some(CONTROLLER)
     };
-    let time =
-        |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|at| UnixMs(at.0.as_millisecond()));
     let newest =
         entries.iter().filter(owns).max_by_key(|entry| (time(entry), owns_image(entry)))?;
     let by = SmolStr::new(newest.manager.as_deref().unwrap_or("somebody"));
     Some(Written { by, at: time(newest) })
+}
+
+/// The newest of those that own any of what a ConfigMap or a Secret holds.
+pub(super) fn wrote_content(entries: &[ManagedFieldsEntry]) -> Option<Written> {
+    let owns = |entry: &&ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        let parts = ["f:data", "f:binaryData", "f:stringData"];
+        fields.is_some_and(|fields| parts.iter().any(|part| fields.get(part).is_some()))
+    };
+    let newest = entries.iter().filter(owns).max_by_key(|entry| time(entry))?;
+    let by = SmolStr::new(newest.manager.as_deref().unwrap_or("somebody"));
+    Some(Written { by, at: time(newest) })
+}
+
+fn time(entry: &ManagedFieldsEntry) -> Option<UnixMs> {
+    entry.time.as_ref().map(|at| UnixMs(at.0.as_millisecond()))
 }
 
 fn template(entry: &ManagedFieldsEntry) -> Option<&Value> {

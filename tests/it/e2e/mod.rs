@@ -5,6 +5,7 @@
 
 mod alerted;
 mod canary;
+mod configured;
 mod demos;
 mod deployments;
 mod disk;

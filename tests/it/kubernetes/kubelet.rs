@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
@@ -102,14 +102,22 @@ pub(crate) struct Kubelet {
 #[derive(Debug, Default)]
 struct Told {
     fates: Mutex<BTreeMap<String, Fate>>,
+    /// By pod, what its container was given of its ConfigMap's `level` when it started.
+    given: Mutex<BTreeMap<String, String>>,
     changed: Notify,
 }
 
 impl Kubelet {
     pub(crate) fn start(client: Client, namespace: &str) -> Self {
         let told = Arc::<Told>::default();
-        let task = tokio::spawn(run(Api::namespaced(client, namespace), Arc::clone(&told)));
+        let maps = Api::namespaced(client.clone(), namespace);
+        let task = tokio::spawn(run(Api::namespaced(client, namespace), maps, Arc::clone(&told)));
         Self { told, task }
+    }
+
+    /// Whether any pod that is there was given this as its ConfigMap's `level` when it started.
+    pub(crate) fn was_given(&self, level: &str) -> bool {
+        self.told.given.lock().expect("the lock of what is given").values().any(|it| it == level)
     }
 
     /// From now on this becomes of pods with this tag, also of those that are there.
@@ -125,16 +133,34 @@ impl Drop for Kubelet {
     }
 }
 
-async fn run(pods: Api<Pod>, told: Arc<Told>) {
+/// What a container's environment is made of, once.
+async fn level(maps: &Api<ConfigMap>, container: &Container) -> Option<String> {
+    let from = container.env_from.iter().flatten().find_map(|from| from.config_map_ref.as_ref())?;
+    maps.get(&from.name).await.ok()?.data?.remove("level")
+}
+
+async fn run(pods: Api<Pod>, maps: Api<ConfigMap>, told: Arc<Told>) {
     let mut events = std::pin::pin!(watcher(pods.clone(), Config::default()));
     let mut known: BTreeMap<String, (Pod, Option<Fate>)> = BTreeMap::new();
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => {
-                    known.entry(pod.name_any()).or_insert((pod, None));
+                    let name = pod.name_any();
+                    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+                    if let (false, Some(container)) = (known.contains_key(&name), container)
+                        && let Some(level) = level(&maps, container).await
+                    {
+                        let mut given = told.given.lock().expect("the lock of what is given");
+                        given.insert(name.clone(), level);
+                    }
+                    known.entry(name).or_insert((pod, None));
                 }
-                Some(Ok(Event::Delete(pod))) => _ = known.remove(&pod.name_any()),
+                Some(Ok(Event::Delete(pod))) => {
+                    let mut given = told.given.lock().expect("the lock of what is given");
+                    given.remove(&pod.name_any());
+                    known.remove(&pod.name_any());
+                }
                 Some(Ok(Event::Init | Event::InitDone)) => {}
                 // Tests kill the API server; it is asked again.
                 Some(Err(_)) => tokio::task::yield_now().await,

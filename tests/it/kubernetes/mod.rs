@@ -2,6 +2,7 @@
 
 mod between;
 pub(crate) mod cluster;
+pub(crate) mod configured;
 mod faults;
 pub(crate) mod jobs;
 mod kept;

@@ -13,6 +13,7 @@ use rollbackd::{
         change::Revision,
         owner::OwnerRule,
         plan::{Action, Step},
+        planning::Moves,
         reconciler::{Kind, Reconciler},
         run::{Order, Outcome, Report},
         runbook::DeploymentRunbook,
@@ -104,7 +105,8 @@ impl Owned {
         let seen = self.place.seen().inventory;
         let there = seen.find(&to.version).expect("its ReplicaSet is there");
         let from = seen.linked.clone().expect("it is set to something");
-        self.runbook(owner).steps(&from, to, &seen.place(there))
+        let moves = Moves { from: &from, to, configuration: None };
+        self.runbook(owner).steps(&moves, &seen.place(there))
     }
 
     async fn carry_out(&self, what: Step) -> Report {

@@ -237,3 +237,28 @@ async fn what_would_put_it_back_is_told_and_the_right_to_suspend_it_is_looked_fo
         "{said}"
     );
 }
+
+/// By name where that is enough; and whoever does not want it says so.
+#[tokio::test]
+async fn the_rights_on_what_pods_read_are_looked_for_where_it_is_watched() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    place.patch(super::configured::reads("settings", "1.4.1")).await;
+    let account = Account::with("rights/act", cluster, &place).await;
+    let (_, said) = check(&place, &account.kubeconfig(), "rig", "auto", "");
+    let may = "create configmaps, get and patch configmaps/settings in";
+    assert!(
+        said.contains("ok: what its pods read may be watched: ") && said.contains(may),
+        "{said}"
+    );
+    let observer = Account::without_maps(cluster, &place).await;
+    let (code, said) = check(&place, &observer.kubeconfig(), "rig", "auto", "");
+    for missing in [
+        "missing: what its pods read may be watched: ",
+        "may not get and list and watch configmaps in",
+        "or say config_maps = false",
+    ] {
+        assert!(said.contains(missing), "{missing}: {said}");
+    }
+    assert_eq!(code, 1, "{said}");
+}

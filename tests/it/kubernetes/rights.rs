@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use super::{
     cluster::Cluster,
-    kustomization::{Done, ask, deploy, restricted},
+    kustomization::{Done, apply, ask, deploy, one, restricted},
     place::{Place, SOON, now, options},
 };
 use crate::rig::eventually;
@@ -62,6 +62,18 @@ impl Account {
         deploy(&admin, "base", "", Done::Really).await;
         deploy(&admin, rights, &place.namespace, Done::Really).await;
         Self::of(cluster, ("rollbackd", "rollbackd"), &place.namespace).await
+    }
+
+    /// The same as an observer who may not look at what pods read.
+    pub(crate) async fn without_maps(cluster: &Cluster, place: &Place) -> Self {
+        let account = Self::with("rights/observe", cluster, place).await;
+        let mut role = one("rights/observe", "Role");
+        let rules = role["rules"].as_array_mut().unwrap();
+        rules.retain(|rule| rule["resources"][0] != "configmaps");
+        let admin = cluster.client().await;
+        let answer = apply(&admin, &role, &place.namespace, Done::Really).await;
+        assert_eq!(answer.code, 200, "{answer:?}");
+        account
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -157,7 +169,7 @@ async fn may_do_nothing_else(account: &Account, namespace: &str, deployment: &st
         (Method::DELETE, format!("{}/any", of("replicasets"))),
         (Method::DELETE, format!("{}/any", of("pods"))),
         (Method::GET, of("secrets")),
-        (Method::GET, of("configmaps")),
+        (Method::DELETE, format!("{}/any", of("configmaps"))),
         (Method::GET, all_of("deployments", "default")),
         (Method::PATCH, format!("{}/any?fieldManager=x", all_of("deployments", "default"))),
         (Method::GET, "/api/v1/pods".to_owned()),
@@ -177,6 +189,12 @@ async fn an_observer_sees_and_may_change_nothing() {
         panic!("it was not refused")
     };
     assert!(!retry && why.contains("cannot patch resource \"deployments\""), "{why}");
+    let maps = all_of("configmaps", &place.namespace);
+    assert_eq!(account.code(Method::GET, &maps).await, 200);
+    let patch = format!("{maps}/any?fieldManager=x&dryRun=All");
+    for (method, path) in [(Method::PATCH, patch), (Method::POST, format!("{maps}?dryRun=All"))] {
+        assert_eq!(account.code(method, &path).await, 403, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -211,6 +229,7 @@ async fn a_sidecar_may_set_its_own_deployment_back_and_no_other() {
     deploy(&admin, "sidecar", "", Done::Really).await;
     let account = Account::of(cluster, ("shop", "checkout"), "shop").await;
     may_do_nothing_else(&account, "shop", "checkout").await;
+    assert_eq!(account.code(Method::GET, &all_of("configmaps", "shop")).await, 403);
     let deployments = all_of("deployments", "shop");
     let patch = async |name: &str| {
         let body: Value = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "annotations": { "x": "y" } } });

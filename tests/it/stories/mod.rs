@@ -12,6 +12,7 @@ mod world;
 mod alerts;
 mod blind;
 mod compared;
+mod configurations;
 mod departed;
 mod deployments;
 mod fleets;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rollbackd::{
     domain::{
         change::{Component, Revision, Told},
+        configuration::{self, Configuration, Item, Kept, KeptItem, Kind, Seen},
         inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
@@ -73,6 +74,19 @@ pub(super) struct Place {
     pub(super) pods: Option<Pods>,
     /// Who set it last.
     pub(super) set_by: Option<String>,
+    /// What its pods are given: maps by name, each with what it holds.
+    pub(super) maps: BTreeMap<String, String>,
+    maps_written_at: Option<UnixMs>,
+    /// What they were given when they started, and when that was.
+    reads: BTreeMap<String, String>,
+    /// What the service does with a map that holds this, whatever its version.
+    pub(super) with: BTreeMap<String, Behaviour>,
+    /// Everything they were ever given, as the daemon would keep it.
+    kept_maps: Vec<Kept>,
+    /// Why nobody can tell what they are given.
+    pub(super) maps_unknown: Option<String>,
+    /// Which of them is a Secret.
+    pub(super) secret: Option<String>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
 }
@@ -108,6 +122,13 @@ impl Place {
             owners: None,
             pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
+            maps: BTreeMap::new(),
+            maps_written_at: None,
+            reads: BTreeMap::new(),
+            with: BTreeMap::new(),
+            kept_maps: vec![],
+            maps_unknown: None,
+            secret: None,
             done: vec![],
         }
     }
@@ -121,6 +142,7 @@ impl Place {
     pub(super) fn restart(&mut self, at: UnixMs) {
         self.running = Some(self.linked.clone());
         self.started = at;
+        self.reads.clone_from(&self.maps);
         if self.beside.as_ref().is_some_and(|beside| beside.version == self.linked) {
             self.rolled_out();
         }
@@ -139,7 +161,53 @@ impl Place {
         self.beside = None;
     }
 
+    /// A map holds something else from now on: pods that run know nothing of it.
+    pub(super) fn edit(&mut self, name: &str, holds: &str, at: UnixMs) {
+        self.owners.get_or_insert_default();
+        self.maps.insert(name.to_owned(), holds.to_owned());
+        self.maps_written_at = Some(at);
+        if let Some(Seen::Known(now)) = self.configuration() {
+            let kept = |item: Item| {
+                let Item { kind, name, digest, immutable, .. } = item;
+                KeptItem { kind, name, digest, immutable }
+            };
+            let items = now.items.into_iter().map(kept).collect();
+            self.kept_maps.push(Kept { revision: now.revision, items });
+        }
+    }
+
+    fn configuration(&self) -> Option<Seen> {
+        if let Some(why) = &self.maps_unknown {
+            return Some(Seen::Unknown(why.clone()));
+        }
+        let item = |(name, holds): (&String, &String)| Item {
+            kind: if self.secret.as_ref() == Some(name) { Kind::Secret } else { Kind::ConfigMap },
+            name: name.clone(),
+            uid: Some(format!("u-{name}")),
+            digest: Some(format!("sha256:{holds}")),
+            immutable: false,
+            owners: vec![],
+        };
+        let items: Vec<Item> = self.maps.iter().map(item).collect();
+        if items.is_empty() {
+            return None;
+        }
+        let parts = items.iter().map(|it| (it.kind, it.name.as_str(), it.digest.as_deref()));
+        Some(Seen::Known(Box::new(Configuration {
+            revision: configuration::revision(parts),
+            written_at: self.maps_written_at,
+            written: None,
+            read_at: Some(self.started).filter(|at| Some(*at) >= self.maps_written_at),
+            items,
+            kept: self.kept_maps.clone(),
+            beside: vec![],
+        })))
+    }
+
     fn behaviour(&self) -> Behaviour {
+        if let Some(with) = self.reads.values().find_map(|holds| self.with.get(holds)) {
+            return *with;
+        }
         let running = self.running.as_ref().and_then(|version| self.versions.get(version));
         running.copied().unwrap_or(OUTAGE)
     }
@@ -223,6 +291,7 @@ impl Place {
                 wanted: 3,
                 paused: false,
                 owners,
+                configuration: self.configuration(),
                 pods: self.pods,
             }),
         }
@@ -253,6 +322,20 @@ impl Place {
             }
             Action::OwnerSuspend { reconciler, .. } => {
                 self.done.push(format!("suspend {reconciler}"));
+                Outcome::Done
+            }
+            Action::ConfigMapRestore { what, .. } => {
+                let holds = what.to.trim_start_matches("sha256:").to_owned();
+                if self.maps.get(&what.name) == Some(&holds) {
+                    return Outcome::AlreadyDone;
+                }
+                self.edit(&what.name, &holds, at);
+                self.done.push(format!("restore {} to {holds}", what.name));
+                Outcome::Done
+            }
+            Action::DeploymentRestart { version, .. } => {
+                self.restart(at);
+                self.done.push(format!("restart at {version}"));
                 Outcome::Done
             }
             Action::DeploymentUndo { to, .. } => {

@@ -139,6 +139,17 @@ impl Town {
         self.look(&id(name));
     }
 
+    /// A map of the shop is edited in place, and read at once or when pods start next.
+    pub(super) fn edit(&mut self, name: &str, holds: &str, is_read: bool) {
+        let wall = self.now.wall;
+        let place = self.places.get_mut(&id("shop")).unwrap();
+        place.edit(name, holds, wall);
+        if is_read {
+            place.restart(wall);
+        }
+        self.look(&id("shop"));
+    }
+
     /// The service behaves like this from now on, whatever its version.
     pub(super) fn behaves(&mut self, behaviour: Behaviour) {
         let place = self.places.get_mut(&id("shop")).unwrap();

@@ -122,6 +122,8 @@ impl Attempt {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
             Action::OwnerSuspend { .. }
+            | Action::ConfigMapRestore { .. }
+            | Action::DeploymentRestart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentRollout { .. }
             | Action::DeploymentApply { .. }

@@ -318,6 +318,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
         }
         Action::OwnerSuspend { .. }
+        | Action::ConfigMapRestore { .. }
+        | Action::DeploymentRestart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentRollout { .. }
         | Action::DeploymentApply { .. }
