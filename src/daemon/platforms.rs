@@ -19,7 +19,7 @@ use crate::{
     },
     executors::{self, inventory},
     handle::Handle,
-    sources::kubernetes::{Key, Kind, Watched},
+    sources::kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
     units::Span,
 };
 
@@ -136,7 +136,9 @@ pub(super) async fn tell_cluster(watched: Watched) {
     let mut is_begun = false;
     while faults.changed().await.is_ok() {
         let now = faults.borrow_and_update().clone();
-        for (kind, why) in now.iter().filter(|(kind, why)| said.get(kind) != Some(why)) {
+        let is_news =
+            |kind: &Kind, why: &String| said.get(kind) != Some(why) && why != NOT_LISTED_YET;
+        for (kind, why) in now.iter().filter(|(kind, why)| is_news(kind, why)) {
             warn!("the {} in {place} cannot be watched: {why}{}", kind.name(), meaning(*kind));
         }
         let serves =

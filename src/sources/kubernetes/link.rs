@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// What is said of a list that nothing is wrong with: its first answer is on its way.
+pub const NOT_LISTED_YET: &str = "it was not listed yet";
+
 /// One list that is followed.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
@@ -26,7 +29,7 @@ pub(super) struct Patience {
 
 impl Link {
     pub(super) fn new(now: Instant) -> Self {
-        let why = "it was not listed yet".to_owned();
+        let why = NOT_LISTED_YET.to_owned();
         Self { is_whole: false, heard_at: now, fault: Some((now, why)) }
     }
 

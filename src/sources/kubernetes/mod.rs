@@ -24,6 +24,7 @@ pub use self::{
     asked::{Answer, Asking, Lines, Logs, Of, Question, Resource, Usage},
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
+    link::NOT_LISTED_YET,
     objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},
     watched::Watched,
     watching::watch,
