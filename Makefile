@@ -41,8 +41,11 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 	cargo build --locked --profile demo
 	target/demo/rollbackd demo $(SCENARIO)
 
+# Most of a test's time is waiting for a real daemon's real seconds: twice as many at once as there are cores.
+TEST_THREADS ?= $(shell echo $$(( 2 * $$(nproc) )))
+
 test: rig ## Every test, against the real Prometheus, Alertmanager and Kubernetes (installed or built when missing); then simulate
-	cargo test --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked
 	$(MAKE) --no-print-directory simulate N=20000
 
 simulate: ## Worlds in which everything fails, until N incidents were had: N=300000 FIRST=0 (the first seed)

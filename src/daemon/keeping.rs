@@ -1,6 +1,9 @@
 //! Keeps what served well of each Deployment: its cluster forgets, and a release may take the history away.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
@@ -39,6 +42,10 @@ pub(super) struct Keeper {
     /// What could not be kept, so that it is told once, and when that was.
     failed: Failed,
     failed_configuration: Failed,
+    /// What of it could not be read, as it was told.
+    unreadable: BTreeMap<&'static str, String>,
+    /// What its template refers to and is no part of its configuration.
+    left_out: Vec<String>,
 }
 
 type Failed = Option<(String, Instant)>;
@@ -51,6 +58,7 @@ impl Keeper {
         service: &ServiceId,
         runbook: &DeploymentRunbook,
         executor: &executors::Options,
+        left_out: Vec<String>,
     ) -> Self {
         let at = runbook.at(None);
         Self {
@@ -63,6 +71,8 @@ impl Keeper {
             configurations: None,
             failed: None,
             failed_configuration: None,
+            unreadable: BTreeMap::new(),
+            left_out,
         }
     }
 
@@ -73,7 +83,13 @@ impl Keeper {
             return;
         }
         if let Some(found) = seen.configuration_mut() {
-            found.kept = self.configurations().await.iter().map(Configuration::in_short).collect();
+            let kept: Vec<_> =
+                self.configurations().await.iter().map(Configuration::in_short).collect();
+            // What must be left alone since then is no part of what can be gone back to.
+            let is_ours = |kept: &configuration::Kept| {
+                !kept.items.iter().any(|item| self.left_out.contains(&item.name))
+            };
+            found.kept = kept.into_iter().filter(is_ours).collect();
         }
         for Kept { revision, kept_at, is_whole } in self.kept().await {
             let known = seen.available.iter_mut().find(|a| a.revision.digest == revision.digest);
@@ -189,30 +205,44 @@ impl Keeper {
         note_kept(&self.service, revision, done, &mut self.failed_configuration)
     }
 
+    /// What cannot be read now is read again with the next look, and told once.
     async fn configurations(&mut self) -> &[Configuration] {
         if self.configurations.is_none() {
-            let (maps, service) = (self.maps.clone(), &self.service);
+            let maps = self.maps.clone();
             let read = spawn_blocking(move || maps.all()).await;
-            let read = read.unwrap_or_else(|fault| Err(fault.into())).unwrap_or_else(|fault| {
-                warn!(%service, "what is kept of what its pods read cannot be read: {fault}");
-                vec![]
-            });
-            self.configurations = Some(read);
+            self.configurations = self.readable("its pods read", read);
         }
         self.configurations.as_deref().unwrap_or_default()
     }
 
     async fn kept(&mut self) -> &[Kept] {
         if self.kept.is_none() {
-            let (shelf, service) = (self.shelf.clone(), &self.service);
+            let shelf = self.shelf.clone();
             let read = spawn_blocking(move || shelf.all()).await;
-            self.kept =
-                Some(read.unwrap_or_else(|fault| Err(fault.into())).unwrap_or_else(|fault| {
-                    warn!(%service, "what is kept of it cannot be read: {fault}");
-                    vec![]
-                }));
+            self.kept = self.readable("was known good", read);
         }
         self.kept.as_deref().unwrap_or_default()
+    }
+
+    fn readable<T>(
+        &mut self,
+        what: &'static str,
+        read: Result<std::io::Result<T>, tokio::task::JoinError>,
+    ) -> Option<T> {
+        match read.unwrap_or_else(|fault| Err(fault.into())) {
+            Ok(read) => {
+                self.unreadable.remove(what);
+                Some(read)
+            }
+            Err(fault) => {
+                let fault = fault.to_string();
+                if self.unreadable.get(what) != Some(&fault) {
+                    warn!(service = %self.service, "what is kept of what {what} cannot be read: {fault}");
+                    self.unreadable.insert(what, fault);
+                }
+                None
+            }
+        }
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn look_at_deployment(
     handle: Handle,
 ) {
     let Deployment { service, watched, key, runbook, container, left_out, every } = deployment;
-    let mut keeper = Keeper::new(&service, &runbook, &options);
+    let mut keeper = Keeper::new(&service, &runbook, &options, left_out.clone());
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
     loop {

@@ -176,8 +176,13 @@ fn is_between(s: &Situation<'_>, revision: &Revision) -> bool {
     targets.any(|t| t.component == Component::Configuration && !t.to.agrees_with(revision))
 }
 
-/// All pods were made anew, long after what they read was changed.
+/// All pods were made anew, long after what they read was changed. One that has served well since was read before: that its
+/// pods are made again, as by a node that is drained, is no change.
 fn read_late(s: &Situation<'_>, found: &Configuration) -> Option<Fact> {
+    let entry = s.state.ledger.entry(Component::Configuration, &found.revision)?;
+    if entry.known_good_at.is_some_and(|at| at >= entry.serving_since) {
+        return None;
+    }
     let of_it =
         |c: &&Change| c.component == Component::Configuration && c.to.agrees_with(&found.revision);
     let change = s.state.changes.iter().rev().find(of_it)?;

@@ -37,12 +37,21 @@ pub(super) async fn found(
         let Some(server) = servers.get(server) else { continue };
         let each = config.each_found.get(&discovery.name);
         let environment = each.map_or("", |each| each.policy.id.environment()).to_owned();
-        let mut names = BTreeSet::new();
+        let (mut names, mut at_once) = (BTreeSet::new(), 0);
         for at in times(record) {
             let rows = server.instant(query, at).await.map_err(|why| {
                 Fault::Other(format!("discover.{}, as of {at}: {why}", discovery.name))
             })?;
-            names.extend(rows.values_of(label).into_iter().map(str::to_owned));
+            let found = rows.values_of(label);
+            at_once = at_once.max(found.len());
+            names.extend(found.into_iter().map(str::to_owned));
+        }
+        if names.len() > at_once {
+            out.aside(&format!(
+                "discover.{}: {} were found in all and {at_once} at once at most: for the guard storm all of them are the fleet",
+                discovery.name,
+                names.len()
+            ));
         }
         // Whom several queries find follows the template of the first.
         names.retain(|name| known.insert((environment.clone(), name.clone())));

@@ -60,7 +60,7 @@ fn logs_of_what_is_rolled_back_are_read_within_bounds() {
     let Read::Asked(at, Question::Lines(lines)) = &logs.read else { panic!("{logs:?}") };
     assert_eq!(at, &DeploymentAt { cluster: "main".into(), key: Key::new("shop", "checkout") });
     let bounds = (lines.lines, lines.pods_max, lines.within, lines.bytes_max);
-    assert_eq!(bounds, (200, 5, Span::minutes(1), 1 << 20));
+    assert_eq!(bounds, (5000, 5, Span::minutes(1), 1 << 20));
     assert_eq!(lines.container.as_deref(), Some("app"), "as the rollback says");
     assert_eq!((logs.every, logs.every_watched), (Span::seconds(30), Span::seconds(15)));
     for (signal, said, why) in [

@@ -19,6 +19,8 @@ pub(super) struct Scope {
     pub(super) application: bool,
     /// Whether what its pods read does.
     pub(super) configuration: bool,
+    /// Whether of both it is the application that came last: without the other it goes back all the same.
+    pub(super) application_last: bool,
     /// Why, in a sentence.
     pub(super) why: String,
 }
@@ -26,7 +28,12 @@ pub(super) struct Scope {
 /// By what changed: of two parts the one that changed last goes back, and the other with it unless it had earned known good
 /// before. What nobody can tell is no reason to leave the application where it is.
 pub(super) fn of(s: &Situation<'_>, inventory: &Inventory) -> Scope {
-    let alone = |why: String| Scope { application: true, configuration: false, why };
+    let alone = |why: String| Scope {
+        application: true,
+        configuration: false,
+        application_last: true,
+        why,
+    };
     if let Some(why) = inventory.configuration_unknown() {
         return alone(format!(
             "only the application goes back: what its pods read is unknown ({why})"
@@ -64,7 +71,7 @@ pub(super) fn of(s: &Situation<'_>, inventory: &Inventory) -> Scope {
             "the configuration goes back first, then the application, in one rollout: neither {c} nor {a} was known good when the other came"
         ),
     };
-    Scope { application: goes_too, configuration: true, why }
+    Scope { application: goes_too, configuration: true, application_last: !is_newest, why }
 }
 
 fn serving(ledger: &Ledger, component: Component) -> Option<&Entry> {

@@ -61,10 +61,18 @@ fn to_last_known_good(
     inventory: &Inventory,
     linked: &Revision,
 ) -> Result<Way, String> {
-    let Scope { application, configuration, why } = scope::of(s, inventory);
+    let Scope { application, configuration, application_last, why } = scope::of(s, inventory);
     let found = inventory.configuration().filter(|_| configuration);
-    let configuration =
-        found.map(|found| scope::last_known_good(s, found, application)).transpose()?;
+    let (configuration, why) =
+        match found.map(|found| scope::last_known_good(s, found, application)) {
+            None => (None, why),
+            Some(Ok(moved)) => (Some(moved), why),
+            // The version before was given it too: a configuration that cannot go back keeps no bad release where it is.
+            Some(Err(why)) if application && application_last => {
+                (None, format!("only the application goes back: {why}"))
+            }
+            Some(Err(why)) => return Err(why),
+        };
     let application = match application {
         true => {
             let target = last_known_good(s, inventory, linked)?;

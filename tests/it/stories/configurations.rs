@@ -190,3 +190,38 @@ fn a_person_names_a_configuration_or_a_version_as_it_is_called() {
         assert!(again.is_err(), "it is what pods are given already, or under way: {again:?}");
     });
 }
+
+/// A node that is drained makes all pods anew: what they read has served well for days.
+#[test]
+fn pods_that_are_made_again_make_no_old_configuration_new() {
+    story(policy(), |town| {
+        reads_well(town);
+        town.edit("settings", "better", true);
+        town.run("2h");
+        assert!(is_known_good(town));
+        let before = town.shop().changes.last().cloned();
+        let wall = town.wall();
+        town.place().restart(wall);
+        town.run("10m");
+        assert_eq!(town.shop().changes.last().cloned(), before, "it changed two hours ago");
+        town.behaves(OUTAGE);
+        town.run("20m");
+        assert!(town.place().done.is_empty(), "{:?}", town.place().done);
+    });
+}
+
+/// A map that programs write again and again never serves for long enough: a bad release is not to stay for that.
+#[test]
+fn a_configuration_that_was_never_known_good_keeps_no_bad_release_where_it_is() {
+    story(policy(), |town| {
+        town.edit("settings", "a", true);
+        town.run("10m");
+        town.edit("settings", "b", true);
+        town.run("10m");
+        town.deploy("v2", OUTAGE);
+        town.run("5m");
+        assert_eq!(town.place().done, ["undo to v1", "rollout of v1"]);
+        let steps = town.notices("Rollback in Progress")[0].lines.join("; ");
+        assert!(steps.contains("only the application goes back: what its pods read"), "{steps}");
+    });
+}

@@ -11,7 +11,8 @@ use crate::{
 
 /// More are a list that nobody reads.
 const PATTERNS_MAX: usize = 50;
-/// Five thousand bytes for each of the usual lines.
+/// So many lines, and two hundred bytes for each.
+const LINES: u32 = 5_000;
 const BYTES_MAX: u32 = 1 << 20;
 
 /// Which lines are read, and what must not stand in them.
@@ -39,7 +40,7 @@ pub(super) fn lines(
     let container = raw.container.as_ref().or(rolled_back);
     Some(Lines {
         patterns: patterns.get_ref().clone(),
-        lines: found.at_least_one(&raw.lines, 200),
+        lines: found.at_least_one(&raw.lines, LINES),
         within: found.positive(&raw.within, Span::minutes(1)),
         bytes_max: found.at_least_one(&raw.bytes_max, BYTES_MAX),
         pods_max: usize::try_from(found.at_least_one(&raw.pods_max, 5)).unwrap_or(usize::MAX),

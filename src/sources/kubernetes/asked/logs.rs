@@ -72,7 +72,7 @@ pub(super) async fn look(client: &Client, key: &Key, pods: &[String], wanted: &L
     };
     let each = pods.iter().take(wanted.pods_max).map(async |pod: &String| {
         let read = text(client, &uri(key, pod, wanted), bytes_max(wanted) + 1).await;
-        (pod.as_str(), said(read, &logs, bytes_max(wanted)))
+        (pod.as_str(), said(read, &logs, wanted))
     });
     judged(join_all(each).await)
 }
@@ -92,7 +92,7 @@ fn uri(key: &Key, pod: &str, wanted: &Lines) -> String {
     )
 }
 
-fn said(read: Result<Vec<u8>, NoText>, logs: &Logs, bytes_max: usize) -> Said {
+fn said(read: Result<Vec<u8>, NoText>, logs: &Logs, wanted: &Lines) -> Said {
     let read = match read {
         Ok(read) => read,
         // It went while it was asked for.
@@ -105,8 +105,14 @@ fn said(read: Result<Vec<u8>, NoText>, logs: &Logs, bytes_max: usize) -> Said {
     let text = String::from_utf8_lossy(&read);
     let bad = || text.lines().filter(|line| logs.matches(line));
     let count = bad().count();
-    if count == 0 && read.len() >= bytes_max {
-        return Said::Unread(format!("its last lines are more than {bytes_max} bytes"));
+    let (bytes, lines) = (wanted.bytes_max, wanted.lines);
+    if count == 0 && read.len() >= bytes_max(wanted) {
+        return Said::Unread(format!(
+            "its last lines are more than {bytes} bytes; raise bytes_max"
+        ));
+    }
+    if count == 0 && text.lines().count() >= usize::try_from(lines).unwrap_or(usize::MAX) {
+        return Said::Unread(format!("it writes {lines} lines or more in that time; raise lines"));
     }
     Said::Lines(count, bad().take(SHOWN).map(shown).collect())
 }
@@ -145,9 +151,23 @@ fn judged(each: Vec<(&str, Said)>) -> Answer {
 mod tests {
     use super::*;
 
+    fn wanted() -> Lines {
+        let patterns = vec!["panic".to_owned(), r"^FATAL\b".to_owned()];
+        let within = Span::minutes(1);
+        Lines { patterns, lines: 5, within, bytes_max: 100, pods_max: 5, container: None }
+    }
+
     fn of(text: &[u8]) -> Said {
-        let logs = Logs::of(&["panic".to_owned(), r"^FATAL\b".to_owned()]).unwrap();
-        said(Ok(text.to_vec()), &logs, 100)
+        let logs = Logs::of(&wanted().patterns).unwrap();
+        said(Ok(text.to_vec()), &logs, &wanted())
+    }
+
+    /// The lines before them nobody has read.
+    #[test]
+    fn as_many_lines_as_were_asked_for_are_not_all_of_them() {
+        assert_eq!(of(b"1\n2\n3\n4\n"), Said::Lines(0, vec![]));
+        assert!(matches!(of(b"1\n2\n3\n4\n5\n"), Said::Unread(why) if why.contains("5 lines")));
+        assert!(matches!(of(b"1\n2\n3\n4\npanic\n"), Said::Lines(1, _)));
     }
 
     #[test]
@@ -178,8 +198,9 @@ mod tests {
     #[test]
     fn what_the_api_server_refuses_is_unknown_but_for_pods_that_come_and_go() {
         let logs = Logs::of(&[]).unwrap();
-        let refused =
-            |code, why: &str| said(Err(NoText::Refused { code, why: why.into() }), &logs, 9);
+        let refused = |code, why: &str| {
+            said(Err(NoText::Refused { code, why: why.into() }), &logs, &wanted())
+        };
         assert_eq!(refused(404, "pods \"a\" not found"), Said::Nothing);
         assert_eq!(
             refused(400, "container \"app\" in pod \"a\" is waiting to start"),

@@ -1,5 +1,7 @@
 //! How much of what its pods may use a Deployment uses: from the metrics API, against what its template asks for.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use kube::Client;
 use serde_json::Value;
@@ -78,7 +80,7 @@ pub(super) async fn look(client: &Client, key: &Key, pods: &[String], usage: Usa
         let path = format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods/{pod}");
         (pod.as_str(), json(client, &path).await)
     });
-    judged(join_all(each).await, most, usage)
+    judged(join_all(each).await, &most, usage)
 }
 
 async fn json(client: &Client, path: &str) -> Result<Value, NoText> {
@@ -86,38 +88,39 @@ async fn json(client: &Client, path: &str) -> Result<Value, NoText> {
     serde_json::from_slice(&read).map_err(|fault| NoText::Silent(fault.to_string()))
 }
 
-/// What all containers of a pod may use together. One without a bound may use everything: no share of it can be told.
-fn most(deployment: &Value, usage: Usage) -> Result<f64, String> {
+/// What each container of the template may use. Of one without a bound no share can be told.
+fn most(deployment: &Value, usage: Usage) -> Result<BTreeMap<String, f64>, String> {
     let containers = deployment.pointer("/spec/template/spec/containers");
     let containers = containers.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let (resource, of) = (usage.resource.key(), usage.of.key());
-    let mut all = 0.0;
+    let mut all = BTreeMap::new();
     for container in containers {
+        let name = container["name"].as_str().unwrap_or_default();
         let said = container["resources"][of][resource].as_str().and_then(quantity);
-        match said.filter(|said| *said > 0.0) {
-            Some(said) => all += said,
-            None => {
-                let name = container["name"].as_str().unwrap_or_default();
-                return Err(format!("`{name}` has no {resource} in its {of}"));
-            }
-        }
+        let Some(said) = said.filter(|said| *said > 0.0) else {
+            return Err(format!("`{name}` has no {resource} in its {of}"));
+        };
+        all.insert(name.to_owned(), said);
     }
-    if containers.is_empty() { Err("it has no containers".to_owned()) } else { Ok(all) }
+    if all.is_empty() { Err("it has no containers".to_owned()) } else { Ok(all) }
 }
 
-fn judged(each: Vec<(&str, Result<Value, NoText>)>, most: f64, usage: Usage) -> Answer {
+fn judged(
+    each: Vec<(&str, Result<Value, NoText>)>,
+    most: &BTreeMap<String, f64>,
+    usage: Usage,
+) -> Answer {
     let mut worst: Option<(f64, &str)> = None;
     let mut unread = None;
     for (pod, read) in each {
         let used = match read {
-            Ok(metrics) => used(&metrics, usage.resource),
+            Ok(metrics) => share(&metrics, most, usage.resource),
             // It went, or is too young to have been measured. Of an API that is not there, that is said otherwise.
             Err(NoText::Refused { code: 404, why }) if why.contains(NOT_MEASURED) => continue,
             Err(fault) => Err(fault.to_string()),
         };
         match used {
-            Ok(used) => {
-                let share = used / most;
+            Ok(share) => {
                 worst = worst.filter(|(before, _)| *before >= share).or(Some((share, pod)));
             }
             Err(why) => {
@@ -134,16 +137,21 @@ fn judged(each: Vec<(&str, Result<Value, NoText>)>, most: f64, usage: Usage) -> 
     }
 }
 
-fn used(metrics: &Value, resource: Resource) -> Result<f64, String> {
+/// That of the container that uses most of its own: each is ended for itself. One that somebody else put beside them is no
+/// part of the version.
+fn share(metrics: &Value, most: &BTreeMap<String, f64>, resource: Resource) -> Result<f64, String> {
     let key = resource.key();
-    let containers = metrics["containers"].as_array().filter(|all| !all.is_empty());
-    let containers = containers.ok_or_else(|| "no container was measured".to_owned())?;
-    let one = |container: &Value| {
+    let containers = metrics["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut worst: Option<f64> = None;
+    for (container, most) in
+        containers.iter().filter_map(|c| Some((c, most.get(c["name"].as_str()?)?)))
+    {
         let said = &container["usage"][key];
-        let read = said.as_str().and_then(quantity);
-        read.ok_or_else(|| format!("{said} is no amount of {key}"))
-    };
-    containers.iter().map(one).sum()
+        let used = said.as_str().and_then(quantity);
+        let share = used.ok_or_else(|| format!("{said} is no amount of {key}"))? / most;
+        worst = Some(worst.map_or(share, |before| before.max(share)));
+    }
+    worst.ok_or_else(|| "no container of its template was measured".to_owned())
 }
 
 #[cfg(test)]
@@ -155,15 +163,29 @@ mod tests {
     const CPU: Usage = Usage { resource: Resource::Cpu, of: Of::Limits, pods_max: 5 };
 
     fn measured(cpu: &[&str]) -> Result<Value, NoText> {
-        let containers: Vec<Value> =
-            cpu.iter().map(|cpu| json!({ "usage": { "cpu": cpu, "memory": "1Mi" } })).collect();
+        let names = ["app", "proxy", "injected"];
+        let one = |(name, cpu): (&str, &&str)| json!({ "name": name, "usage": { "cpu": cpu } });
+        let containers: Vec<Value> = names.into_iter().zip(cpu).map(one).collect();
         Ok(json!({ "containers": containers }))
+    }
+
+    fn bounds() -> BTreeMap<String, f64> {
+        [("app".to_owned(), 0.5), ("proxy".to_owned(), 1.0)].into()
+    }
+
+    /// Each is ended for itself, and one that an admission webhook put beside them is no part of the version.
+    #[test]
+    fn the_container_that_uses_most_of_its_own_is_the_pods_share() {
+        let share = |cpu: &[&str]| judged(vec![("a", measured(cpu))], &bounds(), CPU).value;
+        assert_eq!(share(&["500m", "0"]), Some(1.0));
+        assert_eq!(share(&["100m", "900m"]), Some(0.9));
+        assert_eq!(share(&["100m", "100m", "7"]), Some(0.2));
     }
 
     #[test]
     fn the_pod_that_uses_most_is_told_and_half_an_answer_is_none() {
         let two = vec![("a", measured(&["100m", "50m"])), ("b", measured(&["300m", "0"]))];
-        let answer = judged(two, 0.5, CPU);
+        let answer = judged(two, &bounds(), CPU);
         assert!((answer.value.unwrap() - 0.6).abs() < 1e-9, "{answer:?}");
         assert_eq!(answer.note.unwrap(), "b uses most");
         let refused = |code| {
@@ -171,11 +193,14 @@ mod tests {
             Err(NoText::Refused { code, why })
         };
         let some = |fault| vec![("a", measured(&["1m"])), ("b", fault)];
-        assert!(judged(some(refused(404)), 0.5, CPU).value.is_some(), "it was not measured yet");
-        assert_eq!(judged(some(refused(503)), 0.5, CPU).value, None);
-        assert_eq!(judged(some(measured(&["much"])), 0.5, CPU).value, None);
-        assert_eq!(judged(some(measured(&[])), 0.5, CPU).value, None);
-        assert_eq!(judged(vec![("a", refused(404))], 0.5, CPU).value, None);
+        assert!(
+            judged(some(refused(404)), &bounds(), CPU).value.is_some(),
+            "it was not measured yet"
+        );
+        assert_eq!(judged(some(refused(503)), &bounds(), CPU).value, None);
+        assert_eq!(judged(some(measured(&["much"])), &bounds(), CPU).value, None);
+        assert_eq!(judged(some(measured(&[])), &bounds(), CPU).value, None);
+        assert_eq!(judged(vec![("a", refused(404))], &bounds(), CPU).value, None);
     }
 
     #[test]
@@ -187,7 +212,7 @@ mod tests {
         };
         let bound =
             most(&of(json!({ "limits": { "cpu": "1" }, "requests": { "cpu": "250m" } })), CPU);
-        assert_eq!(bound, Ok(1.5));
+        assert_eq!(bound.map(|all| all.into_values().collect()), Ok(vec![1.0, 0.5]));
         let why = most(&of(json!({})), CPU).unwrap_err();
         assert_eq!(why, "`app` has no cpu in its limits");
         let requests = Usage { of: Of::Requests, ..CPU };
