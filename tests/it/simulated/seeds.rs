@@ -174,6 +174,8 @@ fn seeds_that_taught_the_model_something_stay_well() {
     }
     // A clock set forward while the daemon is down cannot be told from a longer time down, for the cooldown too.
     is_well(1755606);
+    // Whoever tries whether the journal can be written again, and is refused for the lease, has lost it.
+    is_well(2819388);
     // What answers is not what a probe found dead; a clock that is ahead is believed for as much longer.
     for seed in [160649, 170546, 184884, 206027, 192435, 235107, 477758] {
         is_well(seed);

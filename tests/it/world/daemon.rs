@@ -186,9 +186,7 @@ impl World {
                 None
             }
             Err(Fault::Stale) => {
-                self.tell(|| "its write is refused: another daemon has the lease".into());
-                self.tally.stale += 1;
-                self.die(3_000, false);
+                self.is_refused();
                 None
             }
             Err(Fault::DiskFull) => {
@@ -205,6 +203,12 @@ impl World {
                 None
             }
         }
+    }
+
+    fn is_refused(&mut self) {
+        self.tell(|| "its write is refused: another daemon has the lease".into());
+        self.tally.stale += 1;
+        self.die(3_000, false);
     }
 
     /// What the newest records say, read from their bytes.
@@ -339,8 +343,13 @@ impl World {
         let Some(daemon) = self.daemon.as_mut().filter(|d| d.controller.is_unwritable()) else {
             return;
         };
-        if self.journal.may_write(daemon.epoch, self.at).is_err() {
-            return self.later(self.at + 1_000, Act::Probe);
+        match self.journal.may_write(daemon.epoch, self.at) {
+            Ok(()) => {}
+            // The write that is tried tells so, too.
+            Err(Fault::Stale) => return self.is_refused(),
+            Err(Fault::DiskFull | Fault::Crash) => {
+                return self.later(self.at + 1_000, Act::Probe);
+            }
         }
         let (known, mut proofs) = daemon.controller.proofs();
         while let Some(event) = proofs.pop_front() {
