@@ -99,10 +99,8 @@ pub(super) async fn look_at_deployment(
     let mut last: Option<Inventory> = None;
     loop {
         news.mark_unchanged();
-        let mut seen = watched.see(&key, container.as_deref(), clock::wall()).inventory;
-        if let (false, Some(deployed)) = (left_out.is_empty(), &mut seen.deployed) {
-            deployed.configuration = watched.configuration(&key, &left_out);
-        }
+        let now = clock::wall();
+        let mut seen = watched.see_but(&key, container.as_deref(), &left_out, now).inventory;
         keeper.add_to(&mut seen).await;
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);

@@ -258,7 +258,7 @@ async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>
         }
         Source::Kubernetes { watched, key, wanted } => {
             let at = clock::wall();
-            let (raw, fault, how) = reading::standing(watched.see(key, None, at).standing, at);
+            let (raw, fault, how) = reading::standing(watched.standing(key, at), at);
             wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, Duration::ZERO);
             vec![told(wanted, vec![raw], fault)]
         }

@@ -61,18 +61,11 @@ fn to_last_known_good(
     inventory: &Inventory,
     linked: &Revision,
 ) -> Result<Way, String> {
-    let Scope { application, configuration, application_last, why } = scope::of(s, inventory);
-    let found = inventory.configuration().filter(|_| configuration);
-    let (configuration, why) =
-        match found.map(|found| scope::last_known_good(s, found, application)) {
-            None => (None, why),
-            Some(Ok(moved)) => (Some(moved), why),
-            // The version before was given it too: a configuration that cannot go back keeps no bad release where it is.
-            Some(Err(why)) if application && application_last => {
-                (None, format!("only the application goes back: {why}"))
-            }
-            Some(Err(why)) => return Err(why),
-        };
+    let scope = scope::of(s, inventory);
+    let application = scope.application;
+    // The version before was given it too: a configuration that cannot go back keeps no bad release where it is.
+    let may_stay = application && scope.application_last;
+    let (configuration, scope) = with_it(s, inventory, scope, application, may_stay)?;
     let application = match application {
         true => {
             let target = last_known_good(s, inventory, linked)?;
@@ -80,7 +73,24 @@ fn to_last_known_good(
         }
         false => None,
     };
-    Ok(Way { application, configuration, scope: why })
+    Ok(Way { application, configuration, scope })
+}
+
+/// What goes back of what its pods read, and why; where that cannot and `may_stay`, it stays, and that is said.
+fn with_it(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    scope: Scope,
+    with_application: bool,
+    may_stay: bool,
+) -> Result<(Option<ConfigurationMove>, String), String> {
+    let found = inventory.configuration().filter(|_| scope.configuration);
+    match found.map(|found| scope::last_known_good(s, found, with_application)) {
+        None => Ok((None, scope.why)),
+        Some(Ok(moved)) => Ok((Some(moved), scope.why)),
+        Some(Err(why)) if may_stay => Ok((None, format!("only the application goes back: {why}"))),
+        Some(Err(why)) => Err(why),
+    }
 }
 
 /// A person named a version of the application, or a configuration that is kept. What cannot go back with the application
@@ -104,13 +114,8 @@ fn named(
     let target = inventory.meant_by(version).map(|a| a.revision.clone());
     let target = target.ok_or_else(|| format!("version {version} is not there any more"))?;
     let application = Some((left_by(inventory, linked, &target)?, target));
-    let Scope { configuration, why, .. } = scope::of(s, inventory);
-    let found = found.filter(|_| configuration);
-    let (configuration, scope) = match found.map(|it| scope::last_known_good(s, it, true)) {
-        None => (None, why),
-        Some(Ok(moved)) => (Some(moved), why),
-        Some(Err(why)) => (None, format!("only the application goes back: {why}")),
-    };
+    let scope = scope::of(s, inventory);
+    let (configuration, scope) = with_it(s, inventory, scope, true, true)?;
     Ok(Way { application, configuration, scope })
 }
 

@@ -103,27 +103,28 @@ impl DeploymentRunbook {
             Some(set) => format!("the ReplicaSet {set} with the template of {to}, as it was"),
             None => format!("the template of {to}, as the daemon kept it when it served well"),
         };
-        Step {
-            title: format!("set the template of Deployment {namespace}/{name} from {from} to {to}"),
-            action: Action::DeploymentUndo {
-                at: at.clone(),
-                from: from.clone(),
-                to: to.clone(),
-                replica_set: place.replica_set.clone(),
-            },
-            needs: vec![
-                held,
-                format!(
-                    "the Deployment {namespace}/{name} with the template of {from}, not paused"
-                ),
-                format!(
-                    "permission to get and patch deployments, and to get replicasets, in {namespace} of {cluster}"
-                ),
-            ],
-            timeout: self.undo_timeout,
-            attempts: self.attempts.max(1),
-            fallback: None,
-        }
+        let title =
+            format!("set the template of Deployment {namespace}/{name} from {from} to {to}");
+        let action = Action::DeploymentUndo {
+            at: at.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            replica_set: place.replica_set.clone(),
+        };
+        let needs = vec![
+            held,
+            format!("the Deployment {namespace}/{name} with the template of {from}, not paused"),
+            format!(
+                "permission to get and patch deployments, and to get replicasets, in {namespace} of {cluster}"
+            ),
+        ];
+        self.setting(title, action, needs)
+    }
+
+    /// One object is set, and not waited for.
+    fn setting(&self, title: String, action: Action, needs: Vec<String>) -> Step {
+        let (timeout, attempts) = (self.undo_timeout, self.attempts.max(1));
+        Step { title, action, needs, timeout, attempts, fallback: None }
     }
 
     /// Exactly the content that it had, which everything that reads it gets, too.
@@ -145,40 +146,29 @@ impl DeploymentRunbook {
                 "get and create",
             ),
         };
-        Step {
-            title,
-            action: Action::ConfigMapRestore { of: of.clone(), what: map.clone() },
-            needs: vec![
-                format!("its content, as the daemon kept it when {good} served well"),
-                match map.from {
-                    Some(_) => format!("the ConfigMap {namespace}/{name} as it is now"),
-                    None => format!("no ConfigMap {namespace}/{name}"),
-                },
-                format!("permission to {verbs} configmaps in {namespace} of {cluster}"),
-            ],
-            timeout: self.undo_timeout,
-            attempts: self.attempts.max(1),
-            fallback: None,
-        }
+        let action = Action::ConfigMapRestore { of: of.clone(), what: map.clone() };
+        let needs = vec![
+            format!("its content, as the daemon kept it when {good} served well"),
+            match map.from {
+                Some(_) => format!("the ConfigMap {namespace}/{name} as it is now"),
+                None => format!("no ConfigMap {namespace}/{name}"),
+            },
+            format!("permission to {verbs} configmaps in {namespace} of {cluster}"),
+        ];
+        self.setting(title, action, needs)
     }
 
     fn restart(&self, at: &DeploymentAt, version: &Revision) -> Step {
         let Self { cluster, namespace, name, .. } = self;
-        Step {
-            title: format!(
-                "start the pods of Deployment {namespace}/{name} anew, which stays at {version}, so that they read it"
-            ),
-            action: Action::DeploymentRestart { at: at.clone(), version: version.clone() },
-            needs: vec![
-                format!(
-                    "the Deployment {namespace}/{name} with the template of {version}, not paused"
-                ),
-                format!("permission to get and patch deployments in {namespace} of {cluster}"),
-            ],
-            timeout: self.undo_timeout,
-            attempts: self.attempts.max(1),
-            fallback: None,
-        }
+        let title = format!(
+            "start the pods of Deployment {namespace}/{name} anew, which stays at {version}, so that they read it"
+        );
+        let action = Action::DeploymentRestart { at: at.clone(), version: version.clone() };
+        let needs = vec![
+            format!("the Deployment {namespace}/{name} with the template of {version}, not paused"),
+            format!("permission to get and patch deployments in {namespace} of {cluster}"),
+        ];
+        self.setting(title, action, needs)
     }
 
     fn rollout(&self, at: &DeploymentAt, to: &Revision) -> Step {
@@ -211,14 +201,9 @@ impl DeploymentRunbook {
                 kind.group(),
                 self.cluster
             );
-            Step {
-                title: format!("suspend {reconciler}, which would put it back"),
-                needs: vec![need],
-                action: Action::OwnerSuspend { cluster: self.cluster.clone(), reconciler },
-                timeout: self.undo_timeout,
-                attempts: self.attempts.max(1),
-                fallback: None,
-            }
+            let title = format!("suspend {reconciler}, which would put it back");
+            let action = Action::OwnerSuspend { cluster: self.cluster.clone(), reconciler };
+            self.setting(title, action, vec![need])
         };
         reconcilers.map(suspend).collect()
     }
@@ -251,13 +236,8 @@ mod tests {
     use super::*;
     use crate::domain::owner::Owner;
 
-    fn argo_cd() -> Owner {
-        Owner::ArgoCd { application: "web".into(), namespace: None }
-    }
-
-    #[test]
-    fn a_deployment_rolls_back_to_one_named_replica_set_of_one_object() {
-        let runbook = DeploymentRunbook {
+    fn runbook() -> DeploymentRunbook {
+        DeploymentRunbook {
             cluster: "main".into(),
             namespace: "shop".into(),
             name: "checkout".into(),
@@ -267,7 +247,16 @@ mod tests {
             attempts: 2,
             owner: OwnerRule::Page,
             argocd_namespace: argocd(),
-        };
+        }
+    }
+
+    fn argo_cd() -> Owner {
+        Owner::ArgoCd { application: "web".into(), namespace: None }
+    }
+
+    #[test]
+    fn a_deployment_rolls_back_to_one_named_replica_set_of_one_object() {
+        let runbook = runbook();
         let to = Revision { version: "1.4.1+ab".into(), digest: Some("sha256:ab".into()) };
         let place = Place {
             uid: Some("u-1".into()),
@@ -320,17 +309,7 @@ mod tests {
     #[test]
     fn what_pods_read_goes_back_before_they_start_and_where_nothing_else_does_they_are_started_anew()
      {
-        let runbook = DeploymentRunbook {
-            cluster: "main".into(),
-            namespace: "shop".into(),
-            name: "checkout".into(),
-            undo_timeout: Span::seconds(30),
-            rollout_timeout: Span::minutes(10),
-            stuck_after: Span::minutes(1),
-            attempts: 2,
-            owner: OwnerRule::Page,
-            argocd_namespace: argocd(),
-        };
+        let runbook = runbook();
         let restore = |name: &str, from: Option<&str>| Restore {
             name: name.into(),
             uid: None,

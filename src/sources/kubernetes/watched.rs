@@ -10,15 +10,11 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     cluster::Cluster,
     configured::Look,
-    deployment::Seen,
+    deployment::{Seen, Standing},
     link::{Link, Patience},
     objects::{Key, Kind},
 };
-use crate::{
-    domain::{self, configuration::Configuration},
-    kubernetes::access::Options,
-    units::UnixMs,
-};
+use crate::{domain::configuration::Configuration, kubernetes::access::Options, units::UnixMs};
 
 /// Shared by whoever watches and whoever looks.
 #[derive(Clone, Debug)]
@@ -61,6 +57,17 @@ impl Watched {
 
     /// What is to be seen of a Deployment; unknown while the API server is not heard.
     pub fn see(&self, key: &Key, container: Option<&str>, now: UnixMs) -> Seen {
+        self.see_but(key, container, &[], now)
+    }
+
+    /// The same, where what is left out is no part of what its pods read.
+    pub fn see_but(
+        &self,
+        key: &Key,
+        container: Option<&str>,
+        left_out: &[String],
+        now: UnixMs,
+    ) -> Seen {
         match self.unknown() {
             Some(why) => Seen::unknown(&why),
             None => {
@@ -68,7 +75,7 @@ impl Watched {
                 let known = self.known();
                 let mut seen = known.cluster.see(key, container, now);
                 if let Some(deployed) = &mut seen.inventory.deployed {
-                    deployed.configuration = known.cluster.configuration(key, &look, &[]);
+                    deployed.configuration = known.cluster.configuration(key, &look, left_out);
                     seen.inventory.faults.extend(known.cluster.missing(key, &look));
                 }
                 seen
@@ -76,14 +83,12 @@ impl Watched {
         }
     }
 
-    /// What a Deployment's pods read beside their image, but for what is left out.
-    pub fn configuration(
-        &self,
-        key: &Key,
-        left_out: &[String],
-    ) -> Option<domain::configuration::Seen> {
-        let look = self.look_at_configuration();
-        self.known().cluster.configuration(key, &look, left_out)
+    /// How a Deployment stands: a poll asks for no more.
+    pub fn standing(&self, key: &Key, now: UnixMs) -> Standing {
+        match self.unknown() {
+            Some(why) => Standing::Unknown(why),
+            None => self.known().cluster.see(key, None, now).standing,
+        }
     }
 
     /// Adds to a configuration what else those that are kept consist of, as it is now.

@@ -19,14 +19,17 @@ use rollbackd::demo::shop::Behaviour;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::world::{SOON, Setup, World};
+use super::{
+    deployments::{pods, service},
+    world::{Setup, World},
+};
 use crate::{
     kubernetes::{
         cluster::Cluster,
         configured::{map, reads},
         place::{Place, SOON as CONTROLLERS_SOON},
     },
-    rig::{eventually, patiently},
+    rig::eventually,
 };
 
 /// Between two batches of requests.
@@ -63,19 +66,8 @@ async fn counting(place: Arc<Place>) -> (SocketAddr, JoinHandle<()>) {
 }
 
 fn config(cluster: &Cluster, place: &Place, metrics: SocketAddr) -> String {
-    format!(
+    let counts = format!(
         r#"
-[kubernetes.main]
-kubeconfig = "{}"
-stale_after = "2s"
-reopen_every = "5s"
-[service.pods]
-mode = "auto"
-bake = "2s"
-[service.pods.rollback.application.kubernetes]
-namespace = "{}"
-deployment = "shop"
-look_every = "1s"
 [service.pods.scrape]
 url = "http://{metrics}/metrics"
 [service.pods.signal.error_rate]
@@ -84,18 +76,9 @@ every_watched = "300ms"
 [service.pods.signal.error_rate.scrape]
 bad = "requests_failed_total"
 total = "requests_total"
-"#,
-        cluster.kubeconfig().display(),
-        place.namespace,
-    )
-}
-
-async fn pods(world: &World, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-    patiently(what, SOON.max(CONTROLLERS_SOON), async || {
-        let said = world.get("/v1/services/pods/demo").await;
-        serde_json::from_str(&said).ok().filter(|said| is(said))
-    })
-    .await
+"#
+    );
+    service(cluster, place, "auto") + &counts
 }
 
 async fn level(maps: &Api<ConfigMap>) -> String {

@@ -16,6 +16,16 @@ use crate::{
 };
 
 pub(super) fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
+    let health = r#"
+[service.pods.signal.health]
+every = "1s"
+[service.pods.signal.health.kubernetes]
+"#;
+    service(cluster, place, mode) + health
+}
+
+/// A Deployment that is rolled back, without a signal.
+pub(super) fn service(cluster: &Cluster, place: &Place, mode: &str) -> String {
     format!(
         r#"
 [kubernetes.main]
@@ -29,9 +39,6 @@ bake = "2s"
 namespace = "{}"
 deployment = "shop"
 look_every = "1s"
-[service.pods.signal.health]
-every = "1s"
-[service.pods.signal.health.kubernetes]
 "#,
         cluster.kubeconfig().display(),
         place.namespace,

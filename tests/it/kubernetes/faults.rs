@@ -144,8 +144,11 @@ async fn a_token_that_expired_is_told_and_read_anew_for_the_next_try_and_by_the_
     let report = hands.undo(&plan).await;
     let (why, retry) = refusal(&report);
     assert!(retry && why.contains("is its credential expired?"), "{why}");
-    let why = eventually("nothing is known any more", SOON, async || watched.unknown()).await;
-    assert!(why.contains("Unauthorized"), "{why}");
+    // On a busy machine another reason may come first.
+    eventually("nothing is known any more, and why", SOON, async || {
+        watched.unknown().filter(|why| why.contains("Unauthorized"))
+    })
+    .await;
     between.say_token("second");
     assert_eq!(hands.undo(&plan).await.outcome, Outcome::Done);
     eventually("it is seen again", SOON, async || (!unknown()).then_some(())).await;
