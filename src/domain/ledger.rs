@@ -126,6 +126,14 @@ impl Ledger {
         shelf.entries.iter().find(|e| e.revision.agrees_with(revision))
     }
 
+    /// When another revision began to serve in that one's place, by the platform's own time.
+    pub(super) fn replaced_at(&self, component: Component, revision: &Revision) -> Option<UnixMs> {
+        let since = self.entry(component, revision)?.serving_since;
+        let others = self.shelves.get(&component)?.entries.iter();
+        let later = others.filter(|entry| !entry.revision.agrees_with(revision));
+        later.map(|entry| entry.serving_since).filter(|at| *at >= since).min()
+    }
+
     /// The wall clock was set by so much.
     pub(super) fn clock_set(&mut self, by_ms: i64) {
         for entry in self.shelves.values_mut().flat_map(|shelf| &mut shelf.entries) {
@@ -263,6 +271,18 @@ mod tests {
             serving("v1", 3),
         ]);
         assert_eq!(ledger.target(Component::Application), Err(NoTarget::NoneKnownGood));
+    }
+
+    #[test]
+    fn one_is_replaced_by_the_first_that_came_after_it_last_began() {
+        let replaced = |facts: &[Fact]| {
+            ledger(facts).replaced_at(Component::Application, &Revision::named("v1"))
+        };
+        let mut facts = vec![serving("v1", 1), serving("v2", 2), serving("v1", 3)];
+        assert_eq!(replaced(&facts), None, "it serves again");
+        facts.extend([serving("v3", 4), serving("v4", 5)]);
+        assert_eq!(replaced(&facts), Some(UnixMs(4)));
+        assert_eq!(replaced(&[serving("v2", 2)]), None, "it never served");
     }
 
     #[test]

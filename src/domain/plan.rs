@@ -147,6 +147,10 @@ pub enum Action {
         /// The ReplicaSet that holds this version's template.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         replica_set: Option<String>,
+        /// Since when pods were given what was restored before this step, by the API server's time: pods of that version that
+        /// were made since read it when they started, and where there are any all are started anew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        misread_since: Option<UnixMs>,
     },
     /// Wait until all of a Deployment's pods are of this version and available. Changes nothing.
     DeploymentRollout {

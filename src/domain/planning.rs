@@ -39,6 +39,8 @@ pub struct ConfigurationMove {
     pub to: Revision,
     /// What is done for it; nothing where another template is enough.
     pub restores: Vec<Restore>,
+    /// Since when something else than `to` was read, by the API server's time.
+    pub misread_since: Option<UnixMs>,
 }
 
 impl Moves<'_> {

@@ -194,9 +194,10 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::OwnerSuspend { cluster, reconciler } => {
             deployment::suspend(attempt, cluster, reconciler).await
         }
-        Action::DeploymentUndo { at, from, to, replica_set } => {
-            let replica_set = replica_set.as_deref();
-            deployment::undo(attempt, deployment::Undo { at, from, to, replica_set }).await
+        Action::DeploymentUndo { at, from, to, replica_set, misread_since } => {
+            let (replica_set, misread_since) = (replica_set.as_deref(), *misread_since);
+            let undo = deployment::Undo { at, from, to, replica_set, misread_since };
+            deployment::undo(attempt, undo).await
         }
         Action::ConfigMapRestore { of, what } => deployment::restore(attempt, of, what).await,
         Action::DeploymentRestart { at, version } => {

@@ -122,5 +122,6 @@ pub(super) fn back_to(
         return Err(format!("{to} is not what the template that is set now refers to"));
     }
     let restores = found.back_to(kept)?;
-    Ok(ConfigurationMove { from: found.revision.clone(), to: to.clone(), restores })
+    let misread_since = s.state.ledger.replaced_at(CONFIGURATION, to);
+    Ok(ConfigurationMove { from: found.revision.clone(), to: to.clone(), restores, misread_since })
 }

@@ -89,7 +89,7 @@ impl DeploymentRunbook {
         let (from, to) = (moves.from, moves.to);
         let is_moved = moves.is_of_application();
         steps.push(match is_moved {
-            true => self.undo(&at, from, to, place),
+            true => self.undo(&at, moves, place),
             false => self.restart(&at, to),
         });
         let fallback = (is_moved && place.kept).then(|| Box::new(self.whole(&at, from, to)));
@@ -97,25 +97,38 @@ impl DeploymentRunbook {
         steps
     }
 
-    fn undo(&self, at: &DeploymentAt, from: &Revision, to: &Revision, place: &Place) -> Step {
+    fn undo(&self, at: &DeploymentAt, moves: &Moves<'_>, place: &Place) -> Step {
         let Self { cluster, namespace, name, .. } = self;
+        let (from, to) = (moves.from, moves.to);
+        // Where another template is enough, no pod of this one was ever given anything else.
+        let restored = moves.configuration.filter(|moved| !moved.restores.is_empty());
+        let misread_since = restored.and_then(|moved| moved.misread_since);
         let held = match &place.replica_set {
             Some(set) => format!("the ReplicaSet {set} with the template of {to}, as it was"),
             None => format!("the template of {to}, as the daemon kept it when it served well"),
         };
+        let anew = match restored {
+            Some(moved) if misread_since.is_some() => {
+                format!(", with all pods anew if one of it was made while {} was read", moved.from)
+            }
+            Some(_) | None => String::new(),
+        };
         let title =
-            format!("set the template of Deployment {namespace}/{name} from {from} to {to}");
+            format!("set the template of Deployment {namespace}/{name} from {from} to {to}{anew}");
         let action = Action::DeploymentUndo {
             at: at.clone(),
             from: from.clone(),
             to: to.clone(),
             replica_set: place.replica_set.clone(),
+            misread_since,
         };
+        let lists =
+            if misread_since.is_some() { ", and to list pods and replicasets," } else { "" };
         let needs = vec![
             held,
             format!("the Deployment {namespace}/{name} with the template of {from}, not paused"),
             format!(
-                "permission to get and patch deployments, and to get replicasets, in {namespace} of {cluster}"
+                "permission to get and patch deployments, and to get replicasets,{lists} in {namespace} of {cluster}"
             ),
         ];
         self.setting(title, action, needs)
@@ -234,7 +247,7 @@ impl DeploymentRunbook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::owner::Owner;
+    use crate::{domain::owner::Owner, units::UnixMs};
 
     fn runbook() -> DeploymentRunbook {
         DeploymentRunbook {
@@ -321,6 +334,7 @@ mod tests {
             from: Revision::named("config-b"),
             to: Revision::named("config-a"),
             restores: vec![restore("gone", None), restore("settings", Some("sha256:b"))],
+            misread_since: Some(UnixMs(7)),
         };
         let [from, to] = ["1.4.2", "1.4.1"].map(Revision::named);
         let titles = |to: &Revision| -> Vec<String> {
@@ -338,7 +352,11 @@ mod tests {
         ];
         let both = titles(&to);
         assert_eq!(both[..2], maps);
-        assert!(both[2].starts_with("set the template") && both[3].starts_with("wait until"));
+        assert_eq!(
+            both[2],
+            "set the template of Deployment shop/checkout from 1.4.2 to 1.4.1, with all pods anew if one of it was made while config-b was read"
+        );
+        assert!(both[3].starts_with("wait until"), "{}", both[3]);
         let alone = titles(&from);
         assert_eq!(alone[..2], maps);
         let again = "start the pods of Deployment shop/checkout anew, which stays at 1.4.2, so that they read it";

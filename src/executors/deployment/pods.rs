@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Live, api::Api};
+use super::{Live, api::Api, refusal::Refusal};
 use crate::{
     domain::change::Revision,
     kubernetes::{
@@ -11,10 +11,14 @@ use crate::{
         template::{HASH_LABEL, Template},
         trouble,
     },
+    units::UnixMs,
 };
 
 /// So many of a version's pods say what is wrong with all of them.
 const LISTED_MAX: u32 = 100;
+
+/// So many are looked through for one that was made since.
+const COUNTED_MAX: u32 = 1_000;
 
 /// Why none of its pods that are not ready will be, as far as they say so; nothing where one may still come, where they are
 /// few, or where nobody could be asked: then it is waited for.
@@ -25,6 +29,32 @@ pub(super) async fn hindrance(api: &Api, live: &Live, version: &Revision) -> Opt
     let of_hash = format!("{selector},{HASH_LABEL}={hash}");
     let pods = api.list("api/v1", "pods", &of_hash, LISTED_MAX).await.ok()?;
     of_pods(&pods)
+}
+
+/// How many pods of a version that are not being ended were made since then.
+pub(super) async fn made_since(
+    api: &Api,
+    live: &Live,
+    version: &Revision,
+    since: UnixMs,
+) -> Result<usize, Refusal> {
+    let unread = |why: String| Refusal::Refused { why, retry: false };
+    let selector = live.selector().map_err(unread)?;
+    let sets = api.list("apis/apps/v1", "replicasets", &selector, LISTED_MAX).await?;
+    let hashes: Vec<String> = sets.iter().filter_map(|set| hash_of(set, live, version)).collect();
+    if hashes.is_empty() {
+        return Ok(0);
+    }
+    let of_hashes = format!("{selector},{HASH_LABEL} in ({})", hashes.join(","));
+    let pods = api.list("api/v1", "pods", &of_hashes, COUNTED_MAX).await?;
+    Ok(pods.iter().filter(|pod| is_made_since(&pod["metadata"], since)).count())
+}
+
+/// One of which nobody can tell counts, too. The API server tells whole seconds.
+fn is_made_since(meta: &Value, since: UnixMs) -> bool {
+    let made = meta["creationTimestamp"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let second = since.0.div_euclid(1_000);
+    meta["deletionTimestamp"].is_null() && made.is_none_or(|made| made.as_second() >= second)
 }
 
 fn of_pods(pods: &[Value]) -> Option<String> {
@@ -61,6 +91,18 @@ mod tests {
         let container = json!({ "name": "app", "state": state.unwrap_or(json!({})) });
         let condition = json!({ "type": "Ready", "status": if ready { "True" } else { "False" } });
         json!({ "metadata": {}, "status": { "conditions": [condition], "containerStatuses": [container] } })
+    }
+
+    #[test]
+    fn a_pod_counts_from_the_second_on_in_which_something_else_was_given_unless_it_ends() {
+        let since = UnixMs(1_772_452_800_900);
+        let made = |at: Value| json!({ "creationTimestamp": at });
+        assert!(is_made_since(&made("2026-03-02T12:00:00Z".into()), since));
+        assert!(!is_made_since(&made("2026-03-02T11:59:59Z".into()), since));
+        assert!(is_made_since(&made(Value::Null), since), "nobody can tell");
+        let mut ends = made("2026-03-02T12:00:01Z".into());
+        ends["deletionTimestamp"] = json!("2026-03-02T12:00:02Z");
+        assert!(!is_made_since(&ends, since));
     }
 
     #[test]

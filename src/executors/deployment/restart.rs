@@ -53,8 +53,7 @@ pub(in crate::executors) async fn restart(
         }
         attempt.permits()?;
         attempt.touched = true;
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        match api.patch(&operations(&live, &now, &attempt.order.run)).await {
+        match api.patch(&operations(&live, &attempt.order.run)).await {
             Ok(live) => {
                 attempt.after = in_words(&live);
                 return Ok(Outcome::Done);
@@ -66,12 +65,12 @@ pub(in crate::executors) async fn restart(
     Err(last.trouble("starting its pods anew", attempt.touched))
 }
 
-fn restarted_at(live: &Live) -> Option<&str> {
-    live.object["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT].as_str()
+fn time_of(template: &Value) -> Option<&str> {
+    template["metadata"]["annotations"][RESTARTED_AT].as_str()
 }
 
 fn in_words(live: &Live) -> String {
-    match restarted_at(live) {
+    match time_of(&live.object["spec"]["template"]) {
         Some(at) => format!("its pods were started anew at {at}"),
         None => "its pods were never started anew".to_owned(),
     }
@@ -82,22 +81,30 @@ fn is_restarted_by(live: &Live, run: &str) -> bool {
     note.is_some_and(|note| note.ends_with(&format!(" by run {run}")))
 }
 
-/// They fail together when another template was set since it was seen. By its content the template stays the same version:
-/// the daemon's ledger knows no other, and `kubectl rollout history` one more.
-fn operations(live: &Live, now: &str, run: &str) -> Vec<Value> {
-    let (meta, template) = (&live.object["metadata"], &live.object["spec"]["template"]);
-    let mut restarted = template.clone();
-    let annotations = &mut restarted["metadata"]["annotations"];
+/// The same template by its content, of which every pod is a new one.
+pub(super) fn anew(template: &Value) -> Value {
+    let mut anew = template.clone();
+    let annotations = &mut anew["metadata"]["annotations"];
     if !annotations.is_object() {
         *annotations = json!({});
     }
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     annotations[RESTARTED_AT] = now.into();
+    anew
+}
+
+/// They fail together when another template was set since it was seen. By its content the template stays the same version:
+/// the daemon's ledger knows no other, and `kubectl rollout history` one more.
+fn operations(live: &Live, run: &str) -> Vec<Value> {
+    let (meta, template) = (&live.object["metadata"], &live.object["spec"]["template"]);
+    let restarted = anew(template);
+    let note =
+        format!("at {} by run {run}", time_of(&restarted).expect("it was just written there"));
     let mut all = vec![
         json!({ "op": "test", "path": "/metadata/uid", "value": meta["uid"] }),
         json!({ "op": "test", "path": "/spec/template", "value": template }),
         json!({ "op": "replace", "path": "/spec/template", "value": restarted }),
     ];
-    let note = format!("at {now} by run {run}");
     all.extend(patch::annotations(meta, &[(RESTARTED, Some(&note))]));
     all
 }
@@ -112,17 +119,17 @@ mod tests {
             json!({ "metadata": { "labels": { "app": "shop" } }, "spec": { "containers": [] } });
         let live =
             Live::new(json!({ "metadata": { "uid": "u" }, "spec": { "template": template } }));
-        let asked = operations(&live, "2026-11-27T12:00:00Z", "run-7");
+        let asked = operations(&live, "run-7");
         assert_eq!(asked[1]["value"], template);
         let set = &asked[2]["value"];
-        assert_eq!(set["metadata"]["annotations"][RESTARTED_AT], "2026-11-27T12:00:00Z");
+        let at = time_of(set).unwrap();
         let note = asked.last().unwrap()["value"].clone();
         let after = Live::new(json!({
-            "metadata": { "uid": "u", "annotations": { RESTARTED: note } }, "spec": { "template": set },
+            "metadata": { "uid": "u", "annotations": { RESTARTED: note.clone() } }, "spec": { "template": set },
         }));
         assert!(after.is_set_to(&live.template.revision(None)), "the same version");
         assert!(is_restarted_by(&after, "run-7") && !is_restarted_by(&after, "run-8"));
         assert!(!is_restarted_by(&live, "run-7"));
-        assert_eq!(in_words(&after), "its pods were started anew at 2026-11-27T12:00:00Z");
+        assert_eq!(in_words(&after), format!("its pods were started anew at {at}"));
     }
 }

@@ -6,12 +6,14 @@ use super::{
     Live,
     api::Api,
     held::{self, Held},
-    patch,
+    patch, pods,
     refusal::Refusal,
+    restart,
 };
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
     executors::{Attempt, Trouble, failed},
+    units::UnixMs,
 };
 
 /// Somebody who writes at the same moment, an autoscaler for example, is waited for as often.
@@ -27,6 +29,8 @@ pub(in crate::executors) struct Undo<'a> {
     pub to: &'a Revision,
     /// What holds that template.
     pub replica_set: Option<&'a str>,
+    /// Since when its pods may have read what was restored since.
+    pub misread_since: Option<UnixMs>,
 }
 
 /// Carries one out.
@@ -61,7 +65,8 @@ pub(in crate::executors) async fn undo(
         let held = match &target {
             Some(held) => held,
             None => {
-                target.insert(held::find(&api, &live, (undo.to, undo.replica_set), &shelf).await?)
+                let held = held::find(&api, &live, (undo.to, undo.replica_set), &shelf).await?;
+                target.insert(read_anew(attempt, &api, &live, &undo, held).await)
             }
         };
         attempt.permits()?;
@@ -85,6 +90,25 @@ pub(in crate::executors) async fn undo(
         }
     }
     Err(last.trouble("setting the template", attempt.touched))
+}
+
+/// Pods of the version that come back would be kept as they are: where some of them read what was restored since, all of
+/// them start anew, in the same rollout. Whom nobody could ask may have.
+async fn read_anew(
+    attempt: &mut Attempt<'_>,
+    api: &Api,
+    live: &Live,
+    undo: &Undo<'_>,
+    held: Held,
+) -> Held {
+    let Some(since) = undo.misread_since else { return held };
+    let why = match pods::made_since(api, live, undo.to, since).await {
+        Ok(0) => return held,
+        Ok(n) => format!("{n} of its pods were made since {} UTC", since.clock()),
+        Err(refusal) => refusal.trouble("asking for its pods", false).to_string(),
+    };
+    attempt.say(&format!("all pods of {} are started anew: {why}", undo.to));
+    Held { template: restart::anew(&held.template), ..held }
 }
 
 /// Nobody may have deployed since, and it must come into effect.

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     kubernetes::{
         cluster::Cluster,
-        configured::{map, reads},
         place::{Place, SOON as CONTROLLERS_SOON},
+        reading::{map, reads},
     },
     rig::eventually,
 };

@@ -2,7 +2,7 @@
 
 mod between;
 pub(crate) mod cluster;
-pub(crate) mod configured;
+mod configured;
 mod faults;
 pub(crate) mod jobs;
 mod kept;
@@ -10,10 +10,12 @@ pub(crate) mod kubelet;
 mod kustomization;
 pub(crate) mod logs;
 mod manifests;
+mod misread;
 pub(crate) mod node;
 mod owners;
 pub(crate) mod place;
 mod preflight;
+pub(crate) mod reading;
 pub(crate) mod rights;
 mod seen;
 mod undo;

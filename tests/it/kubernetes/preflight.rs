@@ -243,7 +243,7 @@ async fn what_would_put_it_back_is_told_and_the_right_to_suspend_it_is_looked_fo
 async fn the_rights_on_what_pods_read_are_looked_for_where_it_is_watched() {
     let cluster = Cluster::shared();
     let place = serving(cluster).await;
-    place.patch(super::configured::reads("settings", "1.4.1")).await;
+    place.patch(super::reading::reads("settings", "1.4.1")).await;
     let account = Account::with("rights/act", cluster, &place).await;
     let (_, said) = check(&place, &account.kubeconfig(), "rig", "auto", "");
     let may = "create configmaps, get and patch configmaps/settings in";

@@ -112,7 +112,13 @@ impl Account {
         let (from, to) = (from.clone(), to.clone());
         let what = Step {
             title: "set the template back".into(),
-            action: Action::DeploymentUndo { at, from, to, replica_set: Some(set) },
+            action: Action::DeploymentUndo {
+                at,
+                from,
+                to,
+                replica_set: Some(set),
+                misread_since: None,
+            },
             needs: vec![],
             timeout: Span::seconds(30),
             attempts: 1,

@@ -106,6 +106,7 @@ impl Planned {
             from: from.clone(),
             to: to.clone(),
             replica_set: replica_set.clone(),
+            misread_since: None,
         }
     }
 }
