@@ -177,9 +177,11 @@ impl<'t> Drive<'t> {
     fn until(&mut self, place: usize, at: UnixMs) {
         self.ticks(at);
         let one = &self.played[place];
-        let open = self.fleet.states.get(&one.tape.service).is_some_and(|s| s.incident.is_some());
-        let every = if open { LOOK_EVERY } else { LOOK_EVERY_QUIET };
-        if one.looked.is_none_or(|looked| at.since(looked) >= every) {
+        let due = |every: Span| one.looked.is_none_or(|looked| at.since(looked) >= every);
+        let open =
+            || self.fleet.states.get(&one.tape.service).is_some_and(|s| s.incident.is_some());
+        // Most polls come too soon after a look for either, and need not ask which it is.
+        if due(LOOK_EVERY) && (due(LOOK_EVERY_QUIET) || open()) {
             self.look(place, at);
         }
     }
