@@ -210,3 +210,44 @@ namespace = "{}"
     })
     .await;
 }
+
+/// The same name in the same namespace of two clusters, as of two regions.
+#[tokio::test]
+async fn of_two_clusters_the_one_that_was_deployed_to_is_rolled_back_and_the_other_one_not_touched()
+{
+    let (near, far) = (Cluster::shared(), Cluster::start());
+    let place = Place::new(near).await;
+    let there = Place::called(&far, &place.namespace).await;
+    for place in [&place, &there] {
+        place.deploy("1.4.1").await;
+        place.until_serves("1.4.1").await;
+    }
+    let other = config(&far, &there, "auto").replace("kubernetes.main", "kubernetes.far");
+    let other = other
+        .replace("service.pods", "service.far")
+        .replace("namespace =", "from = \"far\"\nnamespace =");
+    let near_one =
+        config(near, &place, "auto").replace("namespace =", "from = \"main\"\nnamespace =");
+    let both = format!("{near_one}{other}");
+    let mut world = World::open(&Setup::with(Behaviour::Healthy, &both)).await;
+    world.start().await;
+    pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
+    let of_far = async || -> Value {
+        serde_json::from_str(&world.get("/v1/services/far/demo").await).unwrap()
+    };
+    eventually("known good there", SOON, async || {
+        (of_far().await["serving_is_known_good"] == true).then_some(())
+    })
+    .await;
+
+    place.set_image("crash-2", "release 42").await;
+    let over = world.incident("over", |i| i.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    assert_eq!(over.line.service.to_string(), "pods/demo");
+    place.until_serves("1.4.1").await;
+    let untouched = there.deployments.get("shop").await.unwrap();
+    assert_eq!(untouched.metadata.generation, Some(1));
+    let said = of_far().await;
+    assert!(said["incident"].is_null() && said["last_change"].is_null(), "{said}");
+    world.ended().await;
+}

@@ -19,6 +19,7 @@ mod pages;
 mod proven;
 mod reloads;
 mod replayed;
+mod sidecar;
 mod space;
 mod stops;
 mod told;

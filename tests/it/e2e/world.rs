@@ -92,11 +92,15 @@ impl World {
 
     /// Everything but the daemon runs, and v1 serves.
     pub(super) async fn set(releases: [Behaviour; 2]) -> Self {
+        Self::set_with(PathBuf::from(env!("CARGO_BIN_EXE_rollbackd")), releases).await
+    }
+
+    /// The same with what starts the daemon's program, instead of that itself.
+    pub(super) async fn set_with(program: PathBuf, releases: [Behaviour; 2]) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         let reserved = [(); 2].map(|()| ReservedPort::reserve().expect("a port"));
         let [shop, http] = [reserved[0].number, reserved[1].number];
         let ports = Ports { shop, metrics: shop, health: shop, http };
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_rollbackd"));
         let stage = Stage::set(home.path().to_owned(), program, releases, ports);
         let stage = stage.expect("the stage is set");
         let told = Told::listen().await;

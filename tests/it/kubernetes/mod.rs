@@ -7,7 +7,7 @@ mod faults;
 pub(crate) mod jobs;
 mod kept;
 pub(crate) mod kubelet;
-mod kustomization;
+pub(crate) mod kustomization;
 pub(crate) mod logs;
 mod manifests;
 mod misread;

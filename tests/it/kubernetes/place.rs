@@ -38,17 +38,22 @@ impl Place {
     pub(crate) async fn new(cluster: &Cluster) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self::called(cluster, &namespace).await
+    }
+
+    /// A namespace of that name, which the cluster does not have.
+    pub(crate) async fn called(cluster: &Cluster, namespace: &str) -> Self {
         let client = cluster.client().await;
         let named = json!({ "metadata": { "name": namespace } });
         let named: Namespace = serde_json::from_value(named).unwrap();
         Api::all(client.clone()).create(&PostParams::default(), &named).await.unwrap();
-        let watched = Watched::new(options(cluster, &namespace, None));
+        let watched = Watched::new(options(cluster, namespace, None));
         Self {
-            deployments: Api::namespaced(client.clone(), &namespace),
-            kubelet: Kubelet::start(client, &namespace),
+            deployments: Api::namespaced(client.clone(), namespace),
+            kubelet: Kubelet::start(client, namespace),
             watching: tokio::spawn(kubernetes::watch(watched.clone())),
             watched,
-            namespace,
+            namespace: namespace.to_owned(),
         }
     }
 
