@@ -76,9 +76,10 @@ detect: ## The labelled faults: what rollbackd finds, beside Prometheus's rules 
 	cargo build --locked --release
 	benches/detect.py --program target/release/rollbackd --labelled $(LABELLED) --healthy $(HEALTHY)
 
-bench-cluster: ## The daemon beside a real API server with 5,000 Deployments and 25,000 pods: memory, and requests at rest
+bench-cluster: ## The daemon beside a real API server: with 5,000 Deployments and 25,000 pods; and how soon one is set back
 	tests/rig/kubernetes install
 	cargo build --locked --release
+	benches/cluster/undo.py --json target/bench-undo.json
 	benches/cluster/run.py --json target/bench-cluster.json
 
 replay-speed: ## A month of three signals replayed, and a tenth of it beside vmalert's replay: SERVICES=1000

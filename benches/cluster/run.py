@@ -42,7 +42,8 @@ class Cluster:
     def ask(self, method, path, body=None):
         if not hasattr(self.own, "link"):
             self.own.link = http.client.HTTPSConnection(self.place.hostname, self.place.port, context=self.tls)
-        headers = {"authorization": "Bearer " + self.said["token"], "content-type": "application/json"}
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"authorization": "Bearer " + self.said["token"], "content-type": kind}
         try:
             self.own.link.request(method, path, body and json.dumps(body), headers)
             answer = self.own.link.getresponse()
