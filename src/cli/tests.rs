@@ -226,7 +226,13 @@ fn what_else_sets_a_service_is_shown_where_people_look() {
     let told = status::text(&[cart], &Strays::default(), Paint::new(false));
     assert!(told.contains("cart/staging: v2 is set again"), "{told}");
     let owners = vec!["Argo CD's application web would put it back".into()];
-    let answer = PlanAnswer { view: plan_view(), owners, no_approval: None, no_rollback: None };
+    let answer = PlanAnswer {
+        view: plan_view(),
+        owners,
+        images: vec![],
+        no_approval: None,
+        no_rollback: None,
+    };
     let told = plan::text(&answer, None, Paint::new(false));
     assert!(told.contains("owner Argo CD's application web would put it back"), "{told}");
 }

@@ -14,6 +14,7 @@ mod opening;
 pub(crate) mod past;
 mod platforms;
 mod poller;
+mod pulling;
 mod query;
 mod reading;
 pub mod recovery;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision, Told},
     configuration::{self, Configuration},
+    image::Image,
     owner::Owner,
 };
 use crate::units::UnixMs;
@@ -56,13 +57,16 @@ pub struct Available {
     /// Whether the daemon keeps all of it, of a Deployment that served well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kept: bool,
+    /// What registries say of its images, where they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
 }
 
 impl Available {
     /// A revision that its name is enough to switch to.
     pub fn named(version: &str, modified_at: Option<UnixMs>) -> Self {
         let revision = Revision::named(version);
-        Self { revision, modified_at, held_in: None, kept: false }
+        Self { revision, modified_at, held_in: None, kept: false, images: vec![] }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod gate;
 pub mod guard;
 pub mod histogram;
 pub mod history;
+pub mod image;
 pub mod incident;
 pub mod inventory;
 pub mod ledger;

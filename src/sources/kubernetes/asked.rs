@@ -23,7 +23,7 @@ use super::{objects::Key, watched::Watched};
 use crate::kubernetes::access::{self, chain};
 
 /// For one request.
-const REQUEST: Duration = Duration::from_secs(5);
+pub(super) const REQUEST: Duration = Duration::from_secs(5);
 /// So much of what is told of a failure.
 const TEXT_MAX: usize = 300;
 
@@ -109,7 +109,7 @@ impl Asking {
 
 /// Why there is no text.
 #[derive(Debug, PartialEq, Eq)]
-enum NoText {
+pub(super) enum NoText {
     /// The API server says so.
     Refused { code: u16, why: String },
     /// Nobody answered.
@@ -128,7 +128,7 @@ impl fmt::Display for NoText {
 }
 
 /// Reads a text of at most so many bytes.
-async fn text(client: &Client, uri: &str, max_bytes: usize) -> Result<Vec<u8>, NoText> {
+pub(super) async fn text(client: &Client, uri: &str, max_bytes: usize) -> Result<Vec<u8>, NoText> {
     let silent = |fault: &dyn std::error::Error| NoText::Silent(shortened(&chain(fault)));
     let answer = async {
         let request = Request::get(uri).body(Body::empty()).map_err(|fault| silent(&fault))?;

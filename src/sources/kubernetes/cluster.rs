@@ -15,6 +15,7 @@ use crate::{
     kubernetes::{
         content::{Reference, references},
         owners::{self, annotation},
+        pulls::Pulls,
         template::Template,
         trouble::{self, Trouble},
     },
@@ -240,6 +241,14 @@ impl Cluster {
         let of_it = sets.filter(|set| set.template.revision(None) == version);
         let pods = of_it.flat_map(|set| self.pods.of(set.uid));
         Ok(pods.map(|(key, _)| key.name.to_string()).collect())
+    }
+
+    /// What pods of a version of a Deployment need of registries, while anything there holds its template.
+    pub(super) fn pulls_of(&self, key: &Key, digest: &str) -> Option<Pulls> {
+        let deployment = self.find(key)?;
+        let sets = self.replica_sets.of(deployment.uid).map(|(_, set)| &set.template);
+        let mut all = std::iter::once(&deployment.template).chain(sets);
+        all.find(|template| template.has_digest(digest)).map(|template| template.pulls().clone())
     }
 
     /// How many of a kind are kept.

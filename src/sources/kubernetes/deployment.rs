@@ -242,6 +242,7 @@ fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
                 modified_at: set.kept.created_at,
                 held_in: Some(HeldIn { replica_set: set.name.to_owned(), number: set.kept.number }),
                 kept: false,
+                images: vec![],
             }),
         }
     }

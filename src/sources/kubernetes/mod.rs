@@ -13,6 +13,7 @@ mod kept;
 mod link;
 mod objects;
 mod opened;
+mod pull_secrets;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -26,6 +27,7 @@ pub use self::{
     deployment::{Seen, Standing},
     link::NOT_LISTED_YET,
     objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},
+    pull_secrets::pull_secrets,
     watched::Watched,
     watching::watch,
 };

@@ -14,7 +14,11 @@ use super::{
     link::{Link, Patience},
     objects::{Key, Kind},
 };
-use crate::{domain::configuration::Configuration, kubernetes::access::Options, units::UnixMs};
+use crate::{
+    domain::configuration::Configuration,
+    kubernetes::{access::Options, pulls::Pulls},
+    units::UnixMs,
+};
 
 /// Shared by whoever watches and whoever looks.
 #[derive(Clone, Debug)]
@@ -108,6 +112,11 @@ impl Watched {
             Some(why) => Err(why),
             None => self.known().cluster.pods_named(key),
         }
+    }
+
+    /// What pods of a version need of registries, where anything in the cluster holds its template.
+    pub fn pulls_of(&self, key: &Key, digest: &str) -> Option<Pulls> {
+        self.known().cluster.pulls_of(key, digest)
     }
 
     /// Why nothing is known, if that is so.

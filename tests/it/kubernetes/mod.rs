@@ -14,6 +14,7 @@ pub(crate) mod node;
 mod owners;
 pub(crate) mod place;
 mod preflight;
+mod registries;
 pub(crate) mod rights;
 mod seen;
 mod undo;

@@ -6,6 +6,7 @@ use rollbackd::{
     domain::{
         change::{Component, Revision, Told},
         configuration::{self, Configuration, Item, Kept, KeptItem, Kind, Seen},
+        image::Image,
         inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
@@ -87,6 +88,8 @@ pub(super) struct Place {
     pub(super) maps_unknown: Option<String>,
     /// Which of them is a Secret.
     pub(super) secret: Option<String>,
+    /// What registries say of the images of its versions.
+    pub(super) images: BTreeMap<String, Vec<Image>>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
 }
@@ -129,6 +132,7 @@ impl Place {
             kept_maps: vec![],
             maps_unknown: None,
             secret: None,
+            images: BTreeMap::new(),
             done: vec![],
         }
     }
@@ -274,7 +278,10 @@ impl Place {
     }
 
     pub(super) fn inventory(&self) -> Inventory {
-        let available = |version: &String| Available::named(version, None);
+        let available = |version: &String| Available {
+            images: self.images.get(version).cloned().unwrap_or_default(),
+            ..Available::named(version, None)
+        };
         Inventory {
             component: Component::Application,
             linked: self.faults.is_empty().then(|| Revision::named(&self.linked)),

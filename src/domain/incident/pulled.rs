@@ -1,0 +1,35 @@
+//! Whether pods of what a plan goes to could start, by what registries say of its images.
+
+use crate::domain::{
+    change::{Component, Revision},
+    image::{self, Image},
+    inventory::Inventory,
+    plan::Plan,
+    situation::Situation,
+};
+
+/// The version whose pods a plan starts, with what is known of its images.
+fn started<'s>(s: &Situation<'s>, plan: &'s Plan) -> Option<(&'s Revision, &'s [Image])> {
+    let inventory: &Inventory = s.watch.inventory.as_ref()?;
+    let moved = plan.targets.iter().find(|target| target.component == Component::Application);
+    // Where the application stays its pods are started anew, and pulled anew where a node has nothing.
+    let version = moved.map(|target| &target.to).or(inventory.linked.as_ref())?;
+    Some((version, &inventory.find(&version.version)?.images))
+}
+
+/// Why it is not gone to unless a person says so.
+pub(super) fn bars(s: &Situation<'_>, plan: &Plan) -> Option<String> {
+    let (version, images) = started(s, plan)?;
+    image::missing(version, images)
+}
+
+/// What else is known of them.
+pub(super) fn outlook(s: &Situation<'_>, plan: &Plan) -> Option<String> {
+    image::outlook(started(s, plan)?.1)
+}
+
+/// Each image of what a plan goes to, as it stands.
+pub fn in_words(s: &Situation<'_>, plan: &Plan) -> Vec<String> {
+    let images = started(s, plan).map(|(_, images)| images).unwrap_or_default();
+    images.iter().map(Image::in_words).collect()
+}

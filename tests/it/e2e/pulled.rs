@@ -1,0 +1,52 @@
+//! Images that a real registry has, and has no more, under the real daemon.
+
+use rollbackd::{demo::shop::Behaviour, domain::guard::Guard};
+
+use super::{
+    deployments::{config, pods},
+    world::{SOON, Setup, World},
+};
+use crate::{
+    kubernetes::{cluster::Cluster, place::Place},
+    rig::{Registry, eventually},
+};
+
+/// Answers are believed for a second.
+const IMPATIENT: &str = "[kubernetes.main.registries]\nkeep = \"1s\"\n";
+
+#[tokio::test]
+async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_back_to_by_itself() {
+    let cluster = Cluster::shared();
+    let registry = Registry::open().await;
+    let place = Place::new(cluster).await;
+    let digest = registry.push("shop", "1.4.1", "good").await;
+    registry.push("shop", "crash-2", "bad").await;
+    place.deploy_image(&registry.image("shop:1.4.1")).await;
+    place.until_serves("1.4.1").await;
+    let text = config(cluster, &place, "auto") + IMPATIENT;
+    let mut world = World::open(&Setup::with(Behaviour::Healthy, &text)).await;
+    world.start().await;
+    pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
+
+    registry.delete("shop", &digest).await;
+    let gone = format!("has no {} any more", registry.image("shop:1.4.1"));
+    let told = async || world.log().contains(&gone).then_some(());
+    eventually("it is told", SOON, told).await;
+    place.set_whole_image(&registry.image("shop:crash-2"), "release 42").await;
+    let refused = world
+        .incident("a person is asked", |it| {
+            let decision = it.decision.as_ref();
+            let guards = decision.map(|it| it.guards.as_slice()).unwrap_or_default();
+            guards.iter().any(|it| it.guard == Guard::NowhereSafe && it.refusal().is_some())
+        })
+        .await;
+    let decision = refused.decision.unwrap();
+    let refusal = decision.guards.iter().find(|it| it.guard == Guard::NowhereSafe);
+    let why = refusal.and_then(|it| it.refusal()).unwrap();
+    assert!(why.contains(&gone) && why.contains("only on nodes that still hold it"), "{why}");
+    let plan = world.get("/v1/services/pods/demo/plan").await;
+    assert!(plan.contains(&gone), "there is one, for people: {plan}");
+    let said = pods(&world, "nothing was done", |_| true).await;
+    assert!(said["last_change"]["is_rollback"] != true, "{said}");
+    world.ended().await;
+}
