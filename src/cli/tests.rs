@@ -61,6 +61,7 @@ fn service(id: &str) -> ServiceView {
         set_again: None,
         serving_is_known_good: true,
         known_good: None,
+        images: vec![],
         configuration: None,
         no_target: Some("no earlier revision has served healthily for the bake time".into()),
         last_change: None,

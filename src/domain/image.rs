@@ -1,4 +1,4 @@
-//! The images of a version, and whether their registries still have them.
+//! The images of a version: whether their registries still have them, and whether they are what served well.
 //!
 //! Three-valued: who cannot be asked says nothing. A cluster may pull what the daemon cannot, and a node may hold what no
 //! registry has any more, so that only a registry that says itself that an image is gone speaks against a version.
@@ -37,7 +37,111 @@ pub enum Said {
     Unknown(String),
 }
 
+/// What pods that are ready run under the name of an image, as their kubelets say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// As the template has it.
+    pub name: String,
+    /// Of an index or of one platform's part of it, whichever the runtime tells; each once.
+    pub digests: Vec<String>,
+}
+
+/// An image of a version as it was when that was known good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Good {
+    /// As the template has it.
+    pub name: String,
+    /// What its registry said that the name stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stood_for: Option<String>,
+    /// What pods ran under it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ran: Vec<String>,
+}
+
+/// So many images of a version are remembered ...
+const GOOD_MAX: usize = 20;
+/// ... and so many digests of each: nodes of different kinds run different ones.
+const RAN_MAX: usize = 4;
+/// So much of a digest stands in a sentence.
+const SHORT: usize = 19;
+
+/// How images stand at a moment, to be remembered.
+pub fn good(asked: &[Image], ran: &[Ran]) -> Vec<Good> {
+    let names = asked.iter().map(|it| &it.name).chain(ran.iter().map(|it| &it.name));
+    let mut names: Vec<&String> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    let one = |name: &String| {
+        let stood_for = asked.iter().find(|it| it.name == *name).and_then(Image::digest);
+        let ran = ran.iter().find(|it| it.name == *name);
+        let ran = ran.map(|it| it.digests.iter().take(RAN_MAX).cloned().collect());
+        Good { name: name.clone(), stood_for: stood_for.cloned(), ran: ran.unwrap_or_default() }
+    };
+    let all = names.into_iter().map(one);
+    all.filter(|it| it.stood_for.is_some() || !it.ran.is_empty()).take(GOOD_MAX).collect()
+}
+
+impl Good {
+    /// For people.
+    pub fn in_words(&self) -> String {
+        let stood_for = self.stood_for.as_ref().map(|digest| format!(" stood for {digest}"));
+        let ran = (!self.ran.is_empty()).then(|| format!(" ran {}", self.ran.join(", ")));
+        let both: Vec<String> = stood_for.into_iter().chain(ran).collect();
+        format!("{}{}", self.name, both.join(", and its pods"))
+    }
+
+    /// Whether a name stands for another image than then, for certain: two answers of one registry are compared. What a
+    /// kubelet tells may be a part of what the name stands for, so that it says only that something is the same.
+    fn is_other(&self, now: &str) -> bool {
+        let then = self.stood_for.as_deref();
+        then.is_some_and(|then| then != now) && self.ran.iter().all(|ran| ran != now)
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..SHORT).unwrap_or(digest)
+}
+
+/// Why what would start is not what was known good, where a name stands for another image now.
+pub fn moved(version: &Revision, now: &[Image], then: &[Good]) -> Option<String> {
+    let one = |image: &Image| {
+        let (digest, good) = (image.digest()?, then.iter().find(|it| it.name == image.name)?);
+        good.is_other(digest).then(|| {
+            let before = good.stood_for.as_deref().unwrap_or_default();
+            format!(
+                "{} stands for another image than when {version} was known good ({} then, {} now)",
+                image.name,
+                short(before),
+                short(digest)
+            )
+        })
+    };
+    let all: Vec<String> = now.iter().filter_map(one).collect();
+    (!all.is_empty()).then(|| format!("{}: what would start never served well", all.join("; ")))
+}
+
 impl Image {
+    fn digest(&self) -> Option<&String> {
+        match &self.said {
+            Said::There { digest } => digest.as_ref(),
+            Said::Gone | Said::Unknown(_) => None,
+        }
+    }
+
+    /// The same, beside how it was when it was known good.
+    pub fn beside(&self, then: &[Good]) -> String {
+        let good = then.iter().find(|it| it.name == self.name);
+        let compared = match (self.digest(), good.and_then(|it| it.stood_for.as_deref())) {
+            (Some(now), Some(then)) if now == then => ", as when it was known good".to_owned(),
+            (_, Some(then)) => format!("; it stood for {then} when it was known good"),
+            (_, None) => String::new(),
+        };
+        let ran = good.map(|it| it.ran.join(", ")).filter(|ran| !ran.is_empty());
+        let ran = ran.map(|ran| format!("; its pods ran {ran}")).unwrap_or_default();
+        format!("{}{compared}{ran}", self.in_words())
+    }
+
     /// For people: how it stands.
     pub fn in_words(&self) -> String {
         let Self { name, registry, said, asked_at } = self;
@@ -83,6 +187,29 @@ mod tests {
     fn image(said: Said) -> Image {
         let (name, registry) = ("registry.example/shop:1.4.1".into(), "registry.example".into());
         Image { name, registry, said, asked_at: UnixMs(0) }
+    }
+
+    #[test]
+    fn a_tag_has_moved_where_its_registry_said_otherwise_and_nothing_ran_what_it_is_now() {
+        let version = Revision::named("1.4.1+ab");
+        let at = |digest: &str| image(Said::There { digest: Some(digest.to_owned()) });
+        let ran = |digests: &[&str]| Ran {
+            name: image(Said::Gone).name,
+            digests: digests.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let is_moved = |then: &[Good], now: Image| moved(&version, &[now], then);
+        let then = good(&[at("sha256:index")], &[ran(&["sha256:amd64", "sha256:arm64"])]);
+        assert_eq!(is_moved(&then, at("sha256:index")), None);
+        assert_eq!(is_moved(&then, at("sha256:arm64")), None, "one of them runs just that");
+        let why = is_moved(&then, at("sha256:other")).unwrap();
+        assert!(why.contains("sha256:index then, sha256:other now"), "{why}");
+        assert_eq!(is_moved(&then, image(Said::Unknown("silence".into()))), None);
+        // By what kubelets tell alone nothing is certain.
+        let by_pods = good(&[], &[ran(&["sha256:amd64"])]);
+        assert_eq!(is_moved(&by_pods, at("sha256:other")), None);
+        assert_eq!(good(&[image(Said::Gone)], &[ran(&[])]), []);
+        let said = at("sha256:index").beside(&then);
+        assert!(said.contains("as when it was known good; its pods ran sha256:amd64"), "{said}");
     }
 
     #[test]

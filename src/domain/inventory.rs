@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision, Told},
     configuration::{self, Configuration},
-    image::Image,
+    image::{Image, Ran},
     owner::Owner,
 };
 use crate::units::UnixMs;
@@ -101,6 +101,9 @@ pub struct Deployed {
     /// The pods of the version that it is set to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
+    /// What those that are ready run under the names of its images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ran: Vec<Ran>,
 }
 
 /// Pods of one version, as their kubelets say.

@@ -58,6 +58,11 @@ impl Template {
         self.revision(None).digest.as_deref() == Some(digest)
     }
 
+    /// Its containers and their images, as they are written.
+    pub fn containers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.images.iter().map(|(name, image)| (name.as_str(), image.as_str()))
+    }
+
     /// The images, as they are written.
     pub fn images(&self) -> impl Iterator<Item = &str> {
         self.images.iter().map(|(_, image)| image.as_str())

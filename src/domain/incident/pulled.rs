@@ -2,7 +2,7 @@
 
 use crate::domain::{
     change::{Component, Revision},
-    image::{self, Image},
+    image::{self, Good, Image},
     inventory::Inventory,
     plan::Plan,
     situation::Situation,
@@ -17,10 +17,16 @@ fn started<'s>(s: &Situation<'s>, plan: &'s Plan) -> Option<(&'s Revision, &'s [
     Some((version, &inventory.find(&version.version)?.images))
 }
 
+/// How the images of a version were when it was known good.
+fn then<'s>(s: &Situation<'s>, version: &Revision) -> &'s [Good] {
+    let entry = s.state.ledger.entry(Component::Application, version);
+    entry.map(|entry| entry.images.as_slice()).unwrap_or_default()
+}
+
 /// Why it is not gone to unless a person says so.
 pub(super) fn bars(s: &Situation<'_>, plan: &Plan) -> Option<String> {
     let (version, images) = started(s, plan)?;
-    image::missing(version, images)
+    image::missing(version, images).or_else(|| image::moved(version, images, then(s, version)))
 }
 
 /// What else is known of them.
@@ -30,6 +36,6 @@ pub(super) fn outlook(s: &Situation<'_>, plan: &Plan) -> Option<String> {
 
 /// Each image of what a plan goes to, as it stands.
 pub fn in_words(s: &Situation<'_>, plan: &Plan) -> Vec<String> {
-    let images = started(s, plan).map(|(_, images)| images).unwrap_or_default();
-    images.iter().map(Image::in_words).collect()
+    let Some((version, images)) = started(s, plan) else { return vec![] };
+    images.iter().map(|image| image.beside(then(s, version))).collect()
 }

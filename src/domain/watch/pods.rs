@@ -106,6 +106,7 @@ mod tests {
             faults: vec![],
             told: None,
             deployed: pods.map(|pods| Deployed {
+                ran: vec![],
                 uid: "u-1".into(),
                 wanted: 10,
                 paused: false,

@@ -8,6 +8,7 @@ use crate::{
         change::{Change, Component},
         configuration::Item,
         firing::Basis,
+        image::Good,
         inventory::Serving,
         service::{Mode, ServiceId},
         severity::Severity,
@@ -42,6 +43,9 @@ pub struct ServiceView {
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
     pub known_good: Option<String>,
+    /// How the images of what is set were when it was known good; a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// Why there is none.
     pub no_target: Option<String>,
     /// What its pods read beside their image; absent where nobody looks at that.
@@ -147,6 +151,7 @@ impl ServiceView {
         let component = Component::Application;
         let ledger = &s.state.ledger;
         let serving = ledger.serving(component);
+        let entry = serving.and_then(|revision| ledger.entry(component, revision));
         let target = ledger.target(component);
         let triggers = s.watch.triggers().map(|(name, _, trigger)| TriggerState {
             name: name.to_owned(),
@@ -166,10 +171,10 @@ impl ServiceView {
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
             owners: wording::owners(s),
             set_again: s.state.set_again.as_ref().map(ToString::to_string),
-            serving_is_known_good: serving
-                .and_then(|revision| ledger.entry(component, revision))
+            serving_is_known_good: entry
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
             known_good: target.as_ref().ok().map(ToString::to_string),
+            images: entry.into_iter().flat_map(|it| &it.images).map(Good::in_words).collect(),
             no_target: target.err().map(|why| why.to_string()),
             configuration: ConfigurationView::of(s),
             last_change: s.state.changes.last().cloned(),

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use smol_str::SmolStr;
+
 use super::{
     held::{self, HeldKept},
     kept::Kept,
@@ -16,6 +18,7 @@ use crate::{
         content::{Reference, references},
         owners::{self, annotation},
         pulls::Pulls,
+        status::PodStatus,
         template::Template,
         trouble::{self, Trouble},
     },
@@ -83,6 +86,8 @@ pub(super) struct PodKept {
     /// How often its containers were started again, and when the last of them had ended.
     pub(super) restarts: u32,
     pub(super) restarted_at: Option<UnixMs>,
+    /// What each container runs, by the hash of its manifest, while it is ready.
+    pub(super) ran: Box<[(SmolStr, [u8; 32])]>,
 }
 
 /// What is known of one cluster.
@@ -311,5 +316,19 @@ fn pod_kept(object: &Pod) -> Option<PodKept> {
         trouble: trouble::of_pod(&status).map(Box::new),
         restarts: status.restarts(),
         restarted_at: status.restarted_at(),
+        ran: if status.is_ready() { ran(&status) } else { Box::default() },
     })
+}
+
+/// By manifests alone: what some runtimes tell without an `@` is the hash of something else.
+fn ran(status: &PodStatus) -> Box<[(SmolStr, [u8; 32])]> {
+    let each = status.container_statuses.iter().filter_map(|it| {
+        let (_, hex) = it.image_id.split_once("@sha256:")?;
+        let mut digest = [0; 32];
+        for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
+        }
+        Some((it.name.clone(), digest))
+    });
+    each.collect()
 }

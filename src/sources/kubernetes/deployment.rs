@@ -1,6 +1,6 @@
 //! What a Deployment is set to, what serves of it, and how well: from what is known of its cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cluster::{Cluster, DeploymentKept, PodKept, ReplicaSetKept},
@@ -9,9 +9,13 @@ use super::{
 use crate::{
     domain::{
         change::{Component, Revision, Told},
+        image::Ran,
         inventory::{Available, Deployed, HeldIn, Inventory, Pods, Serving},
     },
-    kubernetes::trouble::{self, Trouble},
+    kubernetes::{
+        content,
+        trouble::{self, Trouble},
+    },
     units::UnixMs,
 };
 
@@ -110,6 +114,7 @@ impl Cluster {
                 owners: deployment.owners.to_vec(),
                 configuration: None,
                 pods: Some(pods_of(&sets, &linked, container)),
+                ran: ran(&sets, deployment),
             }),
             linked: Some(linked),
         };
@@ -217,6 +222,24 @@ fn pods_of(sets: &[Set<'_>], version: &Revision, container: Option<&str>) -> Pod
         restarts: all.restarts.saturating_add(pod.restarts),
         restarted_at: all.restarted_at.max(pod.restarted_at),
     })
+}
+
+/// What the ready pods of the set version run, by the names that its template has for it.
+fn ran(sets: &[Set<'_>], deployment: &DeploymentKept) -> Vec<Ran> {
+    let version = deployment.template.revision(None);
+    let of_it = sets.iter().filter(|set| set.kept.template.revision(None) == version);
+    let pods: Vec<&PodKept> = of_it.flat_map(|set| set.pods.iter().copied()).collect();
+    let mut all: BTreeMap<&str, BTreeSet<[u8; 32]>> = BTreeMap::new();
+    for (container, image) in deployment.template.containers() {
+        let each = pods.iter().flat_map(|pod| &pod.ran);
+        let digests = each.filter(|(name, _)| name == container).map(|(_, digest)| *digest);
+        all.entry(image).or_default().extend(digests);
+    }
+    let named = |(name, digests): (&str, BTreeSet<[u8; 32]>)| Ran {
+        name: name.to_owned(),
+        digests: digests.iter().map(content::in_words).collect(),
+    };
+    all.into_iter().filter(|(_, digests)| !digests.is_empty()).map(named).collect()
 }
 
 /// A ReplicaSet that is used for the first time is as old as the change; of one that is used again, whoever wrote the

@@ -41,6 +41,20 @@ fn what_a_registry_has_no_more_is_gone_back_to_by_nobody_but_a_person() {
 }
 
 #[test]
+fn a_tag_that_stands_for_another_image_than_when_it_served_well_is_a_persons_choice() {
+    let told = brief(deployment(OwnerRule::Page), |town| {
+        let at = |digest: &str| image(Said::There { digest: Some(digest.to_owned()) });
+        town.place().owners = Some(vec![]);
+        town.place().images.insert("v1".into(), vec![at("sha256:good")]);
+        town.run("5m");
+        breaks(town, Said::There { digest: Some("sha256:pushed-again".into()) });
+        assert_eq!((town.rollbacks(), town.serving()), (0, "v2".into()));
+    });
+    let why = "nowhere-safe: registry.example/shop:v1 stands for another image than when v1 was known good (sha256:good then, sha256:pushed-again now)";
+    assert!(told.contains(why), "{told}");
+}
+
+#[test]
 fn who_cannot_be_asked_keeps_nothing_from_being_rolled_back() {
     for said in [Said::There { digest: None }, Said::Unknown("no answer within 5s".into())] {
         brief(deployment(OwnerRule::Page), |town| {

@@ -295,6 +295,7 @@ impl Place {
             told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
             deployed: self.owners.clone().map(|owners| Deployed {
                 uid: "u-1".into(),
+                ran: vec![],
                 wanted: 3,
                 paused: false,
                 owners,
