@@ -70,6 +70,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
     for fault in &service.platform_faults {
         text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
     }
+    for warning in &service.warnings {
+        text.push_str(&format!("{} {warning}\n", paint.warn("cluster")));
+    }
     if let Some(again) = &service.set_again {
         text.push_str(&format!("{} {again}\n", paint.bad("again")));
     }

@@ -57,6 +57,7 @@ fn service(id: &str) -> ServiceView {
         serving: Some("v1".into()),
         running: Some(Serving::Version("v1".into())),
         platform_faults: vec![],
+        warnings: vec![],
         owners: vec![],
         set_again: None,
         serving_is_known_good: true,

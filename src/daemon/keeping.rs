@@ -49,6 +49,8 @@ pub(super) struct Keeper {
     left_out: Vec<String>,
     /// Where a rollback would go to that nobody named a version for.
     target: Option<Revision>,
+    /// Whether an incident is open, or something is about to fire.
+    is_alarmed: bool,
 }
 
 type Failed = Option<(String, Instant)>;
@@ -77,7 +79,13 @@ impl Keeper {
             unreadable: BTreeMap::new(),
             left_out,
             target: None,
+            is_alarmed: false,
         }
+    }
+
+    /// Whether an incident was open when it was last looked, or something was about to fire.
+    pub(super) fn is_alarmed(&self) -> bool {
+        self.is_alarmed
     }
 
     /// Where a rollback would go to, as last seen.
@@ -126,8 +134,8 @@ impl Keeper {
     pub(super) async fn tend(&mut self, seen: &Inventory, handle: &Handle) {
         let service = self.service.clone();
         let Ok(known) = handle.look(move |fleet, _| known(fleet, &service)).await else { return };
-        let Known { good, digests, configurations, target } = known;
-        self.target = target;
+        let Known { good, digests, configurations, target, is_alarmed } = known;
+        (self.target, self.is_alarmed) = (target, is_alarmed);
         self.tend_configurations(configurations, seen).await;
         // A service that is called otherwise, or a journal that was lost, has nothing to say of what is kept.
         if good.is_empty() {
@@ -294,6 +302,8 @@ struct Known {
     configurations: KnownGood,
     /// The one to go back to.
     target: Option<Revision>,
+    /// Whether an incident is open, or something is about to fire.
+    is_alarmed: bool,
 }
 
 /// What the ledger knows of what pods read.
@@ -305,6 +315,9 @@ struct KnownGood {
 
 fn known(fleet: &Fleet, service: &ServiceId) -> Known {
     let state = fleet.states.get(service);
+    let watch = fleet.watches.get(service);
+    let is_alarmed =
+        state.is_some_and(|it| it.incident.is_some()) || watch.is_some_and(|it| it.is_alarmed());
     let shelf = state.and_then(|state| state.ledger.shelves.get(&Component::Application));
     let entries = || shelf.into_iter().flat_map(|shelf| &shelf.entries);
     let good = entries().filter(|entry| entry.quarantine.is_none()).filter_map(|entry| {
@@ -326,6 +339,7 @@ fn known(fleet: &Fleet, service: &ServiceId) -> Known {
         good: good.collect(),
         digests: entries().filter_map(|entry| entry.revision.digest.clone()).collect(),
         configurations: configurations.unwrap_or_default(),
+        is_alarmed,
         target: state.and_then(|it| it.ledger.target(Component::Application).ok()).cloned(),
     }
 }

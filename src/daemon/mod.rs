@@ -10,6 +10,7 @@ mod giving_up;
 mod hold;
 pub mod journaling;
 mod keeping;
+mod listening;
 mod opening;
 pub(crate) mod past;
 mod platforms;

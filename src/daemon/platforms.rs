@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{clock, keeping::Keeper, pulling::Puller};
+use super::{clock, keeping::Keeper, listening::Listener, pulling::Puller};
 use crate::{
     domain::{
         event::{Event, What},
@@ -100,6 +100,8 @@ pub(super) async fn look_at_deployment(
 ) {
     let Deployment { service, watched, key, runbook, container, left_out, registries, every } =
         deployment;
+    let mut listener =
+        (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
     let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
     let mut keeper = Keeper::new(&service, &runbook, &options, left_out.clone());
     let mut news = watched.news(&key);
@@ -115,6 +117,9 @@ pub(super) async fn look_at_deployment(
         if let Some(puller) = &puller {
             puller.add_to(&mut seen);
         }
+        if let Some(listener) = &listener {
+            listener.add_to(&mut seen);
+        }
         // What is wrong with the cluster is told once, and not for each of its services.
         if watched.unknown().is_none() {
             tell_faults(&service, last.as_ref(), &seen);
@@ -129,9 +134,14 @@ pub(super) async fn look_at_deployment(
         if let Some(puller) = &mut puller {
             puller.tend(&seen, &mut keeper).await;
         }
+        if let Some(listener) = &mut listener {
+            listener.tend(&seen, keeper.is_alarmed());
+        }
         tokio::select! {
             () = tokio::time::sleep(every.duration()) => {}
-            () = answered(&mut puller) => {}
+            // Not in the middle of a rollout either.
+            () = answered(&mut puller) => tokio::time::sleep(TOGETHER).await,
+            () = heard(&mut listener) => tokio::time::sleep(TOGETHER).await,
             changed = news.changed() => {
                 if changed.is_err() { return }
                 tokio::time::sleep(TOGETHER).await;
@@ -144,6 +154,14 @@ pub(super) async fn look_at_deployment(
 async fn answered(puller: &mut Option<Puller>) {
     match puller {
         Some(puller) => puller.answered().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same of what the cluster warns of.
+async fn heard(listener: &mut Option<Listener>) {
+    match listener {
+        Some(listener) => listener.heard().await,
         None => std::future::pending().await,
     }
 }

@@ -9,6 +9,7 @@ use super::{
     configuration::{self, Configuration},
     image::{Image, Ran},
     owner::Owner,
+    warning::Warning,
 };
 use crate::units::UnixMs;
 
@@ -104,6 +105,9 @@ pub struct Deployed {
     /// What those that are ready run under the names of its images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ran: Vec<Ran>,
+    /// What its cluster warns of, newest first, while something is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// Pods of one version, as their kubelets say.
@@ -170,7 +174,7 @@ pub struct Inventory {
     pub told: Option<Told>,
     /// What else a rollback of it must know, of a Deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployed: Option<Deployed>,
+    pub deployed: Option<Box<Deployed>>,
 }
 
 impl Inventory {
@@ -203,6 +207,11 @@ impl Inventory {
     /// What else sets it.
     pub fn owners(&self) -> &[Owner] {
         self.deployed.as_ref().map_or(&[], |deployed| &deployed.owners)
+    }
+
+    /// What its cluster warns of, newest first.
+    pub fn warnings(&self) -> &[Warning] {
+        self.deployed.as_ref().map_or(&[], |deployed| &deployed.warnings)
     }
 
     /// What its pods read beside their image, where all of that was seen.

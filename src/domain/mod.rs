@@ -47,6 +47,7 @@ pub mod steady;
 pub mod timeline;
 pub mod trigger;
 pub mod verification;
+pub mod warning;
 pub mod watch;
 pub mod wilson;
 pub mod window;

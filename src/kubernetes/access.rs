@@ -34,6 +34,8 @@ pub struct Options {
     pub config_maps: bool,
     /// Whether the Secrets are, by nothing but their hash.
     pub secrets: bool,
+    /// So many of its warnings are told of a Deployment that is not well; none are asked for where that is 0.
+    pub events_max: usize,
     /// How the registries of its images are asked.
     pub registries: pulls::Options,
 }
@@ -52,6 +54,7 @@ impl Options {
             page: 500,
             config_maps: true,
             secrets: false,
+            events_max: 5,
             registries: pulls::Options::default(),
         }
     }

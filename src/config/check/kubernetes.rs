@@ -44,6 +44,7 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
                 .as_ref()
                 .map_or(usual.config_maps, |said| *said.get_ref()),
             secrets: said.secrets.as_ref().map_or(usual.secrets, |said| *said.get_ref()),
+            events_max: said.events_max.as_ref().map_or(usual.events_max, |said| *said.get_ref()),
             registries: registries(found, &said.registries),
             ..usual
         };

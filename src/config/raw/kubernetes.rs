@@ -21,6 +21,7 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) argocd_namespace: Placed<String>,
     pub(in crate::config) config_maps: Placed<bool>,
     pub(in crate::config) secrets: Placed<bool>,
+    pub(in crate::config) events_max: Placed<usize>,
     pub(in crate::config) registries: Registries,
 }
 

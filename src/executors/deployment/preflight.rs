@@ -74,6 +74,9 @@ pub async fn preflight(
         check("it may be set back", asking.setting_back().await),
         check("what its pods read may be watched", asking.watching_maps(cluster).await),
     ];
+    if cluster.events_max > 0 {
+        checks.push(check("what the cluster warns of may be told", asking.reading_events().await));
+    }
     if also.logs {
         checks.push(check("its logs may be read", asking.reading_logs().await));
     }
@@ -244,6 +247,17 @@ impl Asking<'_> {
         let place = &self.at.namespace;
         let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
         self.all(rights, &format!("in {place}"), &remedy).await
+    }
+
+    /// What people are told beside, which no rollback needs.
+    async fn reading_events(&self) -> Result<String, String> {
+        let place = &self.at.namespace;
+        let namespace = Some(place.as_str());
+        let right = Right { verb: "list", group: "", resource: "events", namespace, name: None };
+        let remedy = format!("kubectl apply -k {RIGHTS}/observe -n {place}");
+        let granted = self.all(vec![right], &format!("in {place}"), &remedy).await;
+        let without = |why| format!("people are told without it: {why}; or say events_max = 0");
+        Ok(granted.unwrap_or_else(without))
     }
 
     /// What a signal of its logs needs.

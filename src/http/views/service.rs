@@ -15,6 +15,7 @@ use crate::{
         situation::Situation,
         state::Hold,
         trigger::State,
+        warning::Warning,
         wording,
     },
     units::UnixMs,
@@ -33,6 +34,9 @@ pub struct ServiceView {
     pub running: Option<Serving>,
     /// What is not as it should be where it is deployed, in words.
     pub platform_faults: Vec<String>,
+    /// What its cluster warns of, newest first, while something is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What else sets what is deployed, and what that means for a rollback; a sentence each.
     #[serde(default)]
     pub owners: Vec<String>,
@@ -169,6 +173,9 @@ impl ServiceView {
                 .inventory
                 .as_ref()
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
+            warnings: s.watch.inventory.as_ref().map_or_else(Vec::new, |inventory| {
+                inventory.warnings().iter().map(Warning::in_words).collect()
+            }),
             owners: wording::owners(s),
             set_again: s.state.set_again.as_ref().map(ToString::to_string),
             serving_is_known_good: entry

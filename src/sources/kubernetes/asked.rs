@@ -4,6 +4,7 @@
 //!
 //! Only what is really read counts: a log that nobody could read is unknown, neither clean nor bad.
 
+mod events;
 mod logs;
 mod struck;
 mod usage;
@@ -16,6 +17,7 @@ use kube::{Client, client::Body, core::Status};
 use tokio::time::timeout;
 
 pub use self::{
+    events::{About, NoEvents, warnings},
     logs::{Lines, Logs},
     usage::{Of, Resource, Usage},
 };

@@ -234,8 +234,8 @@ impl Cluster {
         self.replica_sets.of(deployment).collect()
     }
 
-    pub(super) fn pods_of(&self, replica_set: Uid) -> impl Iterator<Item = &PodKept> {
-        self.pods.of(replica_set).map(|(_, pod)| pod)
+    pub(super) fn pods_of(&self, replica_set: Uid) -> impl Iterator<Item = (&Key, &PodKept)> {
+        self.pods.of(replica_set)
     }
 
     /// The pods of the version that a Deployment is set to, by name.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::asked::About;
 use super::{
     cluster::{Cluster, DeploymentKept, PodKept, ReplicaSetKept},
     objects::Key,
@@ -23,6 +24,9 @@ use crate::{
 const READY_SHARE: f64 = 0.5;
 /// More revisions than this are not shown.
 const AVAILABLE_MAX: usize = 50;
+
+/// Pods say much the same of one version.
+const WARNED_PODS_MAX: usize = 5;
 
 /// How a Deployment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +111,7 @@ impl Cluster {
             available: available(&sets, container),
             faults,
             told: Some(told(deployment, current)),
-            deployed: Some(Deployed {
+            deployed: Some(Box::new(Deployed {
                 uid: deployment.uid.to_string(),
                 wanted: deployment.wanted,
                 paused: deployment.paused,
@@ -115,10 +119,26 @@ impl Cluster {
                 configuration: None,
                 pods: Some(pods_of(&sets, &linked, container)),
                 ran: ran(&sets, deployment),
-            }),
+                warnings: vec![],
+            })),
             linked: Some(linked),
         };
         Seen { inventory, standing }
+    }
+
+    /// What may be warned of where a Deployment is not well: itself, its ReplicaSet, and pods of it that are not ready first.
+    pub(super) fn warned_of(&self, key: &Key) -> Vec<About> {
+        let mut about: Vec<About> = vec![("Deployment", key.name.to_string())];
+        let Some(deployment) = self.find(key) else { return about };
+        let sets = self.sets(deployment);
+        if let Some(set) = current(&sets, deployment) {
+            about.push(("ReplicaSet", set.name.to_owned()));
+            let mut pods: Vec<_> = self.pods_of(set.kept.uid).collect();
+            pods.sort_by_key(|(_, pod)| (pod.is_ready, std::cmp::Reverse(pod.restarts)));
+            let some = pods.into_iter().take(WARNED_PODS_MAX);
+            about.extend(some.map(|(key, _)| ("Pod", key.name.to_string())));
+        }
+        about
     }
 
     /// Newest first, by the controller's count.
@@ -129,7 +149,7 @@ impl Cluster {
             .map(|(key, kept)| Set {
                 name: key.name.as_str(),
                 kept,
-                pods: self.pods_of(kept.uid).collect(),
+                pods: self.pods_of(kept.uid).map(|(_, pod)| pod).collect(),
             })
             .collect();
         sets.sort_by_key(|set| std::cmp::Reverse((set.kept.number, set.kept.created_at)));

@@ -22,7 +22,9 @@ mod who;
 
 pub use self::{
     annotated::annotated,
-    asked::{Answer, Asking, Lines, Logs, Of, Question, Resource, Usage},
+    asked::{
+        About, Answer, Asking, Lines, Logs, NoEvents, Of, Question, Resource, Usage, warnings,
+    },
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     link::NOT_LISTED_YET,

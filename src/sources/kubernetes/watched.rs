@@ -8,6 +8,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    asked::About,
     cluster::Cluster,
     configured::Look,
     deployment::{Seen, Standing},
@@ -117,6 +118,11 @@ impl Watched {
     /// What pods of a version need of registries, where anything in the cluster holds its template.
     pub fn pulls_of(&self, key: &Key, digest: &str) -> Option<Pulls> {
         self.known().cluster.pulls_of(key, digest)
+    }
+
+    /// What may be warned of where a Deployment is not well.
+    pub fn warned_of(&self, key: &Key) -> Vec<About> {
+        self.known().cluster.warned_of(key)
     }
 
     /// Why nothing is known, if that is so.

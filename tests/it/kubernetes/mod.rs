@@ -3,6 +3,7 @@
 mod between;
 pub(crate) mod cluster;
 pub(crate) mod configured;
+pub(crate) mod events;
 mod faults;
 pub(crate) mod jobs;
 mod kept;

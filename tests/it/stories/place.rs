@@ -12,6 +12,7 @@ use rollbackd::{
         plan::{Action, Step},
         run::Outcome,
         signal::Unknown,
+        warning::Warning,
         watch::Raw,
     },
     units::{Span, UnixMs},
@@ -90,6 +91,8 @@ pub(super) struct Place {
     pub(super) secret: Option<String>,
     /// What registries say of the images of its versions.
     pub(super) images: BTreeMap<String, Vec<Image>>,
+    /// What its cluster warns of.
+    pub(super) warnings: Vec<Warning>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
 }
@@ -133,6 +136,7 @@ impl Place {
             maps_unknown: None,
             secret: None,
             images: BTreeMap::new(),
+            warnings: vec![],
             done: vec![],
         }
     }
@@ -293,14 +297,17 @@ impl Place {
             available: self.versions.keys().rev().map(available).collect(),
             faults: self.faults.clone(),
             told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
-            deployed: self.owners.clone().map(|owners| Deployed {
-                uid: "u-1".into(),
-                ran: vec![],
-                wanted: 3,
-                paused: false,
-                owners,
-                configuration: self.configuration(),
-                pods: self.pods,
+            deployed: self.owners.clone().map(|owners| {
+                Box::new(Deployed {
+                    uid: "u-1".into(),
+                    ran: vec![],
+                    warnings: self.warnings.clone(),
+                    wanted: 3,
+                    paused: false,
+                    owners,
+                    configuration: self.configuration(),
+                    pods: self.pods,
+                })
             }),
         }
     }
