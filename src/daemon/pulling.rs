@@ -148,8 +148,7 @@ impl Puller {
             Said::Unknown(_) if self.registries.is_news(image) => {
                 info!("{}; rollbacks go on without knowing", image.in_words());
             }
-            Said::Gone | Said::There { .. } => _ = self.registries.is_news(image),
-            Said::Unknown(_) => {}
+            Said::Gone | Said::There { .. } | Said::Unknown(_) => {}
         }
     }
 }

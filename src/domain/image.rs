@@ -82,6 +82,26 @@ pub fn good(asked: &[Image], ran: &[Ran]) -> Vec<Good> {
     all.filter(|it| it.stood_for.is_some() || !it.ran.is_empty()).take(GOOD_MAX).collect()
 }
 
+/// What is remembered, with what is known besides since: the first answer of a registry stays, and whatever served well
+/// under a name is added to what did.
+pub fn added(then: &[Good], now: Vec<Good>) -> Vec<Good> {
+    let mut all = then.to_vec();
+    for good in now {
+        match all.iter_mut().find(|known| known.name == good.name) {
+            Some(known) => {
+                known.stood_for = known.stood_for.take().or(good.stood_for);
+                let news = good.ran.into_iter().filter(|it| !known.ran.contains(it));
+                let news: Vec<String> = news.collect();
+                known.ran.extend(news);
+                known.ran.truncate(RAN_MAX);
+            }
+            None => all.push(good),
+        }
+    }
+    all.truncate(GOOD_MAX);
+    all
+}
+
 impl Good {
     /// For people.
     pub fn in_words(&self) -> String {
@@ -208,6 +228,12 @@ mod tests {
         let by_pods = good(&[], &[ran(&["sha256:amd64"])]);
         assert_eq!(is_moved(&by_pods, at("sha256:other")), None);
         assert_eq!(good(&[image(Said::Gone)], &[ran(&[])]), []);
+        // A registry that answers later, and pods that were made from what a tag came to stand for, and served well.
+        let with_both = added(&by_pods, good(&[at("sha256:index")], &[ran(&["sha256:other"])]));
+        assert!(is_moved(&with_both, at("sha256:third")).is_some());
+        assert_eq!(is_moved(&with_both, at("sha256:other")), None);
+        let later = good(&[at("sha256:third")], &[]);
+        assert_eq!(added(&with_both, later), with_both, "what was good is not what is there now");
         let said = at("sha256:index").beside(&then);
         assert!(said.contains("as when it was known good; its pods ran sha256:amd64"), "{said}");
     }

@@ -55,7 +55,7 @@ pub enum Fact {
         /// Since when, by the platform's own time.
         since: UnixMs,
     },
-    /// A revision earned it; once more where only then it could be told what its images are.
+    /// A revision earned it; once more where only later it could be told what its images are.
     KnownGood {
         /// Which part.
         component: Component,

@@ -132,9 +132,9 @@ fn served(s: &Situation<'_>, component: Component, serving: &Revision) -> Option
 fn earned(s: &Situation<'_>, component: Component) -> Vec<Fact> {
     let Some(serving) = s.state.ledger.serving(component) else { return vec![] };
     let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
-    let images = images(s, component, serving);
+    let images = image::added(&entry.images, images(s, component, serving));
     // What was known good before its registry could be asked, or an earlier daemon wrote down, is written down once more.
-    let is_complete = images.is_empty() || !entry.images.is_empty();
+    let is_complete = images == entry.images;
     if entry.known_good_at.is_some() && is_complete || entry.quarantine.is_some() {
         return vec![];
     }

@@ -10,7 +10,7 @@ mod name;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,6 +34,8 @@ use crate::{
 const BODY_MAX_BYTES: usize = 256 << 10;
 /// Answers that are kept.
 const KEPT_MAX: usize = 10_000;
+/// What was told is remembered of so many reasons.
+const TOLD_MAX: usize = 1_000;
 
 /// The registries of one cluster's images; shared by all who ask.
 #[derive(Clone)]
@@ -54,8 +56,8 @@ struct Known {
     answers: BTreeMap<(String, bool), (Instant, Image)>,
     /// Registries that do not answer, and why.
     silent: BTreeMap<String, (Instant, UnixMs, String)>,
-    /// What was told of each registry that could not be asked.
-    told: BTreeMap<String, String>,
+    /// What was told of registries that could not be asked: some images of one may be known, and others not.
+    told: BTreeSet<(String, String)>,
 }
 
 /// What pods of one Deployment pull with.
@@ -140,18 +142,12 @@ impl Registries {
 
     /// Whether it is news that a registry cannot be asked, for this reason.
     pub fn is_news(&self, image: &Image) -> bool {
+        let Said::Unknown(why) = &image.said else { return false };
         let told = &mut self.known().told;
-        match &image.said {
-            Said::Unknown(why) if told.get(&image.registry) != Some(why) => {
-                told.insert(image.registry.clone(), why.clone());
-                true
-            }
-            Said::Unknown(_) => false,
-            Said::There { .. } | Said::Gone => {
-                told.remove(&image.registry);
-                false
-            }
+        if told.len() >= TOLD_MAX {
+            told.clear();
         }
+        told.insert((image.registry.clone(), why.clone()))
     }
 
     fn known_of(&self, key: &(String, bool), name: &Name) -> Option<Image> {

@@ -233,7 +233,9 @@ async fn a_registry_that_does_not_answer_is_asked_once_and_told_once() {
     assert_eq!((second.said.clone(), second.asked_at), (first.said, UnixMs(7)));
     assert!(!silent.is_news(&second));
     let known = Image { said: Said::Gone, ..second.clone() };
-    assert!(!silent.is_news(&known) && silent.is_news(&second), "it was heard in between");
+    assert!(!silent.is_news(&known) && !silent.is_news(&second), "another image is no reason");
+    let other = Image { said: Said::Unknown("HTTP 503".into()), ..second };
+    assert!(silent.is_news(&other));
 }
 
 #[tokio::test]
