@@ -97,6 +97,7 @@ deb: $(CARGO_DEB) ## A Debian package, in target/debian
 rig: $(CARGO_DEB)
 	tests/rig/prometheus install
 	tests/rig/alertmanager install
+	tests/rig/registry install
 	tests/rig/machine install
 	tests/rig/kubernetes install
 

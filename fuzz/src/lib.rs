@@ -14,6 +14,7 @@ use rollbackd::{
         alertmanager,
         exposition::{Format, Limits, Wanted, scan},
         prometheus,
+        registry::{Challenge, Credential, Name},
     },
     store::{Draft, Record},
     units::UnixMs,
@@ -82,6 +83,22 @@ pub fn alerts(bytes: &[u8]) {
         // What nobody reads of an alert may be no text at all.
         let told: Vec<IgnoredAny> = serde_json::from_slice(bytes).expect("they were read");
         assert!(firing.active.len() + firing.suppressed.len() <= told.len(), "each counts once");
+    }
+}
+
+/// What decides which registry is asked for an image, and what it is shown.
+pub fn registry(bytes: &[u8]) {
+    assert!(!format!("{:?}", Credential::all(bytes)).contains("hunter2"), "a secret can be seen");
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(Challenge::Bearer { realm, service }) = Challenge::of(&text) {
+        assert!(realm.len() + service.map_or(0, |it| it.len()) <= text.len());
+    }
+    if let Some(name) = Name::of(&text) {
+        let Name { registry, repository, reference } = name;
+        let leads_elsewhere = |part: &str| part.contains(['?', '#', '@', '\\', '%', ' ']);
+        assert!(![&registry, &repository, &reference].into_iter().any(|it| leads_elsewhere(it)));
+        assert!(!registry.contains('/') && !reference.contains('/'));
+        assert!(repository.split('/').all(|part| !part.is_empty() && part != ".." && part != "."));
     }
 }
 

@@ -55,6 +55,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
     if let Some(configuration) = &service.configuration {
         text.push_str(&read(configuration, paint));
     }
+    for image in &service.images {
+        text.push_str(&format!("when it was known good {image}\n"));
+    }
     if let Some(change) = &service.last_change {
         let from = change.from.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
         let (component, to, at) = (change.component, &change.to, change.started_at);
@@ -66,6 +69,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
     }
     for fault in &service.platform_faults {
         text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
+    }
+    for warning in &service.warnings {
+        text.push_str(&format!("{} {warning}\n", paint.warn("cluster")));
     }
     if let Some(again) = &service.set_again {
         text.push_str(&format!("{} {again}\n", paint.bad("again")));

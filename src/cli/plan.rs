@@ -38,6 +38,9 @@ pub(super) fn text(answer: &PlanAnswer, to: Option<&str>, paint: Paint) -> Strin
     for owner in &answer.owners {
         text.push_str(&format!("  {} {owner}\n", paint.warn("owner")));
     }
+    for image in &answer.images {
+        text.push_str(&format!("  {} {image}\n", paint.dim("image")));
+    }
     text.push('\n');
     let (service, hash) = (&answer.view.plan.service, &answer.view.hash);
     if answer.no_approval.is_none() {

@@ -57,10 +57,12 @@ fn service(id: &str) -> ServiceView {
         serving: Some("v1".into()),
         running: Some(Serving::Version("v1".into())),
         platform_faults: vec![],
+        warnings: vec![],
         owners: vec![],
         set_again: None,
         serving_is_known_good: true,
         known_good: None,
+        images: vec![],
         configuration: None,
         no_target: Some("no earlier revision has served healthily for the bake time".into()),
         last_change: None,
@@ -226,7 +228,13 @@ fn what_else_sets_a_service_is_shown_where_people_look() {
     let told = status::text(&[cart], &Strays::default(), Paint::new(false));
     assert!(told.contains("cart/staging: v2 is set again"), "{told}");
     let owners = vec!["Argo CD's application web would put it back".into()];
-    let answer = PlanAnswer { view: plan_view(), owners, no_approval: None, no_rollback: None };
+    let answer = PlanAnswer {
+        view: plan_view(),
+        owners,
+        images: vec![],
+        no_approval: None,
+        no_rollback: None,
+    };
     let told = plan::text(&answer, None, Paint::new(false));
     assert!(told.contains("owner Argo CD's application web would put it back"), "{told}");
 }

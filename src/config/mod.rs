@@ -13,6 +13,7 @@ mod nearest;
 mod online;
 mod preflight;
 mod problem;
+mod pullable;
 mod raw;
 mod schema;
 mod settings;

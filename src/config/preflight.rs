@@ -3,13 +3,13 @@
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Platform, Read};
+use super::{Config, Platform, Read, pullable};
 use crate::{
     domain::{
         inventory::Check,
         service::{Mode, ServiceId},
     },
-    executors::{self, Also, deployment_preflight, preflight::release_preflight},
+    executors::{self, Also, Looked, deployment_preflight, preflight::release_preflight},
     sources::kubernetes::Question,
 };
 
@@ -108,7 +108,11 @@ fn look(
                 Err(fault) => failed(fault.to_string()),
             },
             (Platform::Kubernetes(platform), Some(cluster)) => {
-                deployment_preflight(&platform.runbook, &cluster, &state_dir, also).await
+                let looked =
+                    deployment_preflight(&platform.runbook, &cluster, &state_dir, also).await;
+                let Looked { mut checks, pulls } = looked;
+                checks.extend(pullable::check(&cluster, &platform.at.key, &pulls).await);
+                checks
             }
             (Platform::Kubernetes(platform), None) => {
                 failed(format!("{} is in no cluster that is watched", platform.at.key))

@@ -52,6 +52,7 @@ pub(super) struct Followers {
     clients: http::Clients,
     servers: wiring::Servers,
     clusters: wiring::Clusters,
+    registries: wiring::Asked,
     permits: Arc<Semaphore>,
     /// What was missed before the start; none before it is known what is read.
     owed: Option<Owed>,
@@ -83,6 +84,7 @@ impl Followers {
             clients: http::Clients::default(),
             servers: wiring::Servers::new(),
             clusters: wiring::Clusters::new(),
+            registries: wiring::Asked::new(),
             permits: Arc::new(Semaphore::new(1)),
             owed: None,
             since: Instant::now(),
@@ -96,7 +98,8 @@ impl Followers {
         let servers = wiring::servers(config, &wiring::Servers::new())?;
         let clusters = wiring::clusters(config, &wiring::Clusters::new());
         let sources = wiring::sources(config, &servers, &clusters, &mut clients)?;
-        let deployments = wiring::deployments(config, &clusters)?;
+        let registries = wiring::registries(config, &self.registries)?;
+        let deployments = wiring::deployments(config, &clusters, &registries)?;
         let asks = config.alertmanager.as_ref().map(|asks| {
             let asked = Alertmanager::new(asks.url.clone(), asks.http.clone());
             asked.map(|asked| (Arc::new(asked), asks.ask_every.duration()))
@@ -107,6 +110,7 @@ impl Followers {
 
         self.begun.clear();
         (self.clients, self.servers, self.clusters) = (clients, servers, clusters);
+        self.registries = registries;
         self.permits = Arc::new(Semaphore::new(config.limits.polls_at_once));
         self.read(config, sources, deployments);
         for (discovery, server) in discoveries {
@@ -129,7 +133,8 @@ impl Followers {
         self.clusters = wiring::clusters(config, &self.clusters);
         let (servers, clusters) = (&self.servers, &self.clusters);
         let sources = wiring::sources(config, servers, clusters, &mut self.clients)?;
-        let deployments = wiring::deployments(config, clusters)?;
+        self.registries = wiring::registries(config, &self.registries)?;
+        let deployments = wiring::deployments(config, clusters, &self.registries)?;
         self.read(config, sources, deployments);
         self.clients.let_go_unused();
         Ok(())

@@ -23,6 +23,7 @@ use crate::{
     handle::Handle,
     kubernetes::{
         maps::{Configuration, KEPT_MAX, Maps},
+        pulls::Pulls,
         shelf::{Kept, Shelf},
     },
 };
@@ -46,6 +47,10 @@ pub(super) struct Keeper {
     unreadable: BTreeMap<&'static str, String>,
     /// What its template refers to and is no part of its configuration.
     left_out: Vec<String>,
+    /// Where a rollback would go to that nobody named a version for.
+    target: Option<Revision>,
+    /// Whether an incident is open, or something is about to fire.
+    is_alarmed: bool,
 }
 
 type Failed = Option<(String, Instant)>;
@@ -73,7 +78,26 @@ impl Keeper {
             failed_configuration: None,
             unreadable: BTreeMap::new(),
             left_out,
+            target: None,
+            is_alarmed: false,
         }
+    }
+
+    /// Whether an incident was open when it was last looked, or something was about to fire.
+    pub(super) fn is_alarmed(&self) -> bool {
+        self.is_alarmed
+    }
+
+    /// Where a rollback would go to, as last seen.
+    pub(super) fn target(&self) -> Option<&Revision> {
+        self.target.as_ref()
+    }
+
+    /// What pods of a version need of registries, where that is kept.
+    pub(super) async fn pulls_of(&mut self, digest: &str) -> Option<Pulls> {
+        let mut all = self.kept().await.iter();
+        let kept = all.find(|kept| kept.revision.digest.as_deref() == Some(digest))?;
+        Some(kept.pulls.clone())
     }
 
     /// Says of an inventory what is kept: also what the cluster has not any more can be gone back to.
@@ -91,7 +115,7 @@ impl Keeper {
             };
             found.kept = kept.into_iter().filter(is_ours).collect();
         }
-        for Kept { revision, kept_at, is_whole } in self.kept().await {
+        for Kept { revision, kept_at, is_whole, .. } in self.kept().await {
             let known = seen.available.iter_mut().find(|a| a.revision.digest == revision.digest);
             match known {
                 Some(known) => known.kept = *is_whole,
@@ -100,6 +124,7 @@ impl Keeper {
                     modified_at: Some(*kept_at),
                     held_in: None,
                     kept: *is_whole,
+                    images: vec![],
                 }),
             }
         }
@@ -109,7 +134,8 @@ impl Keeper {
     pub(super) async fn tend(&mut self, seen: &Inventory, handle: &Handle) {
         let service = self.service.clone();
         let Ok(known) = handle.look(move |fleet, _| known(fleet, &service)).await else { return };
-        let Known { good, digests, configurations } = known;
+        let Known { good, digests, configurations, target, is_alarmed } = known;
+        (self.target, self.is_alarmed) = (target, is_alarmed);
         self.tend_configurations(configurations, seen).await;
         // A service that is called otherwise, or a journal that was lost, has nothing to say of what is kept.
         if good.is_empty() {
@@ -274,6 +300,10 @@ struct Known {
     digests: BTreeSet<String>,
     /// The same of what its pods read.
     configurations: KnownGood,
+    /// The one to go back to.
+    target: Option<Revision>,
+    /// Whether an incident is open, or something is about to fire.
+    is_alarmed: bool,
 }
 
 /// What the ledger knows of what pods read.
@@ -285,6 +315,9 @@ struct KnownGood {
 
 fn known(fleet: &Fleet, service: &ServiceId) -> Known {
     let state = fleet.states.get(service);
+    let watch = fleet.watches.get(service);
+    let is_alarmed =
+        state.is_some_and(|it| it.incident.is_some()) || watch.is_some_and(|it| it.is_alarmed());
     let shelf = state.and_then(|state| state.ledger.shelves.get(&Component::Application));
     let entries = || shelf.into_iter().flat_map(|shelf| &shelf.entries);
     let good = entries().filter(|entry| entry.quarantine.is_none()).filter_map(|entry| {
@@ -306,5 +339,7 @@ fn known(fleet: &Fleet, service: &ServiceId) -> Known {
         good: good.collect(),
         digests: entries().filter_map(|entry| entry.revision.digest.clone()).collect(),
         configurations: configurations.unwrap_or_default(),
+        is_alarmed,
+        target: state.and_then(|it| it.ledger.target(Component::Application).ok()).cloned(),
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{clock, keeping::Keeper};
+use super::{clock, keeping::Keeper, listening::Listener, pulling::Puller};
 use crate::{
     domain::{
         event::{Event, What},
@@ -19,7 +19,10 @@ use crate::{
     },
     executors::{self, inventory},
     handle::Handle,
-    sources::kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
+    sources::{
+        kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
+        registry::Registries,
+    },
     units::Span,
 };
 
@@ -83,6 +86,8 @@ pub(super) struct Deployment {
     pub container: Option<String>,
     /// What its template refers to and is no part of its configuration.
     pub left_out: Vec<String>,
+    /// Who is asked whether its images can be pulled; nobody where that is not wanted.
+    pub registries: Option<Registries>,
     /// How often to look without news.
     pub every: Span,
 }
@@ -93,7 +98,11 @@ pub(super) async fn look_at_deployment(
     options: executors::Options,
     handle: Handle,
 ) {
-    let Deployment { service, watched, key, runbook, container, left_out, every } = deployment;
+    let Deployment { service, watched, key, runbook, container, left_out, registries, every } =
+        deployment;
+    let mut listener =
+        (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
+    let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
     let mut keeper = Keeper::new(&service, &runbook, &options, left_out.clone());
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
@@ -104,6 +113,12 @@ pub(super) async fn look_at_deployment(
         keeper.add_to(&mut seen).await;
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);
+        }
+        if let Some(puller) = &puller {
+            puller.add_to(&mut seen);
+        }
+        if let Some(listener) = &listener {
+            listener.add_to(&mut seen);
         }
         // What is wrong with the cluster is told once, and not for each of its services.
         if watched.unknown().is_none() {
@@ -116,13 +131,38 @@ pub(super) async fn look_at_deployment(
             return;
         }
         keeper.tend(&seen, &handle).await;
+        if let Some(puller) = &mut puller {
+            puller.tend(&seen, &mut keeper).await;
+        }
+        if let Some(listener) = &mut listener {
+            listener.tend(&seen, keeper.is_alarmed());
+        }
         tokio::select! {
             () = tokio::time::sleep(every.duration()) => {}
+            // Not in the middle of a rollout either.
+            () = answered(&mut puller) => tokio::time::sleep(TOGETHER).await,
+            () = heard(&mut listener) => tokio::time::sleep(TOGETHER).await,
             changed = news.changed() => {
                 if changed.is_err() { return }
                 tokio::time::sleep(TOGETHER).await;
             }
         }
+    }
+}
+
+/// Returns when registries have answered; never where nobody asks them.
+async fn answered(puller: &mut Option<Puller>) {
+    match puller {
+        Some(puller) => puller.answered().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same of what the cluster warns of.
+async fn heard(listener: &mut Option<Listener>) {
+    match listener {
+        Some(listener) => listener.heard().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
         http,
         kubernetes::{Asking, Watched},
         prometheus::{self, Prometheus},
+        registry::Registries,
         scrape,
     },
     telemetry,
@@ -62,6 +63,26 @@ pub(super) fn clusters(config: &Config, before: &Clusters) -> Clusters {
     };
     let all = config.clusters.iter();
     all.map(|(place, options)| (place.clone(), known(place, options))).collect()
+}
+
+/// Who is asked about the images of each cluster, by its name in the file; what is known stays known.
+pub(super) type Asked = BTreeMap<String, Registries>;
+
+/// A client for the registries of each cluster's images, where they are to be asked.
+pub(super) fn registries(config: &Config, before: &Asked) -> anyhow::Result<Asked> {
+    let all = config.clusters.iter().filter(|(_, options)| options.registries.ask);
+    let mut asked = Asked::new();
+    for ((name, _), options) in all {
+        let same = before.get(name).filter(|known| *known.options() == options.registries);
+        let known = match (asked.get(name), same) {
+            (Some(_), _) => continue,
+            (None, Some(same)) => same.clone(),
+            (None, None) => Registries::new(options.registries.clone())
+                .with_context(|| format!("the registries of {name}"))?,
+        };
+        asked.insert(name.clone(), known);
+    }
+    Ok(asked)
 }
 
 fn watched(clusters: &Clusters, at: &DeploymentAt) -> anyhow::Result<Watched> {
@@ -226,7 +247,11 @@ pub(super) fn platforms(config: &Config) -> Vec<Platform> {
 }
 
 /// Every Deployment that is looked at.
-pub(super) fn deployments(config: &Config, clusters: &Clusters) -> anyhow::Result<Vec<Deployment>> {
+pub(super) fn deployments(
+    config: &Config,
+    clusters: &Clusters,
+    registries: &Asked,
+) -> anyhow::Result<Vec<Deployment>> {
     let deployment = |(service, platform): (&ServiceId, &config::Platform)| match platform {
         config::Platform::Release(_) => None,
         config::Platform::Kubernetes(platform) => {
@@ -237,6 +262,7 @@ pub(super) fn deployments(config: &Config, clusters: &Clusters) -> anyhow::Resul
                 runbook: platform.runbook.clone(),
                 container: platform.container.clone(),
                 left_out: platform.left_out.clone(),
+                registries: registries.get(&platform.at.cluster).cloned(),
                 every: platform.look_every,
             }))
         }

@@ -157,7 +157,8 @@ mod tests {
     #[test]
     fn a_fact_is_called_by_what_it_is_about() {
         let (component, revision) = (Component::Application, Revision::named("v1"));
-        let known_good = Fact::Ledger(ledger::Fact::KnownGood { component, revision });
+        let known_good =
+            Fact::Ledger(ledger::Fact::KnownGood { component, revision, images: vec![] });
         assert_eq!(known_good.kind(), "ledger");
         assert_eq!(Fact::Run(run::Fact::Finished).kind(), "run");
     }

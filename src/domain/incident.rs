@@ -12,6 +12,7 @@ mod grounds;
 pub mod judge;
 mod owned;
 mod phase;
+pub mod pulled;
 mod scope;
 pub mod speak;
 pub mod target;

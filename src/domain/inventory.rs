@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision, Told},
     configuration::{self, Configuration},
+    image::{Image, Ran},
     owner::Owner,
+    warning::Warning,
 };
 use crate::units::UnixMs;
 
@@ -56,13 +58,16 @@ pub struct Available {
     /// Whether the daemon keeps all of it, of a Deployment that served well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kept: bool,
+    /// What registries say of its images, where they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
 }
 
 impl Available {
     /// A revision that its name is enough to switch to.
     pub fn named(version: &str, modified_at: Option<UnixMs>) -> Self {
         let revision = Revision::named(version);
-        Self { revision, modified_at, held_in: None, kept: false }
+        Self { revision, modified_at, held_in: None, kept: false, images: vec![] }
     }
 }
 
@@ -97,6 +102,12 @@ pub struct Deployed {
     /// The pods of the version that it is set to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<Pods>,
+    /// What those that are ready run under the names of its images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ran: Vec<Ran>,
+    /// What its cluster warns of, newest first, while something is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// Pods of one version, as their kubelets say.
@@ -163,7 +174,7 @@ pub struct Inventory {
     pub told: Option<Told>,
     /// What else a rollback of it must know, of a Deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deployed: Option<Deployed>,
+    pub deployed: Option<Box<Deployed>>,
 }
 
 impl Inventory {
@@ -196,6 +207,11 @@ impl Inventory {
     /// What else sets it.
     pub fn owners(&self) -> &[Owner] {
         self.deployed.as_ref().map_or(&[], |deployed| &deployed.owners)
+    }
+
+    /// What its cluster warns of, newest first.
+    pub fn warnings(&self) -> &[Warning] {
+        self.deployed.as_ref().map_or(&[], |deployed| &deployed.warnings)
     }
 
     /// What its pods read beside their image, where all of that was seen.

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Component, Revision};
+use super::{
+    change::{Component, Revision},
+    image::Good,
+};
 use crate::units::UnixMs;
 
 /// At most this many revisions are remembered for a component; the oldest that are neither serving, known good
@@ -25,6 +28,9 @@ pub struct Entry {
     pub known_good_at: Option<UnixMs>,
     /// Why it must not be gone back to.
     pub quarantine: Option<Quarantine>,
+    /// How its images were when it was known good, where that could be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Good>,
 }
 
 /// Why and since when a revision is not to be gone back to.
@@ -49,12 +55,15 @@ pub enum Fact {
         /// Since when, by the platform's own time.
         since: UnixMs,
     },
-    /// A revision earned it.
+    /// A revision earned it; once more where only later it could be told what its images are.
     KnownGood {
         /// Which part.
         component: Component,
         /// Which revision.
         revision: Revision,
+        /// How its images are.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        images: Vec<Good>,
     },
     /// A revision is being rolled away from.
     Quarantined {
@@ -174,13 +183,17 @@ impl Ledger {
                         serving_since: *since,
                         known_good_at: None,
                         quarantine: None,
+                        images: vec![],
                     }),
                 }
                 shelf.forget();
             }
-            Fact::KnownGood { component, revision } => {
+            Fact::KnownGood { component, revision, images } => {
                 if let Some(entry) = self.find(*component, revision) {
-                    entry.known_good_at = Some(at);
+                    entry.known_good_at.get_or_insert(at);
+                    if !images.is_empty() {
+                        entry.images.clone_from(images);
+                    }
                 }
             }
             Fact::Quarantined { component, revision, incident } => {
@@ -188,6 +201,7 @@ impl Ledger {
                     entry.quarantine = Some(Quarantine { at, incident: incident.clone() });
                     // Whatever it earned before, it has just hurt.
                     entry.known_good_at = None;
+                    entry.images.clear();
                 }
             }
             Fact::Lifted { component, version, .. } => {
@@ -235,7 +249,11 @@ mod tests {
     }
 
     fn good(version: &str) -> Fact {
-        Fact::KnownGood { component: Component::Application, revision: Revision::named(version) }
+        Fact::KnownGood {
+            component: Component::Application,
+            revision: Revision::named(version),
+            images: vec![],
+        }
     }
 
     fn quarantined(version: &str) -> Fact {

@@ -4,6 +4,7 @@ use super::{
     change::{Component, Revision},
     event::{Now, What},
     fact::{Fact, Service},
+    image::{self, Good},
     incident::{Phase, advance, speak::Reply},
     ledger,
     policy::{FleetPolicy, ServicePolicy},
@@ -131,7 +132,10 @@ fn served(s: &Situation<'_>, component: Component, serving: &Revision) -> Option
 fn earned(s: &Situation<'_>, component: Component) -> Vec<Fact> {
     let Some(serving) = s.state.ledger.serving(component) else { return vec![] };
     let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
-    if entry.known_good_at.is_some() || entry.quarantine.is_some() {
+    let images = image::added(&entry.images, images(s, component, serving));
+    // What was known good before its registry could be asked, or an earlier daemon wrote down, is written down once more.
+    let is_complete = images == entry.images;
+    if entry.known_good_at.is_some() && is_complete || entry.quarantine.is_some() {
         return vec![];
     }
     let quiet = match &s.state.incident {
@@ -150,9 +154,19 @@ fn earned(s: &Situation<'_>, component: Component) -> Vec<Fact> {
         && healthy >= s.policy.bake
     {
         let revision = serving.clone();
-        return vec![Fact::Ledger(ledger::Fact::KnownGood { component, revision })];
+        return vec![Fact::Ledger(ledger::Fact::KnownGood { component, revision, images })];
     }
     vec![]
+}
+
+/// How the images are of what serves, as far as that is known.
+fn images(s: &Situation<'_>, component: Component, serving: &Revision) -> Vec<Good> {
+    let seen = s.watch.inventory.as_ref().filter(|_| component == Component::Application);
+    let seen = seen.filter(|it| it.linked.as_ref().is_some_and(|linked| linked == serving));
+    let Some(inventory) = seen else { return vec![] };
+    let asked = inventory.find(&serving.version).map(|it| it.images.as_slice());
+    let ran = inventory.deployed.as_ref().map(|it| it.ran.as_slice());
+    image::good(asked.unwrap_or_default(), ran.unwrap_or_default())
 }
 
 fn remind(s: &Situation<'_>) -> Vec<Fact> {

@@ -51,7 +51,7 @@ fn ledger(fact: &ledger::Fact) -> String {
         ledger::Fact::Serving { component, revision, .. } => {
             format!("{component} is set to {revision}")
         }
-        ledger::Fact::KnownGood { component, revision } => {
+        ledger::Fact::KnownGood { component, revision, .. } => {
             format!("{component} {revision} is known good")
         }
         ledger::Fact::Quarantined { component, revision, .. } => {

@@ -291,7 +291,7 @@ fn decided(decision: &Decision, incident: &Incident, s: &Situation<'_>) -> Vec<D
     let bullets = reasons.into_iter().map(|why| format!("• {why}"));
     let beyond_guards = |why: &&String| why.starts_with("no plan") || why.starts_with("not by");
     let because = decision.because.iter().filter(beyond_guards).cloned();
-    draft = draft.lines(heading).lines(bullets).lines(because);
+    draft = draft.lines(heading).lines(bullets).lines(because).lines(warned(s));
     draft.choices = choices(incident, s);
     vec![draft]
 }
@@ -347,6 +347,14 @@ pub fn owners(s: &Situation<'_>) -> Vec<String> {
     let rule = s.policy.owner_rule().unwrap_or_default();
     let owners = s.watch.inventory.iter().flat_map(|inventory| inventory.owners());
     owners.map(|owner| owner.outlook(rule)).collect()
+}
+
+/// What the cluster warns of, where that is known.
+pub(super) fn warned(s: &Situation<'_>) -> Vec<String> {
+    let warnings = s.watch.inventory.as_ref().map(|it| it.warnings()).unwrap_or_default();
+    let heading = (!warnings.is_empty()).then(|| "Its cluster warns:".to_owned());
+    let bullets = warnings.iter().map(|warning| format!("• {}", warning.in_words()));
+    heading.into_iter().chain(bullets).collect()
 }
 
 /// What stays of a rollback until people take it back, and what they do before that.

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use self::deployment::{
-    Also, Clusters, keep, keep_configuration, preflight as deployment_preflight,
+    Also, Clusters, Looked, keep, keep_configuration, preflight as deployment_preflight,
 };
 use crate::{
     domain::{

@@ -8,6 +8,7 @@ use std::{
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
+use super::pulls;
 use crate::units::Span;
 
 /// Which cluster, what of it, and how patiently.
@@ -33,6 +34,10 @@ pub struct Options {
     pub config_maps: bool,
     /// Whether the Secrets are, by nothing but their hash.
     pub secrets: bool,
+    /// So many of its warnings are told of a Deployment that is not well; none are asked for where that is 0.
+    pub events_max: usize,
+    /// How the registries of its images are asked.
+    pub registries: pulls::Options,
 }
 
 impl Options {
@@ -49,6 +54,8 @@ impl Options {
             page: 500,
             config_maps: true,
             secrets: false,
+            events_max: 5,
+            registries: pulls::Options::default(),
         }
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::template::Template;
+use super::{pulls::Pulls, template::Template};
 use crate::{
     domain::{
         change::Revision,
@@ -53,6 +53,8 @@ pub struct Kept {
     pub kept_at: UnixMs,
     /// Whether more than its template is kept.
     pub is_whole: bool,
+    /// What its pods need of registries.
+    pub pulls: Pulls,
 }
 
 /// The versions of one Deployment that are kept.
@@ -80,10 +82,11 @@ impl Shelf {
     pub fn all(&self) -> io::Result<Vec<Kept>> {
         let mut all = vec![];
         for digest in listed(&self.dir)? {
-            all.extend(self.find(&digest)?.map(|Manifest { revision, kept_at, spec, .. }| Kept {
-                revision,
-                kept_at,
-                is_whole: spec.is_some(),
+            all.extend(self.find(&digest)?.map(|kept| Kept {
+                pulls: Pulls::of(&kept.template),
+                revision: kept.revision,
+                kept_at: kept.kept_at,
+                is_whole: kept.spec.is_some(),
             }));
         }
         all.sort_by_key(|kept| std::cmp::Reverse(kept.kept_at));
@@ -210,6 +213,7 @@ mod tests {
         }
         assert_eq!(shelf.find(&digest(&one)).unwrap().as_ref(), Some(&one));
         let line = |manifest: &Manifest| Kept {
+            pulls: Pulls::of(&manifest.template),
             revision: manifest.revision.clone(),
             kept_at: manifest.kept_at,
             is_whole: false,

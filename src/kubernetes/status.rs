@@ -63,6 +63,9 @@ impl PodStatus {
 pub struct ContainerStatus {
     /// Its name.
     pub name: SmolStr,
+    /// What it runs: `registry.example/shop@sha256:…`, or something else that only its runtime knows.
+    #[serde(rename = "imageID")]
+    pub image_id: SmolStr,
     /// How often it was started again.
     pub restart_count: u32,
     /// What it does.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
+use super::pulls::Pulls;
 use crate::domain::change::Revision;
 
 /// Written by whoever restarts the pods of a Deployment: no other version.
@@ -22,6 +23,7 @@ pub struct Template {
     exact: u128,
     /// Its containers, each with its image, in their order.
     images: Box<[(SmolStr, SmolStr)]>,
+    pulls: Pulls,
 }
 
 impl Template {
@@ -37,12 +39,28 @@ impl Template {
             version: hash_without(template, skip_both),
             exact: u128::from_be_bytes(exact[..16].try_into().unwrap_or_default()),
             images: containers.map(|all| all.iter().map(image).collect()).unwrap_or_default(),
+            pulls: Pulls::of(template),
         }
     }
 
     /// Whether the controller takes both for one.
     pub fn is_exactly(&self, other: &Self) -> bool {
         self.exact == other.exact
+    }
+
+    /// What its pods need of registries.
+    pub fn pulls(&self) -> &Pulls {
+        &self.pulls
+    }
+
+    /// Whether it is this version, by its hash.
+    pub fn has_digest(&self, digest: &str) -> bool {
+        self.revision(None).digest.as_deref() == Some(digest)
+    }
+
+    /// Its containers and their images, as they are written.
+    pub fn containers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.images.iter().map(|(name, image)| (name.as_str(), image.as_str()))
     }
 
     /// The images, as they are written.

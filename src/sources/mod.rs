@@ -10,5 +10,6 @@ pub mod http;
 pub mod kubernetes;
 pub mod prometheus;
 pub mod reading;
+pub mod registry;
 pub mod scrape;
 pub mod selector;

@@ -22,6 +22,7 @@ const TARGETS: &[Target] = &[
     ("snapshot", targets::snapshot, &[]),
     ("change", targets::change, &[]),
     ("evidence", targets::evidence, &[]),
+    ("registry", targets::registry, &[]),
 ];
 
 /// Places in one body at which it is cut or a byte of it is another.

@@ -4,6 +4,8 @@
 //! be killed, with the test's process (the kernel's parent-death signal, set by `setpriv`). A missing
 //! program fails the test and says how to get it; nothing is ever skipped.
 
+mod registry;
+
 use std::{
     fs,
     future::Future,
@@ -19,6 +21,8 @@ use rollbackd::demo::port::ReservedPort;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+
+pub(crate) use self::registry::Registry;
 
 /// How long a server may take to be ready, on a machine that is busy with the other tests.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -82,6 +86,11 @@ struct Server {
 impl Server {
     /// Starts `program` and waits until it has said where it listens and answers on `/-/ready`.
     async fn start(program: &str, install: &str, arguments: &[String]) -> Self {
+        Self::started(program, install, arguments, "/-/ready").await
+    }
+
+    /// The same where another path tells whether it is ready.
+    async fn started(program: &str, install: &str, arguments: &[String], ready: &str) -> Self {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", program])
             .args(arguments)
@@ -109,7 +118,7 @@ impl Server {
             panic!("{program} did not start; if it is missing run `{install}`\n{}", server.log());
         };
         server.port = port;
-        let (client, url) = (client(), format!("{}/-/ready", server.url()));
+        let (client, url) = (client(), format!("{}{ready}", server.url()));
         eventually(&format!("{program} ready"), START_MAX, async || {
             client.get(&url).send().await.ok().filter(|r| r.status().is_success())
         })
@@ -142,9 +151,10 @@ impl Drop for Server {
     }
 }
 
-/// The port, from the line with which both programs say that they listen.
+/// The port, from the line with which a program says that it listens.
 fn listening_on(line: &str) -> Option<u16> {
-    let address = line.split_once("msg=\"Listening on\" address=")?.1;
+    let says = ["msg=\"Listening on\" address=", "msg=\"listening on "];
+    let (_, address) = says.into_iter().find_map(|says| line.split_once(says))?;
     address.split_whitespace().next()?.trim_matches('"').rsplit_once(':')?.1.parse().ok()
 }
 

@@ -65,17 +65,17 @@ running() {
     [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$(readlink -f "$(command -v "$program")")" ]
 }
 
-# Waits until the server answers 200 on /-/ready, at most 30 s; ends early when the process died.
+# Waits until the server answers 200 on $ready (/-/ready), at most 30 s; ends early when the process died.
 wait_ready() {
     local dir=$1 url=$2
-    python3 - "$dir" "$url" <<'PY' || die "not ready; its log: $1/log"
+    python3 - "$dir" "$url${ready:-/-/ready}" <<'PY' || die "not ready; its log: $1/log"
 import os, sys, time, urllib.request
 directory, url = sys.argv[1:]
 pid = int(open(directory + "/pid").read())
 end = time.monotonic() + 30
 while time.monotonic() < end:
     try:
-        if urllib.request.urlopen(url + "/-/ready", timeout=2).status == 200:
+        if urllib.request.urlopen(url, timeout=2).status == 200:
             sys.exit(0)
     except OSError:
         pass

@@ -13,7 +13,10 @@ use crate::{
         owner::OwnerRule,
         runbook::{ARGOCD, DeploymentRunbook},
     },
-    kubernetes::access::{Access, Options, check_kubeconfig},
+    kubernetes::{
+        access::{Access, Options, check_kubeconfig},
+        pulls,
+    },
     sources::kubernetes::Key,
     units::Span,
 };
@@ -41,11 +44,36 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
                 .as_ref()
                 .map_or(usual.config_maps, |said| *said.get_ref()),
             secrets: said.secrets.as_ref().map_or(usual.secrets, |said| *said.get_ref()),
+            events_max: said.events_max.as_ref().map_or(usual.events_max, |said| *said.get_ref()),
+            registries: registries(found, &said.registries),
             ..usual
         };
         Some((name.get_ref().clone(), (options, said.all_namespaces)))
     };
     raw.kubernetes.iter().filter_map(cluster).collect()
+}
+
+fn registries(found: &mut Found<'_>, said: &raw::Registries) -> pulls::Options {
+    let usual = pulls::Options::default();
+    let is =
+        |said: &raw::Placed<bool>, usual: bool| said.as_ref().map_or(usual, |it| *it.get_ref());
+    let plain = said.plain_http.as_ref().map(|names| names.get_ref().clone()).unwrap_or_default();
+    if let Some(at) = &said.plain_http {
+        for name in plain.iter().filter(|name| name.contains('/') || name.is_empty()) {
+            let what = format!("`{name}` is not a registry");
+            found.error(at.span(), what, "write it as images do: \"registry.internal:5000\"");
+        }
+    }
+    pulls::Options {
+        ask: is(&said.ask, usual.ask),
+        timeout: found.positive(&said.timeout, usual.timeout),
+        keep: found.positive(&said.keep, usual.keep),
+        images_max: found.at_least_one(&said.images_max, usual.images_max),
+        at_once: found.at_least_one(&said.at_once, usual.at_once),
+        pull_secrets: is(&said.pull_secrets, usual.pull_secrets),
+        plain_http: plain,
+        ca_pem: said.ca_file.as_ref().and_then(|path| found.certificates(path)),
+    }
 }
 
 /// The API server counts in seconds.

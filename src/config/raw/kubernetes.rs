@@ -21,6 +21,22 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) argocd_namespace: Placed<String>,
     pub(in crate::config) config_maps: Placed<bool>,
     pub(in crate::config) secrets: Placed<bool>,
+    pub(in crate::config) events_max: Placed<usize>,
+    pub(in crate::config) registries: Registries,
+}
+
+/// `[kubernetes.NAME.registries]`: whether what a version needs can still be pulled.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Registries {
+    pub(in crate::config) ask: Placed<bool>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) keep: Placed<Span>,
+    pub(in crate::config) images_max: Placed<usize>,
+    pub(in crate::config) at_once: Placed<usize>,
+    pub(in crate::config) pull_secrets: Placed<bool>,
+    pub(in crate::config) plain_http: Placed<Vec<String>>,
+    pub(in crate::config) ca_file: Placed<String>,
 }
 
 /// `[service.KEY.rollback.application.kubernetes]`.

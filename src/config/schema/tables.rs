@@ -6,8 +6,8 @@ use super::{Shaped, Tables};
 use crate::config::raw::{
     Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
     Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Notify, People, Pods,
-    Probe, Raw, Recurrent, Release, Rollback, Row, Scrape, Script, Server, Service, Severities,
-    Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
+    Probe, Raw, Recurrent, Registries, Release, Rollback, Row, Scrape, Script, Server, Service,
+    Severities, Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -104,7 +104,8 @@ tables! {
         owner not_configuration;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
-        argocd_namespace config_maps secrets;
+        argocd_namespace config_maps secrets events_max registries;
+    [Registries] ask timeout keep images_max at_once pull_secrets plain_http ca_file;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;
     partial [Job] title cron_job timeout keep attempts;

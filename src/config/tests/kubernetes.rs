@@ -145,6 +145,20 @@ fn each_namespace_is_watched_by_itself_unless_all_are_wanted() {
 }
 
 #[test]
+fn registries_are_asked_unless_the_operator_says_no_and_secrets_are_read_only_where_they_say_yes() {
+    let asked = |more: &str| {
+        let (config, _) = loaded(&format!(
+            "[kubernetes.main]\nin_cluster = true\n[kubernetes.main.registries]\n{more}\n{SERVICE}"
+        ));
+        config.clusters.into_values().next().unwrap().registries
+    };
+    let usual = asked("");
+    assert_eq!((usual.ask, usual.pull_secrets, usual.keep), (true, false, Span::minutes(5)));
+    assert!(!asked("ask = false").ask && asked("pull_secrets = true").pull_secrets);
+    assert_eq!(asked("plain_http = ['registry.internal:5000']").plain_http.len(), 1);
+}
+
+#[test]
 fn config_maps_are_watched_unless_the_operator_says_no_and_secrets_only_where_they_say_yes() {
     let watched = |said: &str| {
         let (config, _) =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, grounds::Grounds, target, witness};
+use super::{Incident, grounds::Grounds, pulled, target, witness};
 use crate::{
     domain::{
         change::{Change, Migrations},
@@ -114,21 +114,32 @@ fn opted_in(s: &Situation<'_>, evidence: &str) -> bool {
 }
 
 fn nowhere_safe(s: &Situation<'_>, plan: &Result<Arc<Plan>, String>) -> Verdict {
+    let guard = Guard::NowhereSafe;
     match plan {
-        Ok(plan) => Verdict::pass(Guard::NowhereSafe, format!("{}, known good", plan.summary())),
-        Err(why) => {
-            let serving = s.watch.inventory.as_ref().and_then(|i| i.linked.as_ref());
-            let all = s.watch.inventory.iter().flat_map(|i| &i.available);
-            let offered = all.filter(|a| serving.is_none_or(|now| !now.agrees_with(&a.revision)));
-            let names: Vec<&str> = offered.take(5).map(|a| a.revision.version.as_str()).collect();
-            let hint = if names.is_empty() {
-                String::new()
-            } else {
-                format!("; the platform offers {} to a person's choice", names.join(", "))
-            };
-            Verdict::refuse(Guard::NowhereSafe, format!("{why}{hint}"))
-        }
+        Ok(plan) => match pulled::bars(s, plan) {
+            Some(why) => Verdict::refuse(guard, format!("{why}{}", offered(s, Some(plan)))),
+            None => {
+                let images = pulled::outlook(s, plan).map(|said| format!("; {said}"));
+                let images = images.unwrap_or_default();
+                Verdict::pass(guard, format!("{}, known good{images}", plan.summary()))
+            }
+        },
+        Err(why) => Verdict::refuse(guard, format!("{why}{}", offered(s, None))),
     }
+}
+
+/// What else a person could choose, than what is set and where the plan goes.
+fn offered(s: &Situation<'_>, plan: Option<&Arc<Plan>>) -> String {
+    let serving = s.watch.inventory.as_ref().and_then(|i| i.linked.as_ref());
+    let targets = plan.into_iter().flat_map(|plan| &plan.targets).map(|target| &target.to);
+    let not: Vec<_> = serving.into_iter().chain(targets).collect();
+    let all = s.watch.inventory.iter().flat_map(|i| &i.available);
+    let offered = all.filter(|a| not.iter().all(|known| !known.agrees_with(&a.revision)));
+    let names: Vec<&str> = offered.take(5).map(|a| a.revision.version.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("; the platform offers {} to a person's choice", names.join(", "))
 }
 
 fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {

@@ -37,7 +37,7 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
         Some(version) => named(s, inventory, linked, version)?,
         None => to_last_known_good(s, inventory, linked)?,
     };
-    if let Some(why) = inventory.deployed.as_ref().and_then(Deployed::bars) {
+    if let Some(why) = inventory.deployed.as_deref().and_then(Deployed::bars) {
         return Err(why.to_owned());
     }
     let mut place = match &way.application {

@@ -105,13 +105,17 @@ mod tests {
             available: vec![],
             faults: vec![],
             told: None,
-            deployed: pods.map(|pods| Deployed {
-                uid: "u-1".into(),
-                wanted: 10,
-                paused: false,
-                owners: vec![],
-                configuration: None,
-                pods: Some(pods),
+            deployed: pods.map(|pods| {
+                Box::new(Deployed {
+                    ran: vec![],
+                    warnings: vec![],
+                    uid: "u-1".into(),
+                    wanted: 10,
+                    paused: false,
+                    owners: vec![],
+                    configuration: None,
+                    pods: Some(pods),
+                })
             }),
         }
     }

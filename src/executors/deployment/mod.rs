@@ -39,7 +39,7 @@ pub(super) use self::{
 pub use self::{
     held::keep,
     maps::keep_configuration,
-    preflight::{Also, preflight},
+    preflight::{Also, Looked, preflight},
 };
 use super::Attempt;
 use crate::{

@@ -11,13 +11,15 @@ use crate::{
     domain::{
         configuration::Kind, inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook,
     },
-    kubernetes::{access::Options, content, shelf::Shelf, template::Template},
+    kubernetes::{access::Options, content, pulls::Pulls, shelf::Shelf, template::Template},
 };
 
 /// For all of it.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A Deployment keeps ten ReplicaSets unless it says otherwise.
 const SETS_MAX: u32 = 500;
+/// The controller's number for a ReplicaSet.
+const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Where the rights are written down.
 pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 
@@ -32,6 +34,16 @@ pub struct Also {
     pub cron_jobs: Vec<String>,
 }
 
+/// What was looked at, and what pods of the versions that were seen need of registries: of the one that is set, and of the
+/// newest other one.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// A line each.
+    pub checks: Vec<Check>,
+    /// By what people call the version.
+    pub pulls: Vec<(String, Pulls)>,
+}
+
 /// Everything a rollback of a Deployment needs, each with what was seen.
 ///
 /// The watches are those of `cluster`: of its namespace, or of all of them. What the daemon keeps is in its state directory.
@@ -40,7 +52,7 @@ pub async fn preflight(
     cluster: &Options,
     state_dir: &Path,
     also: Also,
-) -> Vec<Check> {
+) -> Looked {
     let clusters = Clusters::default();
     clusters.adopt([(runbook.cluster.clone(), cluster.clone())].into());
     let at = runbook.at(None);
@@ -51,7 +63,10 @@ pub async fn preflight(
     };
     let (api, who) = match known {
         Ok(known) => known,
-        Err(why) => return vec![check("the API server knows the daemon", Err(why))],
+        Err(why) => {
+            let checks = vec![check("the API server knows the daemon", Err(why))];
+            return Looked { checks, ..Looked::default() };
+        }
     };
     let asking = Asking { api: &api, at: &at, who: &who };
     let mut checks = vec![
@@ -59,6 +74,9 @@ pub async fn preflight(
         check("it may be set back", asking.setting_back().await),
         check("what its pods read may be watched", asking.watching_maps(cluster).await),
     ];
+    if cluster.events_max > 0 {
+        checks.push(check("what the cluster warns of may be told", asking.reading_events().await));
+    }
     if also.logs {
         checks.push(check("its logs may be read", asking.reading_logs().await));
     }
@@ -68,22 +86,26 @@ pub async fn preflight(
     for cron_job in &also.cron_jobs {
         checks.push(check("its smoke test may be run", asking.running(cron_job).await));
     }
-    let kept = kept(state_dir, &at);
+    let (kept, mut pulls) = (kept(state_dir, &at), vec![]);
     match api.look().await {
-        Ok(live) => checks.extend([
-            check("the Deployment is there", Ok(live.in_words())),
-            check("a change of it comes into effect", takes_effect(&live)),
-            check("its history is kept", keeps_history(&live, &kept)),
-            check("an earlier version is there", earlier(&api, &live, &kept).await),
-            check("nothing puts it back", owned(&asking, &live, runbook).await),
-            check(
-                "what its pods read may be set back",
-                asking.setting_maps_back(cluster, &live).await,
-            ),
-        ]),
+        Ok(live) => {
+            let sets = sets(&api, &live).await;
+            pulls = pulled(&live, sets.as_deref().unwrap_or_default());
+            checks.extend([
+                check("the Deployment is there", Ok(live.in_words())),
+                check("a change of it comes into effect", takes_effect(&live)),
+                check("its history is kept", keeps_history(&live, &kept)),
+                check("an earlier version is there", earlier(sets, &live, &kept)),
+                check("nothing puts it back", owned(&asking, &live, runbook).await),
+                check(
+                    "what its pods read may be set back",
+                    asking.setting_maps_back(cluster, &live).await,
+                ),
+            ]);
+        }
         Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
     }
-    checks
+    Looked { checks, pulls }
 }
 
 fn check(what: &str, seen: Result<String, String>) -> Check {
@@ -227,6 +249,17 @@ impl Asking<'_> {
         self.all(rights, &format!("in {place}"), &remedy).await
     }
 
+    /// What people are told beside, which no rollback needs.
+    async fn reading_events(&self) -> Result<String, String> {
+        let place = &self.at.namespace;
+        let namespace = Some(place.as_str());
+        let right = Right { verb: "list", group: "", resource: "events", namespace, name: None };
+        let remedy = format!("kubectl apply -k {RIGHTS}/observe -n {place}");
+        let granted = self.all(vec![right], &format!("in {place}"), &remedy).await;
+        let without = |why| format!("people are told without it: {why}; or say events_max = 0");
+        Ok(granted.unwrap_or_else(without))
+    }
+
     /// What a signal of its logs needs.
     async fn reading_logs(&self) -> Result<String, String> {
         let place = &self.at.namespace;
@@ -358,12 +391,34 @@ fn keeps_history(live: &Live, kept: &Kept) -> Result<String, String> {
     }
 }
 
-/// Another template than the one that is set, in a ReplicaSet of its own or kept by the daemon.
-async fn earlier(api: &Api, live: &Live, kept: &Kept) -> Result<String, String> {
+/// Its own ReplicaSets.
+async fn sets(api: &Api, live: &Live) -> Result<Vec<Value>, String> {
     let selector = live.selector()?;
-    let sets = api.list("apis/apps/v1", "replicasets", &selector, SETS_MAX).await.map_err(told)?;
+    let sets = api.list("apis/apps/v1", "replicasets", &selector, SETS_MAX).await;
+    let mut sets = sets.map_err(told)?;
+    sets.retain(|set| live.owns(set));
+    Ok(sets)
+}
+
+fn pulled(live: &Live, sets: &[Value]) -> Vec<(String, Pulls)> {
+    let number = |set: &&Value| {
+        let number = set["metadata"]["annotations"][REVISION].as_str();
+        number.and_then(|number| number.parse::<u64>().ok())
+    };
+    let set_to = live.template.revision(None);
+    let others = sets.iter().filter(|set| {
+        Template::of(&set["spec"]["template"]).revision(None).digest != set_to.digest
+    });
+    let newest = others.max_by_key(number).map(|set| Template::of(&set["spec"]["template"]));
+    let named = |it: &Template| (it.revision(None).version, it.pulls().clone());
+    std::iter::once(&live.template).chain(newest.as_ref()).map(named).collect()
+}
+
+/// Another template than the one that is set, in a ReplicaSet of its own or kept by the daemon.
+fn earlier(sets: Result<Vec<Value>, String>, live: &Live, kept: &Kept) -> Result<String, String> {
+    let sets = sets?;
     let set = live.template.revision(None).digest;
-    let held = sets.iter().filter(|set| live.owns(set)).map(|set| {
+    let held = sets.iter().map(|set| {
         let revision = Template::of(&set["spec"]["template"]).revision(None);
         (revision.digest, revision.version)
     });

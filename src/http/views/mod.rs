@@ -13,7 +13,13 @@ pub use self::{
     service::{BlindView, ConfigurationView, ServiceView, TriggerState},
     stray::{Stray, Strays},
 };
-use crate::domain::{event::Said, incident::speak, plan::Plan, situation::Situation, wording};
+use crate::domain::{
+    event::Said,
+    incident::{pulled, speak},
+    plan::Plan,
+    situation::Situation,
+    wording,
+};
 
 /// What follows from what a person said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +50,9 @@ pub struct PlanAnswer {
     /// What else sets what it would roll back, and what comes of that; a sentence each.
     #[serde(default)]
     pub owners: Vec<String>,
+    /// What registries say of the images that it would start; a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// Why an approval of it would be refused now; absent where it would be taken.
     pub no_approval: Option<String>,
     /// Why a rollback by it would be refused now; absent where it would begin.
@@ -58,6 +67,7 @@ impl PlanAnswer {
         Self {
             view: PlanView::of(plan),
             owners: wording::owners(s),
+            images: pulled::in_words(s, plan),
             no_approval: refusal(&Said::Approve { plan: plan.hash() }),
             no_rollback: refusal(&Said::RollBack { to, reason }),
         }

@@ -8,12 +8,14 @@ use crate::{
         change::{Change, Component},
         configuration::Item,
         firing::Basis,
+        image::Good,
         inventory::Serving,
         service::{Mode, ServiceId},
         severity::Severity,
         situation::Situation,
         state::Hold,
         trigger::State,
+        warning::Warning,
         wording,
     },
     units::UnixMs,
@@ -32,6 +34,9 @@ pub struct ServiceView {
     pub running: Option<Serving>,
     /// What is not as it should be where it is deployed, in words.
     pub platform_faults: Vec<String>,
+    /// What its cluster warns of, newest first, while something is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What else sets what is deployed, and what that means for a rollback; a sentence each.
     #[serde(default)]
     pub owners: Vec<String>,
@@ -42,6 +47,9 @@ pub struct ServiceView {
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
     pub known_good: Option<String>,
+    /// How the images of what is set were when it was known good; a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// Why there is none.
     pub no_target: Option<String>,
     /// What its pods read beside their image; absent where nobody looks at that.
@@ -147,6 +155,7 @@ impl ServiceView {
         let component = Component::Application;
         let ledger = &s.state.ledger;
         let serving = ledger.serving(component);
+        let entry = serving.and_then(|revision| ledger.entry(component, revision));
         let target = ledger.target(component);
         let triggers = s.watch.triggers().map(|(name, _, trigger)| TriggerState {
             name: name.to_owned(),
@@ -164,12 +173,15 @@ impl ServiceView {
                 .inventory
                 .as_ref()
                 .map_or_else(Vec::new, |inventory| inventory.faults.clone()),
+            warnings: s.watch.inventory.as_ref().map_or_else(Vec::new, |inventory| {
+                inventory.warnings().iter().map(Warning::in_words).collect()
+            }),
             owners: wording::owners(s),
             set_again: s.state.set_again.as_ref().map(ToString::to_string),
-            serving_is_known_good: serving
-                .and_then(|revision| ledger.entry(component, revision))
+            serving_is_known_good: entry
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
             known_good: target.as_ref().ok().map(ToString::to_string),
+            images: entry.into_iter().flat_map(|it| &it.images).map(Good::in_words).collect(),
             no_target: target.err().map(|why| why.to_string()),
             configuration: ConfigurationView::of(s),
             last_change: s.state.changes.last().cloned(),

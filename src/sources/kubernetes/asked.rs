@@ -4,6 +4,7 @@
 //!
 //! Only what is really read counts: a log that nobody could read is unknown, neither clean nor bad.
 
+mod events;
 mod logs;
 mod struck;
 mod usage;
@@ -16,6 +17,7 @@ use kube::{Client, client::Body, core::Status};
 use tokio::time::timeout;
 
 pub use self::{
+    events::{About, NoEvents, warnings},
     logs::{Lines, Logs},
     usage::{Of, Resource, Usage},
 };
@@ -23,7 +25,7 @@ use super::{objects::Key, watched::Watched};
 use crate::kubernetes::access::{self, chain};
 
 /// For one request.
-const REQUEST: Duration = Duration::from_secs(5);
+pub(super) const REQUEST: Duration = Duration::from_secs(5);
 /// So much of what is told of a failure.
 const TEXT_MAX: usize = 300;
 
@@ -109,7 +111,7 @@ impl Asking {
 
 /// Why there is no text.
 #[derive(Debug, PartialEq, Eq)]
-enum NoText {
+pub(super) enum NoText {
     /// The API server says so.
     Refused { code: u16, why: String },
     /// Nobody answered.
@@ -128,7 +130,7 @@ impl fmt::Display for NoText {
 }
 
 /// Reads a text of at most so many bytes.
-async fn text(client: &Client, uri: &str, max_bytes: usize) -> Result<Vec<u8>, NoText> {
+pub(super) async fn text(client: &Client, uri: &str, max_bytes: usize) -> Result<Vec<u8>, NoText> {
     let silent = |fault: &dyn std::error::Error| NoText::Silent(shortened(&chain(fault)));
     let answer = async {
         let request = Request::get(uri).body(Body::empty()).map_err(|fault| silent(&fault))?;

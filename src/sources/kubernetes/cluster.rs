@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use smol_str::SmolStr;
+
 use super::{
     held::{self, HeldKept},
     kept::Kept,
@@ -15,6 +18,8 @@ use crate::{
     kubernetes::{
         content::{Reference, references},
         owners::{self, annotation},
+        pulls::Pulls,
+        status::PodStatus,
         template::Template,
         trouble::{self, Trouble},
     },
@@ -56,6 +61,8 @@ pub(super) struct DeploymentKept {
     /// What its template refers to.
     pub(super) reads: Box<[Reference]>,
     pub(super) is_observed: bool,
+    /// Why it was last changed, as its controller will write beside the ReplicaSet.
+    pub(super) cause: Option<Box<str>>,
     /// Why its controller does not get on.
     pub(super) stuck: Vec<String>,
 }
@@ -82,6 +89,8 @@ pub(super) struct PodKept {
     /// How often its containers were started again, and when the last of them had ended.
     pub(super) restarts: u32,
     pub(super) restarted_at: Option<UnixMs>,
+    /// What each container runs, by the hash of its manifest, while it is ready.
+    pub(super) ran: Box<[(SmolStr, [u8; 32])]>,
 }
 
 /// What is known of one cluster.
@@ -228,8 +237,8 @@ impl Cluster {
         self.replica_sets.of(deployment).collect()
     }
 
-    pub(super) fn pods_of(&self, replica_set: Uid) -> impl Iterator<Item = &PodKept> {
-        self.pods.of(replica_set).map(|(_, pod)| pod)
+    pub(super) fn pods_of(&self, replica_set: Uid) -> impl Iterator<Item = (&Key, &PodKept)> {
+        self.pods.of(replica_set)
     }
 
     /// The pods of the version that a Deployment is set to, by name.
@@ -240,6 +249,14 @@ impl Cluster {
         let of_it = sets.filter(|set| set.template.revision(None) == version);
         let pods = of_it.flat_map(|set| self.pods.of(set.uid));
         Ok(pods.map(|(key, _)| key.name.to_string()).collect())
+    }
+
+    /// What pods of a version of a Deployment need of registries, while anything there holds its template.
+    pub(super) fn pulls_of(&self, key: &Key, digest: &str) -> Option<Pulls> {
+        let deployment = self.find(key)?;
+        let sets = self.replica_sets.of(deployment.uid).map(|(_, set)| &set.template);
+        let mut all = std::iter::once(&deployment.template).chain(sets);
+        all.find(|template| template.has_digest(digest)).map(|template| template.pulls().clone())
     }
 
     /// How many of a kind are kept.
@@ -266,6 +283,7 @@ fn deployment_kept(object: &Deployment) -> (Key, DeploymentKept) {
         owners: owners::of(meta),
         reads: references(&spec.template),
         is_observed: meta.generation.is_none_or(|wanted| status.observed_generation >= wanted),
+        cause: cause(meta),
         stuck: trouble::of_controller(&status.conditions),
     };
     (Key::of(meta), record)
@@ -280,9 +298,13 @@ fn replica_set_kept(object: &ReplicaSet) -> (Key, ReplicaSetKept) {
         created_at: objects::created(meta),
         number: number.unwrap_or(0),
         is_reused: annotation(meta, REVISION_HISTORY).is_some_and(|before| !before.is_empty()),
-        cause: annotation(meta, CHANGE_CAUSE).map(|cause| trouble::cut(cause, TEXT_MAX).into()),
+        cause: cause(meta),
     };
     (Key::of(meta), record)
+}
+
+fn cause(meta: &ObjectMeta) -> Option<Box<str>> {
+    annotation(meta, CHANGE_CAUSE).map(|cause| trouble::cut(cause, TEXT_MAX).into())
 }
 
 fn owner_of(pod: &Pod) -> Option<Uid> {
@@ -302,5 +324,19 @@ fn pod_kept(object: &Pod) -> Option<PodKept> {
         trouble: trouble::of_pod(&status).map(Box::new),
         restarts: status.restarts(),
         restarted_at: status.restarted_at(),
+        ran: if status.is_ready() { ran(&status) } else { Box::default() },
     })
+}
+
+/// By manifests alone: what some runtimes tell without an `@` is the hash of something else.
+fn ran(status: &PodStatus) -> Box<[(SmolStr, [u8; 32])]> {
+    let each = status.container_statuses.iter().filter_map(|it| {
+        let (_, hex) = it.image_id.split_once("@sha256:")?;
+        let mut digest = [0; 32];
+        for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
+        }
+        Some((it.name.clone(), digest))
+    });
+    each.collect()
 }

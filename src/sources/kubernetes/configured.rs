@@ -130,7 +130,7 @@ impl Cluster {
     fn read_at(&self, deployment: &DeploymentKept, written: Option<UnixMs>) -> Option<UnixMs> {
         let sets = self.replica_sets_of(deployment.uid);
         let pods = sets.iter().flat_map(|(_, set)| self.pods_of(set.uid));
-        let ready = pods.filter(|pod| pod.is_ready);
+        let ready = pods.map(|(_, pod)| pod).filter(|pod| pod.is_ready);
         let oldest = ready.map(|pod| pod.created_at).min()??;
         written.is_none_or(|written| oldest >= written).then_some(oldest)
     }

@@ -1,7 +1,8 @@
 //! What a Deployment is set to, what serves of it, and how well: from what is known of its cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::asked::About;
 use super::{
     cluster::{Cluster, DeploymentKept, PodKept, ReplicaSetKept},
     objects::Key,
@@ -9,9 +10,13 @@ use super::{
 use crate::{
     domain::{
         change::{Component, Revision, Told},
+        image::Ran,
         inventory::{Available, Deployed, HeldIn, Inventory, Pods, Serving},
     },
-    kubernetes::trouble::{self, Trouble},
+    kubernetes::{
+        content,
+        trouble::{self, Trouble},
+    },
     units::UnixMs,
 };
 
@@ -19,6 +24,9 @@ use crate::{
 const READY_SHARE: f64 = 0.5;
 /// More revisions than this are not shown.
 const AVAILABLE_MAX: usize = 50;
+
+/// Pods say much the same of one version.
+const WARNED_PODS_MAX: usize = 5;
 
 /// How a Deployment stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,17 +111,34 @@ impl Cluster {
             available: available(&sets, container),
             faults,
             told: Some(told(deployment, current)),
-            deployed: Some(Deployed {
+            deployed: Some(Box::new(Deployed {
                 uid: deployment.uid.to_string(),
                 wanted: deployment.wanted,
                 paused: deployment.paused,
                 owners: deployment.owners.to_vec(),
                 configuration: None,
                 pods: Some(pods_of(&sets, &linked, container)),
-            }),
+                ran: ran(&sets, deployment),
+                warnings: vec![],
+            })),
             linked: Some(linked),
         };
         Seen { inventory, standing }
+    }
+
+    /// What may be warned of where a Deployment is not well: itself, its ReplicaSet, and pods of it that are not ready first.
+    pub(super) fn warned_of(&self, key: &Key) -> Vec<About> {
+        let mut about: Vec<About> = vec![("Deployment", key.name.to_string())];
+        let Some(deployment) = self.find(key) else { return about };
+        let sets = self.sets(deployment);
+        if let Some(set) = current(&sets, deployment) {
+            about.push(("ReplicaSet", set.name.to_owned()));
+            let mut pods: Vec<_> = self.pods_of(set.kept.uid).collect();
+            pods.sort_by_key(|(_, pod)| (pod.is_ready, std::cmp::Reverse(pod.restarts)));
+            let some = pods.into_iter().take(WARNED_PODS_MAX);
+            about.extend(some.map(|(key, _)| ("Pod", key.name.to_string())));
+        }
+        about
     }
 
     /// Newest first, by the controller's count.
@@ -124,7 +149,7 @@ impl Cluster {
             .map(|(key, kept)| Set {
                 name: key.name.as_str(),
                 kept,
-                pods: self.pods_of(kept.uid).collect(),
+                pods: self.pods_of(kept.uid).map(|(_, pod)| pod).collect(),
             })
             .collect();
         sets.sort_by_key(|set| std::cmp::Reverse((set.kept.number, set.kept.created_at)));
@@ -219,6 +244,24 @@ fn pods_of(sets: &[Set<'_>], version: &Revision, container: Option<&str>) -> Pod
     })
 }
 
+/// What the ready pods of the set version run, by the names that its template has for it.
+fn ran(sets: &[Set<'_>], deployment: &DeploymentKept) -> Vec<Ran> {
+    let version = deployment.template.revision(None);
+    let of_it = sets.iter().filter(|set| set.kept.template.revision(None) == version);
+    let pods: Vec<&PodKept> = of_it.flat_map(|set| set.pods.iter().copied()).collect();
+    let mut all: BTreeMap<&str, BTreeSet<[u8; 32]>> = BTreeMap::new();
+    for (container, image) in deployment.template.containers() {
+        let each = pods.iter().flat_map(|pod| &pod.ran);
+        let digests = each.filter(|(name, _)| name == container).map(|(_, digest)| *digest);
+        all.entry(image).or_default().extend(digests);
+    }
+    let named = |(name, digests): (&str, BTreeSet<[u8; 32]>)| Ran {
+        name: name.to_owned(),
+        digests: digests.iter().map(content::in_words).collect(),
+    };
+    all.into_iter().filter(|(_, digests)| !digests.is_empty()).map(named).collect()
+}
+
 /// A ReplicaSet that is used for the first time is as old as the change; of one that is used again, whoever wrote the
 /// template last wrote that.
 fn switched_at(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Option<UnixMs> {
@@ -242,6 +285,7 @@ fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
                 modified_at: set.kept.created_at,
                 held_in: Some(HeldIn { replica_set: set.name.to_owned(), number: set.kept.number }),
                 kept: false,
+                images: vec![],
             }),
         }
     }
@@ -252,7 +296,11 @@ fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
 fn told(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Told {
     Told {
         by: deployment.written.as_ref().map(|written| written.by.to_string()),
-        cause: current.and_then(|set| set.kept.cause.as_deref().map(str::to_owned)),
+        // Its controller may not have made the ReplicaSet yet.
+        cause: current
+            .map_or(&deployment.cause, |set| &set.kept.cause)
+            .as_deref()
+            .map(str::to_owned),
         called: current.map(|set| format!("revision {}, {}", set.kept.number, set.name)),
         runs: deployment.template.images().map(str::to_owned).collect(),
     }

@@ -13,6 +13,7 @@ mod kept;
 mod link;
 mod objects;
 mod opened;
+mod pull_secrets;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -21,11 +22,14 @@ mod who;
 
 pub use self::{
     annotated::annotated,
-    asked::{Answer, Asking, Lines, Logs, Of, Question, Resource, Usage},
+    asked::{
+        About, Answer, Asking, Lines, Logs, NoEvents, Of, Question, Resource, Usage, warnings,
+    },
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     link::NOT_LISTED_YET,
     objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},
+    pull_secrets::pull_secrets,
     watched::Watched,
     watching::watch,
 };

@@ -124,6 +124,11 @@ fn of_a_broken_rollout_the_old_version_serves_and_the_new_one_says_why() {
     let told = inventory.told.unwrap();
     assert_eq!(told.cause.as_deref(), Some("release 42"));
     assert_eq!(told.by.as_deref(), Some("kubectl-set"));
+    // The news of the Deployment comes first.
+    let mut unmade = fixture("broken");
+    unmade.retain(|object| object["kind"] != "ReplicaSet");
+    let told = seen_in(&unmade).inventory.told.unwrap();
+    assert_eq!((told.cause.as_deref(), told.called), (Some("release 42"), None));
 }
 
 #[test]

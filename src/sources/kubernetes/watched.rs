@@ -8,13 +8,18 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    asked::About,
     cluster::Cluster,
     configured::Look,
     deployment::{Seen, Standing},
     link::{Link, Patience},
     objects::{Key, Kind},
 };
-use crate::{domain::configuration::Configuration, kubernetes::access::Options, units::UnixMs};
+use crate::{
+    domain::configuration::Configuration,
+    kubernetes::{access::Options, pulls::Pulls},
+    units::UnixMs,
+};
 
 /// Shared by whoever watches and whoever looks.
 #[derive(Clone, Debug)]
@@ -108,6 +113,16 @@ impl Watched {
             Some(why) => Err(why),
             None => self.known().cluster.pods_named(key),
         }
+    }
+
+    /// What pods of a version need of registries, where anything in the cluster holds its template.
+    pub fn pulls_of(&self, key: &Key, digest: &str) -> Option<Pulls> {
+        self.known().cluster.pulls_of(key, digest)
+    }
+
+    /// What may be warned of where a Deployment is not well.
+    pub fn warned_of(&self, key: &Key) -> Vec<About> {
+        self.known().cluster.warned_of(key)
     }
 
     /// Why nothing is known, if that is so.

@@ -9,6 +9,7 @@ use super::world::{SOON, Setup, World};
 use crate::{
     kubernetes::{
         cluster::Cluster,
+        events::happens,
         kubelet::Fate,
         place::{Place, SOON as CONTROLLERS_SOON},
     },
@@ -72,6 +73,8 @@ async fn what_happens_to_a_deployment_reaches_the_daemon_and_people() {
     assert_eq!(before["last_change"], Value::Null, "what serves at first start is no change");
 
     // A broken rollout: a change with who and why, the old version serves, and it fires.
+    let about = ("Deployment", "shop");
+    happens(&cluster, &place, about, "quota exceeded, password=hunter2").await;
     place.set_image("crash-2", "release 42").await;
     let broken = pods(&world, "the change", |said| !said["last_change"].is_null()).await;
     let change = &broken["last_change"];
@@ -88,6 +91,9 @@ async fn what_happens_to_a_deployment_reaches_the_daemon_and_people() {
     let faults = firing["platform_faults"].to_string();
     assert!(faults.contains("crashes again and again"), "{faults}");
     assert!(!firing["incident"].is_null());
+    let is_told =
+        |said: &Value| said["warnings"].to_string().contains("quota exceeded, password=[hidden]");
+    pods(&world, "what the cluster warns of", is_told).await;
 
     // The API server dies: nothing is known, which is said; and then it is known again.
     cluster.tell("kill apiserver");

@@ -17,6 +17,7 @@ mod monitored;
 mod overload;
 mod pages;
 mod proven;
+mod pulled;
 mod reloads;
 mod replayed;
 mod sidecar;

@@ -12,7 +12,9 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::watcher::{Config, Event, watcher},
 };
+use rollbackd::domain::plan::hex;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, task::JoinHandle};
 
 /// What becomes of a pod.
@@ -85,11 +87,17 @@ impl Fate {
             "phase": phase,
             "conditions": [condition("Ready"), condition("ContainersReady")],
             "containerStatuses": [{
-                "name": container, "image": image, "imageID": "", "ready": is_ready, "restartCount": restarts,
+                "name": container, "image": image, "imageID": image_id(image), "ready": is_ready, "restartCount": restarts,
                 "state": state, "lastState": last,
             }],
         } })
     }
+}
+
+/// As a runtime tells it: by what was pulled, and not by its tag.
+pub(crate) fn image_id(image: &str) -> String {
+    let repository = image.rsplit_once(':').map_or(image, |(repository, _)| repository);
+    format!("{repository}@sha256:{}", hex(&Sha256::digest(image)))
 }
 
 /// Runs the pods of one namespace until it is dropped.

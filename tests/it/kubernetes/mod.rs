@@ -3,6 +3,7 @@
 mod between;
 pub(crate) mod cluster;
 mod configured;
+pub(crate) mod events;
 mod faults;
 pub(crate) mod jobs;
 mod kept;
@@ -16,6 +17,7 @@ mod owners;
 pub(crate) mod place;
 mod preflight;
 pub(crate) mod reading;
+mod registries;
 pub(crate) mod rights;
 mod seen;
 mod undo;

@@ -59,6 +59,11 @@ impl Place {
 
     /// A Deployment `shop` of three pods.
     pub(crate) async fn deploy(&self, tag: &str) {
+        self.deploy_image(&image(tag)).await;
+    }
+
+    /// The same of an image that is somewhere else.
+    pub(crate) async fn deploy_image(&self, image: &str) {
         let labels = json!({ "app": "shop" });
         let deployment = json!({
             "metadata": { "name": "shop" },
@@ -66,7 +71,7 @@ impl Place {
                 "replicas": 3, "progressDeadlineSeconds": 5, "selector": { "matchLabels": labels },
                 "template": {
                     "metadata": { "labels": labels },
-                    "spec": { "containers": [{ "name": "app", "image": image(tag) }] },
+                    "spec": { "containers": [{ "name": "app", "image": image }] },
                 },
             },
         });
@@ -76,9 +81,14 @@ impl Place {
 
     /// As `kubectl set image` and an annotation do.
     pub(crate) async fn set_image(&self, tag: &str, cause: &str) {
+        self.set_whole_image(&image(tag), cause).await;
+    }
+
+    /// The same of an image that is somewhere else.
+    pub(crate) async fn set_whole_image(&self, image: &str, cause: &str) {
         self.patch(json!({
             "metadata": { "annotations": { "kubernetes.io/change-cause": cause } },
-            "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": image(tag) }] } } },
+            "spec": { "template": { "spec": { "containers": [{ "name": "app", "image": image }] } } },
         }))
         .await;
     }

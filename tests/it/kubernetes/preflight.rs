@@ -18,7 +18,13 @@ use super::{
 };
 
 /// The exit code of `check --online`, and what it prints.
-fn check(place: &Place, kubeconfig: &Path, context: &str, mode: &str, more: &str) -> (i32, String) {
+pub(super) fn check(
+    place: &Place,
+    kubeconfig: &Path,
+    context: &str,
+    mode: &str,
+    more: &str,
+) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
     check_in(directory.path(), place, (kubeconfig, context), mode, ["", more])
 }
@@ -261,4 +267,17 @@ async fn the_rights_on_what_pods_read_are_looked_for_where_it_is_watched() {
         assert!(said.contains(missing), "{missing}: {said}");
     }
     assert_eq!(code, 1, "{said}");
+}
+
+/// It is for people, and no rollback needs it.
+#[tokio::test]
+async fn who_may_not_list_events_is_told_so_and_may_roll_back_all_the_same() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let account = Account::without("events", cluster, &place).await;
+    let (_, said) = check(&place, &account.kubeconfig(), "rig", "auto", "");
+    let told = "ok: what the cluster warns of may be told: people are told without it: ";
+    assert!(said.contains(told) && said.contains("or say events_max = 0"), "{said}");
+    let (_, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", "");
+    assert!(said.contains("may be told: admin may list events in"), "{said}");
 }

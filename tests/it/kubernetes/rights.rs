@@ -66,10 +66,15 @@ impl Account {
 
     /// The same as an observer who may not look at what pods read.
     pub(crate) async fn without_maps(cluster: &Cluster, place: &Place) -> Self {
+        Self::without("configmaps", cluster, place).await
+    }
+
+    /// An observer who may do nothing with objects of a kind.
+    pub(crate) async fn without(plural: &str, cluster: &Cluster, place: &Place) -> Self {
         let account = Self::with("rights/observe", cluster, place).await;
         let mut role = one("rights/observe", "Role");
         let rules = role["rules"].as_array_mut().unwrap();
-        rules.retain(|rule| rule["resources"][0] != "configmaps");
+        rules.retain(|rule| rule["resources"][0] != plural);
         let admin = cluster.client().await;
         let answer = apply(&admin, &role, &place.namespace, Done::Really).await;
         assert_eq!(answer.code, 200, "{answer:?}");

@@ -4,12 +4,16 @@ use insta::assert_snapshot;
 use rollbackd::domain::{
     change::{Component, Revision},
     event::Said,
+    owner::OwnerRule,
     service::Mode,
     severity::Severity,
+    warning::Warning,
 };
+use rollbackd::units::UnixMs;
 
 use super::{
     brief,
+    owners::deployment,
     place::{HEALTHY, OUTAGE, errors},
     policy::{fleet, shop, shop_with},
     story,
@@ -239,5 +243,26 @@ fn what_is_switched_back_under_a_cosmetic_incident_stays_known_good() {
             shelf.entry(Component::Application, &Revision::named("v2")).unwrap().clone()
         };
         assert!(entry(town).known_good_at.is_some() && entry(town).quarantine.is_none());
+    });
+}
+
+#[test]
+fn a_page_says_what_the_cluster_warns_of() {
+    let warning = |at: i64, says: &str| Warning {
+        at: UnixMs(at),
+        about: "Pod shop-a".into(),
+        reason: "FailedScheduling".into(),
+        says: says.into(),
+        times: 4,
+    };
+    brief(deployment(OwnerRule::Page), |town| {
+        town.place().owners = Some(vec![]);
+        town.place().warnings = vec![warning(0, "no node has room")];
+        town.deploy("v2", errors(0.10));
+        town.run("6m");
+        let told = town.notices("critical-errors");
+        let lines = told[0].lines.join("\n");
+        assert!(lines.contains("Its cluster warns:"), "{lines}");
+        assert!(lines.contains("Pod shop-a: FailedScheduling, 4 times: no node"), "{lines}");
     });
 }

@@ -6,11 +6,13 @@ use rollbackd::{
     domain::{
         change::{Component, Revision, Told},
         configuration::{self, Configuration, Item, Kept, KeptItem, Kind, Seen},
+        image::Image,
         inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
         run::Outcome,
         signal::Unknown,
+        warning::Warning,
         watch::Raw,
     },
     units::{Span, UnixMs},
@@ -87,6 +89,10 @@ pub(super) struct Place {
     pub(super) maps_unknown: Option<String>,
     /// Which of them is a Secret.
     pub(super) secret: Option<String>,
+    /// What registries say of the images of its versions.
+    pub(super) images: BTreeMap<String, Vec<Image>>,
+    /// What its cluster warns of.
+    pub(super) warnings: Vec<Warning>,
     /// What was really done, in order.
     pub(super) done: Vec<String>,
 }
@@ -129,6 +135,8 @@ impl Place {
             kept_maps: vec![],
             maps_unknown: None,
             secret: None,
+            images: BTreeMap::new(),
+            warnings: vec![],
             done: vec![],
         }
     }
@@ -274,7 +282,10 @@ impl Place {
     }
 
     pub(super) fn inventory(&self) -> Inventory {
-        let available = |version: &String| Available::named(version, None);
+        let available = |version: &String| Available {
+            images: self.images.get(version).cloned().unwrap_or_default(),
+            ..Available::named(version, None)
+        };
         Inventory {
             component: Component::Application,
             linked: self.faults.is_empty().then(|| Revision::named(&self.linked)),
@@ -286,13 +297,17 @@ impl Place {
             available: self.versions.keys().rev().map(available).collect(),
             faults: self.faults.clone(),
             told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
-            deployed: self.owners.clone().map(|owners| Deployed {
-                uid: "u-1".into(),
-                wanted: 3,
-                paused: false,
-                owners,
-                configuration: self.configuration(),
-                pods: self.pods,
+            deployed: self.owners.clone().map(|owners| {
+                Box::new(Deployed {
+                    uid: "u-1".into(),
+                    ran: vec![],
+                    warnings: self.warnings.clone(),
+                    wanted: 3,
+                    paused: false,
+                    owners,
+                    configuration: self.configuration(),
+                    pods: self.pods,
+                })
             }),
         }
     }
