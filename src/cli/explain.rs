@@ -70,6 +70,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
     if let Some(again) = &service.set_again {
         text.push_str(&format!("{} {again}\n", paint.bad("again")));
     }
+    for line in &service.maintenance {
+        text.push_str(&format!("{} {line}\n", paint.bad("maintenance")));
+    }
     for owner in &service.owners {
         text.push_str(&format!("{} {owner}\n", paint.warn("owner")));
     }

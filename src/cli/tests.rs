@@ -58,6 +58,7 @@ fn service(id: &str) -> ServiceView {
         running: Some(Serving::Version("v1".into())),
         platform_faults: vec![],
         owners: vec![],
+        maintenance: vec![],
         set_again: None,
         serving_is_known_good: true,
         known_good: None,

@@ -22,6 +22,7 @@ use super::{
     fact::{Fact, Fleet as FleetFact},
     firing::Basis,
     incident::{self, Phase, speak::Reply},
+    maintenance::Maintained,
     policy::{Policy, ServicePolicy},
     run::Order,
     service::{Mode, ServiceId},
@@ -215,7 +216,11 @@ impl Fleet {
         let concerned: Vec<String> = match fact {
             Some(Fact::Fleet(FleetFact::Started { .. })) => {
                 let dropped = self.open().filter(|(id, _)| !self.policy.services.contains_key(*id));
-                dropped.map(|(id, incident)| wording::dropped(id, incident)).collect()
+                let dropped = dropped.map(|(id, incident)| wording::dropped(id, incident));
+                let left =
+                    self.maintained().filter(|(id, _)| !self.policy.services.contains_key(*id));
+                let left = left.flat_map(|(id, on)| wording::left_on(id, on));
+                dropped.chain(left).collect()
             }
             Some(_) => {
                 let acts = self.open().filter(|(_, i)| matches!(i.phase, Phase::RollingBack));
@@ -423,13 +428,26 @@ impl Fleet {
             let held = self.states.get(id).is_some_and(|state| state.hold.is_some());
             Some((id.clone(), run.wanted(self.epoch).filter(|order| !(held && order.resumed))?))
         };
-        self.standing.rolling_back.iter().filter_map(order).collect()
+        let off = |id: &ServiceId| {
+            self.policy.services.get(id).filter(|policy| policy.mode != Mode::Observe)?;
+            let state = self.states.get(id)?;
+            let order = state.maintained.wanted(self.epoch)?;
+            (state.hold.is_none() || !order.resumed).then(|| (id.clone(), order))
+        };
+        let off = self.standing.maintained.iter().filter_map(off);
+        self.standing.rolling_back.iter().filter_map(order).chain(off).collect()
     }
 
     /// The open incident of each service that has one.
     pub fn open(&self) -> impl Iterator<Item = (&ServiceId, &incident::Incident)> {
         let active = self.standing.active.iter();
         active.filter_map(|id| Some((id, self.states.get(id)?.incident.as_ref()?)))
+    }
+
+    /// Each service that a rollback has put into maintenance mode, or may have.
+    pub fn maintained(&self) -> impl Iterator<Item = (&ServiceId, &Maintained)> {
+        let maintained = self.standing.maintained.iter();
+        maintained.filter_map(|id| Some((id, &self.states.get(id)?.maintained)))
     }
 
     /// Services with an open incident that stands on an alert, with the fingerprints to ask Alertmanager about.

@@ -23,6 +23,7 @@ pub mod history;
 pub mod incident;
 pub mod inventory;
 pub mod ledger;
+pub mod maintenance;
 pub mod notice;
 pub mod owner;
 pub mod packed;

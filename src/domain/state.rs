@@ -16,6 +16,7 @@ use super::{
     guard::Rollback,
     incident::{self, Closing, Incident, Phase},
     ledger::Ledger,
+    maintenance::{self, Maintained},
     notice::{Kind, Urgency},
     owner::SetAgain,
     policy::ServicePolicy,
@@ -91,6 +92,9 @@ pub struct ServiceState {
     /// What was rolled away from, while it is set again.
     #[serde(default)]
     pub set_again: Option<SetAgain>,
+    /// Maintenance mode that a rollback switched on.
+    #[serde(default, skip_serializing_if = "Maintained::is_empty")]
+    pub maintained: Maintained,
     /// A page that belongs to no incident.
     pub page: Escalation,
     /// Root cause analyses that are due: when on the wall clock, and of which incident.
@@ -146,6 +150,7 @@ impl ServiceState {
             runs: 0,
             hold: None,
             set_again: None,
+            maintained: Maintained::default(),
             page: Escalation::default(),
             followups: vec![],
             told: 0,
@@ -165,9 +170,13 @@ impl ServiceState {
             Fact::Incident(fact) => self.evolve_incident(fact, now),
             Fact::Run(fact) => {
                 if let Some(incident) = &mut self.incident {
+                    if let Some(run) = &incident.run {
+                        self.maintained.follow(&incident.id, run, fact, now);
+                    }
                     incident.evolve_run(fact, now);
                 }
             }
+            Fact::Maintenance(fact) => self.evolve_maintenance(fact, now),
             Fact::Fleet(_) => {}
             Fact::Told(notice) => {
                 self.told += 1;
@@ -228,10 +237,27 @@ impl ServiceState {
             && entry.is_some_and(|entry| entry.quarantine.is_some());
         if !stands {
             self.set_again = None;
-            if self.blind.is_empty() {
-                self.page = Escalation::default();
-            }
+            self.forget_page();
         }
+    }
+
+    /// Nobody need acknowledge a page when nothing is left that it was about.
+    fn forget_page(&mut self) {
+        if self.blind.is_empty() && self.set_again.is_none() && !self.maintained.is_told() {
+            self.page = Escalation::default();
+        }
+    }
+
+    fn evolve_maintenance(&mut self, fact: &maintenance::Fact, now: Now) {
+        let Some(off) = self.maintained.evolve(fact, now) else { return };
+        if off.told.is_some() {
+            self.forget_page();
+        }
+        // Its incident may be closed by then; its report is read afterwards.
+        let past = self.past.0.iter_mut().filter(|past| past.id == off.incident).map(Arc::make_mut);
+        let open = self.incident.as_mut().filter(|open| open.id == off.incident);
+        past.chain(open)
+            .for_each(|incident| incident.account.maintenance_ended(&off.run, now.wall));
     }
 
     fn evolve_service(&mut self, fact: &Service, now: Now) {
@@ -284,9 +310,7 @@ impl ServiceState {
             }
             firing::Fact::Sighted { signal } => {
                 self.blind.remove(signal);
-                if self.blind.is_empty() && self.set_again.is_none() {
-                    self.page = Escalation::default();
-                }
+                self.forget_page();
             }
         }
     }
@@ -442,7 +466,8 @@ impl ServiceState {
             let due = *at + policy.people.root_cause_within;
             (now.steady + due.since(now.wall), "the root cause analysis is due")
         });
-        [incident, page, followup].into_iter().flatten().min()
+        let maintenance = self.maintained.next_deadline(now.steady);
+        [incident, page, followup, maintenance].into_iter().flatten().min()
     }
 }
 

@@ -1,15 +1,16 @@
 //! Whether a rollback of a Deployment would find what it needs, asked of the API server before there is need.
 //! Nothing is changed.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Clusters, Live, api::Api, owned::owned, refusal::Refusal};
+use super::{Clusters, Live, api::Api, maintenance, owned::owned, refusal::Refusal};
 use crate::{
     domain::{
-        configuration::Kind, inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook,
+        configuration::Kind, inventory::Check, maintenance::MaintenanceMode, plan::DeploymentAt,
+        runbook::DeploymentRunbook,
     },
     kubernetes::{access::Options, content, shelf::Shelf, template::Template},
 };
@@ -30,6 +31,8 @@ pub struct Also {
     pub usage: bool,
     /// What smoke tests are made from.
     pub cron_jobs: Vec<String>,
+    /// What maintenance mode makes.
+    pub maintenance: Option<(MaintenanceMode, Arc<[Value]>)>,
 }
 
 /// Everything a rollback of a Deployment needs, each with what was seen.
@@ -67,6 +70,10 @@ pub async fn preflight(
     }
     for cron_job in &also.cron_jobs {
         checks.push(check("its smoke test may be run", asking.running(cron_job).await));
+    }
+    if let Some((mode, objects)) = &also.maintenance {
+        let seen = asking.maintaining(mode, objects).await;
+        checks.push(check("its maintenance mode may be switched on and off", seen));
     }
     let kept = kept(state_dir, &at);
     match api.look().await {
@@ -106,8 +113,8 @@ async fn who(api: &Api) -> Result<String, Refusal> {
 /// One thing that the API server may permit.
 pub(super) struct Right<'r> {
     pub(super) verb: &'static str,
-    pub(super) group: &'static str,
-    pub(super) resource: &'static str,
+    pub(super) group: &'r str,
+    pub(super) resource: &'r str,
     /// All of them where there is none.
     pub(super) namespace: Option<&'r str>,
     /// Any where there is none.
@@ -282,6 +289,33 @@ impl Asking<'_> {
         let path = format!("/apis/batch/v1/namespaces/{place}/cronjobs/{cron_job}");
         self.api.get(&path).await.map_err(told)?;
         Ok(granted)
+    }
+
+    /// What maintenance mode needs, and whether the API server would take what it makes.
+    async fn maintaining(
+        &self,
+        mode: &MaintenanceMode,
+        objects: &[Value],
+    ) -> Result<String, String> {
+        let mut said = vec![];
+        for (at, wanted) in mode.objects.iter().zip(objects) {
+            let place = &at.namespace;
+            let right = |verb, name| Right {
+                verb,
+                group: at.group(),
+                resource: &at.plural,
+                namespace: Some(place),
+                name,
+            };
+            let name = Some(at.name.as_str());
+            let rights = vec![right("get", name), right("delete", name), right("create", None)];
+            let remedy = format!("kubectl apply -k {RIGHTS}/maintenance -n {place}");
+            said.push(self.all(rights, &format!("in {place}"), &remedy).await?);
+            if let Some(on) = maintenance::rehearse(self.api, mode, at, wanted).await? {
+                said.push(on);
+            }
+        }
+        Ok(said.join("; "))
     }
 
     pub(super) async fn all(

@@ -10,7 +10,7 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 /// What `kubectl apply -k` would be told.
-pub(crate) const ALL: [&str; 10] = [
+pub(crate) const ALL: [&str; 11] = [
     "base",
     "rights/observe",
     "rights/act",
@@ -19,6 +19,7 @@ pub(crate) const ALL: [&str; 10] = [
     "rights/secrets",
     "rights/logs",
     "rights/smoke",
+    "rights/maintenance",
     "rights/usage",
     "sidecar",
 ];

@@ -9,6 +9,7 @@ mod kept;
 pub(crate) mod kubelet;
 mod kustomization;
 pub(crate) mod logs;
+mod maintenance;
 mod manifests;
 pub(crate) mod node;
 mod owners;

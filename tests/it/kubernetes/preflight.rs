@@ -18,7 +18,13 @@ use super::{
 };
 
 /// The exit code of `check --online`, and what it prints.
-fn check(place: &Place, kubeconfig: &Path, context: &str, mode: &str, more: &str) -> (i32, String) {
+pub(super) fn check(
+    place: &Place,
+    kubeconfig: &Path,
+    context: &str,
+    mode: &str,
+    more: &str,
+) -> (i32, String) {
     let directory = tempfile::tempdir().unwrap();
     check_in(directory.path(), place, (kubeconfig, context), mode, ["", more])
 }

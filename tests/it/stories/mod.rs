@@ -16,6 +16,7 @@ mod configurations;
 mod departed;
 mod deployments;
 mod fleets;
+mod maintenance;
 mod missed;
 mod not_rolled_back;
 mod onsets;

@@ -4,6 +4,7 @@
 //!
 //! * I1, I2, I4, I6, I7, I9, I11, I13: `deeds.rs`, at each plan and each change that is made outside.
 //! * I3: `deeds.rs`, at each plan and each end. I5, I8: `owed.rs`, after each turn and at the end.
+//! * I9: `owed.rs`, after each turn and at the end.
 //! * I10, I12: `memory.rs`, after each turn and at the end.
 
 mod deeds;
@@ -104,6 +105,11 @@ pub(super) struct Service {
     pub(super) dismissed: bool,
     pub(super) paged_at: i64,
     pub(super) drained_at: Option<i64>,
+    /// Since when maintenance mode is really on; and when people were told that it stays.
+    pub(super) maintained_at: Option<i64>,
+    pub(super) maintenance_paged_at: i64,
+    /// When its last rollback ended, in whatever way.
+    pub(super) ended_at: i64,
     pub(super) held: bool,
     pub(super) open: Option<Open>,
     pub(super) running: Option<Running>,
@@ -345,7 +351,12 @@ impl Model {
                     service.owed = Some("it is late".into());
                 }
             }
-            incident::Fact::Entered(phase) => service.entered(phase),
+            incident::Fact::Entered(phase) => {
+                if service.running.is_some() && !matches!(phase, Phase::RollingBack) {
+                    service.ended_at = at;
+                }
+                service.entered(phase);
+            }
             _ => {}
         }
         if let (incident::Fact::Planned { .. }, Some(open)) = (fact, &mut service.open) {
@@ -373,6 +384,9 @@ impl Service {
             dismissed: false,
             paged_at: i64::MIN / 2,
             drained_at: None,
+            maintained_at: None,
+            maintenance_paged_at: i64::MIN / 2,
+            ended_at: i64::MIN / 2,
             held: false,
             open: None,
             running: None,

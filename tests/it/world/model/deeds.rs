@@ -273,6 +273,10 @@ impl Model {
         match &effect.done {
             Done::Ran { script, .. } if script == "drain" => service.drained_at = Some(at),
             Done::Ran { script, .. } if script == "undrain" => service.drained_at = None,
+            Done::Maintained { on: true } => {
+                service.maintained_at.get_or_insert(at);
+            }
+            Done::Maintained { on: false } => service.maintained_at = None,
             Done::Ran { .. } | Done::Switched { .. } | Done::Restarted { .. } => {}
         }
     }
@@ -317,6 +321,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             };
             site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
         }
+        Action::MaintenanceOn { .. } => site.maintained,
+        Action::MaintenanceOff { .. } => !site.maintained,
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
         | Action::DeploymentRestart { .. }
