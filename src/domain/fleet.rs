@@ -9,6 +9,7 @@ mod kept;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,10 +23,8 @@ use super::{
     fact::{Fact, Fleet as FleetFact},
     firing::Basis,
     incident::{self, Phase, speak::Reply},
-    maintenance::Maintained,
     policy::{Policy, ServicePolicy},
-    run::Order,
-    service::{Mode, ServiceId},
+    service::ServiceId,
     settle,
     severity::Severity,
     situation::{FleetView, Situation},
@@ -416,38 +415,10 @@ impl Fleet {
         [self.standing.next(), self.next_forgotten()].into_iter().flatten().min()
     }
 
-    /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary
-    /// turn are one path. The shell starts those that are not yet in flight.
-    pub fn wanted(&self) -> Vec<(ServiceId, Order)> {
-        let order = |id: &ServiceId| {
-            self.policy.services.get(id).filter(|policy| policy.mode != Mode::Observe)?;
-            let incident = self.states.get(id)?.incident.as_ref()?;
-            let run =
-                incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
-            // What is under way ends; what an earlier daemon began, and a person has held since, is not begun anew.
-            let held = self.states.get(id).is_some_and(|state| state.hold.is_some());
-            Some((id.clone(), run.wanted(self.epoch).filter(|order| !(held && order.resumed))?))
-        };
-        let off = |id: &ServiceId| {
-            self.policy.services.get(id).filter(|policy| policy.mode != Mode::Observe)?;
-            let state = self.states.get(id)?;
-            let order = state.maintained.wanted(self.epoch)?;
-            (state.hold.is_none() || !order.resumed).then(|| (id.clone(), order))
-        };
-        let off = self.standing.maintained.iter().filter_map(off);
-        self.standing.rolling_back.iter().filter_map(order).chain(off).collect()
-    }
-
     /// The open incident of each service that has one.
     pub fn open(&self) -> impl Iterator<Item = (&ServiceId, &incident::Incident)> {
         let active = self.standing.active.iter();
         active.filter_map(|id| Some((id, self.states.get(id)?.incident.as_ref()?)))
-    }
-
-    /// Each service that a rollback has put into maintenance mode, or may have.
-    pub fn maintained(&self) -> impl Iterator<Item = (&ServiceId, &Maintained)> {
-        let maintained = self.standing.maintained.iter();
-        maintained.filter_map(|id| Some((id, &self.states.get(id)?.maintained)))
     }
 
     /// Services with an open incident that stands on an alert, with the fingerprints to ask Alertmanager about.

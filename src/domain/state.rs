@@ -1,5 +1,7 @@
 //! What is true of one service: the fold of its facts. The windows are not part of it; they live in `watch`.
 
+mod paged;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -16,7 +18,7 @@ use super::{
     guard::Rollback,
     incident::{self, Closing, Incident, Phase},
     ledger::Ledger,
-    maintenance::{self, Maintained},
+    maintenance::Maintained,
     notice::{Kind, Urgency},
     owner::SetAgain,
     policy::ServicePolicy,
@@ -226,38 +228,6 @@ impl ServiceState {
                 set(since_wall);
             }
         }
-    }
-
-    /// Another version is set, or a person lifted its quarantine: nobody need acknowledge that any more.
-    fn forget_set_again(&mut self) {
-        let Some(again) = &self.set_again else { return };
-        let serving = self.ledger.serving(again.component);
-        let entry = self.ledger.entry(again.component, &again.revision);
-        let stands = serving.is_some_and(|now| now.agrees_with(&again.revision))
-            && entry.is_some_and(|entry| entry.quarantine.is_some());
-        if !stands {
-            self.set_again = None;
-            self.forget_page();
-        }
-    }
-
-    /// Nobody need acknowledge a page when nothing is left that it was about.
-    fn forget_page(&mut self) {
-        if self.blind.is_empty() && self.set_again.is_none() && !self.maintained.is_told() {
-            self.page = Escalation::default();
-        }
-    }
-
-    fn evolve_maintenance(&mut self, fact: &maintenance::Fact, now: Now) {
-        let Some(off) = self.maintained.evolve(fact, now) else { return };
-        if off.told.is_some() {
-            self.forget_page();
-        }
-        // Its incident may be closed by then; its report is read afterwards.
-        let past = self.past.0.iter_mut().filter(|past| past.id == off.incident).map(Arc::make_mut);
-        let open = self.incident.as_mut().filter(|open| open.id == off.incident);
-        past.chain(open)
-            .for_each(|incident| incident.account.maintenance_ended(&off.run, now.wall));
     }
 
     fn evolve_service(&mut self, fact: &Service, now: Now) {
