@@ -19,7 +19,7 @@ use rollbackd::domain::{
     firing,
     guard::Guard,
     incident::{self, Clock, Closing, Phase},
-    ledger,
+    ledger, maintenance,
     plan::Step,
     policy::Policy,
     service::{Mode, ServiceId},
@@ -129,6 +129,8 @@ pub(crate) struct Model {
     pub(super) kill_switch: bool,
     /// Attempts that are in the journal.
     pub(super) begun: BTreeSet<(String, usize, u32)>,
+    /// The same of switching maintenance mode off.
+    pub(super) begun_off: BTreeSet<(String, u32)>,
     pub(super) deeds: BTreeMap<(String, usize, String), (u32, i64)>,
     pub(super) pages: BTreeMap<String, String>,
     pub(super) received: BTreeSet<String>,
@@ -153,6 +155,7 @@ impl Clone for Model {
             violation: self.violation.clone(),
             memory: memory::Memory::default(),
             begun: self.begun.clone(),
+            begun_off: self.begun_off.clone(),
             deeds: self.deeds.clone(),
             pages: self.pages.clone(),
             received: self.received.clone(),
@@ -174,6 +177,7 @@ impl Model {
             memory: memory::Memory::default(),
             kill_switch: false,
             begun: BTreeSet::new(),
+            begun_off: BTreeSet::new(),
             deeds: BTreeMap::new(),
             pages: BTreeMap::new(),
             received: BTreeSet::new(),
@@ -275,6 +279,9 @@ impl Model {
                 self.incident(id, fact, look);
             }
             Fact::Run(fact) => self.run(id, fact, event, look),
+            Fact::Maintenance(maintenance::Fact::Begun { run, attempt, .. }) => {
+                self.begun_off.insert((run.clone(), *attempt));
+            }
             Fact::Trigger(firing::Fact::Fired(firing)) => self.check_firing(id, firing, look.at),
             Fact::Service(fact) => {
                 let held = match fact {

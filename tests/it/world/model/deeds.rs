@@ -246,7 +246,12 @@ impl Model {
 
     /// An attempt is about to begin.
     pub(crate) fn ordered(&mut self, id: &ServiceId, order: &Order, at: i64) {
-        if !self.begun.contains(&(order.run.clone(), order.step, order.attempt)) {
+        let is_off = matches!(order.what.action, Action::MaintenanceOff { .. });
+        let is_written = match is_off {
+            true => self.begun_off.contains(&(order.run.clone(), order.attempt)),
+            false => self.begun.contains(&(order.run.clone(), order.step, order.attempt)),
+        };
+        if !is_written {
             let how = format!("{id}: `{}` begins before it is written down", order.what.title);
             self.violated("I4", at, how);
         }
