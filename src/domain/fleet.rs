@@ -223,7 +223,12 @@ impl Fleet {
             }
             Some(_) => {
                 let acts = self.open().filter(|(_, i)| matches!(i.phase, Phase::RollingBack));
-                acts.map(|(id, _)| id.to_string()).collect()
+                let maintained = |id: &ServiceId| self.standing.maintained.contains(id);
+                acts.map(|(id, _)| match maintained(id) {
+                    true => format!("{id} (in maintenance mode)"),
+                    false => id.to_string(),
+                })
+                .collect()
             }
             None => vec![],
         };
@@ -261,8 +266,10 @@ impl Fleet {
                 let checks = s.state.incident.as_ref().map(|i| verification::verify(s, i).checks);
                 checks.is_some_and(|checks| verification::Verification::passes(&checks))
             });
+            // Behind a maintenance page everything is well.
+            let maintained = self.states.get(id).is_some_and(|state| !state.maintained.is_empty());
             if let (Some(passes), Some(watch)) = (passes, self.watches.get_mut(id)) {
-                watch.note_verification(passes, now);
+                watch.note_verification(passes && !maintained, now);
             }
         }
     }

@@ -130,8 +130,7 @@ pub(super) fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         return vec![];
     }
     let found = verification::verify(s, incident);
-    // Behind a maintenance page everything is well.
-    let passes = verification::Verification::passes(&found.checks) && s.state.maintained.is_empty();
+    let passes = verification::Verification::passes(&found.checks);
     if passes && long_enough && verification::hurting(s, incident).is_empty() {
         let until = s.now.steady + s.policy.watch_after;
         let next = vec![Fact::Incident(Incidental::Entered(Phase::Watching { until }))];

@@ -336,3 +336,6 @@ impl Maintained {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,52 @@ fn where_it_does_not_go_off_people_are_paged_until_somebody_has_seen_it_and_it_i
     });
 }
 
+/// What was seen behind the page proves nothing.
+#[test]
+fn it_is_verified_for_the_whole_time_after_it_is_off() {
+    let told = story(maintained(), |town| {
+        let away = || failed("no route to host", true);
+        breaks(town, (0..3).map(|_| Outcome::Done).chain((0..5).map(|_| away())));
+        town.run("40m");
+    });
+    let ends = ["maintenance mode is off", "verified; watching for a relapse"];
+    let lines: Vec<&str> =
+        told.lines().filter(|line| ends.iter().any(|end| line.ends_with(end))).collect();
+    assert_snapshot!(lines.join("\n"), @"");
+}
+
+/// Nobody goes on with it, and nobody can be asked about it.
+#[test]
+fn a_service_that_is_taken_out_while_it_is_on_is_paged_with_what_to_type() {
+    story(maintained(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("1m52s");
+        assert!(is_on(town));
+        town.adopts(|policy| policy.services.clear());
+        town.turn(What::Started);
+        let page = &town.notices("taken out of the configuration")[0];
+        assert!(page.lines.contains(&TYPED.to_owned()), "{:?}", page.lines);
+    });
+}
+
+#[test]
+fn one_that_is_on_for_too_long_is_told_although_the_rollback_goes_on() {
+    let mut policy = maintained();
+    for shop in services_mut(&mut policy) {
+        let maintenance = shop.runbook.as_mut().unwrap().maintenance.as_mut().unwrap();
+        maintenance.page_after = Span::seconds(12);
+    }
+    story(policy, |town| {
+        let slow = failed("unit shop.service does not start", true);
+        breaks(town, [Outcome::Done, Outcome::Done, slow]);
+        let page = &town.notices("maintenance mode is still on")[0];
+        let why = "it has been on for 12s, and the rollback that needs it is still under way";
+        assert_eq!(page.fields[0].1, why);
+        assert!(!is_on(town), "and it went off when that had ended");
+        assert_eq!(town.notices("maintenance mode is off").len(), 1);
+    });
+}
+
 #[test]
 fn a_hold_leaves_it_on_and_says_so_at_once() {
     story(maintained(), |town| {
