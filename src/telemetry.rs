@@ -302,6 +302,7 @@ pub fn fact(service: Option<&ServiceId>, fact: &Fact, fleet: &Fleet) {
         | Fact::Service(_)
         | Fact::Ledger(_)
         | Fact::Run(_)
+        | Fact::Maintenance(_)
         | Fact::Fleet(_)
         | Fact::Told(_) => {}
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{guard::Says, incident::judge::Ground, shown},
-    http::views::{ConfigurationView, Explain as View, TriggerView},
+    http::views::{ConfigurationView, Explain as View, ServiceView, TriggerView},
 };
 
 /// Why a service is where it is.
@@ -41,6 +41,31 @@ fn read(configuration: &ConfigurationView, paint: Paint) -> String {
     format!("its pods read {serving}{good}: {}\n", items.join(", "))
 }
 
+/// What is not as it should be around the service, or stands in the way.
+fn amiss(service: &ServiceView, paint: Paint) -> String {
+    let mut text = String::new();
+    if let Some(why) = &service.unwritable {
+        let stop = paint.bad("nothing is decided or done, for nothing can be written down");
+        text.push_str(&format!("{stop}: {why}\n"));
+    }
+    for fault in &service.platform_faults {
+        text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
+    }
+    for warning in &service.warnings {
+        text.push_str(&format!("{} {warning}\n", paint.warn("cluster")));
+    }
+    if let Some(again) = &service.set_again {
+        text.push_str(&format!("{} {again}\n", paint.bad("again")));
+    }
+    for line in &service.maintenance {
+        text.push_str(&format!("{} {line}\n", paint.bad("maintenance")));
+    }
+    for owner in &service.owners {
+        text.push_str(&format!("{} {owner}\n", paint.warn("owner")));
+    }
+    text
+}
+
 /// Everything, from what is seen to what would be done.
 pub(super) fn text(view: &View, paint: Paint) -> String {
     let service = &view.service;
@@ -63,22 +88,7 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
         let (component, to, at) = (change.component, &change.to, change.started_at);
         text.push_str(&format!("last change: {component} {from} -> {to} at {at}\n"));
     }
-    if let Some(why) = &service.unwritable {
-        let stop = paint.bad("nothing is decided or done, for nothing can be written down");
-        text.push_str(&format!("{stop}: {why}\n"));
-    }
-    for fault in &service.platform_faults {
-        text.push_str(&format!("{} {fault}\n", paint.warn("platform")));
-    }
-    for warning in &service.warnings {
-        text.push_str(&format!("{} {warning}\n", paint.warn("cluster")));
-    }
-    if let Some(again) = &service.set_again {
-        text.push_str(&format!("{} {again}\n", paint.bad("again")));
-    }
-    for owner in &service.owners {
-        text.push_str(&format!("{} {owner}\n", paint.warn("owner")));
-    }
+    text.push_str(&amiss(service, paint));
     text.push_str(&format!("\n{}\n", paint.bold("Triggers")));
     if view.triggers.is_empty() {
         text.push_str("  none looks at a signal of this service\n");

@@ -59,6 +59,7 @@ fn service(id: &str) -> ServiceView {
         platform_faults: vec![],
         warnings: vec![],
         owners: vec![],
+        maintenance: vec![],
         set_again: None,
         serving_is_known_good: true,
         known_good: None,

@@ -8,6 +8,7 @@ mod intake;
 mod jobs;
 mod kinds;
 mod kubernetes;
+mod maintenance;
 mod platform;
 mod policy;
 mod reach;

@@ -317,6 +317,17 @@ pub struct KubernetesPlatform {
     pub left_out: Vec<String>,
     /// How often it is looked at without news of it.
     pub look_every: Span,
+    /// What maintenance mode makes there, with its hash.
+    pub manifest: Option<Manifest>,
+}
+
+/// Objects as a file describes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Of all of them.
+    pub hash: String,
+    /// In the order of the file.
+    pub objects: std::sync::Arc<[serde_json::Value]>,
 }
 
 /// A machine with `releases/VERSION/` and a `current` symlink.

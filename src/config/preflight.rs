@@ -78,7 +78,15 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
             let runbook = config.policy.services.get(&service).and_then(|s| s.runbook.as_ref());
             let jobs = runbook.map(|runbook| runbook.jobs.as_slice()).unwrap_or_default();
             let cron_jobs = jobs.iter().map(|job| job.cron_job.clone()).collect();
-            let looked = look(config, platform, Also { logs, usage, cron_jobs });
+            let manifest = match platform {
+                Platform::Kubernetes(platform) => platform.manifest.as_ref(),
+                Platform::Release(_) => None,
+            };
+            let maintenance = runbook.and_then(|runbook| runbook.maintenance.as_ref());
+            let maintenance = maintenance
+                .zip(manifest)
+                .map(|(it, manifest)| (it.mode.clone(), manifest.objects.clone()));
+            let looked = look(config, platform, Also { logs, usage, cron_jobs, maintenance });
             looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
         }
         all.extend(looking.join_all().await);

@@ -27,7 +27,10 @@ pub(super) use self::{
     kubernetes::{Deployment, Kubernetes, Pods, Registries},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
-    rollback::{Application, Command, EnvValue, Job, Release, Restart, Rollback, Running, Script},
+    rollback::{
+        Application, Command, EnvValue, Job, Maintenance, Manifest, Release, Restart, Rollback,
+        Running, Script,
+    },
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},
     trigger::{Above, Escalation, Looks, Recurrent, Trigger},

@@ -290,6 +290,7 @@ impl EventLoop {
             | Fact::Trigger(_)
             | Fact::Incident(_)
             | Fact::Run(_)
+            | Fact::Maintenance(_)
             | Fact::Fleet(
                 fact::Fleet::KillSwitch { .. }
                 | fact::Fleet::Configured { .. }

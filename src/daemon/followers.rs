@@ -148,6 +148,7 @@ impl Followers {
         deployments: Vec<platforms::Deployment>,
     ) {
         self.executor.clusters.adopt(wiring::reached(config));
+        self.executor.manifests.adopt(wiring::manifests(config));
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {

@@ -85,6 +85,7 @@ fn incident_of(service: &ServiceId, fact: &Fact, open: &mut Open) -> Option<Stri
         | Fact::Ledger(_)
         | Fact::Trigger(_)
         | Fact::Run(_)
+        | Fact::Maintenance(_)
         | Fact::Fleet(_) => open.get(service).cloned(),
     }
 }

@@ -293,7 +293,11 @@ async fn must_go_on(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
                 incident.phase.name()
             )
         };
-        gone.map(why).collect::<Vec<_>>()
+        let on = fleet.maintained().filter(|(id, _)| known(id) && !kept.contains(*id));
+        let on = on.map(|(id, _)| {
+            format!("{id} is in maintenance mode: drop it when that is off; `rollbackd explain {id}` says why it is not")
+        });
+        gone.map(why).chain(on).collect::<Vec<_>>()
     });
     let dropped = dropped.await.map_err(|fault| vec![fault.to_string()])?;
     if dropped.is_empty() { Ok(()) } else { Err(dropped) }

@@ -55,6 +55,16 @@ pub(super) fn reached(config: &Config) -> BTreeMap<String, access::Options> {
     all.map(|((name, _), options)| (name.clone(), options.clone())).collect()
 }
 
+/// What maintenance mode makes, by its hash.
+pub(super) fn manifests(config: &Config) -> BTreeMap<String, Arc<[serde_json::Value]>> {
+    let manifest = |platform: &config::Platform| match platform {
+        config::Platform::Release(_) => None,
+        config::Platform::Kubernetes(platform) => platform.manifest.clone(),
+    };
+    let all = config.platforms.values().filter_map(manifest);
+    all.map(|manifest| (manifest.hash, manifest.objects)).collect()
+}
+
 /// Everything that is watched of clusters: what is known already stays known, where it would be asked for in the same way.
 pub(super) fn clusters(config: &Config, before: &Clusters) -> Clusters {
     let known = |place: &(String, Option<String>), options: &access::Options| {

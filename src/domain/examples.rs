@@ -64,6 +64,7 @@ fn runbook() -> Runbook {
             restart_timeout: Span::minutes(2),
             attempts: 2,
         }),
+        maintenance: None,
         before: vec![],
         after: vec![],
         checks: vec![],

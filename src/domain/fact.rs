@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Change, firing, incident, ledger, notice::Notice, owner::SetAgain, run,
+    change::Change, firing, incident, ledger, maintenance, notice::Notice, owner::SetAgain, run,
     service::ServiceId,
 };
 use crate::units::UnixMs;
@@ -125,6 +125,8 @@ pub enum Fact {
     Incident(incident::Fact),
     /// Its incident's run.
     Run(run::Fact),
+    /// What a run switched on, and is to be off again.
+    Maintenance(maintenance::Fact),
     /// All services.
     Fleet(Fleet),
     /// People are told.
@@ -140,6 +142,7 @@ impl Fact {
             Self::Trigger(_) => "trigger",
             Self::Incident(_) => "incident",
             Self::Run(_) => "run",
+            Self::Maintenance(_) => "maintenance",
             Self::Fleet(_) => "fleet",
             Self::Told(_) => "told",
         }

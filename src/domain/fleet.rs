@@ -9,6 +9,7 @@ mod kept;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -23,8 +24,7 @@ use super::{
     firing::Basis,
     incident::{self, Phase, speak::Reply},
     policy::{Policy, ServicePolicy},
-    run::Order,
-    service::{Mode, ServiceId},
+    service::ServiceId,
     settle,
     severity::Severity,
     situation::{FleetView, Situation},
@@ -215,11 +215,20 @@ impl Fleet {
         let concerned: Vec<String> = match fact {
             Some(Fact::Fleet(FleetFact::Started { .. })) => {
                 let dropped = self.open().filter(|(id, _)| !self.policy.services.contains_key(*id));
-                dropped.map(|(id, incident)| wording::dropped(id, incident)).collect()
+                let dropped = dropped.map(|(id, incident)| wording::dropped(id, incident));
+                let left =
+                    self.maintained().filter(|(id, _)| !self.policy.services.contains_key(*id));
+                let left = left.flat_map(|(id, on)| wording::left_on(id, on));
+                dropped.chain(left).collect()
             }
             Some(_) => {
                 let acts = self.open().filter(|(_, i)| matches!(i.phase, Phase::RollingBack));
-                acts.map(|(id, _)| id.to_string()).collect()
+                let maintained = |id: &ServiceId| self.standing.maintained.contains(id);
+                acts.map(|(id, _)| match maintained(id) {
+                    true => format!("{id} (in maintenance mode)"),
+                    false => id.to_string(),
+                })
+                .collect()
             }
             None => vec![],
         };
@@ -257,8 +266,10 @@ impl Fleet {
                 let checks = s.state.incident.as_ref().map(|i| verification::verify(s, i).checks);
                 checks.is_some_and(|checks| verification::Verification::passes(&checks))
             });
+            // Behind a maintenance page everything is well.
+            let maintained = self.states.get(id).is_some_and(|state| !state.maintained.is_empty());
             if let (Some(passes), Some(watch)) = (passes, self.watches.get_mut(id)) {
-                watch.note_verification(passes, now);
+                watch.note_verification(passes && !maintained, now);
             }
         }
     }
@@ -409,21 +420,6 @@ impl Fleet {
     /// When to take a turn again even if nothing happens.
     pub fn next_deadline(&self) -> Option<UnixMs> {
         [self.standing.next(), self.next_forgotten()].into_iter().flatten().min()
-    }
-
-    /// Attempts that must be under way: derived from what is true, so that start-up, a lost task and an ordinary
-    /// turn are one path. The shell starts those that are not yet in flight.
-    pub fn wanted(&self) -> Vec<(ServiceId, Order)> {
-        let order = |id: &ServiceId| {
-            self.policy.services.get(id).filter(|policy| policy.mode != Mode::Observe)?;
-            let incident = self.states.get(id)?.incident.as_ref()?;
-            let run =
-                incident.run.as_ref().filter(|_| matches!(incident.phase, Phase::RollingBack))?;
-            // What is under way ends; what an earlier daemon began, and a person has held since, is not begun anew.
-            let held = self.states.get(id).is_some_and(|state| state.hold.is_some());
-            Some((id.clone(), run.wanted(self.epoch).filter(|order| !(held && order.resumed))?))
-        };
-        self.standing.rolling_back.iter().filter_map(order).collect()
     }
 
     /// The open incident of each service that has one.

@@ -317,6 +317,7 @@ impl Incident {
     /// Makes a fact of its run so.
     pub fn evolve_run(&mut self, fact: &run::Fact, now: Now) {
         if let Some(run) = &mut self.run {
+            self.account.maintenance_began(run, fact, now.wall);
             run.evolve(fact, now.steady);
         }
     }

@@ -24,6 +24,7 @@ pub mod image;
 pub mod incident;
 pub mod inventory;
 pub mod ledger;
+pub mod maintenance;
 pub mod notice;
 pub mod owner;
 pub mod packed;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     change::{Component, Revision},
+    maintenance::MaintenanceMode,
     reconciler::Reconciler,
     service::ServiceId,
 };
@@ -128,6 +129,18 @@ pub enum Action {
         restart: Restart,
         /// How to see what serves.
         running: Running,
+    },
+    /// Make what is there while maintenance mode is on.
+    MaintenanceOn {
+        /// What.
+        mode: MaintenanceMode,
+        /// People are paged when it has been on for so long.
+        page_after: Span,
+    },
+    /// Delete it again, whatever became of the rollback. No plan has this as a step.
+    MaintenanceOff {
+        /// What.
+        mode: MaintenanceMode,
     },
     /// Tell what would put it back to leave it alone.
     OwnerSuspend {

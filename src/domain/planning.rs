@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision},
     inventory::Place,
+    maintenance::MaintenanceRunbook,
     plan::{Action, CommandLine, Plan, Restore, Step, Target},
     runbook::ApplicationRunbook,
     service::ServiceId,
@@ -67,6 +68,9 @@ impl Moves<'_> {
 pub struct Runbook {
     /// How its application is.
     pub application: ApplicationRunbook,
+    /// What is switched on before all of it, and off when it has ended in whatever way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<MaintenanceRunbook>,
     /// Scripts that run before the application is switched, in order.
     pub before: Vec<ScriptStep>,
     /// Scripts that run after it serves, in order.
@@ -145,7 +149,8 @@ impl Runbook {
         place: &Place,
         at: UnixMs,
     ) -> Plan {
-        let mut steps: Vec<Step> = self.before.iter().map(ScriptStep::step).collect();
+        let mut steps: Vec<Step> = self.maintenance.iter().map(MaintenanceRunbook::step).collect();
+        steps.extend(self.before.iter().map(ScriptStep::step));
         steps.extend(self.application.steps(moves, place));
         steps.extend(self.after.iter().map(ScriptStep::step));
         steps.extend(self.checks.iter().map(Smoke::step));
@@ -168,7 +173,8 @@ impl Runbook {
     fn resources(&self, moves: &Moves<'_>) -> BTreeSet<String> {
         let maps = moves.configuration.into_iter().flat_map(|it| &it.restores);
         let maps = maps.filter_map(|map| self.application.config_map(&map.name));
-        std::iter::once(self.application.resource()).chain(maps).collect()
+        let maintenance = self.maintenance.iter().flat_map(MaintenanceRunbook::resources);
+        std::iter::once(self.application.resource()).chain(maps).chain(maintenance).collect()
     }
 }
 

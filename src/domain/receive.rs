@@ -30,6 +30,9 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
             evidence(s, trigger, by, note, *partial)
         }
         What::StepReported { run, step, attempt, fallback, report, .. } => {
+            if let Some(off) = s.state.maintained.on_report(run, *step, *attempt, report) {
+                return (vec![Fact::Maintenance(off)], None);
+            }
             let mine = s.state.incident.as_ref().and_then(|i| i.run.as_ref());
             let facts = mine
                 .filter(|r| r.id == *run)

@@ -379,6 +379,8 @@ impl Action {
             Self::ReleaseSwitch { .. }
             | Self::ReleaseRestart { .. }
             | Self::OwnerSuspend { .. }
+            | Self::MaintenanceOn { .. }
+            | Self::MaintenanceOff { .. }
             | Self::DeploymentUndo { .. }
             | Self::DeploymentRollout { .. }
             | Self::DeploymentApply { .. }

@@ -6,7 +6,7 @@ use super::{
     fact::{Fact, Service},
     image::{self, Good},
     incident::{Phase, advance, speak::Reply},
-    ledger,
+    ledger, maintenance,
     policy::{FleetPolicy, ServicePolicy},
     receive,
     severity::Severity,
@@ -98,6 +98,9 @@ fn follow(s: &Situation<'_>) -> Vec<Fact> {
     let incident = advance::advance(s);
     if !incident.is_empty() {
         return incident;
+    }
+    if let Some(maintenance) = maintenance::advance(s) {
+        return vec![Fact::Maintenance(maintenance)];
     }
     let known_good = known_good(s);
     if !known_good.is_empty() {

@@ -1,5 +1,7 @@
 //! What is true of one service: the fold of its facts. The windows are not part of it; they live in `watch`.
 
+mod paged;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -16,6 +18,7 @@ use super::{
     guard::Rollback,
     incident::{self, Closing, Incident, Phase},
     ledger::Ledger,
+    maintenance::Maintained,
     notice::{Kind, Urgency},
     owner::SetAgain,
     policy::ServicePolicy,
@@ -91,6 +94,9 @@ pub struct ServiceState {
     /// What was rolled away from, while it is set again.
     #[serde(default)]
     pub set_again: Option<SetAgain>,
+    /// Maintenance mode that a rollback switched on.
+    #[serde(default, skip_serializing_if = "Maintained::is_empty")]
+    pub maintained: Maintained,
     /// A page that belongs to no incident.
     pub page: Escalation,
     /// Root cause analyses that are due: when on the wall clock, and of which incident.
@@ -146,6 +152,7 @@ impl ServiceState {
             runs: 0,
             hold: None,
             set_again: None,
+            maintained: Maintained::default(),
             page: Escalation::default(),
             followups: vec![],
             told: 0,
@@ -165,9 +172,13 @@ impl ServiceState {
             Fact::Incident(fact) => self.evolve_incident(fact, now),
             Fact::Run(fact) => {
                 if let Some(incident) = &mut self.incident {
+                    if let Some(run) = &incident.run {
+                        self.maintained.follow(&incident.id, run, fact, now);
+                    }
                     incident.evolve_run(fact, now);
                 }
             }
+            Fact::Maintenance(fact) => self.evolve_maintenance(fact, now),
             Fact::Fleet(_) => {}
             Fact::Told(notice) => {
                 self.told += 1;
@@ -215,21 +226,6 @@ impl ServiceState {
             incident.change.iter_mut().for_each(change);
             if let Phase::Verifying { since_wall, .. } = &mut incident.phase {
                 set(since_wall);
-            }
-        }
-    }
-
-    /// Another version is set, or a person lifted its quarantine: nobody need acknowledge that any more.
-    fn forget_set_again(&mut self) {
-        let Some(again) = &self.set_again else { return };
-        let serving = self.ledger.serving(again.component);
-        let entry = self.ledger.entry(again.component, &again.revision);
-        let stands = serving.is_some_and(|now| now.agrees_with(&again.revision))
-            && entry.is_some_and(|entry| entry.quarantine.is_some());
-        if !stands {
-            self.set_again = None;
-            if self.blind.is_empty() {
-                self.page = Escalation::default();
             }
         }
     }
@@ -284,9 +280,7 @@ impl ServiceState {
             }
             firing::Fact::Sighted { signal } => {
                 self.blind.remove(signal);
-                if self.blind.is_empty() && self.set_again.is_none() {
-                    self.page = Escalation::default();
-                }
+                self.forget_page();
             }
         }
     }
@@ -442,7 +436,8 @@ impl ServiceState {
             let due = *at + policy.people.root_cause_within;
             (now.steady + due.since(now.wall), "the root cause analysis is due")
         });
-        [incident, page, followup].into_iter().flatten().min()
+        let maintenance = self.maintained.next_deadline(now.steady);
+        [incident, page, followup, maintenance].into_iter().flatten().min()
     }
 }
 

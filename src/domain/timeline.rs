@@ -5,7 +5,7 @@ use super::{
     fact::{Fact, Fleet, Service},
     firing, incident,
     inventory::PLATFORM,
-    ledger,
+    ledger, maintenance,
     roster::listed,
     run,
     situation::whole_seconds,
@@ -20,6 +20,7 @@ pub fn line(fact: &Fact) -> Option<String> {
         Fact::Trigger(fact) => Some(trigger(fact)),
         Fact::Incident(fact) => incident(fact),
         Fact::Run(fact) => Some(run(fact)),
+        Fact::Maintenance(fact) => Some(maintenance(fact)),
         Fact::Fleet(fact) => Some(fleet(fact)),
         Fact::Told(notice) => {
             Some(format!("told {}: {}", super::wording::audience(notice.audience), notice.subject))
@@ -174,6 +175,30 @@ fn run(fact: &run::Fact) -> String {
         }
         run::Fact::Halted { why } => format!("the rollback halts: {why}"),
         run::Fact::Finished => "every step is in effect".into(),
+    }
+}
+
+fn maintenance(fact: &maintenance::Fact) -> String {
+    match fact {
+        maintenance::Fact::Begun { attempt, .. } => {
+            format!("maintenance mode is being switched off, attempt {attempt}")
+        }
+        maintenance::Fact::Ended { report, .. } => match &report.outcome {
+            run::Outcome::AlreadyDone | run::Outcome::Done if report.after.is_empty() => {
+                "maintenance mode is off".to_owned()
+            }
+            run::Outcome::AlreadyDone | run::Outcome::Done => {
+                format!("maintenance mode is off: {}", report.after)
+            }
+            run::Outcome::Failed { why, .. } => format!("maintenance mode is not off: {why}"),
+            run::Outcome::Unknown { why } => {
+                format!("nobody can tell whether maintenance mode is off: {why}")
+            }
+            run::Outcome::Withheld { why } => {
+                format!("switching maintenance mode off was withheld: {why}")
+            }
+        },
+        maintenance::Fact::Stays { why, .. } => format!("maintenance mode is still on: {why}"),
     }
 }
 

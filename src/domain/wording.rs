@@ -1,9 +1,10 @@
 //! From facts to notices: what people are told, in words. A pure function of what happened.
 
 mod health;
+mod maintenance;
 mod trouble;
 
-pub use health::{dropped, fleet_notice};
+pub use health::{dropped, fleet_notice, left_on};
 
 use super::{
     event::Said,
@@ -33,6 +34,7 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
     let told: Vec<Draft> = match fact {
         Fact::Incident(fact) => of_incident(fact, s),
         Fact::Trigger(fact) => health::of_trigger(fact, s).into_iter().collect(),
+        Fact::Maintenance(fact) => maintenance::of(fact, s).into_iter().collect(),
         Fact::Service(Service::Reminded) => vec![health::reminder(s)],
         Fact::Service(Service::SetAgain(again)) => vec![trouble::set_again(again, s)],
         Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
@@ -389,7 +391,8 @@ fn paused(by: &str, reason: &str, s: &Situation<'_>) -> Option<Draft> {
     let mut draft = Draft::new(Kind::Trouble, Urgency::Page, subject)
         .of(incident)
         .field("Why", format!("{by} holds it: {reason}"))
-        .field("Steps", run.account());
+        .field("Steps", run.account())
+        .lines(super::maintenance::in_words(s));
     let unhold = format!("rollbackd unhold {}", s.state.id);
     draft.choices = vec![notice::Choice { label: "go on".into(), command: unhold }];
     Some(draft)

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use self::deployment::{
-    Also, Clusters, Looked, keep, keep_configuration, preflight as deployment_preflight,
+    Also, Clusters, Looked, Manifests, keep, keep_configuration, preflight as deployment_preflight,
 };
 use crate::{
     domain::{
@@ -44,6 +44,8 @@ pub struct Options {
     pub digest: digest::Bounds,
     /// How Kubernetes clusters are reached.
     pub clusters: Clusters,
+    /// What is made for maintenance mode.
+    pub manifests: Manifests,
     http: reqwest::Client,
 }
 
@@ -61,7 +63,7 @@ impl Options {
             .pool_max_idle_per_host(0)
             .build()?;
         let (digest, clusters) = (digest::Bounds::default(), Clusters::default());
-        Ok(Self { state_dir, digest, clusters, http })
+        Ok(Self { state_dir, digest, clusters, manifests: Manifests::default(), http })
     }
 }
 
@@ -194,6 +196,8 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::OwnerSuspend { cluster, reconciler } => {
             deployment::suspend(attempt, cluster, reconciler).await
         }
+        Action::MaintenanceOn { mode, .. } => deployment::switch_on(attempt, mode).await,
+        Action::MaintenanceOff { mode } => deployment::switch_off(attempt, mode).await,
         Action::DeploymentUndo { at, from, to, replica_set, misread_since } => {
             let (replica_set, misread_since) = (replica_set.as_deref(), *misread_since);
             let undo = deployment::Undo { at, from, to, replica_set, misread_since };

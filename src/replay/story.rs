@@ -146,7 +146,11 @@ impl Story {
                     incident.paged.get_or_insert(at);
                 }
             }
-            Fact::Service(_) | Fact::Ledger(_) | Fact::Run(_) | Fact::Fleet(_) => {}
+            Fact::Service(_)
+            | Fact::Ledger(_)
+            | Fact::Run(_)
+            | Fact::Maintenance(_)
+            | Fact::Fleet(_) => {}
         }
     }
 

@@ -152,7 +152,7 @@ pub(super) fn platform(
     };
     let left_out = raw.not_configuration.as_ref().map(|names| names.get_ref().clone());
     let left_out = left_out.unwrap_or_default();
-    Some(KubernetesPlatform { at, runbook, container, left_out, look_every })
+    Some(KubernetesPlatform { at, runbook, container, left_out, look_every, manifest: None })
 }
 
 fn argocd(all: &raw::Raw, cluster: &str) -> String {

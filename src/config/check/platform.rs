@@ -5,13 +5,14 @@ use toml::Spanned;
 use crate::{
     config::{
         Platform, ReleasePlatform,
-        check::{found::Found, jobs, kubernetes},
+        check::{found::Found, jobs, kubernetes, maintenance},
         raw,
     },
     domain::{
         plan::{CommandLine, EnvValue, Restart, Running},
         planning::{Runbook, ScriptStep, Smoke},
         runbook::{ApplicationRunbook, ReleaseRunbook},
+        service::ServiceId,
     },
     units::Span,
 };
@@ -23,12 +24,13 @@ pub(super) fn runbook(
     found: &mut Found<'_>,
     all: &raw::Raw,
     raw: &raw::Rollback,
+    id: &ServiceId,
     hold: Span,
 ) -> Option<(Runbook, Platform)> {
     let before = scripts(found, &raw.before);
     let after = scripts(found, &raw.after);
     let checks = checks(found, &raw.check);
-    let (application, platform) = match raw.application.as_ref()?.get_ref() {
+    let (application, mut platform) = match raw.application.as_ref()?.get_ref() {
         raw::Application::Release(release) => {
             let platform = platform(found, release)?;
             (ApplicationRunbook::Release(platform.runbook.clone()), Platform::Release(platform))
@@ -40,7 +42,11 @@ pub(super) fn runbook(
         }
     };
     let jobs = jobs::jobs(found, &raw.job, &application);
-    Some((Runbook { application, before, after, checks, jobs, verify_hold: hold }, platform))
+    let maintenance = raw.maintenance.as_ref();
+    let maintenance = maintenance.and_then(|raw| maintenance::mode(found, raw, id, &mut platform));
+    let runbook =
+        Runbook { application, maintenance, before, after, checks, jobs, verify_hold: hold };
+    Some((runbook, platform))
 }
 
 fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<ReleasePlatform> {

@@ -18,6 +18,7 @@ use crate::{
         raw::{self, Over},
     },
     domain::{
+        maintenance::MaintenanceRunbook,
         planning::Runbook,
         policy::{LooksAt, ServicePolicy, SignalKind, TriggerPolicy},
         service::{Mode, ServiceId},
@@ -45,6 +46,7 @@ pub(super) struct Checked {
 pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checked> {
     let mut seen: BTreeMap<ServiceId, &Spanned<String>> = BTreeMap::new();
     let mut places: BTreeMap<String, (&str, ServiceId)> = BTreeMap::new();
+    let mut made: BTreeMap<String, (&str, ServiceId)> = BTreeMap::new();
     let mut shared = Shared::default();
     let mut services = vec![];
     for (key, raw) in &common.raw.service {
@@ -56,6 +58,18 @@ pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checke
             found.error(key.span(), what, instead);
         }
         let service = service(found, common, &mut shared, (key, raw), id.clone());
+        let maintenance = service.policy.runbook.as_ref().and_then(|it| it.maintenance.as_ref());
+        for what in maintenance.into_iter().flat_map(MaintenanceRunbook::resources) {
+            let mine = (key.get_ref().as_str(), id.clone());
+            if let Some((other_key, other)) = made.insert(what.clone(), mine) {
+                found.about(&[key.get_ref(), other_key]);
+                let what =
+                    format!("{other} makes the same object for its maintenance mode: {what}");
+                let instead =
+                    "give each service objects of its own, or nobody knows when they may go";
+                found.error(key.span(), what, instead);
+            }
+        }
         if let Some(platform) = &service.platform
             && let Some((other_key, other)) = places.insert(platform.place(), (key.get_ref(), id))
         {
@@ -119,7 +133,7 @@ fn service(
     let triggers = trigger::triggers(found, &all.trigger, &raw.trigger, &signals);
     check_signals(found, key, raw, &signals, &triggers);
     let mode = raw.mode.as_ref().map_or(all.mode.unwrap_or_default(), |mode| *mode.get_ref());
-    let rolled_back = rollback(found, all, (key, raw), mode, verification.hold);
+    let rolled_back = rollback(found, all, (key, raw, &id), mode, verification.hold);
     let (runbook, platform) = rolled_back.unzip();
     let policy = ServicePolicy {
         mode,
@@ -147,7 +161,7 @@ fn service(
 fn rollback(
     found: &mut Found<'_>,
     all: &raw::Raw,
-    (key, raw): (&Spanned<String>, &raw::Service),
+    (key, raw, id): (&Spanned<String>, &raw::Service, &ServiceId),
     mode: Mode,
     hold: Span,
 ) -> Option<(Runbook, Platform)> {
@@ -173,7 +187,7 @@ fn rollback(
             }
         }
     }
-    platform::runbook(found, all, raw.rollback.as_ref()?.get_ref(), hold)
+    platform::runbook(found, all, raw.rollback.as_ref()?.get_ref(), id, hold)
 }
 
 /// Services without signals, and signals that nothing looks at.

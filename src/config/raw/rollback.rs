@@ -18,6 +18,7 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Rollback {
     pub(in crate::config) application: Placed<Application>,
+    pub(in crate::config) maintenance: Placed<Maintenance>,
     pub(in crate::config) before: Table<Script>,
     pub(in crate::config) after: Table<Script>,
     pub(in crate::config) check: Table<Script>,
@@ -46,6 +47,24 @@ pub(in crate::config) struct Release {
     pub(in crate::config) attempts: Placed<u32>,
     pub(in crate::config) look_every: Placed<Span>,
     pub(in crate::config) look_every_watched: Placed<Span>,
+}
+
+/// `[service.KEY.rollback.maintenance]`: what is switched on while it is rolled back.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Maintenance {
+    /// Objects of the cluster.
+    Kubernetes(Manifest),
+}
+
+/// `[service.KEY.rollback.maintenance.kubernetes]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Manifest {
+    pub(in crate::config) manifest: Spanned<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) attempts: Placed<u32>,
+    pub(in crate::config) page_after: Placed<Span>,
 }
 
 /// How a switched release is made to serve.

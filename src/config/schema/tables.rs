@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{Shaped, Tables};
 use crate::config::raw::{
     Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
-    Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Notify, People, Pods,
-    Probe, Raw, Recurrent, Registries, Release, Rollback, Row, Scrape, Script, Server, Service,
-    Severities, Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
+    Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Manifest, Notify, People,
+    Pods, Probe, Raw, Recurrent, Registries, Release, Rollback, Row, Scrape, Script, Server,
+    Service, Severities, Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -98,10 +98,11 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application before after check job;
+    [Rollback] application maintenance before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration;
+    partial [Manifest] manifest timeout attempts page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
         argocd_namespace config_maps secrets events_max registries;

@@ -12,7 +12,8 @@ use crate::{
         Scope,
         raw::{
             Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold, Looks,
-            Mention, One, OrOff, Release, Restart, Running, SecretRef, Service, Word,
+            Maintenance, Manifest, Mention, One, OrOff, Release, Restart, Running, SecretRef,
+            Service, Word,
         },
     },
     domain::{
@@ -193,6 +194,7 @@ macro_rules! choices {
 
 choices! {
     Application { Release "release": Release, Kubernetes "kubernetes": Deployment, }
+    Maintenance { Kubernetes "kubernetes": Manifest, }
     Restart { Unit "unit": String, Command "command": Command, }
     Running { Http "http": Told, Command "command": Command, Unit "unit": String, }
     BodyIs { Contains "contains": String, Json "json": Equals, }

@@ -46,6 +46,57 @@ fn a_deployment_is_watched_where_it_is_and_its_pods_are_those_that_are_rolled_ba
 }
 
 #[test]
+fn maintenance_mode_is_read_with_the_configuration_and_is_of_one_service_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("maintenance.yaml");
+    let map = |holds: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: page, namespace: shop }}\ndata: {{ html: {holds} }}\n"
+        )
+    };
+    fs::write(&file, map("soon")).unwrap();
+    let of = |name: &str| {
+        let service = SERVICE.replace("service.shop", &format!("service.{name}"));
+        let service = service.replace("'checkout'", &format!("'{name}'"));
+        let at = file.display();
+        format!("{service}[service.{name}.rollback.maintenance.kubernetes]\nmanifest = '{at}'\n")
+    };
+    let cluster = "[kubernetes.main]\nin_cluster = true\n";
+    let read = || {
+        let (config, warnings) = loaded(&format!("{cluster}{}", of("shop")));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let service = config.policy.services.values().next().unwrap().clone();
+        let maintenance = service.runbook.as_ref().unwrap().maintenance.clone().unwrap();
+        let Some(Platform::Kubernetes(platform)) = config.platforms.into_values().next() else {
+            panic!("it is a Deployment")
+        };
+        (maintenance, platform.manifest.unwrap())
+    };
+    let (maintenance, manifest) = read();
+    let usual = (maintenance.timeout, maintenance.attempts, maintenance.page_after);
+    assert_eq!(usual, (Span::seconds(30), 2, Span::minutes(30)));
+    assert_eq!(maintenance.mode.to_string(), "ConfigMap shop/page");
+    assert_eq!(maintenance.mode.service.to_string(), "shop/production");
+    assert_eq!(maintenance.mode.manifest, manifest.hash);
+    assert_eq!(manifest.objects[0]["data"]["html"], "soon");
+    let both = refused(&format!("{cluster}{}{}", of("shop"), of("cart")));
+    assert!(both.contains("makes the same object for its maintenance mode"), "{both}");
+    let release = of("shop").replace(
+        "[service.shop.rollback.application.kubernetes]\n    namespace = 'shop'\n    deployment = 'shop'\n    container = 'app'",
+        "[service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart.unit = 'shop.service'\nrunning.unit = 'shop.service'",
+    );
+    let release =
+        release.replace("health_pods.kubernetes]", "health.http]\nurl = 'http://127.0.0.1/'");
+    let said = refused(&format!("{cluster}{release}"));
+    assert!(said.contains("objects are made where a Deployment is"), "{said}");
+    fs::write(&file, map("later")).unwrap();
+    assert_ne!(read().1.hash, manifest.hash, "another page is another plan");
+    fs::remove_file(&file).unwrap();
+    let gone = refused(&format!("{cluster}{}", of("shop")));
+    assert!(gone.contains("cannot be read: No such file"), "{gone}");
+}
+
+#[test]
 fn logs_of_what_is_rolled_back_are_read_within_bounds() {
     let read = |signal: &str, said: &str| {
         let cluster = "[kubernetes.main]\nin_cluster = true\n";

@@ -1,6 +1,7 @@
 //! Services that nobody asks for any more: taken out of the configuration, or out of sight of the query that found
 //! them. What is true of one stays for [`FleetPolicy::forget_left_after`], so that one that comes back has its history
-//! and its known-good revisions; then it is forgotten. One with an open incident is not.
+//! and its known-good revisions; then it is forgotten. One with an open incident, or with
+//! maintenance mode on, is not.
 //!
 //! [`FleetPolicy::forget_left_after`]: crate::domain::policy::FleetPolicy::forget_left_after
 
@@ -63,7 +64,9 @@ impl Fleet {
     /// Who may be forgotten, and when; who is due first is first.
     fn forgettable(&self) -> impl Iterator<Item = (&ServiceId, UnixMs)> {
         let is_plain = |id: &ServiceId| {
-            let open = self.states.get(id).is_some_and(|state| state.incident.is_some());
+            let is_open =
+                |state: &ServiceState| state.incident.is_some() || !state.maintained.is_empty();
+            let open = self.states.get(id).is_some_and(|state| is_open(state));
             !open && !self.policy.services.contains_key(id)
         };
         let all = self.departed.0.iter().filter(move |(_, id)| is_plain(id));

@@ -63,6 +63,7 @@ impl Fleet {
             | Fact::Trigger(_)
             | Fact::Incident(_)
             | Fact::Run(_)
+            | Fact::Maintenance(_)
             | Fact::Told(_) => {}
         }
     }

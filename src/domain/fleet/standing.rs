@@ -26,6 +26,8 @@ pub(super) struct Standing {
     pub(super) active: BTreeSet<ServiceId>,
     /// Of these, with a plan that is carried out.
     pub(super) rolling_back: BTreeSet<ServiceId>,
+    /// With maintenance mode on that a rollback switched on.
+    pub(super) maintained: BTreeSet<ServiceId>,
     /// What their plans hold.
     holding: BTreeMap<ServiceId, Vec<String>>,
     /// For which people were paged about a storm, when on the steady clock.
@@ -67,6 +69,7 @@ impl Standing {
         belongs(&mut self.active, id, incident.is_some());
         let rolls = |i: &Incident| matches!(i.phase, Phase::RollingBack);
         belongs(&mut self.rolling_back, id, incident.is_some_and(rolls));
+        belongs(&mut self.maintained, id, state.is_some_and(|s| !s.maintained.is_empty()));
         // What a service holds that was taken out of the configuration nobody could let go of any more.
         let run = incident.filter(|i| policy.is_some() && holds(i)).and_then(|i| i.run.as_ref());
         match run {

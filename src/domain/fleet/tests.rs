@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use super::*;
-use crate::domain::{event::Alert, examples, firing::Firing};
+use crate::domain::{event::Alert, examples, firing::Firing, service::Mode};
 
 const BEGAN: UnixMs = UnixMs(1_772_452_800_000);
 

@@ -5,7 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Decision;
-use crate::{domain::verification::Check, units::UnixMs};
+use crate::{
+    domain::{
+        plan::Action,
+        run::{self, Outcome, Run},
+        verification::Check,
+    },
+    units::UnixMs,
+};
 
 /// Decisions remembered of one incident; the newest is kept whole beside them.
 const DECISIONS_MAX: usize = 20;
@@ -19,9 +26,29 @@ pub struct Account {
     pub decided: Vec<(UnixMs, String)>,
     /// The checklist as it stood when the verification ended.
     pub checks: Vec<Check>,
+    /// When maintenance mode was on: of which run, from when and until when on the wall clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance: Vec<(String, UnixMs, Option<UnixMs>)>,
 }
 
 impl Account {
+    /// Remembers that a step of a run switched maintenance mode on, or some of it.
+    pub(super) fn maintenance_began(&mut self, run: &Run, fact: &run::Fact, at: UnixMs) {
+        let run::Fact::Ended { step, report, .. } = fact else { return };
+        let step = run.plan.steps.get(*step).map(|step| &step.action);
+        let is_on = matches!(step, Some(Action::MaintenanceOn { .. }))
+            && !matches!(report.outcome, Outcome::Withheld { .. } | Outcome::AlreadyDone);
+        if is_on && self.maintenance.iter().all(|(of, ..)| *of != run.id) {
+            self.maintenance.push((run.id.clone(), at, None));
+        }
+    }
+
+    /// Remembers that it is off again.
+    pub(in crate::domain) fn maintenance_ended(&mut self, run: &str, at: UnixMs) {
+        let of_it = self.maintenance.iter_mut().filter(|(of, ..)| of == run);
+        of_it.for_each(|(.., until)| *until = Some(at));
+    }
+
     /// Remembers a decision that another one follows.
     pub(super) fn decided(&mut self, at: UnixMs, decision: &Decision) {
         if self.decided.len() >= DECISIONS_MAX {

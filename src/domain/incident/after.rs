@@ -90,6 +90,8 @@ pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> 
         run::Phase::Ready if s.policy.mode == Mode::Observe => halted("its mode is observe now"),
         // A no stops everything before the next step, which waits for it to be lifted.
         run::Phase::Ready if s.forbidden().is_some() => vec![],
+        // What an earlier rollback switched on is going off: nothing switches it on meanwhile.
+        run::Phase::Ready if s.state.maintained.is_going_off() => vec![],
         run::Phase::Ready => {
             let halted = somebody_deployed(s, run).map(|why| run::Fact::Halted { why });
             let next = halted.or_else(|| run.advance(s.epoch, s.now.steady));
@@ -135,7 +137,11 @@ pub(super) fn verifying(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         return checked(&found, next);
     }
     if late {
-        let why = format!("the rollback could not be verified: {}", found.open_points());
+        let points = std::iter::once(found.open_points());
+        let maintained = (!s.state.maintained.is_empty()).then(|| "maintenance mode is on".into());
+        let points: Vec<String> =
+            points.chain(maintained).filter(|point| !point.is_empty()).collect();
+        let why = format!("the rollback could not be verified: {}", points.join("; "));
         return checked(&found, escalate(why));
     }
     vec![]

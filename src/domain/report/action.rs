@@ -42,6 +42,13 @@ pub(super) fn plan(s: &Situation<'_>, incident: &Incident) -> Option<String> {
             text.push_str("   - not begun\n");
         }
     }
+    for (_, from, until) in &incident.account.maintenance {
+        let until = until.map_or_else(
+            || "; it was still on when this was written".to_owned(),
+            |at| format!(" until {}, {}", at.clock(), after(at, *from)),
+        );
+        text.push_str(&format!("\nMaintenance mode was on from {}{until}.\n", from.clock()));
+    }
     section("Plan", &text)
 }
 

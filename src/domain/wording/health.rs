@@ -8,6 +8,7 @@ use crate::domain::{
     firing,
     incident::Incident,
     inventory::PLATFORM,
+    maintenance::{Maintained, On},
     notice::{self, Audience, Kind, Notice, Urgency},
     service::ServiceId,
     severity::Severity,
@@ -27,7 +28,20 @@ pub fn dropped(id: &ServiceId, incident: &Incident) -> String {
     )
 }
 
-const DROPPED: &str = "services with an open incident were taken out of the configuration";
+/// The same of one that left with maintenance mode on: nobody switches it off.
+pub fn left_on(id: &ServiceId, maintained: &Maintained) -> Vec<String> {
+    let of = |on: &On| {
+        let first = format!(
+            "{id}: maintenance mode is still on ({}). Put {id} back, or switch it off yourself:",
+            on.mode
+        );
+        std::iter::once(first).chain(on.to_type())
+    };
+    maintained.iter().flat_map(of).collect()
+}
+
+const DROPPED: &str =
+    "services with an open incident, or in maintenance mode, were taken out of the configuration";
 
 /// What people are told of a fact that belongs to no service; `concerned` are the services that it stops, or that are
 /// gone.
@@ -177,6 +191,9 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
 }
 
 pub(super) fn reminder(s: &Situation<'_>) -> Draft {
+    if s.state.maintained.is_told() {
+        return super::maintenance::reminder(s);
+    }
     let blind: Vec<String> =
         s.state.blind.iter().map(|(name, b)| format!("{name} ({})", b.source)).collect();
     let subject = match &s.state.set_again {

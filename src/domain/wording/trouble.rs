@@ -5,6 +5,7 @@ use crate::{
     domain::{
         change::Component,
         incident::{Clock, Incident, Phase},
+        maintenance,
         notice::{self, Kind, Urgency},
         owner::SetAgain,
         situation::{Situation, whole_seconds},
@@ -22,7 +23,7 @@ pub(super) fn escalated(why: &str, incident: &Incident, s: &Situation<'_>) -> Dr
     if let Some(run) = &incident.run {
         draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
     }
-    draft = draft.lines(to_take_back(incident)).lines(warned(s));
+    draft = draft.lines(to_take_back(incident)).lines(maintenance::in_words(s)).lines(warned(s));
     draft.choices = choices(incident, s);
     draft.choices.push(close(s));
     draft

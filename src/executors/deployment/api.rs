@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use http_body_util::{BodyExt, Limited};
 use hyper::{Request, header::RETRY_AFTER};
 use kube::{Client, client::Body};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
@@ -109,6 +109,17 @@ impl Api {
     pub(super) async fn post(&self, path: &str, object: &Value) -> Result<Value, Refusal> {
         let request = Request::post(path).header("content-type", "application/json");
         self.send(request.body(object.to_string().into_bytes())).await
+    }
+
+    /// Deletes exactly the object that was seen, as it was seen.
+    pub(super) async fn delete(&self, path: &str, seen: &Value) -> Result<Value, Refusal> {
+        let meta = &seen["metadata"];
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": { "uid": meta["uid"], "resourceVersion": meta["resourceVersion"] },
+        });
+        let request = Request::delete(path).header("content-type", "application/json");
+        self.send(request.body(options.to_string().into_bytes())).await
     }
 
     fn path(&self, plural: &str, name: &str) -> String {

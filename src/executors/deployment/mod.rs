@@ -6,6 +6,7 @@ mod api;
 mod apply;
 mod held;
 mod job;
+mod maintenance;
 mod maps;
 mod owned;
 mod patch;
@@ -13,6 +14,7 @@ mod pods;
 mod preflight;
 mod refusal;
 mod restart;
+mod rights;
 mod rollout;
 mod suspend;
 mod undo;
@@ -30,6 +32,7 @@ use tokio::sync::Semaphore;
 pub(super) use self::{
     apply::{Apply, apply},
     job::{Job, job},
+    maintenance::{switch_off, switch_on},
     maps::restore,
     restart::restart,
     rollout::{Rollout, rollout},
@@ -38,6 +41,7 @@ pub(super) use self::{
 };
 pub use self::{
     held::keep,
+    maintenance::Manifests,
     maps::keep_configuration,
     preflight::{Also, Looked, preflight},
 };

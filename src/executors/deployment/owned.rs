@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
     Live,
-    preflight::{Asking, RIGHTS, Right},
+    rights::{Asking, RIGHTS, Right},
 };
 use crate::{
     domain::{

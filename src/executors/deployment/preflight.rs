@@ -1,17 +1,24 @@
 //! Whether a rollback of a Deployment would find what it needs, asked of the API server before there is need.
 //! Nothing is changed.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Clusters, Live, api::Api, owned::owned, refusal::Refusal};
+use super::{
+    Clusters, Live,
+    api::Api,
+    owned::owned,
+    refusal::Refusal,
+    rights::{Asking, told},
+};
 use crate::{
     domain::{
-        configuration::Kind, inventory::Check, plan::DeploymentAt, runbook::DeploymentRunbook,
+        inventory::Check, maintenance::MaintenanceMode, plan::DeploymentAt,
+        runbook::DeploymentRunbook,
     },
-    kubernetes::{access::Options, content, pulls::Pulls, shelf::Shelf, template::Template},
+    kubernetes::{access::Options, pulls::Pulls, shelf::Shelf, template::Template},
 };
 
 /// For all of it.
@@ -20,8 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SETS_MAX: u32 = 500;
 /// The controller's number for a ReplicaSet.
 const REVISION: &str = "deployment.kubernetes.io/revision";
-/// Where the rights are written down.
-pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
 
 /// What else is asked of the cluster, where it is configured.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +37,8 @@ pub struct Also {
     pub usage: bool,
     /// What smoke tests are made from.
     pub cron_jobs: Vec<String>,
+    /// What maintenance mode makes.
+    pub maintenance: Option<(MaintenanceMode, Arc<[Value]>)>,
 }
 
 /// What was looked at, and what pods of the versions that were seen need of registries: of the one that is set, and of the
@@ -86,6 +93,10 @@ pub async fn preflight(
     for cron_job in &also.cron_jobs {
         checks.push(check("its smoke test may be run", asking.running(cron_job).await));
     }
+    if let Some((mode, objects)) = &also.maintenance {
+        let seen = asking.maintaining(mode, objects).await;
+        checks.push(check("its maintenance mode may be switched on and off", seen));
+    }
     let (kept, mut pulls) = (kept(state_dir, &at), vec![]);
     match api.look().await {
         Ok(live) => {
@@ -113,245 +124,12 @@ fn check(what: &str, seen: Result<String, String>) -> Check {
     Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
 }
 
-fn told(refusal: Refusal) -> String {
-    refusal.trouble("asking the API server", false).to_string()
-}
-
 /// As whom the API server knows whoever asks.
 async fn who(api: &Api) -> Result<String, Refusal> {
     let review = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
     let said = api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await?;
     let name = said.pointer("/status/userInfo/username").and_then(Value::as_str);
     Ok(name.unwrap_or("somebody without a name").to_owned())
-}
-
-/// One thing that the API server may permit.
-pub(super) struct Right<'r> {
-    pub(super) verb: &'static str,
-    pub(super) group: &'static str,
-    pub(super) resource: &'static str,
-    /// All of them where there is none.
-    pub(super) namespace: Option<&'r str>,
-    /// Any where there is none.
-    pub(super) name: Option<&'r str>,
-}
-
-impl Right<'_> {
-    fn review(&self) -> Value {
-        let (resource, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
-        let attributes = json!({
-            "verb": self.verb, "group": self.group, "resource": resource, "subresource": subresource,
-            "namespace": self.namespace.unwrap_or_default(), "name": self.name.unwrap_or_default(),
-        });
-        json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-            "spec": { "resourceAttributes": attributes },
-        })
-    }
-}
-
-pub(super) struct Asking<'a> {
-    api: &'a Api,
-    at: &'a DeploymentAt,
-    who: &'a str,
-}
-
-impl Asking<'_> {
-    /// What the daemon's watches need: of one namespace, or of all of them.
-    async fn watching(&self, namespace: Option<&str>) -> Result<String, String> {
-        let kinds = [("apps", "deployments"), ("apps", "replicasets"), ("", "pods")];
-        let both = |(group, resource)| {
-            ["list", "watch"].map(|verb| Right { verb, group, resource, namespace, name: None })
-        };
-        let rights = kinds.into_iter().flat_map(both).collect();
-        let (place, remedy) = match namespace {
-            Some(namespace) => (
-                format!("in {namespace}"),
-                format!("kubectl apply -k {RIGHTS}/observe -n {namespace}"),
-            ),
-            None => (
-                "in all namespaces".to_owned(),
-                format!("kubectl apply -k {RIGHTS}/observe-everywhere"),
-            ),
-        };
-        self.all(rights, &place, &remedy).await
-    }
-
-    /// The same of what pods read, where that is to be watched.
-    async fn watching_maps(&self, cluster: &Options) -> Result<String, String> {
-        let namespace = cluster.namespace.as_deref();
-        let of = |resource: &'static str, verbs: &'static [&'static str]| {
-            let right = move |verb: &&'static str| Right {
-                verb,
-                group: "",
-                resource,
-                namespace,
-                name: None,
-            };
-            verbs.iter().map(right)
-        };
-        let (place, grants) = match namespace {
-            Some(namespace) => (format!("in {namespace}"), format!("observe -n {namespace}")),
-            None => ("in all namespaces".to_owned(), "observe-everywhere".to_owned()),
-        };
-        let mut said = vec![];
-        if cluster.config_maps {
-            let rights = of("configmaps", &["get", "list", "watch"]).collect();
-            let remedy = format!("kubectl apply -k {RIGHTS}/{grants}");
-            let without = |why| format!("{why}; or say config_maps = false");
-            said.push(self.all(rights, &place, &remedy).await.map_err(without)?);
-        }
-        if cluster.secrets {
-            let rights = of("secrets", &["list", "watch"]).collect();
-            let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-            let remedy = format!("kubectl apply -k {RIGHTS}/secrets{at}");
-            let without = |why| format!("{why}; or leave secrets = true out");
-            said.push(self.all(rights, &place, &remedy).await.map_err(without)?);
-        }
-        if said.is_empty() {
-            return Ok("nobody is to look at it: config_maps = false".to_owned());
-        }
-        Ok(said.join("; "))
-    }
-
-    /// What the steps of a plan need that restores what its template refers to now.
-    async fn setting_maps_back(&self, cluster: &Options, live: &Live) -> Result<String, String> {
-        let all = content::references(&live.object["spec"]["template"]);
-        let maps = all.iter().filter(|it| it.kind == Kind::ConfigMap && cluster.config_maps);
-        let names: Vec<&str> = maps.map(|it| &*it.name).collect();
-        if names.is_empty() {
-            return Ok("there is nothing that is watched".to_owned());
-        }
-        let namespace = Some(self.at.namespace.as_str());
-        let right = |verb, name| Right { verb, group: "", resource: "configmaps", namespace, name };
-        let mut rights = vec![right("create", None)];
-        rights.extend(
-            names.iter().flat_map(|name| ["get", "patch"].map(|verb| right(verb, Some(*name)))),
-        );
-        let place = &self.at.namespace;
-        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
-        self.all(rights, &format!("in {place}"), &remedy).await
-    }
-
-    /// What the steps of its plan need.
-    async fn setting_back(&self) -> Result<String, String> {
-        let DeploymentAt { namespace, name, .. } = self.at;
-        let (group, namespace) = ("apps", Some(namespace.as_str()));
-        let right = |verb, resource, name| Right { verb, group, resource, namespace, name };
-        let name = Some(name.as_str());
-        let rights = vec![
-            right("get", "deployments", name),
-            right("patch", "deployments", name),
-            right("get", "replicasets", None),
-        ];
-        let place = &self.at.namespace;
-        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
-        self.all(rights, &format!("in {place}"), &remedy).await
-    }
-
-    /// What people are told beside, which no rollback needs.
-    async fn reading_events(&self) -> Result<String, String> {
-        let place = &self.at.namespace;
-        let namespace = Some(place.as_str());
-        let right = Right { verb: "list", group: "", resource: "events", namespace, name: None };
-        let remedy = format!("kubectl apply -k {RIGHTS}/observe -n {place}");
-        let granted = self.all(vec![right], &format!("in {place}"), &remedy).await;
-        let without = |why| format!("people are told without it: {why}; or say events_max = 0");
-        Ok(granted.unwrap_or_else(without))
-    }
-
-    /// What a signal of its logs needs.
-    async fn reading_logs(&self) -> Result<String, String> {
-        let place = &self.at.namespace;
-        let right = Right {
-            verb: "get",
-            group: "",
-            resource: "pods/log",
-            namespace: Some(place),
-            name: None,
-        };
-        let remedy = format!("kubectl apply -k {RIGHTS}/logs -n {place}");
-        self.all(vec![right], &format!("in {place}"), &remedy).await
-    }
-
-    /// What a signal of its pods' usage needs: an API server that has somebody to ask, too.
-    async fn reading_usage(&self) -> Result<String, String> {
-        let DeploymentAt { namespace: place, name, .. } = self.at;
-        let right = |group, resource, name| Right {
-            verb: "get",
-            group,
-            resource,
-            namespace: Some(place),
-            name,
-        };
-        let rights = vec![
-            right("apps", "deployments", Some(name.as_str())),
-            right("metrics.k8s.io", "pods", None),
-        ];
-        let remedy = format!("kubectl apply -k {RIGHTS}/usage -n {place}");
-        let granted = self.all(rights, &format!("in {place}"), &remedy).await?;
-        match self.api.get("/apis/metrics.k8s.io/v1beta1").await {
-            Ok(_) => Ok(granted),
-            Err(Refusal::Gone(_)) => {
-                Err("this cluster has no metrics API: install metrics-server, or ask a Prometheus"
-                    .to_owned())
-            }
-            Err(refusal) => Err(told(refusal)),
-        }
-    }
-
-    /// What a smoke test needs: to be made from something that is there.
-    async fn running(&self, cron_job: &str) -> Result<String, String> {
-        let (group, namespace) = ("batch", Some(self.at.namespace.as_str()));
-        let right = |verb, resource, name| Right { verb, group, resource, namespace, name };
-        let rights = vec![
-            right("get", "cronjobs", Some(cron_job)),
-            right("create", "jobs", None),
-            right("get", "jobs", None),
-        ];
-        let place = &self.at.namespace;
-        let remedy = format!("kubectl apply -k {RIGHTS}/smoke -n {place}");
-        let granted = self.all(rights, &format!("in {place}"), &remedy).await?;
-        let path = format!("/apis/batch/v1/namespaces/{place}/cronjobs/{cron_job}");
-        self.api.get(&path).await.map_err(told)?;
-        Ok(granted)
-    }
-
-    pub(super) async fn all(
-        &self,
-        rights: Vec<Right<'_>>,
-        place: &str,
-        remedy: &str,
-    ) -> Result<String, String> {
-        let who = self.who;
-        let (mut granted, mut missing) = (vec![], vec![]);
-        for right in rights {
-            let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-            let said = self.api.post(uri, &right.review()).await.map_err(told)?;
-            match said.pointer("/status/allowed").and_then(Value::as_bool) {
-                Some(true) => granted.push(right),
-                Some(false) | None => missing.push(right),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(format!("{who} may {} {place}", in_words(&granted)));
-        }
-        Err(format!(
-            "{who} may not {} {place}; grant it as `{remedy}` does for the ServiceAccount rollbackd",
-            in_words(&missing)
-        ))
-    }
-}
-
-/// `list and watch pods, get deployments/shop`.
-fn in_words(rights: &[Right<'_>]) -> String {
-    let of_one = |a: &Right<'_>, b: &Right<'_>| (a.resource, a.name) == (b.resource, b.name);
-    let words = |some: &[Right<'_>]| {
-        let verbs: Vec<&str> = some.iter().map(|right| right.verb).collect();
-        let name = some[0].name.map(|name| format!("/{name}")).unwrap_or_default();
-        format!("{} {}{name}", verbs.join(" and "), some[0].resource)
-    };
-    rights.chunk_by(of_one).map(words).collect::<Vec<_>>().join(", ")
 }
 
 fn takes_effect(live: &Live) -> Result<String, String> {
@@ -462,21 +240,5 @@ mod tests {
         assert!(kept(json!(0), Ok(vec![])).unwrap_err().contains("is 0"));
         assert!(kept(json!(0), Err("not readable".to_owned())).is_err());
         assert!(kept(json!(0), one()).is_ok(), "what is known good is kept by the daemon");
-    }
-
-    #[test]
-    fn a_right_is_asked_for_by_name_where_one_is_enough() {
-        let right = |resource, name: Option<&'static str>| {
-            let group = if name.is_some() { "apps" } else { "" };
-            Right { verb: "patch", group, resource, namespace: Some("shop"), name }
-        };
-        let asked = |right: Right<'_>| right.review()["spec"]["resourceAttributes"].clone();
-        let one = asked(right("deployments", Some("cart")));
-        assert_eq!((&one["group"], &one["name"]), (&json!("apps"), &json!("cart")));
-        let any = asked(right("pods", None));
-        assert_eq!(
-            (&any["group"], &any["name"], &any["namespace"]),
-            (&json!(""), &json!(""), &json!("shop"))
-        );
     }
 }

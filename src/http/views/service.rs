@@ -10,6 +10,7 @@ use crate::{
         firing::Basis,
         image::Good,
         inventory::Serving,
+        maintenance,
         service::{Mode, ServiceId},
         severity::Severity,
         situation::Situation,
@@ -43,6 +44,9 @@ pub struct ServiceView {
     /// What was rolled away from, while it is set again; a sentence.
     #[serde(default)]
     pub set_again: Option<String>,
+    /// Maintenance mode that a rollback switched on, and what a person would type to switch it off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance: Vec<String>,
     /// Whether the revision that is set has served healthily for the bake time.
     pub serving_is_known_good: bool,
     /// The revision that a rollback would go back to.
@@ -178,6 +182,7 @@ impl ServiceView {
             }),
             owners: wording::owners(s),
             set_again: s.state.set_again.as_ref().map(ToString::to_string),
+            maintenance: maintenance::in_words(s),
             serving_is_known_good: entry
                 .is_some_and(|entry| entry.known_good_at.is_some() && entry.quarantine.is_none()),
             known_good: target.as_ref().ok().map(ToString::to_string),

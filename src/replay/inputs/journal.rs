@@ -77,6 +77,7 @@ impl Told {
             | Fact::Trigger(_)
             | Fact::Incident(_)
             | Fact::Run(_)
+            | Fact::Maintenance(_)
             | Fact::Fleet(_)
             | Fact::Told(_) => return,
         };

@@ -12,6 +12,7 @@ mod disk;
 mod found;
 mod journal;
 mod kills;
+mod maintained;
 mod missed;
 mod monitored;
 mod overload;

@@ -10,7 +10,7 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 /// What `kubectl apply -k` would be told.
-pub(crate) const ALL: [&str; 11] = [
+pub(crate) const ALL: [&str; 12] = [
     "base",
     "rights/observe",
     "rights/act",
@@ -20,6 +20,7 @@ pub(crate) const ALL: [&str; 11] = [
     "rights/pull-secrets",
     "rights/logs",
     "rights/smoke",
+    "rights/maintenance",
     "rights/usage",
     "sidecar",
 ];

@@ -10,6 +10,7 @@ mod kept;
 pub(crate) mod kubelet;
 pub(crate) mod kustomization;
 pub(crate) mod logs;
+mod maintenance;
 mod manifests;
 mod misread;
 pub(crate) mod node;

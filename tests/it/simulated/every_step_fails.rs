@@ -7,6 +7,9 @@ use crate::world::{Bases, Life, Script, executor::Mishap, live, operator::Layout
 const SCRIPTED: usize = 7;
 /// Switch and restart.
 const PLAIN: usize = 2;
+const LEFT_ON: &str = "maintenance mode is still on";
+/// Maintenance mode on, switch and restart.
+const MAINTAINED: usize = 3;
 
 fn fates() -> Vec<Fate> {
     let each =
@@ -27,6 +30,9 @@ fn ended_well(life: &Life, steps: usize) -> Result<(), String> {
         let named: usize = named(page);
         page.contains("yours now") && named >= steps
     });
+    if life.maintained[0] && !life.pages.iter().any(|page| page.contains(LEFT_ON)) {
+        return Err("it is in maintenance mode, and nobody was told".to_owned());
+    }
     let verified = life.story.iter().any(|line| line.contains("closed: rolled back and verified"));
     let serves = life.serves[0].as_deref() == Some("v1");
     match () {
@@ -42,8 +48,14 @@ fn ended_well(life: &Life, steps: usize) -> Result<(), String> {
 fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done() {
     let mut bases = Bases::default();
     let mut wrong = vec![];
-    for (layout, steps) in [(Layout::Alone, SCRIPTED), (Layout::Pair, PLAIN)] {
-        for step in 0..steps {
+    let plans = [
+        (Layout::Alone, SCRIPTED, SCRIPTED),
+        (Layout::Pair, PLAIN, PLAIN),
+        // Switching it off is no step of the plan, and fails as each of them.
+        (Layout::Maintained, MAINTAINED, MAINTAINED + 1),
+    ];
+    for (layout, steps, all) in plans {
+        for step in 0..all {
             for fate in fates() {
                 let script = Script::of_one_step(layout, step, fate);
                 let life = live(&mut bases, 1, script, true);

@@ -17,6 +17,7 @@ mod departed;
 mod deployments;
 mod fleets;
 mod images;
+mod maintenance;
 mod missed;
 mod not_rolled_back;
 mod onsets;

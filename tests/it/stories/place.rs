@@ -335,6 +335,14 @@ impl Place {
             Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
+            Action::MaintenanceOn { mode, .. } => {
+                self.done.push(format!("maintenance on: {mode}"));
+                Outcome::Done
+            }
+            Action::MaintenanceOff { mode } => {
+                self.done.push(format!("maintenance off: {mode}"));
+                Outcome::Done
+            }
             Action::OwnerSuspend { reconciler, .. } => {
                 self.done.push(format!("suspend {reconciler}"));
                 Outcome::Done

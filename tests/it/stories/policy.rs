@@ -140,6 +140,7 @@ pub(crate) fn runbook(name: &str) -> Runbook {
             restart_timeout: Span::minutes(2),
             attempts: 2,
         }),
+        maintenance: None,
         before: vec![],
         after: vec![],
         checks: vec![],

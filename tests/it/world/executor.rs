@@ -121,6 +121,8 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
+            Action::MaintenanceOn { .. } => self.maintain(site, true, at),
+            Action::MaintenanceOff { .. } => self.maintain(site, false, at),
             Action::OwnerSuspend { .. }
             | Action::ConfigMapRestore { .. }
             | Action::DeploymentRestart { .. }
@@ -135,6 +137,23 @@ impl Attempt {
                 Mishap::Nothing | Mishap::Lies => failed("exit status 1", true),
                 _ => failed("timed out", true),
             },
+        }
+    }
+
+    fn maintain(&self, site: &mut Site, on: bool, at: i64) -> Outcome {
+        if site.maintained == on {
+            return if self.order.resumed { Outcome::Done } else { Outcome::AlreadyDone };
+        }
+        match self.mishap {
+            Mishap::TimesOutBefore => return unknown("the API server did not answer"),
+            Mishap::Half => return failed("the API server has too much to do", true),
+            _ => site.maintain(on, self.by(), at),
+        }
+        match self.mishap {
+            Mishap::TimesOutAfter => unknown("the API server did not answer"),
+            Mishap::Late => failed("it was not seen to be so", true),
+            // It looks again, and believes what it sees.
+            _ => Outcome::Done,
         }
     }
 
@@ -230,9 +249,14 @@ impl Attempt {
         }
     }
 
-    /// The daemon died: a rename ends with it, a child may outlive it.
+    /// The daemon died: a rename or a request ends with it, a child may outlive it.
     pub(crate) fn is_left_behind(&self, survives: bool) -> bool {
-        let child = !matches!(self.order.what.action, Action::ReleaseSwitch { .. });
+        let child = !matches!(
+            self.order.what.action,
+            Action::ReleaseSwitch { .. }
+                | Action::MaintenanceOn { .. }
+                | Action::MaintenanceOff { .. }
+        );
         child && survives
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct Life {
     pub(crate) story: Vec<String>,
     /// What serves at the end, by release directory.
     pub(crate) serves: Vec<Option<String>>,
+    /// Whether it is in maintenance mode then.
+    pub(crate) maintained: Vec<bool>,
     /// The text of every page.
     pub(crate) pages: Vec<String>,
 }
@@ -109,6 +111,7 @@ pub(crate) fn live(bases: &mut Bases, seed: u64, script: Script, told: bool) -> 
         tally: world.tally,
         violation,
         fingerprint: world.journal.tail().1,
+        maintained: world.sites.iter().map(|site| site.maintained).collect(),
         serves: world.sites.iter().map(|site| site.running.clone()).collect(),
         pages: if told { journal::pages(&world.journal.records) } else { vec![] },
         story: world.story.unwrap_or_default(),

@@ -4,6 +4,7 @@
 //!
 //! * I1, I2, I4, I6, I7, I9, I11, I13: `deeds.rs`, at each plan and each change that is made outside.
 //! * I3: `deeds.rs`, at each plan and each end. I5, I8: `owed.rs`, after each turn and at the end.
+//! * I9: `owed.rs`, after each turn and at the end.
 //! * I10, I12: `memory.rs`, after each turn and at the end.
 
 mod deeds;
@@ -18,7 +19,7 @@ use rollbackd::domain::{
     firing,
     guard::Guard,
     incident::{self, Clock, Closing, Phase},
-    ledger,
+    ledger, maintenance,
     plan::Step,
     policy::Policy,
     service::{Mode, ServiceId},
@@ -104,6 +105,11 @@ pub(super) struct Service {
     pub(super) dismissed: bool,
     pub(super) paged_at: i64,
     pub(super) drained_at: Option<i64>,
+    /// Since when maintenance mode is really on; and when people were told that it stays.
+    pub(super) maintained_at: Option<i64>,
+    pub(super) maintenance_paged_at: i64,
+    /// When its last rollback ended, in whatever way.
+    pub(super) ended_at: i64,
     pub(super) held: bool,
     pub(super) open: Option<Open>,
     pub(super) running: Option<Running>,
@@ -123,6 +129,8 @@ pub(crate) struct Model {
     pub(super) kill_switch: bool,
     /// Attempts that are in the journal.
     pub(super) begun: BTreeSet<(String, usize, u32)>,
+    /// The same of switching maintenance mode off.
+    pub(super) begun_off: BTreeSet<(String, u32)>,
     pub(super) deeds: BTreeMap<(String, usize, String), (u32, i64)>,
     pub(super) pages: BTreeMap<String, String>,
     pub(super) received: BTreeSet<String>,
@@ -147,6 +155,7 @@ impl Clone for Model {
             violation: self.violation.clone(),
             memory: memory::Memory::default(),
             begun: self.begun.clone(),
+            begun_off: self.begun_off.clone(),
             deeds: self.deeds.clone(),
             pages: self.pages.clone(),
             received: self.received.clone(),
@@ -168,6 +177,7 @@ impl Model {
             memory: memory::Memory::default(),
             kill_switch: false,
             begun: BTreeSet::new(),
+            begun_off: BTreeSet::new(),
             deeds: BTreeMap::new(),
             pages: BTreeMap::new(),
             received: BTreeSet::new(),
@@ -269,6 +279,9 @@ impl Model {
                 self.incident(id, fact, look);
             }
             Fact::Run(fact) => self.run(id, fact, event, look),
+            Fact::Maintenance(maintenance::Fact::Begun { run, attempt, .. }) => {
+                self.begun_off.insert((run.clone(), *attempt));
+            }
             Fact::Trigger(firing::Fact::Fired(firing)) => self.check_firing(id, firing, look.at),
             Fact::Service(fact) => {
                 let held = match fact {
@@ -345,7 +358,12 @@ impl Model {
                     service.owed = Some("it is late".into());
                 }
             }
-            incident::Fact::Entered(phase) => service.entered(phase),
+            incident::Fact::Entered(phase) => {
+                if service.running.is_some() && !matches!(phase, Phase::RollingBack) {
+                    service.ended_at = at;
+                }
+                service.entered(phase);
+            }
             _ => {}
         }
         if let (incident::Fact::Planned { .. }, Some(open)) = (fact, &mut service.open) {
@@ -373,6 +391,9 @@ impl Service {
             dismissed: false,
             paged_at: i64::MIN / 2,
             drained_at: None,
+            maintained_at: None,
+            maintenance_paged_at: i64::MIN / 2,
+            ended_at: i64::MIN / 2,
             held: false,
             open: None,
             running: None,

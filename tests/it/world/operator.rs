@@ -9,6 +9,7 @@ use std::{
 use rollbackd::{
     domain::{
         baseline,
+        maintenance::{MaintenanceMode, MaintenanceRunbook, ObjectAt},
         plan::{CommandLine, Restart, Running},
         planning::{Runbook, ScriptStep, Smoke},
         policy::{
@@ -30,6 +31,8 @@ pub(crate) const POLL_MS: i64 = 30_000;
 pub(crate) const BAKE: Span = Span::minutes(5);
 pub(crate) const COOLDOWN: Span = Span::minutes(6);
 pub(crate) const MAX_CHANGE_AGE: Span = Span::minutes(20);
+/// After this people are to know that maintenance mode is on.
+pub(crate) const MAINTAINED_AT_MOST: Span = Span::minutes(6);
 
 /// What a fleet looks like: how many services, which mode each has, and whether two share what they deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,8 @@ pub(crate) enum Layout {
     Modes,
     /// Two services on one release directory: one resource.
     Twins,
+    /// Two that are put into maintenance mode: one in `auto`, one in `approve`.
+    Maintained,
     /// Six: enough for a storm.
     Street,
 }
@@ -50,7 +55,7 @@ impl Layout {
     pub(crate) fn services(self) -> usize {
         match self {
             Self::Alone => 1,
-            Self::Pair | Self::Twins => 2,
+            Self::Pair | Self::Twins | Self::Maintained => 2,
             Self::Modes => 3,
             Self::Street => 6,
         }
@@ -58,7 +63,7 @@ impl Layout {
 
     fn mode(self, index: usize) -> Mode {
         match (self, index) {
-            (Self::Modes, 1) => Mode::Approve,
+            (Self::Modes | Self::Maintained, 1) => Mode::Approve,
             (Self::Modes, 2) => Mode::Observe,
             _ => Mode::Auto,
         }
@@ -68,7 +73,7 @@ impl Layout {
     pub(crate) fn root(self, index: usize) -> String {
         match self {
             Self::Twins => "/srv/twins".into(),
-            Self::Alone | Self::Pair | Self::Modes | Self::Street => {
+            Self::Alone | Self::Pair | Self::Modes | Self::Maintained | Self::Street => {
                 format!("/srv/{}", name(index))
             }
         }
@@ -95,6 +100,8 @@ pub(crate) fn policy(layout: Layout) -> Policy {
 }
 
 fn service(layout: Layout, index: usize) -> ServicePolicy {
+    let mut runbook = runbook(&layout.root(index), layout == Layout::Alone);
+    runbook.maintenance = (layout == Layout::Maintained).then(|| maintenance(index));
     let signals = [("errors", SignalKind::ErrorRate), ("health", SignalKind::Health)];
     ServicePolicy {
         id: id(index),
@@ -103,7 +110,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         signals: BTreeMap::from(signals.map(|(name, kind)| (name.to_owned(), signal(kind)))).into(),
         triggers: triggers().into(),
         guards: guards(),
-        runbook: Some(runbook(&layout.root(index), layout == Layout::Alone)),
+        runbook: Some(runbook),
         verification: VerificationPolicy {
             hold: Span::minutes(2),
             ..VerificationPolicy::default()
@@ -119,6 +126,27 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         blind_idle: Span::minutes(6),
         history_slot: Span::seconds(30),
         baseline: baseline::Options::default(),
+    }
+}
+
+fn maintenance(index: usize) -> MaintenanceRunbook {
+    let object = ObjectAt {
+        api_version: "networking.k8s.io/v1".into(),
+        kind: "Ingress".into(),
+        plural: "ingresses".into(),
+        namespace: name(index),
+        name: "maintenance".into(),
+    };
+    MaintenanceRunbook {
+        mode: MaintenanceMode {
+            service: id(index),
+            cluster: "main".into(),
+            manifest: "sha256:0".into(),
+            objects: vec![object],
+        },
+        timeout: Span::seconds(20),
+        attempts: 2,
+        page_after: MAINTAINED_AT_MOST,
     }
 }
 
@@ -225,6 +253,7 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
             restart_timeout: Span::minutes(1),
             attempts: 2,
         }),
+        maintenance: None,
         before: vec![],
         after: vec![],
         checks: vec![],

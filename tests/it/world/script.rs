@@ -170,6 +170,10 @@ impl Script {
             }
             roll -= weight;
         }
+        // Thrown apart: the worlds of other layouts stay what they were.
+        if layout == Layout::Pair && Dice::of(seed, "maintenance").percent(50) {
+            layout = Layout::Maintained;
+        }
         let mut script = Self { layout, fate: None, happenings: vec![], calm_at: 0 };
         script.troubles(&mut dice);
         let faults = dice.below(7);

@@ -64,6 +64,10 @@ pub(crate) enum Done {
         script: String,
         in_effect: bool,
     },
+    /// Maintenance mode was switched on or off.
+    Maintained {
+        on: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +87,7 @@ pub(crate) struct Site {
     /// Bumped whenever what runs begins anew: counters start from zero.
     pub(crate) starts: u64,
     pub(crate) scripts: BTreeMap<String, bool>,
+    pub(crate) maintained: bool,
     /// Everything that was ever done, in order.
     pub(crate) done: Vec<Effect>,
     /// Until then nobody can tell what is deployed.
@@ -98,6 +103,7 @@ impl Site {
             switched_at: wall,
             starts: 0,
             scripts: BTreeMap::new(),
+            maintained: false,
             done: vec![],
             unreadable_until: i64::MIN,
         }
@@ -132,6 +138,11 @@ impl Site {
         self.scripts.remove(&undone);
         let in_effect = self.scripts.insert(name.to_owned(), true) == Some(true);
         self.done.push(Effect { at, by, done: Done::Ran { script: name.to_owned(), in_effect } });
+    }
+
+    pub(crate) fn maintain(&mut self, on: bool, by: Actor, at: i64) {
+        self.maintained = on;
+        self.done.push(Effect { at, by, done: Done::Maintained { on } });
     }
 
     /// When somebody other than the daemon last changed it.

@@ -6,6 +6,7 @@ use rollbackd::domain::{
     fact::{Fact, Fleet},
     guard::Guard,
     incident::{self, Choice, Closing, Phase},
+    maintenance,
     notice::{Audience, Urgency},
     run,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Tally {
     by_people: u64,
     verified: u64,
     halted: u64,
+    /// How often people were told that maintenance mode stays on.
+    left_on: u64,
     pages: u64,
     clocks: u64,
     crashes: BTreeMap<Boundary, u64>,
@@ -67,7 +70,9 @@ impl Tally {
             Fact::Run(run::Fact::Halted { .. }) => self.halted += 1,
             Fact::Fleet(Fleet::ClockSet { .. }) => self.clocks += 1,
             Fact::Incident(fact) => self.incident(fact),
-            Fact::Run(_)
+            Fact::Maintenance(maintenance::Fact::Stays { .. }) => self.left_on += 1,
+            Fact::Maintenance(_)
+            | Fact::Run(_)
             | Fact::Fleet(_)
             | Fact::Service(_)
             | Fact::Ledger(_)
@@ -121,6 +126,7 @@ impl Tally {
             (&mut self.by_people, other.by_people),
             (&mut self.verified, other.verified),
             (&mut self.halted, other.halted),
+            (&mut self.left_on, other.left_on),
             (&mut self.pages, other.pages),
             (&mut self.clocks, other.clocks),
         ] {
@@ -165,8 +171,8 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "rollbacks: by itself {}, by people {}, verified {}, halted {}; changes made outside: {}",
-            self.rollbacks, self.by_people, self.verified, self.halted, self.effects
+            "rollbacks: by itself {}, by people {}, verified {}, halted {}, maintenance mode left on {}; changes made outside: {}",
+            self.rollbacks, self.by_people, self.verified, self.halted, self.left_on, self.effects
         )?;
         writeln!(f, "attempts gone wrong: {}", each(mishaps))?;
         writeln!(f, "refused by guard: {}", each(refusals))?;

@@ -246,7 +246,12 @@ impl Model {
 
     /// An attempt is about to begin.
     pub(crate) fn ordered(&mut self, id: &ServiceId, order: &Order, at: i64) {
-        if !self.begun.contains(&(order.run.clone(), order.step, order.attempt)) {
+        let is_off = matches!(order.what.action, Action::MaintenanceOff { .. });
+        let is_written = match is_off {
+            true => self.begun_off.contains(&(order.run.clone(), order.attempt)),
+            false => self.begun.contains(&(order.run.clone(), order.step, order.attempt)),
+        };
+        if !is_written {
             let how = format!("{id}: `{}` begins before it is written down", order.what.title);
             self.violated("I4", at, how);
         }
@@ -273,6 +278,10 @@ impl Model {
         match &effect.done {
             Done::Ran { script, .. } if script == "drain" => service.drained_at = Some(at),
             Done::Ran { script, .. } if script == "undrain" => service.drained_at = None,
+            Done::Maintained { on: true } => {
+                service.maintained_at.get_or_insert(at);
+            }
+            Done::Maintained { on: false } => service.maintained_at = None,
             Done::Ran { .. } | Done::Switched { .. } | Done::Restarted { .. } => {}
         }
     }
@@ -317,6 +326,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             };
             site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
         }
+        Action::MaintenanceOn { .. } => site.maintained,
+        Action::MaintenanceOff { .. } => !site.maintained,
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
         | Action::DeploymentRestart { .. }

@@ -10,6 +10,7 @@ use rollbackd::domain::{
 };
 
 use super::{Look, Model};
+use crate::world::operator::MAINTAINED_AT_MOST;
 
 /// What is due is told after this long at the latest: two polls after a start, and a look again.
 const PROMPT_MS: i64 = 80_000;
@@ -17,6 +18,8 @@ const PROMPT_MS: i64 = 80_000;
 const HOLDS_MS: i64 = 5 * 60_000 + 90_000;
 /// What hurts badly, and is read by everybody, is an incident by then.
 const NOTICED_MS: i64 = 6 * 60_000;
+/// Maintenance mode that nothing needs is off by then, or people know: three attempts, the pauses between, and two polls.
+const LEFT_ON_MS: i64 = 4 * 60_000;
 
 impl Model {
     pub(super) fn told(&mut self, notice: &Notice, at: i64) {
@@ -27,6 +30,9 @@ impl Model {
         if let Some(service) = notice.service.as_ref().and_then(|id| self.services.get_mut(id)) {
             service.owed = None;
             service.paged_at = at;
+            if notice.subject.contains("maintenance mode is still on") {
+                service.maintenance_paged_at = at;
+            }
         }
     }
 
@@ -45,6 +51,7 @@ impl Model {
             }
         }
         wrong.extend(self.overdue(look));
+        wrong.extend(self.maintained_in_silence(look.at));
         for (invariant, how) in wrong {
             self.violated(invariant, look.at, how);
         }
@@ -71,6 +78,25 @@ impl Model {
             }
         }
         wrong
+    }
+
+    /// What a rollback switched on is switched off soon after it, or people know; and they know when it takes too long.
+    fn maintained_in_silence(&self, at: i64) -> Vec<(&'static str, String)> {
+        let Some(able_since) = self.able_since else { return vec![] };
+        // While it was down nothing went on; and by how far clocks hide that, nobody can tell.
+        let from = |since: i64| since.max(able_since).max(self.stepped_at.unwrap_or(since));
+        let silent = self.services.iter().filter_map(|(id, service)| {
+            let since = service.maintained_at.filter(|on| service.maintenance_paged_at < *on)?;
+            let needed = service.running.is_some();
+            let not_needed_ms = if needed { 0 } else { at - from(since.max(service.ended_at)) };
+            let on_ms = at - from(since);
+            let too_long = not_needed_ms > LEFT_ON_MS || on_ms > MAINTAINED_AT_MOST.ms() + PROMPT_MS;
+            too_long.then(|| {
+                let (on, not_needed) = (on_ms / 1_000, not_needed_ms / 1_000);
+                ("I9", format!("{id} is in maintenance mode for {on} s, {not_needed} s of it for nothing, and nobody was told"))
+            })
+        });
+        silent.collect()
     }
 
     /// What hurts badly, and can be seen, does not go unnoticed.
@@ -109,6 +135,9 @@ impl Model {
 
     /// Whether somebody owns what is open, or nothing is.
     pub(crate) fn is_at_rest(state: &ServiceState) -> bool {
+        if !state.maintained.is_empty() && !state.maintained.is_told() {
+            return false;
+        }
         let Some(incident) = &state.incident else { return true };
         let owned = incident.acknowledged && !incident.escalation.is_open();
         match incident.phase {
@@ -133,6 +162,11 @@ impl Model {
             self.services.iter().find(|(_, s)| s.drained_at.is_some_and(|at| s.paged_at < at));
         if let Some((id, _)) = drained {
             let how = format!("{id} is still drained, and nobody was paged");
+            self.violated("I9", at, how);
+        }
+        let on = |s: &super::Service| s.maintained_at.is_some_and(|on| s.maintenance_paged_at < on);
+        if let Some((id, _)) = self.services.iter().find(|(_, service)| on(service)) {
+            let how = format!("{id} is still in maintenance mode, and nobody was paged about it");
             self.violated("I9", at, how);
         }
     }
