@@ -16,21 +16,28 @@ use crate::{
     rig::{eventually, patiently},
 };
 
-pub(super) fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
-    let health = r#"
+/// Its health, by its pods.
+pub(super) const HEALTH: &str = r#"
 [service.pods.signal.health]
 every = "1s"
 [service.pods.signal.health.kubernetes]
 "#;
-    service(cluster, place, mode) + health
+
+pub(super) fn config(cluster: &Cluster, place: &Place, mode: &str) -> String {
+    service(cluster, place, mode) + HEALTH
 }
 
 /// A Deployment that is rolled back, without a signal.
 pub(super) fn service(cluster: &Cluster, place: &Place, mode: &str) -> String {
+    service_by(&format!("kubeconfig = \"{}\"", cluster.kubeconfig().display()), place, mode)
+}
+
+/// The same of a cluster that is reached so.
+pub(super) fn service_by(access: &str, place: &Place, mode: &str) -> String {
     format!(
         r#"
 [kubernetes.main]
-kubeconfig = "{}"
+{access}
 stale_after = "2s"
 reopen_every = "5s"
 [service.pods]
@@ -41,7 +48,6 @@ namespace = "{}"
 deployment = "shop"
 look_every = "1s"
 "#,
-        cluster.kubeconfig().display(),
         place.namespace,
     )
 }

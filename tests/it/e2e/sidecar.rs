@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    deployments::pods,
+    deployments::{HEALTH, pods, service_by},
     world::{Setup, World},
 };
 use crate::{
@@ -142,25 +142,7 @@ async fn a_sidecar_sets_its_own_deployment_back_which_ends_it_and_the_next_one_t
     let in_pods = Pods::new(cluster, &place).await;
     let first = in_pods.give_token("first").await;
     let mut world = World::set_with(in_pods.program(), [Behaviour::Healthy; 2]).await;
-    let config = format!(
-        r#"
-[kubernetes.home]
-in_cluster = true
-stale_after = "2s"
-reopen_every = "2s"
-[service.pods]
-mode = "auto"
-bake = "2s"
-[service.pods.rollback.application.kubernetes]
-namespace = "{}"
-deployment = "shop"
-look_every = "1s"
-[service.pods.signal.health]
-every = "1s"
-[service.pods.signal.health.kubernetes]
-"#,
-        place.namespace
-    );
+    let config = service_by("in_cluster = true", &place, "auto") + HEALTH;
     world.configure(&Setup::with(Behaviour::Healthy, &config));
     world.start().await;
     pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
