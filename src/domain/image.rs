@@ -19,6 +19,9 @@ pub struct Image {
     pub said: Said,
     /// When.
     pub asked_at: UnixMs,
+    /// Since when it says just that, as often as it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<UnixMs>,
 }
 
 /// What a registry says of an image.
@@ -124,7 +127,7 @@ fn short(digest: &str) -> &str {
 }
 
 /// Why what would start is not what was known good, where a name stands for another image now.
-pub fn moved(version: &Revision, now: &[Image], then: &[Good]) -> Option<String> {
+pub fn moved(version: &Revision, now: &[&Image], then: &[Good]) -> Option<String> {
     let one = |image: &Image| {
         let (digest, good) = (image.digest()?, then.iter().find(|it| it.name == image.name)?);
         good.is_other(digest).then(|| {
@@ -137,11 +140,24 @@ pub fn moved(version: &Revision, now: &[Image], then: &[Good]) -> Option<String>
             )
         })
     };
-    let all: Vec<String> = now.iter().filter_map(one).collect();
+    let all: Vec<String> =
+        now.iter().filter(|it| it.was_said_again()).filter_map(|it| one(it)).collect();
     (!all.is_empty()).then(|| format!("{}: what would start never served well", all.join("; ")))
 }
 
 impl Image {
+    /// Whether it was said twice in a row: what a registry says once may be its own fault.
+    fn was_said_again(&self) -> bool {
+        self.since.is_some_and(|since| since < self.asked_at)
+    }
+
+    /// Whether it speaks against a version, or would if it were said once more; then it is asked again sooner.
+    pub fn is_doubtful(&self, then: &[Good]) -> bool {
+        let good = then.iter().find(|it| it.name == self.name);
+        let is_other = || self.digest().zip(good).is_some_and(|(now, good)| good.is_other(now));
+        self.said == Said::Gone || is_other()
+    }
+
     fn digest(&self) -> Option<&String> {
         match &self.said {
             Said::There { digest } => digest.as_ref(),
@@ -164,7 +180,7 @@ impl Image {
 
     /// For people: how it stands.
     pub fn in_words(&self) -> String {
-        let Self { name, registry, said, asked_at } = self;
+        let Self { name, registry, said, asked_at, .. } = self;
         match said {
             Said::There { digest: Some(digest) } => format!("{name} is at {registry}: {digest}"),
             Said::There { digest: None } => format!("{name} is at {registry}"),
@@ -177,9 +193,10 @@ impl Image {
 }
 
 /// Why pods of a version may not start, where a registry says that an image of it is gone.
-pub fn missing(version: &Revision, images: &[Image]) -> Option<String> {
-    let gone = images.iter().filter(|image| image.said == Said::Gone);
-    let gone: Vec<String> = gone.map(Image::in_words).collect();
+pub fn missing(version: &Revision, images: &[&Image]) -> Option<String> {
+    let is_gone = |image: &&&Image| image.said == Said::Gone && image.was_said_again();
+    let gone = images.iter().filter(is_gone);
+    let gone: Vec<String> = gone.map(|image| image.in_words()).collect();
     (!gone.is_empty()).then(|| {
         format!(
             "{}: pods of {version} start only on nodes that still hold it; push it again, or go to another version",
@@ -190,9 +207,9 @@ pub fn missing(version: &Revision, images: &[Image]) -> Option<String> {
 
 /// What is known of the images that nothing speaks against; nothing where nobody asked.
 pub fn outlook(images: &[Image]) -> Option<String> {
-    let is_unknown = |image: &&Image| matches!(image.said, Said::Unknown(_));
-    match images.iter().find(is_unknown) {
-        Some(unknown) => Some(unknown.in_words()),
+    let is_unsure = |image: &&Image| !matches!(image.said, Said::There { .. });
+    match images.iter().find(is_unsure) {
+        Some(unsure) => Some(unsure.in_words()),
         None => images.first().map(|first| match images.len() {
             1 => format!("{} still has its image", first.registry),
             many => format!("its {many} images can still be pulled"),
@@ -206,7 +223,7 @@ mod tests {
 
     fn image(said: Said) -> Image {
         let (name, registry) = ("registry.example/shop:1.4.1".into(), "registry.example".into());
-        Image { name, registry, said, asked_at: UnixMs(0) }
+        Image { name, registry, said, asked_at: UnixMs(1), since: Some(UnixMs(0)) }
     }
 
     #[test]
@@ -217,12 +234,15 @@ mod tests {
             name: image(Said::Gone).name,
             digests: digests.iter().map(|it| (*it).to_owned()).collect(),
         };
-        let is_moved = |then: &[Good], now: Image| moved(&version, &[now], then);
+        let is_moved = |then: &[Good], now: Image| moved(&version, &[&now], then);
         let then = good(&[at("sha256:index")], &[ran(&["sha256:amd64", "sha256:arm64"])]);
         assert_eq!(is_moved(&then, at("sha256:index")), None);
         assert_eq!(is_moved(&then, at("sha256:arm64")), None, "one of them runs just that");
         let why = is_moved(&then, at("sha256:other")).unwrap();
         assert!(why.contains("sha256:index then, sha256:other now"), "{why}");
+        let once = Image { since: None, ..at("sha256:other") };
+        assert!(once.is_doubtful(&then) && !at("sha256:index").is_doubtful(&then));
+        assert_eq!(is_moved(&then, once), None, "it was said once");
         assert_eq!(is_moved(&then, image(Said::Unknown("silence".into()))), None);
         // By what kubelets tell alone nothing is certain.
         let by_pods = good(&[], &[ran(&["sha256:amd64"])]);
@@ -244,10 +264,13 @@ mod tests {
         let there = || image(Said::There { digest: None });
         let unknown = || image(Said::Unknown("no answer within 5 s".into()));
         assert_eq!(missing(&version, &[]), None);
-        assert_eq!(missing(&version, &[there(), unknown()]), None);
-        let why = missing(&version, &[there(), image(Said::Gone), unknown()]).unwrap();
+        assert_eq!(missing(&version, &[&there(), &unknown()]), None);
+        let why = missing(&version, &[&there(), &image(Said::Gone), &unknown()]).unwrap();
         assert!(why.contains("registry.example has no registry.example/shop:1.4.1"), "{why}");
         assert!(why.contains("only on nodes that still hold it"), "{why}");
+        let once = Image { since: Some(UnixMs(1)), ..image(Said::Gone) };
+        assert_eq!(missing(&version, &[&once]), None, "it may be its own fault");
+        assert!(once.is_doubtful(&[]) && !there().is_doubtful(&[]));
         assert_eq!(outlook(&[]), None);
         assert!(outlook(&[there()]).unwrap().contains("still has its image"));
         assert!(outlook(&[there(), unknown()]).unwrap().contains("no answer within 5 s"));

@@ -6,22 +6,24 @@ mod asking;
 mod challenge;
 mod credential;
 mod name;
+mod places;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use sha2::{Digest, Sha256};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
 
-use self::asking::{NoAnswer, Question};
+use self::asking::{Heard, NoAnswer, Question};
 pub use self::{challenge::Challenge, credential::Credential, name::Name};
 use super::http::{self, CannotBuild, Client};
 use crate::{
@@ -36,6 +38,12 @@ const BODY_MAX_BYTES: usize = 256 << 10;
 const KEPT_MAX: usize = 10_000;
 /// What was told is remembered of so many reasons.
 const TOLD_MAX: usize = 1_000;
+/// So many credentials are tried for one image.
+const CREDENTIALS_MAX: usize = 10;
+/// One that did not answer is asked again after so long, by whoever comes first.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+/// There are registries that say so of all that is private.
+const HIDDEN: &str = "it says that it has none, to a stranger, and told strangers of no other of that repository yet";
 
 /// The registries of one cluster's images; shared by all who ask.
 #[derive(Clone)]
@@ -52,12 +60,27 @@ struct Shared {
 
 #[derive(Default)]
 struct Known {
-    /// By image, and whether it was asked about with a credential.
-    answers: BTreeMap<(String, bool), (Instant, Image)>,
+    answers: BTreeMap<Asked, (Instant, Image)>,
     /// Registries that do not answer, and why.
     silent: BTreeMap<String, (Instant, UnixMs, String)>,
+    /// Repositories, with their registry, that strangers were told of: of those nothing is hidden.
+    open: BTreeSet<(String, String)>,
     /// What was told of registries that could not be asked: some images of one may be known, and others not.
     told: BTreeSet<(String, String)>,
+}
+
+/// An image, and by whose rights it was asked about: by a hash, for what one may know is not for everybody.
+type Asked = (String, [u8; 32]);
+
+/// What is known of an image.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// As it was said.
+    pub image: Image,
+    /// When that was.
+    pub at: Instant,
+    /// Until then asking again says nothing else.
+    pub until: Instant,
 }
 
 /// What pods of one Deployment pull with.
@@ -111,33 +134,111 @@ impl Registries {
     }
 
     /// What is to be said of an image: by what is known of it, if that is not too old.
-    pub async fn ask(&self, image: &str, rights: &Rights, now: impl Fn() -> UnixMs) -> Image {
-        let Some(name) = Name::of(image) else {
-            let said = Said::Unknown("its name is none that a registry could know".to_owned());
-            return image_of(image, String::new(), said, now());
+    pub async fn ask(&self, image: &str, rights: &Rights, now: impl Fn() -> UnixMs) -> Answer {
+        self.ask_anew(image, self.options().keep.duration(), rights, now).await
+    }
+
+    /// What is to be said of images, each by what is known of it, if that is no older than so.
+    pub async fn ask_all(
+        &self,
+        images: &[(String, Duration)],
+        rights: &Rights,
+        now: impl Fn() -> UnixMs,
+    ) -> Vec<Answer> {
+        let mut all = vec![];
+        for (image, age) in images {
+            all.push(self.ask_anew(image, *age, rights, &now).await);
+        }
+        // Of what was hidden before another one of its repository was not.
+        for ((image, age), answer) in images.iter().zip(&mut all) {
+            if is_hidden(&answer.image) {
+                *answer = self.ask_anew(image, *age, rights, &now).await;
+            }
+        }
+        all
+    }
+
+    async fn ask_anew(
+        &self,
+        image: &str,
+        age: Duration,
+        rights: &Rights,
+        now: impl Fn() -> UnixMs,
+    ) -> Answer {
+        let never = |registry: &str, why: &str| {
+            let said = Said::Unknown(why.to_owned());
+            self.believed(image_of(image, registry.to_owned(), said, now()), Instant::now())
         };
-        let credential = Credential::for_image(&rights.credentials, &name);
-        let key = (image.to_owned(), credential.is_some());
-        if let Some(known) = self.known_of(&key, &name) {
+        let Some(name) = Name::of(image) else {
+            return never("", "its name is none that a registry could know");
+        };
+        if let Some(why) = self.unasked(&name) {
+            return never(&name.registry, why);
+        }
+        let mut credentials = Credential::for_image(&rights.credentials, &name);
+        credentials.truncate(CREDENTIALS_MAX);
+        let mut hash = Sha256::new_with_prefix([u8::from(rights.is_withheld)]);
+        credentials.iter().for_each(|it| hash.update(it.hash()));
+        let asked = (image.to_owned(), hash.finalize().into());
+        if let Some(known) = self.known_of(&asked, &name, age) {
             return known;
         }
         // Closed never.
         let _turn = self.shared.permits.acquire().await;
-        if let Some(known) = self.known_of(&key, &name) {
+        if let Some(known) = self.known_of(&asked, &name, age) {
             return known;
         }
-        let question = Question {
-            client: &self.shared.client,
-            name: &name,
-            credential,
-            is_withheld: rights.is_withheld && credential.is_none(),
-            is_plain: self.is_plain(&name.registry),
-        };
         let within = self.options().timeout;
-        let answer = timeout(within.duration(), question.ask()).await.unwrap_or_else(|_| {
+        let answer = self.ask_as_each(&name, &credentials, rights.is_withheld);
+        let answer = timeout(within.duration(), answer).await.unwrap_or_else(|_| {
             Err(NoAnswer { why: format!("no answer within {within}"), is_silent: true })
         });
-        self.note(key, &name, answer, now())
+        self.note(asked, &name, answer, now())
+    }
+
+    /// As whoever has one of these credentials, until one of them is told of it; as a stranger, where there is none.
+    async fn ask_as_each(
+        &self,
+        name: &Name,
+        credentials: &[&Credential],
+        is_withheld: bool,
+    ) -> Result<Said, NoAnswer> {
+        let (mut unsure, mut was_stranger) = (None, false);
+        let nobody = credentials.is_empty().then_some(None);
+        for credential in credentials.iter().copied().map(Some).chain(nobody) {
+            let client = &self.shared.client;
+            let is_plain = self.is_plain(&name.registry);
+            let question = Question { client, name, credential, is_withheld, is_plain };
+            match question.ask().await {
+                Ok(Heard { said: Said::Gone, is_stranger }) => was_stranger |= is_stranger,
+                Ok(Heard { said, is_stranger }) => {
+                    let open = &mut self.known().open;
+                    if is_stranger && open.len() < KEPT_MAX {
+                        open.insert(repository(name));
+                    }
+                    return Ok(said);
+                }
+                Err(why) if why.is_silent => return Err(why),
+                Err(why) => unsure = unsure.or(Some(why)),
+            }
+        }
+        match unsure {
+            Some(why) => Err(why),
+            None if was_stranger && !self.known().open.contains(&repository(name)) => {
+                Err(NoAnswer::odd(HIDDEN))
+            }
+            None => Ok(Said::Gone),
+        }
+    }
+
+    /// Why a registry is never asked, where that is so.
+    fn unasked(&self, name: &Name) -> Option<&'static str> {
+        let Some(url) = name.url("http") else { return Some("its name leads nowhere") };
+        if places::is_of_link(&url) {
+            return Some("nobody is asked at an address of the link alone");
+        }
+        (places::is_loopback(&url) && !self.is_plain(&name.registry))
+            .then_some("that is the node itself, which the daemon is not (`plain_http` names those that it is to ask)")
     }
 
     /// Whether it is news that a registry cannot be asked, for this reason.
@@ -150,55 +251,73 @@ impl Registries {
         told.insert((image.registry.clone(), why.clone()))
     }
 
-    fn known_of(&self, key: &(String, bool), name: &Name) -> Option<Image> {
-        let (known, keep) = (self.known(), self.options().keep.duration());
-        let answered = known.answers.get(key).filter(|(at, _)| at.elapsed() < keep);
-        if let Some((_, image)) = answered {
-            return Some(image.clone());
+    fn known_of(&self, asked: &Asked, name: &Name, age: Duration) -> Option<Answer> {
+        let known = self.known();
+        let is_open = known.open.contains(&repository(name));
+        let answered = known.answers.get(asked).filter(|(at, image)| {
+            at.elapsed() < age.min(self.keep()) && !(is_open && is_hidden(image))
+        });
+        if let Some((at, image)) = answered {
+            return Some(self.believed(image.clone(), *at));
         }
-        let silent = known.silent.get(&name.registry).filter(|(at, ..)| at.elapsed() < keep);
-        let (_, asked_at, why) = silent?;
-        Some(image_of(&key.0, name.registry.clone(), Said::Unknown(why.clone()), *asked_at))
+        let silent = known
+            .silent
+            .get(&name.registry)
+            .filter(|(at, ..)| *at + self.silence() > Instant::now());
+        let (at, asked_at, why) = silent?;
+        let said = Said::Unknown(why.clone());
+        let image = image_of(&asked.0, name.registry.clone(), said, *asked_at);
+        Some(Answer { image, at: *at, until: *at + self.silence() })
+    }
+
+    fn keep(&self) -> Duration {
+        self.options().keep.duration()
+    }
+
+    fn silence(&self) -> Duration {
+        self.keep().min(SILENT_FOR)
+    }
+
+    fn believed(&self, image: Image, at: Instant) -> Answer {
+        Answer { image, at, until: at + self.keep() }
     }
 
     fn note(
         &self,
-        key: (String, bool),
+        asked: Asked,
         name: &Name,
         answer: Result<Said, NoAnswer>,
         now: UnixMs,
-    ) -> Image {
+    ) -> Answer {
         let (mut known, at) = (self.known(), Instant::now());
         let said = match answer {
-            Ok(said) => {
-                known.silent.remove(&name.registry);
-                said
+            // What was said before is still so until it says otherwise.
+            Err(NoAnswer { why, is_silent: true }) => {
+                known.silent.insert(name.registry.clone(), (at, now, why.clone()));
+                let image = image_of(&asked.0, name.registry.clone(), Said::Unknown(why), now);
+                return Answer { image, at, until: at + self.silence() };
             }
-            Err(NoAnswer { why, is_silent }) => {
-                if is_silent {
-                    known.silent.insert(name.registry.clone(), (at, now, why.clone()));
-                }
-                Said::Unknown(why)
-            }
+            Err(NoAnswer { why, .. }) => Said::Unknown(why),
+            Ok(said) => said,
         };
-        let image = image_of(&key.0, name.registry.clone(), said, now);
+        known.silent.remove(&name.registry);
+        let mut image = image_of(&asked.0, name.registry.clone(), said, now);
+        if let Some((_, before)) = known.answers.get(&asked).filter(|(_, it)| it.said == image.said)
+        {
+            image.since = before.since;
+        }
         if known.answers.len() >= KEPT_MAX {
-            let keep = self.options().keep.duration();
-            known.answers.retain(|_, (at, _)| at.elapsed() < keep);
+            known.answers.retain(|_, (at, _)| at.elapsed() < self.keep());
         }
-        if known.answers.len() < KEPT_MAX {
-            known.answers.insert(key, (at, image.clone()));
+        if known.answers.len() < KEPT_MAX || known.answers.contains_key(&asked) {
+            known.answers.insert(asked, (at, image.clone()));
         }
-        image
+        self.believed(image, at)
     }
 
-    /// Nobody is between the daemon and its own machine; elsewhere somebody has to say so.
+    /// Whether somebody said that it is to be asked without TLS.
     fn is_plain(&self, registry: &str) -> bool {
-        let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-        let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-        host == "localhost"
-            || address.is_some_and(|address| address.is_loopback())
-            || self.options().plain_http.iter().any(|plain| plain == registry)
+        self.options().plain_http.iter().any(|plain| plain == registry)
     }
 
     /// Whoever panicked with it in hand left entries whole.
@@ -207,6 +326,14 @@ impl Registries {
     }
 }
 
+fn repository(name: &Name) -> (String, String) {
+    (name.registry.clone(), name.repository.clone())
+}
+
+fn is_hidden(image: &Image) -> bool {
+    image.said == Said::Unknown(HIDDEN.to_owned())
+}
+
 fn image_of(name: &str, registry: String, said: Said, asked_at: UnixMs) -> Image {
-    Image { name: name.to_owned(), registry, said, asked_at }
+    Image { name: name.to_owned(), registry, said, asked_at, since: Some(asked_at) }
 }
