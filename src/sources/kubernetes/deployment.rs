@@ -128,15 +128,18 @@ impl Cluster {
 
     /// What may be warned of where a Deployment is not well: itself, its ReplicaSet, and pods of it that are not ready first.
     pub(super) fn warned_of(&self, key: &Key) -> Vec<About> {
-        let mut about: Vec<About> = vec![("Deployment", key.name.to_string())];
-        let Some(deployment) = self.find(key) else { return about };
+        let found = self.find(key);
+        let of = |kind, name: &str, uid| About { kind, name: name.to_owned(), uid };
+        let mut about = vec![of("Deployment", &key.name, found.map(|it| it.uid))];
+        let Some(deployment) = found else { return about };
         let sets = self.sets(deployment);
         if let Some(set) = current(&sets, deployment) {
-            about.push(("ReplicaSet", set.name.to_owned()));
+            about.push(of("ReplicaSet", set.name, Some(set.kept.uid)));
             let mut pods: Vec<_> = self.pods_of(set.kept.uid).collect();
             pods.sort_by_key(|(_, pod)| (pod.is_ready, std::cmp::Reverse(pod.restarts)));
             let some = pods.into_iter().take(WARNED_PODS_MAX);
-            about.extend(some.map(|(key, _)| ("Pod", key.name.to_string())));
+            // No two pods of it are ever called the same.
+            about.extend(some.map(|(key, _)| of("Pod", &key.name, None)));
         }
         about
     }
