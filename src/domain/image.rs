@@ -3,10 +3,12 @@
 //! Three-valued: who cannot be asked says nothing. A cluster may pull what the daemon cannot, and a node may hold what no
 //! registry has any more, so that only a registry that says itself that an image is gone speaks against a version.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::Revision;
-use crate::units::UnixMs;
+use crate::units::{Span, UnixMs};
 
 /// One image, as its registry was asked about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Ran {
     pub name: String,
     /// Of an index or of one platform's part of it, whichever the runtime tells; each once.
     pub digests: Vec<String>,
+    /// Since when the first of the pods that run it runs it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub since: BTreeMap<String, UnixMs>,
 }
 
 /// An image of a version as it was when that was known good.
@@ -69,34 +74,67 @@ const RAN_MAX: usize = 4;
 /// So much of a digest stands in a sentence.
 const SHORT: usize = 19;
 
-/// How images stand at a moment, to be remembered.
-pub fn good(asked: &[Image], ran: &[Ran]) -> Vec<Good> {
+/// What a registry says is what pods were made from, where it said so this soon after their version began to serve.
+const SAID_WITHIN: Span = Span::minutes(5);
+
+/// For how long a version has served when its images are remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// Since when it serves.
+    pub since: UnixMs,
+    /// What is so since then has been for long enough.
+    pub proven_since: UnixMs,
+}
+
+impl Served {
+    /// What pods have run for long enough.
+    fn proven<'r>(&self, ran: &'r Ran) -> impl Iterator<Item = &'r String> {
+        let is_old = |since: &UnixMs| *since <= self.proven_since;
+        ran.digests.iter().filter(move |it| ran.since.get(*it).is_some_and(is_old))
+    }
+
+    /// Whether a registry said so from the beginning, and ever since: one that was asked later may name what nobody ran.
+    fn is_of_it(&self, image: &Image) -> bool {
+        image
+            .since
+            .is_some_and(|said| said <= self.proven_since && said <= self.since + SAID_WITHIN)
+    }
+}
+
+/// How images stand at a moment, to be remembered: only what served for long enough.
+pub fn good(asked: &[Image], ran: &[Ran], served: Served) -> Vec<Good> {
     let names = asked.iter().map(|it| &it.name).chain(ran.iter().map(|it| &it.name));
     let mut names: Vec<&String> = names.collect();
     names.sort_unstable();
     names.dedup();
     let one = |name: &String| {
-        let stood_for = asked.iter().find(|it| it.name == *name).and_then(Image::digest);
-        let ran = ran.iter().find(|it| it.name == *name);
-        let ran = ran.map(|it| it.digests.iter().take(RAN_MAX).cloned().collect());
-        Good { name: name.clone(), stood_for: stood_for.cloned(), ran: ran.unwrap_or_default() }
+        let ran = ran.iter().filter(|it| it.name == *name).flat_map(|it| served.proven(it));
+        let ran: Vec<String> = ran.take(RAN_MAX).cloned().collect();
+        let asked = asked.iter().find(|it| it.name == *name);
+        let is_it =
+            |it: &&Image| served.is_of_it(it) || it.digest().is_some_and(|d| ran.contains(d));
+        let stood_for = asked.filter(is_it).and_then(Image::digest).cloned();
+        Good { name: name.clone(), stood_for, ran }
     };
     let all = names.into_iter().map(one);
     all.filter(|it| it.stood_for.is_some() || !it.ran.is_empty()).take(GOOD_MAX).collect()
 }
 
 /// What is remembered, with what is known besides since: the first answer of a registry stays, and whatever served well
-/// under a name is added to what did.
+/// under a name is added to what did, in place of what did so first.
 pub fn added(then: &[Good], now: Vec<Good>) -> Vec<Good> {
     let mut all = then.to_vec();
     for good in now {
         match all.iter_mut().find(|known| known.name == good.name) {
             Some(known) => {
                 known.stood_for = known.stood_for.take().or(good.stood_for);
-                let news = good.ran.into_iter().filter(|it| !known.ran.contains(it));
+                let news = good.ran.iter().filter(|it| !known.ran.contains(it)).cloned();
                 let news: Vec<String> = news.collect();
                 known.ran.extend(news);
-                known.ran.truncate(RAN_MAX);
+                while known.ran.len() > RAN_MAX {
+                    let oldest = known.ran.iter().position(|it| !good.ran.contains(it));
+                    known.ran.remove(oldest.unwrap_or_default());
+                }
             }
             None => all.push(good),
         }
@@ -233,7 +271,10 @@ mod tests {
         let ran = |digests: &[&str]| Ran {
             name: image(Said::Gone).name,
             digests: digests.iter().map(|it| (*it).to_owned()).collect(),
+            since: digests.iter().map(|it| ((*it).to_owned(), UnixMs(0))).collect(),
         };
+        let served = Served { since: UnixMs(0), proven_since: UnixMs(0) };
+        let good = |asked: &[Image], ran: &[Ran]| good(asked, ran, served);
         let is_moved = |then: &[Good], now: Image| moved(&version, &[&now], then);
         let then = good(&[at("sha256:index")], &[ran(&["sha256:amd64", "sha256:arm64"])]);
         assert_eq!(is_moved(&then, at("sha256:index")), None);
@@ -256,6 +297,46 @@ mod tests {
         assert_eq!(added(&with_both, later), with_both, "what was good is not what is there now");
         let said = at("sha256:index").beside(&then);
         assert!(said.contains("as when it was known good; its pods ran sha256:amd64"), "{said}");
+    }
+
+    fn of_pods(digests: &[(&str, i64)]) -> Ran {
+        Ran {
+            name: image(Said::Gone).name,
+            digests: digests.iter().map(|(it, _)| (*it).to_owned()).collect(),
+            since: digests.iter().map(|(it, at)| ((*it).to_owned(), UnixMs(*at))).collect(),
+        }
+    }
+
+    #[test]
+    fn only_what_served_for_long_enough_is_good() {
+        let said = |digest: &str, since: i64| {
+            let said = Said::There { digest: Some(digest.to_owned()) };
+            Image { since: Some(UnixMs(since)), ..image(said) }
+        };
+        let minutes = |it| UnixMs(0) + Span::minutes(it);
+        let served = Served { since: UnixMs(0), proven_since: minutes(60) };
+        let of = |asked: Image, ran: &[(&str, i64)]| good(&[asked], &[of_pods(ran)], served);
+        let late = minutes(61).0;
+        let all = of(said("sha256:a", 1), &[("sha256:old", 1), ("sha256:new", late)]);
+        assert_eq!(all[0].ran, ["sha256:old"], "the other one runs for a moment");
+        assert_eq!(all[0].stood_for.as_deref(), Some("sha256:a"));
+        // Pods began long before anybody asked, and the tag may have been pushed again since.
+        let asked_late = minutes(30).0;
+        let all = of(said("sha256:today", asked_late), &[("sha256:old", 1)]);
+        assert_eq!(all[0].stood_for, None);
+        let all = of(said("sha256:old", late), &[("sha256:old", 1)]);
+        assert_eq!(all[0].stood_for.as_deref(), Some("sha256:old"), "pods run just that");
+        assert_eq!(of(said("sha256:a", late), &[("sha256:a", late)]), []);
+    }
+
+    #[test]
+    fn what_ran_last_is_remembered_when_there_is_no_room_for_all() {
+        let served = Served { since: UnixMs(0), proven_since: UnixMs(0) };
+        let of = |digests: &[(&str, i64)]| good(&[], &[of_pods(digests)], served);
+        let full = of(&[("a", 0), ("b", 0), ("c", 0), ("d", 0)]);
+        let later = added(&full, of(&[("a", 0), ("e", 0)]));
+        assert_eq!(later[0].ran, ["a", "c", "d", "e"]);
+        assert_eq!(added(&later, of(&[("a", 0), ("e", 0)])), later);
     }
 
     #[test]
