@@ -107,14 +107,10 @@ impl Puller {
         let mut images: Vec<String> = all.map(|image| image.to_string()).collect();
         images.truncate(options.images_max);
         self.known.retain(|image, _| images.contains(image));
+        let is_doubted = |known: &Answer| is_alarmed && known.image.is_doubtful(good);
         let age = |image: String| {
             let known = self.known.get(&image);
-            let is_doubted = known.is_some_and(|it| is_alarmed && it.image.is_doubtful(good));
-            let age = if is_doubted { DOUBTED_FOR.min(keep) } else { keep };
-            let is_due = known.is_none_or(|it| {
-                it.until <= Instant::now() || is_doubted && it.at.elapsed() >= age
-            });
-            is_due.then_some((image, age))
+            due(known, known.is_some_and(is_doubted), keep).map(|age| (image, age))
         };
         let images: Vec<(String, Duration)> = images.into_iter().filter_map(age).collect();
         if images.is_empty() {
@@ -167,6 +163,14 @@ impl Puller {
     }
 }
 
+/// Whether it is time to ask about an image, and how old an answer may be then.
+fn due(known: Option<&Answer>, is_doubted: bool, keep: Duration) -> Option<Duration> {
+    let age = if is_doubted { DOUBTED_FOR.min(keep) } else { keep };
+    let is_due =
+        known.is_none_or(|it| it.until <= Instant::now() || is_doubted && it.at.elapsed() >= age);
+    is_due.then_some(age)
+}
+
 /// With what the pods themselves pull, as far as that may be read, and what could not be.
 async fn rights(
     watched: &Watched,
@@ -178,4 +182,32 @@ async fn rights(
         return (Rights { credentials: vec![], is_withheld: !secrets.is_empty() }, vec![]);
     }
     Rights::read(pull_secrets(watched.options(), &key.namespace, secrets).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::UnixMs;
+
+    #[test]
+    fn what_speaks_against_going_back_is_asked_anew_soon_and_nothing_else_is() {
+        let keep = Duration::from_secs(300);
+        let now = Instant::now();
+        let asked_ago = |seconds: u64| Answer {
+            image: Image {
+                name: "shop:1".into(),
+                registry: "registry.example".into(),
+                said: Said::Gone,
+                asked_at: UnixMs(0),
+                since: None,
+            },
+            at: now.checked_sub(Duration::from_secs(seconds)).unwrap(),
+            until: now + keep - Duration::from_secs(seconds),
+        };
+        assert_eq!(due(None, false, keep), Some(keep));
+        assert_eq!(due(Some(&asked_ago(16)), false, keep), None);
+        assert_eq!(due(Some(&asked_ago(16)), true, keep), Some(DOUBTED_FOR));
+        assert_eq!(due(Some(&asked_ago(1)), true, keep), None);
+        assert_eq!(due(Some(&asked_ago(300)), false, keep), Some(keep));
+    }
 }

@@ -5,13 +5,13 @@
 mod asking;
 mod challenge;
 mod credential;
+mod known;
 mod name;
 mod places;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -23,8 +23,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use self::asking::{Heard, NoAnswer, Question};
-pub use self::{challenge::Challenge, credential::Credential, name::Name};
+use self::{
+    asking::{Heard, NoAnswer, Question},
+    known::{Known, image_of, is_hidden},
+};
+pub use self::{challenge::Challenge, credential::Credential, known::Answer, name::Name};
 use super::http::{self, CannotBuild, Client};
 use crate::{
     domain::image::{Image, Said},
@@ -34,16 +37,8 @@ use crate::{
 
 /// A token, or why there is no manifest, is no larger.
 const BODY_MAX_BYTES: usize = 256 << 10;
-/// Answers that are kept.
-const KEPT_MAX: usize = 10_000;
-/// What was told is remembered of so many reasons.
-const TOLD_MAX: usize = 1_000;
 /// So many credentials are tried for one image.
 const CREDENTIALS_MAX: usize = 10;
-/// One that did not answer is asked again after so long, by whoever comes first.
-const SILENT_FOR: Duration = Duration::from_secs(30);
-/// There are registries that say so of all that is private.
-const HIDDEN: &str = "it says that it has none, to a stranger, and told strangers of no other of that repository yet";
 
 /// The registries of one cluster's images; shared by all who ask.
 #[derive(Clone)]
@@ -56,31 +51,6 @@ struct Shared {
     client: Client,
     permits: Semaphore,
     known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    answers: BTreeMap<Asked, (Instant, Image)>,
-    /// Registries that do not answer, and why.
-    silent: BTreeMap<String, (Instant, UnixMs, String)>,
-    /// Repositories, with their registry, that strangers were told of: of those nothing is hidden.
-    open: BTreeSet<(String, String)>,
-    /// What was told of registries that could not be asked: some images of one may be known, and others not.
-    told: BTreeSet<(String, String)>,
-}
-
-/// An image, and by whose rights it was asked about: by a hash, for what one may know is not for everybody.
-type Asked = (String, [u8; 32]);
-
-/// What is known of an image.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// As it was said.
-    pub image: Image,
-    /// When that was.
-    pub at: Instant,
-    /// Until then asking again says nothing else.
-    pub until: Instant,
 }
 
 /// What pods of one Deployment pull with.
@@ -124,7 +94,7 @@ impl Registries {
             ..http::Options::default()
         })?;
         let permits = Semaphore::new(options.at_once);
-        let known = Mutex::default();
+        let known = Mutex::new(Known::new(options.keep.duration()));
         Ok(Self { shared: Arc::new(Shared { options, client, permits, known }) })
     }
 
@@ -167,7 +137,7 @@ impl Registries {
     ) -> Answer {
         let never = |registry: &str, why: &str| {
             let said = Said::Unknown(why.to_owned());
-            self.believed(image_of(image, registry.to_owned(), said, now()), Instant::now())
+            self.known().believed(image_of(image, registry, said, now()), Instant::now())
         };
         let Some(name) = Name::of(image) else {
             return never("", "its name is none that a registry could know");
@@ -180,12 +150,12 @@ impl Registries {
         let mut hash = Sha256::new_with_prefix([u8::from(rights.is_withheld)]);
         credentials.iter().for_each(|it| hash.update(it.hash()));
         let asked = (image.to_owned(), hash.finalize().into());
-        if let Some(known) = self.known_of(&asked, &name, age) {
+        if let Some(known) = self.known().of(&asked, &name, age) {
             return known;
         }
         // Closed never.
         let _turn = self.shared.permits.acquire().await;
-        if let Some(known) = self.known_of(&asked, &name, age) {
+        if let Some(known) = self.known().of(&asked, &name, age) {
             return known;
         }
         let within = self.options().timeout;
@@ -193,7 +163,7 @@ impl Registries {
         let answer = timeout(within.duration(), answer).await.unwrap_or_else(|_| {
             Err(NoAnswer { why: format!("no answer within {within}"), is_silent: true })
         });
-        self.note(asked, &name, answer, now())
+        self.known().note(asked, &name, answer, now())
     }
 
     /// As whoever has one of these credentials, until one of them is told of it; as a stranger, where there is none.
@@ -212,9 +182,8 @@ impl Registries {
             match question.ask().await {
                 Ok(Heard { said: Said::Gone, is_stranger }) => was_stranger |= is_stranger,
                 Ok(Heard { said, is_stranger }) => {
-                    let open = &mut self.known().open;
-                    if is_stranger && open.len() < KEPT_MAX {
-                        open.insert(repository(name));
+                    if is_stranger {
+                        self.known().opens(name);
                     }
                     return Ok(said);
                 }
@@ -224,9 +193,7 @@ impl Registries {
         }
         match unsure {
             Some(why) => Err(why),
-            None if was_stranger && !self.known().open.contains(&repository(name)) => {
-                Err(NoAnswer::odd(HIDDEN))
-            }
+            None if was_stranger => self.known().to_a_stranger(name),
             None => Ok(Said::Gone),
         }
     }
@@ -244,75 +211,7 @@ impl Registries {
     /// Whether it is news that a registry cannot be asked, for this reason.
     pub fn is_news(&self, image: &Image) -> bool {
         let Said::Unknown(why) = &image.said else { return false };
-        let told = &mut self.known().told;
-        if told.len() >= TOLD_MAX {
-            told.clear();
-        }
-        told.insert((image.registry.clone(), why.clone()))
-    }
-
-    fn known_of(&self, asked: &Asked, name: &Name, age: Duration) -> Option<Answer> {
-        let known = self.known();
-        let is_open = known.open.contains(&repository(name));
-        let answered = known.answers.get(asked).filter(|(at, image)| {
-            at.elapsed() < age.min(self.keep()) && !(is_open && is_hidden(image))
-        });
-        if let Some((at, image)) = answered {
-            return Some(self.believed(image.clone(), *at));
-        }
-        let silent = known
-            .silent
-            .get(&name.registry)
-            .filter(|(at, ..)| *at + self.silence() > Instant::now());
-        let (at, asked_at, why) = silent?;
-        let said = Said::Unknown(why.clone());
-        let image = image_of(&asked.0, name.registry.clone(), said, *asked_at);
-        Some(Answer { image, at: *at, until: *at + self.silence() })
-    }
-
-    fn keep(&self) -> Duration {
-        self.options().keep.duration()
-    }
-
-    fn silence(&self) -> Duration {
-        self.keep().min(SILENT_FOR)
-    }
-
-    fn believed(&self, image: Image, at: Instant) -> Answer {
-        Answer { image, at, until: at + self.keep() }
-    }
-
-    fn note(
-        &self,
-        asked: Asked,
-        name: &Name,
-        answer: Result<Said, NoAnswer>,
-        now: UnixMs,
-    ) -> Answer {
-        let (mut known, at) = (self.known(), Instant::now());
-        let said = match answer {
-            // What was said before is still so until it says otherwise.
-            Err(NoAnswer { why, is_silent: true }) => {
-                known.silent.insert(name.registry.clone(), (at, now, why.clone()));
-                let image = image_of(&asked.0, name.registry.clone(), Said::Unknown(why), now);
-                return Answer { image, at, until: at + self.silence() };
-            }
-            Err(NoAnswer { why, .. }) => Said::Unknown(why),
-            Ok(said) => said,
-        };
-        known.silent.remove(&name.registry);
-        let mut image = image_of(&asked.0, name.registry.clone(), said, now);
-        if let Some((_, before)) = known.answers.get(&asked).filter(|(_, it)| it.said == image.said)
-        {
-            image.since = before.since;
-        }
-        if known.answers.len() >= KEPT_MAX {
-            known.answers.retain(|_, (at, _)| at.elapsed() < self.keep());
-        }
-        if known.answers.len() < KEPT_MAX || known.answers.contains_key(&asked) {
-            known.answers.insert(asked, (at, image.clone()));
-        }
-        self.believed(image, at)
+        self.known().is_news(&image.registry, why)
     }
 
     /// Whether somebody said that it is to be asked without TLS.
@@ -324,16 +223,4 @@ impl Registries {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn repository(name: &Name) -> (String, String) {
-    (name.registry.clone(), name.repository.clone())
-}
-
-fn is_hidden(image: &Image) -> bool {
-    image.said == Said::Unknown(HIDDEN.to_owned())
-}
-
-fn image_of(name: &str, registry: String, said: Said, asked_at: UnixMs) -> Image {
-    Image { name: name.to_owned(), registry, said, asked_at, since: Some(asked_at) }
 }

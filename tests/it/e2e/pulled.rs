@@ -53,6 +53,9 @@ async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_b
     assert!(plan.contains(&gone), "there is one, for people: {plan}");
     let said = pods(&world, "nothing was done", |_| true).await;
     assert!(said["last_change"]["is_rollback"] != true, "{said}");
+    assert_eq!(registry.push("shop", "1.4.1", "good").await, digest);
+    let is_back = |said: &serde_json::Value| said["last_change"]["is_rollback"] == true;
+    pods(&world, "it is there again, and gone back to", is_back).await;
     world.ended().await;
 }
 
