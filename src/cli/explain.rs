@@ -156,7 +156,7 @@ fn guards(view: &View, paint: Paint) -> String {
     let row = |verdict: &crate::domain::guard::Verdict| {
         let (says, why) = match &verdict.says {
             Says::Pass { note } => (paint.good("passes"), note.clone()),
-            Says::Refuse { reason } => (paint.bad("refuses"), reason.clone()),
+            Says::Refuse { reason, .. } => (paint.bad("refuses"), reason.clone()),
             Says::NotApplicable { why } => (paint.dim("-"), paint.dim(why)),
         };
         vec![format!("  {}", verdict.guard), says, why]

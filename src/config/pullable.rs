@@ -1,5 +1,7 @@
 //! Whether the images of the versions that a preflight saw can still be pulled: `check --online`.
 
+use std::time::Duration;
+
 use crate::{
     domain::{
         image::{Image, Said},
@@ -38,12 +40,14 @@ pub(super) async fn check(
         (has_none, _) => (Rights { credentials: vec![], is_withheld: !has_none }, vec![]),
     };
     let images = versions.iter().flat_map(|(_, pulls)| &pulls.images);
-    let mut said: Vec<Image> = vec![];
+    let mut wanted: Vec<(String, Duration)> = vec![];
     for image in images.take(asked.images_max) {
-        if said.iter().all(|known| known.name != *image) {
-            said.push(registries.ask(image, &rights, now).await);
+        if wanted.iter().all(|(known, _)| known != image) {
+            wanted.push((image.to_string(), asked.keep.duration()));
         }
     }
+    let said = registries.ask_all(&wanted, &rights, now).await;
+    let said: Vec<Image> = said.into_iter().map(|answer| answer.image).collect();
     let mut words: Vec<String> = said.iter().map(Image::in_words).collect();
     let grant = |why: String| format!("{why} (`{RIGHTS} -n {}` grants it)", key.namespace);
     words.extend(unread.into_iter().map(grant));

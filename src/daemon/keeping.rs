@@ -14,6 +14,7 @@ use crate::{
         change::{Component, Revision},
         configuration,
         fleet::Fleet,
+        image::Good,
         inventory::{Available, Inventory},
         plan::DeploymentAt,
         runbook::DeploymentRunbook,
@@ -49,6 +50,8 @@ pub(super) struct Keeper {
     left_out: Vec<String>,
     /// Where a rollback would go to that nobody named a version for.
     target: Option<Revision>,
+    /// How its images were when it was known good.
+    target_images: Vec<Good>,
     /// Whether an incident is open, or something is about to fire.
     is_alarmed: bool,
 }
@@ -79,6 +82,7 @@ impl Keeper {
             unreadable: BTreeMap::new(),
             left_out,
             target: None,
+            target_images: vec![],
             is_alarmed: false,
         }
     }
@@ -91,6 +95,11 @@ impl Keeper {
     /// Where a rollback would go to, as last seen.
     pub(super) fn target(&self) -> Option<&Revision> {
         self.target.as_ref()
+    }
+
+    /// How the images of that one were when it was known good.
+    pub(super) fn target_images(&self) -> &[Good] {
+        &self.target_images
     }
 
     /// What pods of a version need of registries, where that is kept.
@@ -134,8 +143,9 @@ impl Keeper {
     pub(super) async fn tend(&mut self, seen: &Inventory, handle: &Handle) {
         let service = self.service.clone();
         let Ok(known) = handle.look(move |fleet, _| known(fleet, &service)).await else { return };
-        let Known { good, digests, configurations, target, is_alarmed } = known;
-        (self.target, self.is_alarmed) = (target, is_alarmed);
+        let Known { good, digests, configurations, target, target_images, is_alarmed } = known;
+        (self.target, self.target_images) = (target, target_images);
+        self.is_alarmed = is_alarmed;
         self.tend_configurations(configurations, seen).await;
         // A service that is called otherwise, or a journal that was lost, has nothing to say of what is kept.
         if good.is_empty() {
@@ -302,6 +312,8 @@ struct Known {
     configurations: KnownGood,
     /// The one to go back to.
     target: Option<Revision>,
+    /// How its images were when it was known good.
+    target_images: Vec<Good>,
     /// Whether an incident is open, or something is about to fire.
     is_alarmed: bool,
 }
@@ -335,11 +347,14 @@ fn known(fleet: &Fleet, service: &ServiceId) -> Known {
         let good = good.map(|entry| entry.revision.clone()).collect();
         KnownGood { good, digests: all.collect() }
     });
+    let target = state.and_then(|it| it.ledger.target(Component::Application).ok());
+    let entry = target.and_then(|it| state?.ledger.entry(Component::Application, it));
     Known {
         good: good.collect(),
         digests: entries().filter_map(|entry| entry.revision.digest.clone()).collect(),
         configurations: configurations.unwrap_or_default(),
         is_alarmed,
-        target: state.and_then(|it| it.ledger.target(Component::Application).ok()).cloned(),
+        target: target.cloned(),
+        target_images: entry.map(|it| it.images.clone()).unwrap_or_default(),
     }
 }

@@ -12,11 +12,11 @@ use crate::{
         service::ServiceId,
         warning::{self, Warning},
     },
-    sources::kubernetes::{Key, NoEvents, Watched, warnings},
+    sources::kubernetes::{Key, NoEvents, Watched},
 };
 
 /// While something is wrong, events are asked for no more often.
-const AGAIN_AFTER: Duration = Duration::from_secs(15);
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Of one service.
 #[derive(Debug)]
@@ -61,13 +61,14 @@ impl Listener {
             return;
         }
         let is_early = self.asked_at.is_some_and(|at| at.elapsed() < AGAIN_AFTER);
-        if is_early || !self.asking.is_empty() {
+        // One that is not heard has trouble enough.
+        if is_early || !self.asking.is_empty() || self.watched.unknown().is_some() {
             return;
         }
         self.asked_at = Some(Instant::now());
         let (watched, key) = (self.watched.clone(), self.key.clone());
         let about = watched.warned_of(&key);
-        self.asking.spawn(async move { warnings(watched.options(), &key, &about).await });
+        self.asking.spawn(async move { watched.warnings(&key, &about).await });
     }
 
     /// Returns when there are answers.
@@ -99,5 +100,26 @@ impl Listener {
             ),
             NoEvents::Unknown(why) => warn!(%service, "the cluster's warnings are unknown: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::access::{Access, Options};
+
+    #[tokio::test]
+    async fn a_cluster_that_is_not_heard_is_not_asked_for_events_either() {
+        let access = Access::Kubeconfig { path: "/nowhere".into(), context: None };
+        let watched = Watched::new(Options::new("main", access));
+        assert!(watched.unknown().is_some());
+        let service = ServiceId::new("shop", "test").unwrap();
+        let mut listener = Listener::new(&service, &watched, &Key::new("shop", "web"));
+        let seen = Inventory {
+            faults: vec!["nothing is known".into()],
+            ..watched.see(&Key::new("shop", "web"), None, crate::units::UnixMs(0)).inventory
+        };
+        listener.tend(&seen, true);
+        assert!(listener.asking.is_empty() && listener.asked_at.is_none());
     }
 }

@@ -127,6 +127,9 @@ pub enum Says {
     Refuse {
         /// Why, in a sentence with numbers.
         reason: String,
+        /// Whether it may stop by itself, though others of this guard's reasons do not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        may_pass: bool,
     },
     /// It has nothing to judge here.
     NotApplicable {
@@ -153,7 +156,17 @@ impl Verdict {
 
     /// It objects.
     pub fn refuse(guard: Guard, reason: impl Into<String>) -> Self {
-        Self { guard, says: Says::Refuse { reason: reason.into() } }
+        Self { guard, says: Says::Refuse { reason: reason.into(), may_pass: false } }
+    }
+
+    /// It objects, for a reason that may pass by itself.
+    pub fn refuse_for_now(guard: Guard, reason: impl Into<String>) -> Self {
+        Self { guard, says: Says::Refuse { reason: reason.into(), may_pass: true } }
+    }
+
+    /// Whether it may stop refusing by itself while an incident is young.
+    pub fn may_pass_later(&self) -> bool {
+        self.guard.may_pass_later() || matches!(self.says, Says::Refuse { may_pass: true, .. })
     }
 
     /// It has nothing to judge.
@@ -164,7 +177,7 @@ impl Verdict {
     /// The reason, when it objects.
     pub fn refusal(&self) -> Option<&str> {
         match &self.says {
-            Says::Refuse { reason } => Some(reason),
+            Says::Refuse { reason, .. } => Some(reason),
             Says::Pass { .. } | Says::NotApplicable { .. } => None,
         }
     }
@@ -174,7 +187,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.says {
             Says::Pass { note } => write!(f, "{} passes: {note}", self.guard),
-            Says::Refuse { reason } => write!(f, "{} refuses: {reason}", self.guard),
+            Says::Refuse { reason, .. } => write!(f, "{} refuses: {reason}", self.guard),
             Says::NotApplicable { why } => write!(f, "{} does not apply: {why}", self.guard),
         }
     }

@@ -4,7 +4,7 @@ use super::{
     change::{Component, Revision},
     event::{Now, What},
     fact::{Fact, Service},
-    image::{self, Good},
+    image::{self, Good, Served},
     incident::{Phase, advance, speak::Reply},
     ledger, maintenance,
     policy::{FleetPolicy, ServicePolicy},
@@ -169,7 +169,9 @@ fn images(s: &Situation<'_>, component: Component, serving: &Revision) -> Vec<Go
     let Some(inventory) = seen else { return vec![] };
     let asked = inventory.find(&serving.version).map(|it| it.images.as_slice());
     let ran = inventory.deployed.as_ref().map(|it| it.ran.as_slice());
-    image::good(asked.unwrap_or_default(), ran.unwrap_or_default())
+    let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
+    let served = Served { since: entry.serving_since, proven_since: s.now.wall - s.policy.bake };
+    image::good(asked.unwrap_or_default(), ran.unwrap_or_default(), served)
 }
 
 fn remind(s: &Situation<'_>) -> Vec<Fact> {

@@ -43,7 +43,7 @@ pub struct Options {
     pub ask: bool,
     /// For all that one image takes.
     pub timeout: Span,
-    /// For so long an answer is believed, whatever it is.
+    /// For so long an answer is believed.
     pub keep: Span,
     /// So many images of a Deployment are asked about at most.
     pub images_max: usize,
@@ -51,7 +51,7 @@ pub struct Options {
     pub at_once: usize,
     /// Whether the Secrets that templates name for pulling are read, and used.
     pub pull_secrets: bool,
-    /// Registries that are asked without TLS, as `host:port`; those of loopback are anyway.
+    /// Registries that are asked without TLS, as `host:port`; those of loopback are asked only where they are among them.
     pub plain_http: Vec<String>,
     /// Certificates in PEM to trust beside the system's.
     pub ca_pem: Option<Vec<u8>>,

@@ -294,7 +294,7 @@ fn may_still_act(s: &Situation<'_>, incident: &Incident) -> bool {
     };
     let refused = incident.decision.as_ref().is_some_and(|decision| {
         let mut refusals = decision.guards.iter().filter(|v| v.refusal().is_some()).peekable();
-        refusals.peek().is_some() && refusals.all(|v| v.guard.may_pass_later())
+        refusals.peek().is_some() && refusals.all(|v| v.may_pass_later())
     });
     let row = s.policy.matrix.row(incident.severity);
     // A deadline that passed while the daemon was down is late whatever happens; the breach is still to be ended.

@@ -117,7 +117,8 @@ fn nowhere_safe(s: &Situation<'_>, plan: &Result<Arc<Plan>, String>) -> Verdict 
     let guard = Guard::NowhereSafe;
     match plan {
         Ok(plan) => match pulled::bars(s, plan) {
-            Some(why) => Verdict::refuse(guard, format!("{why}{}", offered(s, Some(plan)))),
+            // What is pushed again can be gone back to.
+            Some(why) => Verdict::refuse_for_now(guard, format!("{why}{}", offered(s, Some(plan)))),
             None => {
                 let images = pulled::outlook(s, plan).map(|said| format!("; {said}"));
                 let images = images.unwrap_or_default();

@@ -23,10 +23,18 @@ fn then<'s>(s: &Situation<'s>, version: &Revision) -> &'s [Good] {
     entry.map(|entry| entry.images.as_slice()).unwrap_or_default()
 }
 
+/// Whether what is set now uses it, too: then a rollback does not change it, and going nowhere makes it no better.
+fn is_used_now(s: &Situation<'_>, image: &Image) -> bool {
+    let inventory = s.watch.inventory.as_ref();
+    let set = inventory.and_then(|it| it.find(&it.linked.as_ref()?.version));
+    set.is_some_and(|set| set.images.iter().any(|used| used.name == image.name))
+}
+
 /// Why it is not gone to unless a person says so.
 pub(super) fn bars(s: &Situation<'_>, plan: &Plan) -> Option<String> {
     let (version, images) = started(s, plan)?;
-    image::missing(version, images).or_else(|| image::moved(version, images, then(s, version)))
+    let own: Vec<&Image> = images.iter().filter(|image| !is_used_now(s, image)).collect();
+    image::missing(version, &own).or_else(|| image::moved(version, &own, then(s, version)))
 }
 
 /// What else is known of them.

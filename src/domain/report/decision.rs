@@ -46,7 +46,7 @@ pub(super) fn decision(incident: &Incident) -> Option<String> {
     for verdict in &decision.guards {
         let (says, why) = match &verdict.says {
             Says::Pass { note } => ("passes", note),
-            Says::Refuse { reason } => ("**refuses**", reason),
+            Says::Refuse { reason, .. } => ("**refuses**", reason),
             Says::NotApplicable { why } => ("does not apply", why),
         };
         text.push_str(&format!("| {} | {says} | {} |\n", verdict.guard, inline(why)));

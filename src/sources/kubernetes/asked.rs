@@ -16,8 +16,9 @@ use hyper::Request;
 use kube::{Client, client::Body, core::Status};
 use tokio::time::timeout;
 
+pub(super) use self::events::Events;
 pub use self::{
-    events::{About, NoEvents, warnings},
+    events::{About, NoEvents},
     logs::{Lines, Logs},
     usage::{Of, Resource, Usage},
 };

@@ -1,6 +1,6 @@
 //! What a Deployment is set to, what serves of it, and how well: from what is known of its cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::asked::About;
 use super::{
@@ -128,15 +128,18 @@ impl Cluster {
 
     /// What may be warned of where a Deployment is not well: itself, its ReplicaSet, and pods of it that are not ready first.
     pub(super) fn warned_of(&self, key: &Key) -> Vec<About> {
-        let mut about: Vec<About> = vec![("Deployment", key.name.to_string())];
-        let Some(deployment) = self.find(key) else { return about };
+        let found = self.find(key);
+        let of = |kind, name: &str, uid| About { kind, name: name.to_owned(), uid };
+        let mut about = vec![of("Deployment", &key.name, found.map(|it| it.uid))];
+        let Some(deployment) = found else { return about };
         let sets = self.sets(deployment);
         if let Some(set) = current(&sets, deployment) {
-            about.push(("ReplicaSet", set.name.to_owned()));
+            about.push(of("ReplicaSet", set.name, Some(set.kept.uid)));
             let mut pods: Vec<_> = self.pods_of(set.kept.uid).collect();
             pods.sort_by_key(|(_, pod)| (pod.is_ready, std::cmp::Reverse(pod.restarts)));
             let some = pods.into_iter().take(WARNED_PODS_MAX);
-            about.extend(some.map(|(key, _)| ("Pod", key.name.to_string())));
+            // No two pods of it are ever called the same.
+            about.extend(some.map(|(key, _)| of("Pod", &key.name, None)));
         }
         about
     }
@@ -249,15 +252,25 @@ fn ran(sets: &[Set<'_>], deployment: &DeploymentKept) -> Vec<Ran> {
     let version = deployment.template.revision(None);
     let of_it = sets.iter().filter(|set| set.kept.template.revision(None) == version);
     let pods: Vec<&PodKept> = of_it.flat_map(|set| set.pods.iter().copied()).collect();
-    let mut all: BTreeMap<&str, BTreeSet<[u8; 32]>> = BTreeMap::new();
+    let mut all: BTreeMap<&str, BTreeMap<[u8; 32], Option<UnixMs>>> = BTreeMap::new();
     for (container, image) in deployment.template.containers() {
-        let each = pods.iter().flat_map(|pod| &pod.ran);
-        let digests = each.filter(|(name, _)| name == container).map(|(_, digest)| *digest);
-        all.entry(image).or_default().extend(digests);
+        let known = all.entry(image).or_default();
+        for pod in &pods {
+            // What is started again may be pulled again.
+            let since = pod.created_at.map(|at| pod.restarted_at.map_or(at, |again| again.max(at)));
+            for (_, digest) in pod.ran.iter().filter(|(name, _)| name == container) {
+                let first = known.entry(*digest).or_insert(since);
+                *first = [*first, since].into_iter().flatten().min();
+            }
+        }
     }
-    let named = |(name, digests): (&str, BTreeSet<[u8; 32]>)| Ran {
+    let named = |(name, digests): (&str, BTreeMap<[u8; 32], Option<UnixMs>>)| Ran {
         name: name.to_owned(),
-        digests: digests.iter().map(content::in_words).collect(),
+        digests: digests.keys().map(content::in_words).collect(),
+        since: digests
+            .iter()
+            .filter_map(|(digest, at)| Some((content::in_words(digest), (*at)?)))
+            .collect(),
     };
     all.into_iter().filter(|(_, digests)| !digests.is_empty()).map(named).collect()
 }

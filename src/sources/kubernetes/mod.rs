@@ -22,9 +22,7 @@ mod who;
 
 pub use self::{
     annotated::annotated,
-    asked::{
-        About, Answer, Asking, Lines, Logs, NoEvents, Of, Question, Resource, Usage, warnings,
-    },
+    asked::{About, Answer, Asking, Lines, Logs, NoEvents, Of, Question, Resource, Usage},
     cluster::{Cluster, Said},
     deployment::{Seen, Standing},
     link::NOT_LISTED_YET,

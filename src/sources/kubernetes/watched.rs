@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    asked::About,
+    asked::{About, Events, NoEvents},
     cluster::Cluster,
     configured::Look,
     deployment::{Seen, Standing},
@@ -16,7 +16,7 @@ use super::{
     objects::{Key, Kind},
 };
 use crate::{
-    domain::configuration::Configuration,
+    domain::{configuration::Configuration, warning::Warning},
     kubernetes::{access::Options, pulls::Pulls},
     units::UnixMs,
 };
@@ -31,6 +31,7 @@ pub struct Watched {
 struct Shared {
     options: Options,
     known: Mutex<Known>,
+    events: Events,
     /// What is wrong with the links, for who tells it.
     faults: watch::Sender<BTreeMap<Kind, String>>,
 }
@@ -52,7 +53,14 @@ impl Watched {
         let links = Kind::ALL.into_iter().chain(read).map(|kind| (kind, Link::new(now))).collect();
         let known = Known { cluster: Cluster::default(), links, news: BTreeMap::new() };
         let (faults, _) = watch::channel(BTreeMap::new());
-        Self { shared: Arc::new(Shared { options, known: Mutex::new(known), faults }) }
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                known: Mutex::new(known),
+                events: Events::default(),
+                faults,
+            }),
+        }
     }
 
     /// How it is reached, and what of it is watched.
@@ -123,6 +131,11 @@ impl Watched {
     /// What may be warned of where a Deployment is not well.
     pub fn warned_of(&self, key: &Key) -> Vec<About> {
         self.known().cluster.warned_of(key)
+    }
+
+    /// What is warned of them.
+    pub async fn warnings(&self, key: &Key, about: &[About]) -> Result<Vec<Warning>, NoEvents> {
+        self.shared.events.warnings(self.options(), key, about).await
     }
 
     /// Why nothing is known, if that is so.

@@ -13,6 +13,7 @@ use super::{
     challenge::Challenge,
     credential::Credential,
     name::{Name, is_digest},
+    places::{self, is_as_safe, is_of_one_domain},
 };
 use crate::{
     domain::image::Said,
@@ -42,7 +43,7 @@ pub(super) struct NoAnswer {
 }
 
 impl NoAnswer {
-    fn odd(why: impl Into<String>) -> Self {
+    pub(super) fn odd(why: impl Into<String>) -> Self {
         Self { why: why.into(), is_silent: false }
     }
 }
@@ -51,6 +52,13 @@ impl From<Failure> for NoAnswer {
     fn from(failure: Failure) -> Self {
         Self { why: failure.story(), is_silent: true }
     }
+}
+
+/// What a registry said, and to whom.
+pub(super) struct Heard {
+    pub(super) said: Said,
+    /// Whether nothing showed who asks: then anybody would be told the same.
+    pub(super) is_stranger: bool,
 }
 
 /// How a request shows who asks.
@@ -65,30 +73,34 @@ pub(super) struct Question<'q> {
     pub(super) client: &'q Client,
     pub(super) name: &'q Name,
     pub(super) credential: Option<&'q Credential>,
-    /// Whether pods have a credential that is not at hand.
+    /// Whether pods may have a credential that is not at hand.
     pub(super) is_withheld: bool,
-    /// Whether this registry is asked without TLS.
+    /// Whether this registry is asked without TLS, as somebody said who vouches for it.
     pub(super) is_plain: bool,
 }
 
 impl Question<'_> {
-    pub(super) async fn ask(&self) -> Result<Said, NoAnswer> {
+    pub(super) async fn ask(&self) -> Result<Heard, NoAnswer> {
         let scheme = if self.is_plain { "http" } else { "https" };
         let url = self.name.url(scheme).ok_or_else(|| NoAnswer::odd("its name leads nowhere"))?;
-        let (home, mut url) = (url.origin(), url);
+        let (home, mut url) = (url.clone(), url);
         let (mut proof, mut has_used_it) = (Proof::Nobody, false);
         for _ in 0..REQUESTS_MAX {
-            let is_home = url.origin() == home;
+            let is_home = url.origin() == home.origin();
             let ours = self.credential.filter(|_| is_home);
             let request = self.request(Method::HEAD, &url, &proof);
             let answer = self.client.head(request).await?;
             match (answer.status().as_u16(), &proof) {
-                (200, _) => return Ok(Said::There { digest: digest(answer.headers()) }),
+                (200, _) => {
+                    let said = Said::There { digest: digest(answer.headers()) };
+                    return Ok(Heard { said, is_stranger: !has_used_it });
+                }
                 (401, Proof::Nobody) => {
                     (proof, has_used_it) = self.prove(&url, answer.headers(), ours).await?;
                 }
                 (301 | 302 | 303 | 307 | 308, _) => {
                     let next = next(&url, &answer)?;
+                    self.check(&home, &next).await?;
                     if next.origin() != url.origin() {
                         proof = Proof::Nobody;
                     }
@@ -102,11 +114,18 @@ impl Question<'_> {
                     let why = "it says that it has none, to somebody without the pods' credential";
                     return Err(NoAnswer::odd(why));
                 }
-                (404, _) => return self.gone(&url, &proof).await,
+                (404, _) => {
+                    let said = self.gone(&url, &proof).await?;
+                    return Ok(Heard { said, is_stranger: !has_used_it });
+                }
                 (status, _) => return Err(refused(status, !matches!(proof, Proof::Nobody))),
             }
         }
         Err(NoAnswer::odd("it leads from one place to the next"))
+    }
+
+    async fn check(&self, home: &Url, to: &Url) -> Result<(), NoAnswer> {
+        places::check(home, to, self.is_plain, self.client.options()).await
     }
 
     fn request(&self, method: Method, url: &Url, proof: &Proof) -> RequestBuilder {
@@ -131,6 +150,7 @@ impl Question<'_> {
         match (wanted.into_iter().next(), ours) {
             (Some(Challenge::Bearer { realm, service }), _) => {
                 let realm = realm_of(&realm, url)?;
+                self.check(url, &realm).await?;
                 let ours = ours.filter(|_| is_of_one_domain(url, &realm));
                 let token = self.token(realm, service.as_deref(), ours).await?;
                 Ok((Proof::Token(token), ours.is_some()))
@@ -229,42 +249,13 @@ fn realm_of(realm: &str, registry: &Url) -> Result<Url, NoAnswer> {
     is_as_safe(registry, &realm).then_some(realm).ok_or_else(odd)
 }
 
-fn is_as_safe(from: &Url, to: &Url) -> bool {
-    to.scheme() == "https" || to.scheme() == "http" && from.scheme() == "http"
-}
-
-/// As `registry-1.docker.io` and `auth.docker.io` are: nobody else is shown a password because a registry says so.
-fn is_of_one_domain(a: &Url, b: &Url) -> bool {
-    let [Some(a), Some(b)] = [a, b].map(Url::domain) else { return a.host() == b.host() };
-    let ending = |name: &str| {
-        let mut labels: Vec<&str> = name.rsplit('.').take(2).collect();
-        labels.reverse();
-        (labels.len() == 2).then(|| labels.join("."))
-    };
-    a == b || ending(a).is_some_and(|of_a| ending(b) == Some(of_a))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_shown_to_a_registry_and_its_own_domain_alone() {
-        let same = |a: &str, b: &str| is_of_one_domain(&a.parse().unwrap(), &b.parse().unwrap());
-        assert!(same("https://registry-1.docker.io", "https://auth.docker.io"));
-        assert!(same("https://registry.example.com", "https://example.com/jwt"));
-        assert!(same("http://127.0.0.1:5000", "http://127.0.0.1:5001"));
-        assert!(!same("http://127.0.0.1", "http://127.0.0.2"));
-        assert!(!same("https://registry.example.com", "https://evil.com"));
-        assert!(!same("https://registry", "https://token"));
-        assert!(!same("https://10.0.0.1", "https://evil.com"));
-    }
-
-    #[test]
-    fn what_began_with_tls_does_not_go_on_without_it() {
+    fn who_gives_tokens_is_asked_no_less_safely_than_the_registry() {
         let url = |text: &str| text.parse::<Url>().unwrap();
-        assert!(!is_as_safe(&url("https://a.example"), &url("http://a.example")));
-        assert!(is_as_safe(&url("http://127.0.0.1:1"), &url("http://127.0.0.1:2")));
         assert!(realm_of("http://169.254.169.254/", &url("https://a.example")).is_err());
         assert!(realm_of("file:///etc/passwd", &url("http://localhost")).is_err());
         assert!(realm_of("https://auth.example/token?x=1", &url("https://a.example")).is_ok());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::name::{Name, usual};
 use crate::units::Secret;
@@ -64,10 +65,21 @@ impl Credential {
         })
     }
 
-    /// The one that a kubelet would take first for an image: that of the narrowest part.
-    pub(super) fn for_image<'c>(all: &'c [Self], name: &Name) -> Option<&'c Self> {
+    /// Those that a kubelet would take for an image, in its order: that of the narrowest part first.
+    pub(super) fn for_image<'c>(all: &'c [Self], name: &Name) -> Vec<&'c Self> {
         let fits = |it: &&Self| it.is_of(&name.registry) && it.is_above(&name.repository);
-        all.iter().filter(fits).max_by_key(|it| it.below.len())
+        let mut fitting: Vec<&Self> = all.iter().filter(fits).collect();
+        fitting.sort_by_key(|it| std::cmp::Reverse(it.below.len()));
+        fitting
+    }
+
+    /// Tells it apart from every other one.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update((self.user.len() as u64).to_le_bytes());
+        hash.update(&self.user);
+        hash.update(self.password.expose());
+        hash.finalize().into()
     }
 
     fn is_of(&self, registry: &str) -> bool {
@@ -90,7 +102,7 @@ mod tests {
 
     fn user(file: &Value, image: &str) -> Option<String> {
         let all = Credential::all(file.to_string().as_bytes());
-        Credential::for_image(&all, &Name::of(image).unwrap()).map(|it| it.user.clone())
+        Credential::for_image(&all, &Name::of(image).unwrap()).first().map(|it| it.user.clone())
     }
 
     #[test]

@@ -5,24 +5,29 @@
 mod asking;
 mod challenge;
 mod credential;
+mod known;
 mod name;
+mod places;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt,
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use sha2::{Digest, Sha256};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
 
-use self::asking::{NoAnswer, Question};
-pub use self::{challenge::Challenge, credential::Credential, name::Name};
+use self::{
+    asking::{Heard, NoAnswer, Question},
+    known::{Known, image_of, is_hidden},
+};
+pub use self::{challenge::Challenge, credential::Credential, known::Answer, name::Name};
 use super::http::{self, CannotBuild, Client};
 use crate::{
     domain::image::{Image, Said},
@@ -32,10 +37,8 @@ use crate::{
 
 /// A token, or why there is no manifest, is no larger.
 const BODY_MAX_BYTES: usize = 256 << 10;
-/// Answers that are kept.
-const KEPT_MAX: usize = 10_000;
-/// What was told is remembered of so many reasons.
-const TOLD_MAX: usize = 1_000;
+/// So many credentials are tried for one image.
+const CREDENTIALS_MAX: usize = 10;
 
 /// The registries of one cluster's images; shared by all who ask.
 #[derive(Clone)]
@@ -48,16 +51,6 @@ struct Shared {
     client: Client,
     permits: Semaphore,
     known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    /// By image, and whether it was asked about with a credential.
-    answers: BTreeMap<(String, bool), (Instant, Image)>,
-    /// Registries that do not answer, and why.
-    silent: BTreeMap<String, (Instant, UnixMs, String)>,
-    /// What was told of registries that could not be asked: some images of one may be known, and others not.
-    told: BTreeSet<(String, String)>,
 }
 
 /// What pods of one Deployment pull with.
@@ -101,7 +94,7 @@ impl Registries {
             ..http::Options::default()
         })?;
         let permits = Semaphore::new(options.at_once);
-        let known = Mutex::default();
+        let known = Mutex::new(Known::new(options.keep.duration()));
         Ok(Self { shared: Arc::new(Shared { options, client, permits, known }) })
     }
 
@@ -111,102 +104,123 @@ impl Registries {
     }
 
     /// What is to be said of an image: by what is known of it, if that is not too old.
-    pub async fn ask(&self, image: &str, rights: &Rights, now: impl Fn() -> UnixMs) -> Image {
-        let Some(name) = Name::of(image) else {
-            let said = Said::Unknown("its name is none that a registry could know".to_owned());
-            return image_of(image, String::new(), said, now());
+    pub async fn ask(&self, image: &str, rights: &Rights, now: impl Fn() -> UnixMs) -> Answer {
+        self.ask_anew(image, self.options().keep.duration(), rights, now).await
+    }
+
+    /// What is to be said of images, each by what is known of it, if that is no older than so.
+    pub async fn ask_all(
+        &self,
+        images: &[(String, Duration)],
+        rights: &Rights,
+        now: impl Fn() -> UnixMs,
+    ) -> Vec<Answer> {
+        let mut all = vec![];
+        for (image, age) in images {
+            all.push(self.ask_anew(image, *age, rights, &now).await);
+        }
+        // Of what was hidden before another one of its repository was not.
+        for ((image, age), answer) in images.iter().zip(&mut all) {
+            if is_hidden(&answer.image) {
+                *answer = self.ask_anew(image, *age, rights, &now).await;
+            }
+        }
+        all
+    }
+
+    async fn ask_anew(
+        &self,
+        image: &str,
+        age: Duration,
+        rights: &Rights,
+        now: impl Fn() -> UnixMs,
+    ) -> Answer {
+        let never = |registry: &str, why: &str| {
+            let said = Said::Unknown(why.to_owned());
+            self.known().believed(image_of(image, registry, said, now()), Instant::now())
         };
-        let credential = Credential::for_image(&rights.credentials, &name);
-        let key = (image.to_owned(), credential.is_some());
-        if let Some(known) = self.known_of(&key, &name) {
+        let Some(name) = Name::of(image) else {
+            return never("", "its name is none that a registry could know");
+        };
+        if let Some(why) = self.unasked(&name) {
+            return never(&name.registry, why);
+        }
+        let mut credentials = Credential::for_image(&rights.credentials, &name);
+        credentials.truncate(CREDENTIALS_MAX);
+        let mut hash = Sha256::new_with_prefix([u8::from(rights.is_withheld)]);
+        credentials.iter().for_each(|it| hash.update(it.hash()));
+        let asked = (image.to_owned(), hash.finalize().into());
+        if let Some(known) = self.known().of(&asked, &name, age) {
             return known;
         }
         // Closed never.
         let _turn = self.shared.permits.acquire().await;
-        if let Some(known) = self.known_of(&key, &name) {
+        if let Some(known) = self.known().of(&asked, &name, age) {
             return known;
         }
-        let question = Question {
-            client: &self.shared.client,
-            name: &name,
-            credential,
-            is_withheld: rights.is_withheld && credential.is_none(),
-            is_plain: self.is_plain(&name.registry),
-        };
         let within = self.options().timeout;
-        let answer = timeout(within.duration(), question.ask()).await.unwrap_or_else(|_| {
+        let answer = self.ask_as_each(&name, &credentials, rights.is_withheld);
+        let answer = timeout(within.duration(), answer).await.unwrap_or_else(|_| {
             Err(NoAnswer { why: format!("no answer within {within}"), is_silent: true })
         });
-        self.note(key, &name, answer, now())
+        self.known().note(asked, &name, answer, now())
+    }
+
+    /// As whoever has one of these credentials, until one of them is told of it; as a stranger, where there is none.
+    async fn ask_as_each(
+        &self,
+        name: &Name,
+        credentials: &[&Credential],
+        is_withheld: bool,
+    ) -> Result<Said, NoAnswer> {
+        let (mut unsure, mut was_stranger) = (None, false);
+        let nobody = credentials.is_empty().then_some(None);
+        for credential in credentials.iter().copied().map(Some).chain(nobody) {
+            let client = &self.shared.client;
+            let is_plain = self.is_plain(&name.registry);
+            let question = Question { client, name, credential, is_withheld, is_plain };
+            match question.ask().await {
+                Ok(Heard { said: Said::Gone, is_stranger }) => was_stranger |= is_stranger,
+                Ok(Heard { said, is_stranger }) => {
+                    if is_stranger {
+                        self.known().opens(name);
+                    }
+                    return Ok(said);
+                }
+                Err(why) if why.is_silent => return Err(why),
+                Err(why) => unsure = unsure.or(Some(why)),
+            }
+        }
+        match unsure {
+            Some(why) => Err(why),
+            None if was_stranger => self.known().to_a_stranger(name),
+            None => Ok(Said::Gone),
+        }
+    }
+
+    /// Why a registry is never asked, where that is so.
+    fn unasked(&self, name: &Name) -> Option<&'static str> {
+        let Some(url) = name.url("http") else { return Some("its name leads nowhere") };
+        if places::is_of_link(&url) {
+            return Some("nobody is asked at an address of the link alone");
+        }
+        (places::is_loopback(&url) && !self.is_plain(&name.registry))
+            .then_some("that is the node itself, which the daemon is not (`plain_http` names those that it is to ask)")
     }
 
     /// Whether it is news that a registry cannot be asked, for this reason.
     pub fn is_news(&self, image: &Image) -> bool {
         let Said::Unknown(why) = &image.said else { return false };
-        let told = &mut self.known().told;
-        if told.len() >= TOLD_MAX {
-            told.clear();
-        }
-        told.insert((image.registry.clone(), why.clone()))
+        self.known().is_news(&image.registry, why)
     }
 
-    fn known_of(&self, key: &(String, bool), name: &Name) -> Option<Image> {
-        let (known, keep) = (self.known(), self.options().keep.duration());
-        let answered = known.answers.get(key).filter(|(at, _)| at.elapsed() < keep);
-        if let Some((_, image)) = answered {
-            return Some(image.clone());
-        }
-        let silent = known.silent.get(&name.registry).filter(|(at, ..)| at.elapsed() < keep);
-        let (_, asked_at, why) = silent?;
-        Some(image_of(&key.0, name.registry.clone(), Said::Unknown(why.clone()), *asked_at))
-    }
-
-    fn note(
-        &self,
-        key: (String, bool),
-        name: &Name,
-        answer: Result<Said, NoAnswer>,
-        now: UnixMs,
-    ) -> Image {
-        let (mut known, at) = (self.known(), Instant::now());
-        let said = match answer {
-            Ok(said) => {
-                known.silent.remove(&name.registry);
-                said
-            }
-            Err(NoAnswer { why, is_silent }) => {
-                if is_silent {
-                    known.silent.insert(name.registry.clone(), (at, now, why.clone()));
-                }
-                Said::Unknown(why)
-            }
-        };
-        let image = image_of(&key.0, name.registry.clone(), said, now);
-        if known.answers.len() >= KEPT_MAX {
-            let keep = self.options().keep.duration();
-            known.answers.retain(|_, (at, _)| at.elapsed() < keep);
-        }
-        if known.answers.len() < KEPT_MAX {
-            known.answers.insert(key, (at, image.clone()));
-        }
-        image
-    }
-
-    /// Nobody is between the daemon and its own machine; elsewhere somebody has to say so.
+    /// Whether somebody said that it is to be asked without TLS.
     fn is_plain(&self, registry: &str) -> bool {
-        let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-        let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-        host == "localhost"
-            || address.is_some_and(|address| address.is_loopback())
-            || self.options().plain_http.iter().any(|plain| plain == registry)
+        self.options().plain_http.iter().any(|plain| plain == registry)
     }
 
     /// Whoever panicked with it in hand left entries whole.
     fn known(&self) -> MutexGuard<'_, Known> {
         self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn image_of(name: &str, registry: String, said: Said, asked_at: UnixMs) -> Image {
-    Image { name: name.to_owned(), registry, said, asked_at }
 }

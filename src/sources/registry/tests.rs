@@ -97,9 +97,13 @@ fn gone() -> Response<Body> {
     answer(404, &[], r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#)
 }
 
-fn registries() -> Registries {
-    let options = Options { timeout: Span::seconds(20), ..Options::default() };
-    Registries::new(options).unwrap()
+/// Those of loopback are asked where somebody says so.
+fn registries(at: SocketAddr) -> Registries {
+    with(at, Options { timeout: Span::seconds(20), ..Options::default() })
+}
+
+fn with(at: SocketAddr, options: Options) -> Registries {
+    Registries::new(Options { plain_http: vec![at.to_string()], ..options }).unwrap()
 }
 
 fn rights(at: SocketAddr) -> Rights {
@@ -108,7 +112,12 @@ fn rights(at: SocketAddr) -> Rights {
 }
 
 async fn said(image: &str, rights: &Rights) -> Said {
-    registries().ask(image, rights, || UnixMs(7)).await.said
+    let (at, _) = image.split_once('/').unwrap();
+    heard(&registries(at.parse().unwrap()), image, rights).await
+}
+
+async fn heard(registries: &Registries, image: &str, rights: &Rights) -> Said {
+    registries.ask(image, rights, || UnixMs(7)).await.image.said
 }
 
 fn why(said: Said) -> String {
@@ -121,7 +130,7 @@ fn why(said: Said) -> String {
 #[tokio::test]
 async fn only_a_registrys_own_words_say_that_an_image_is_gone() {
     let registry = Fake::start(|asked| match &asked.what {
-        what if what.contains("/there/") => there(),
+        what if what.contains("/there/manifests/1") => there(),
         what if what.contains("/odd/") => answer(200, &[("docker-content-digest", "odd")], ""),
         what if what.contains("/proxy/") => answer(404, &[], "<h1>not found</h1>"),
         what if what.contains("/busy/") => answer(503, &[], ""),
@@ -132,14 +141,22 @@ async fn only_a_registrys_own_words_say_that_an_image_is_gone() {
     let there = said(&registry.image("there:1"), &nobody).await;
     assert_eq!(there, Said::There { digest: Some(DIGEST.to_owned()) });
     assert_eq!(said(&registry.image("odd:1"), &nobody).await, Said::There { digest: None });
-    assert_eq!(said(&registry.image("lost:1"), &nobody).await, Said::Gone);
+    let lost = why(said(&registry.image("lost:1"), &nobody).await);
+    assert!(lost.contains("to a stranger"), "{lost}");
+    let all = registries(registry.at);
+    let of_one = ["there:2", "there:1", "lost:1"].map(|it| (registry.image(it), Duration::MAX));
+    let answers = all.ask_all(&of_one, &nobody, || UnixMs(7)).await;
+    let answers: Vec<Said> = answers.into_iter().map(|it| it.image.said).collect();
+    assert_eq!((&answers[0], &answers[1]), (&Said::Gone, &there), "nothing of it is hidden");
+    assert!(matches!(answers[2], Said::Unknown(_)), "another one may be: {answers:?}");
+    assert_eq!(heard(&all, &registry.image("there:3"), &nobody).await, Said::Gone);
     let proxy = why(said(&registry.image("proxy:1"), &nobody).await);
     assert!(proxy.contains("not as a registry does"), "{proxy}");
     assert!(why(said(&registry.image("busy:1"), &nobody).await).contains("HTTP 503"));
     let withheld = Rights { is_withheld: true, ..Rights::default() };
-    let withheld = why(said(&registry.image("lost:1"), &withheld).await);
+    let withheld = why(heard(&all, &registry.image("there:2"), &withheld).await);
     assert!(withheld.contains("without the pods' credential"), "{withheld}");
-    assert!(why(said("Not A Name", &nobody).await).contains("its name"));
+    assert!(why(heard(&all, "Not A Name", &nobody).await).contains("its name"));
 }
 
 /// As Docker Hub does it: nobody may without a token, and everybody gets one.
@@ -220,10 +237,10 @@ async fn a_registry_that_does_not_answer_is_asked_once_and_told_once() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     // It takes connections and says nothing.
-    let options = Options { timeout: Span(200), ..Options::default() };
-    let silent = Registries::new(options).unwrap();
+    let silent = with(at, Options { timeout: Span(200), ..Options::default() });
     let nobody = Rights::default();
-    let ask = async |name: &str| silent.ask(&format!("{at}/{name}"), &nobody, || UnixMs(7)).await;
+    let ask =
+        async |name: &str| silent.ask(&format!("{at}/{name}"), &nobody, || UnixMs(7)).await.image;
     let first = ask("a:1").await;
     assert!(why(first.said.clone()).contains("no answer within 200ms"), "{first:?}");
     assert!(silent.is_news(&first) && !silent.is_news(&first));
@@ -242,8 +259,7 @@ async fn a_registry_that_does_not_answer_is_asked_once_and_told_once() {
 async fn an_answer_is_believed_for_a_while_by_all_who_ask() {
     let registry = Fake::start(|_| there()).await;
     let image = registry.image("shop:1");
-    let options = Options { keep: Span(50), ..Options::default() };
-    let registries = Registries::new(options).unwrap();
+    let registries = with(registry.at, Options { keep: Span(50), ..Options::default() });
     let nobody = Rights::default();
     for _ in 0..3 {
         registries.ask(&image, &nobody, || UnixMs(7)).await;
@@ -257,4 +273,97 @@ async fn an_answer_is_believed_for_a_while_by_all_who_ask() {
     })
     .await
     .expect("it is asked again");
+}
+
+fn login(at: SocketAddr, below: &str, password: &str) -> Credential {
+    let file = format!(r#"{{"{at}{below}":{{"username":"hub","password":"{password}"}}}}"#);
+    Credential::all(file.as_bytes()).remove(0)
+}
+
+#[tokio::test]
+async fn what_one_may_know_is_told_to_nobody_with_other_rights() {
+    let registry = Fake::start(|asked| match asked.shown.as_deref() {
+        Some(SHOWN) => there(),
+        Some(_) => gone(),
+        None => answer(401, &[("www-authenticate", "Basic realm=\"r\"")], ""),
+    })
+    .await;
+    let (all, image) = (registries(registry.at), registry.image("shop:1"));
+    let of = |password| Rights {
+        credentials: vec![login(registry.at, "", password)],
+        is_withheld: false,
+    };
+    let is_there = |said: &Said| matches!(said, Said::There { .. });
+    assert!(is_there(&heard(&all, &image, &of("secret")).await));
+    assert_eq!(heard(&all, &image, &of("other")).await, Said::Gone);
+    let unsure = Rights { is_withheld: true, ..of("other") };
+    assert!(why(heard(&all, &image, &unsure).await).contains("without the pods' credential"));
+    // One that fits may know what a narrower one does not.
+    let both = vec![login(registry.at, "/shop", "other"), login(registry.at, "", "secret")];
+    let both = Rights { credentials: both, is_withheld: false };
+    assert!(is_there(&heard(&all, &image, &both).await));
+}
+
+#[tokio::test]
+async fn the_loopback_of_a_node_is_not_the_daemons() {
+    let registry = Fake::start(|_| there()).await;
+    let port = registry.at.port();
+    let nobody = Rights::default();
+    let all = Registries::new(Options::default()).unwrap();
+    for host in ["127.0.0.1", "localhost", "127.1"] {
+        let image = format!("{host}:{port}/shop:1");
+        assert!(why(heard(&all, &image, &nobody).await).contains("the node itself"), "{image}");
+    }
+    let link = why(heard(&all, "169.254.169.254/latest:1", &nobody).await);
+    assert!(link.contains("address of the link"), "{link}");
+    assert_eq!(registry.asked(), []);
+}
+
+#[tokio::test]
+async fn a_registry_leads_the_daemon_nowhere_inside() {
+    let registry = Fake::start(|asked| match &asked.what {
+        what if what.contains("/moved/") => {
+            answer(307, &[("location", "http://169.254.169.254/latest")], "")
+        }
+        _ => {
+            let realm = r#"Bearer realm="http://169.254.169.254/latest""#;
+            answer(401, &[("www-authenticate", realm)], "")
+        }
+    })
+    .await;
+    for name in ["moved:1", "token:1"] {
+        let refused = why(said(&registry.image(name), &Rights::default()).await);
+        assert!(refused.contains("a place inside"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_was_busy_for_a_moment_is_asked_again_soon_and_says_the_same_since_before() {
+    let is_busy = Arc::new(Mutex::new(false));
+    let busy = is_busy.clone();
+    let registry = Fake::start(move |_| match *busy.lock().unwrap() {
+        true => answer(503, &[], ""),
+        false => there(),
+    })
+    .await;
+    let image = registry.image("shop:1");
+    let ask =
+        async |all: &Registries, at: i64| all.ask(&image, &Rights::default(), || UnixMs(at)).await;
+    let impatient = with(registry.at, Options { keep: Span(1), ..Options::default() });
+    assert_eq!(ask(&impatient, 1).await.image.since, Some(UnixMs(1)));
+    *is_busy.lock().unwrap() = true;
+    let silent = ask(&registries(registry.at), 2).await;
+    assert!(silent.until <= silent.at + Duration::from_secs(30), "long before answers get old");
+    let is_there = |said: &Said| matches!(said, Said::There { .. });
+    let until = async |wanted: bool, at: i64| loop {
+        let image = ask(&impatient, at).await.image;
+        if is_there(&image.said) == wanted {
+            return image;
+        }
+    };
+    let limit = Duration::from_secs(20);
+    let _ = tokio::time::timeout(limit, until(false, 3)).await.expect("it is busy");
+    *is_busy.lock().unwrap() = false;
+    let again = tokio::time::timeout(limit, until(true, 4)).await.expect("it is asked again");
+    assert_eq!((again.asked_at, again.since), (UnixMs(4), Some(UnixMs(1))));
 }

@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Answers are believed for a second.
-const IMPATIENT: &str = "[kubernetes.main.registries]\nkeep = \"1s\"\n";
+fn impatient(registry: &Registry) -> String {
+    let at = registry.authority();
+    format!("[kubernetes.main.registries]\nkeep = \"1s\"\nplain_http = [\"{at}\"]\n")
+}
 
 /// Why nothing is done by itself.
 async fn refused(world: &World) -> String {
@@ -34,7 +37,7 @@ async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_b
     registry.push("shop", "crash-2", "bad").await;
     place.deploy_image(&registry.image("shop:1.4.1")).await;
     place.until_serves("1.4.1").await;
-    let text = config(cluster, &place, "auto") + IMPATIENT;
+    let text = config(cluster, &place, "auto") + &impatient(&registry);
     let mut world = World::open(&Setup::with(Behaviour::Healthy, &text)).await;
     world.start().await;
     pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
@@ -50,6 +53,9 @@ async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_b
     assert!(plan.contains(&gone), "there is one, for people: {plan}");
     let said = pods(&world, "nothing was done", |_| true).await;
     assert!(said["last_change"]["is_rollback"] != true, "{said}");
+    assert_eq!(registry.push("shop", "1.4.1", "good").await, digest);
+    let is_back = |said: &serde_json::Value| said["last_change"]["is_rollback"] == true;
+    pods(&world, "it is there again, and gone back to", is_back).await;
     world.ended().await;
 }
 
@@ -63,7 +69,7 @@ async fn a_tag_that_was_pushed_again_is_not_gone_back_to_by_itself() {
     registry.push("shop", "crash-2", "bad").await;
     place.deploy_image(&registry.image("shop:1.4.1")).await;
     place.until_serves("1.4.1").await;
-    let text = config(cluster, &place, "auto") + IMPATIENT;
+    let text = config(cluster, &place, "auto") + &impatient(&registry);
     let mut world = World::open(&Setup::with(Behaviour::Healthy, &text)).await;
     world.start().await;
     let id = image_id(&registry.image("shop:1.4.1"));

@@ -1,7 +1,7 @@
 //! What a real cluster warns of a Deployment, in events as controllers and kubelets write them.
 
 use hyper::Method;
-use rollbackd::sources::kubernetes::{NoEvents, warnings};
+use rollbackd::sources::kubernetes::{NoEvents, Watched};
 use serde_json::json;
 
 use super::{
@@ -42,12 +42,12 @@ async fn what_a_deployments_own_objects_are_warned_of_is_told_and_nothing_else()
     let place = serving(cluster).await;
     let all = async || Some(place.watched.warned_of(&place.key())).filter(|it| it.len() == 5);
     let about = eventually("itself, its ReplicaSet and three pods", SOON, all).await;
-    let pod = about[4].1.as_str();
+    let pod = about[4].name.as_str();
     happens(cluster, &place, ("Pod", pod), "probe failed: token=hunter2").await;
     happens(cluster, &place, ("Pod", "somebody-else"), "no room").await;
     event(cluster, &place, ("Pod", pod), ("Normal", "Pulled")).await;
     let account = Account::with("rights/observe", cluster, &place).await;
-    let found = warnings(&account.options(), &place.key(), &about).await.unwrap();
+    let found = Watched::new(account.options()).warnings(&place.key(), &about).await.unwrap();
     let of_us: Vec<_> = found.iter().filter(|it| it.reason == "Unhealthy").collect();
     assert_eq!(of_us.len(), 1, "{found:?}");
     let said = of_us[0].in_words();
@@ -61,6 +61,6 @@ async fn who_may_not_list_events_is_told_that() {
     let place = serving(cluster).await;
     let account = Account::without("events", cluster, &place).await;
     let about = place.watched.warned_of(&place.key());
-    let refused = warnings(&account.options(), &place.key(), &about).await.unwrap_err();
+    let refused = Watched::new(account.options()).warnings(&place.key(), &about).await.unwrap_err();
     assert!(matches!(&refused, NoEvents::Forbidden(why) if why.contains("events")), "{refused:?}");
 }

@@ -23,17 +23,25 @@ use super::{
 use crate::rig::{Registry, eventually};
 
 /// Believes nothing for longer than a moment.
-fn registries() -> Registries {
-    let options = Options { keep: Span(1), timeout: Span::seconds(30), ..Options::default() };
-    Registries::new(options).unwrap()
+fn registries(registry: &Registry) -> Registries {
+    let timeout = Span::seconds(30);
+    let plain_http = vec![registry.authority()];
+    Registries::new(Options { keep: Span(1), timeout, plain_http, ..Options::default() }).unwrap()
 }
 
 #[tokio::test]
 async fn a_real_registry_says_what_it_has_under_which_digest_and_what_it_has_no_more() {
     let registry = Registry::open().await;
-    let (registries, anybody) = (registries(), Rights::default());
-    let ask = async |name: &str| registries.ask(&registry.image(name), &anybody, now).await.said;
-    assert_eq!(ask("shop:1.4.1").await, Said::Gone);
+    let (registries, anybody) = (registries(&registry), Rights::default());
+    let ask =
+        async |name: &str| registries.ask(&registry.image(name), &anybody, now).await.image.said;
+    let unsure = ask("shop:1.4.1").await;
+    assert!(matches!(&unsure, Said::Unknown(why) if why.contains("to a stranger")), "{unsure:?}");
+    registry.push("shop", "1.4.0", "old").await;
+    let is_known = async || matches!(ask("shop:1.4.0").await, Said::There { .. }).then_some(());
+    eventually("it hides nothing", SOON, is_known).await;
+    let is_gone = async || (ask("shop:1.4.1").await == Said::Gone).then_some(());
+    eventually("it has none", SOON, is_gone).await;
     let digest = registry.push("shop", "1.4.1", "good").await;
     let there = Said::There { digest: Some(digest.clone()) };
     let is_there = async || (ask("shop:1.4.1").await == there).then_some(());
@@ -72,8 +80,8 @@ async fn a_private_registry_is_asked_with_what_pods_pull_with_once_that_may_be_r
     let read = async || pull_secrets(&account.options(), &place.namespace, &["registry"]).await;
     let (rights, unread) = Rights::read(read().await);
     assert!(unread[0].contains("not permitted to read it"), "{unread:?}");
-    let (registries, image) = (registries(), registry.image("shop:1.4.1"));
-    let stranger = registries.ask(&image, &rights, now).await.said;
+    let (registries, image) = (registries(&registry), registry.image("shop:1.4.1"));
+    let stranger = registries.ask(&image, &rights, now).await.image.said;
     assert!(matches!(&stranger, Said::Unknown(why) if why.contains("password")), "{stranger:?}");
 
     let admin = cluster.client().await;
@@ -84,11 +92,11 @@ async fn a_private_registry_is_asked_with_what_pods_pull_with_once_that_may_be_r
     };
     let rights = eventually("it may be read", SOON, permitted).await;
     assert!(!format!("{rights:?}").contains("secret\""), "{rights:?}");
-    assert_eq!(registries.ask(&image, &rights, now).await.said, Said::Gone);
+    assert_eq!(registries.ask(&image, &rights, now).await.image.said, Said::Gone);
     let digest = registry.push("shop", "1.4.1", "good").await;
     let there = Said::There { digest: Some(digest) };
     let is_there =
-        async || (registries.ask(&image, &rights, now).await.said == there).then_some(());
+        async || (registries.ask(&image, &rights, now).await.image.said == there).then_some(());
     eventually("it is there", SOON, is_there).await;
 }
 
@@ -103,7 +111,7 @@ async fn a_wrong_password_tells_nothing() {
     let (rights, unread) = Rights::read(read);
     assert!(unread.len() == 1 && unread[0].contains("nobody"), "{unread:?}");
     let image = registry.image("shop:1.4.1");
-    let said = registries().ask(&image, &rights, now).await.said;
+    let said = registries(&registry).ask(&image, &rights, now).await.image.said;
     assert!(matches!(&said, Said::Unknown(why) if why.contains("HTTP 401")), "{said:?}");
 }
 
@@ -118,11 +126,13 @@ async fn before_there_is_need_it_is_told_what_could_not_be_pulled_any_more() {
     place.until_serves("1.4.1").await;
     place.set_whole_image(&registry.image("shop:1.4.2"), "release 42").await;
     place.until_serves("1.4.2").await;
-    let (code, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", "");
+    let plain =
+        format!("[kubernetes.main.registries]\nplain_http = [\"{}\"]", registry.authority());
+    let (code, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", &plain);
     assert!(said.contains("ok: its images can be pulled") && code == 0, "{said}");
     assert!(said.contains(&digest), "{said}");
     registry.delete("shop", &digest).await;
-    let (code, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", "");
+    let (code, said) = check(&place, &cluster.kubeconfig(), "rig", "auto", &plain);
     assert!(said.contains("missing: its images can be pulled") && code == 1, "{said}");
     let gone = format!("{} has no {} any more", registry.authority(), registry.image("shop:1.4.1"));
     assert!(said.contains(&gone), "{said}");
