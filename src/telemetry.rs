@@ -67,6 +67,11 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
     ),
     ("rollbackd_incidents_total", Kind::Counter, "Incidents opened, by severity"),
     ("rollbackd_incident_open", Kind::Gauge, "1 while a service has an open incident"),
+    (
+        "rollbackd_maintenance_on",
+        Kind::Gauge,
+        "1 while maintenance mode that a rollback switched on is on, or may be",
+    ),
     ("rollbackd_incidents_closed_total", Kind::Counter, "Incidents closed, by outcome"),
     ("rollbackd_decisions_total", Kind::Counter, "Decisions, by verdict"),
     ("rollbackd_guard_refusals_total", Kind::Counter, "Automatic actions refused, by guard"),

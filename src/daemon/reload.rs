@@ -21,6 +21,7 @@ use crate::{
         event::{Event, What},
         fleet::Fleet,
         incident::Incident,
+        maintenance::Maintained,
         roster::{self, Roster, Taken},
         service::ServiceId,
     },
@@ -29,6 +30,7 @@ use crate::{
         Interface,
         auth::{self, Tokens},
     },
+    kubernetes::access::Access,
 };
 
 /// Faults told in one notice; the log has them all.
@@ -81,7 +83,7 @@ impl Reload {
         let Read { text, config: new, .. } = read(&self.path, found, BTreeSet::new()).await?;
         let (next, difference) = self.config.followed_by(new);
         let one = |fault: anyhow::Error| vec![format!("{fault:#}")];
-        must_go_on(handle, &next).await?;
+        must_go_on(handle, &self.config, &next).await?;
         let tokens = next.http.as_ref().map(|http| tokens(&next, http)).transpose().map_err(one)?;
         followers.follow(&next).await.map_err(one)?;
         adopt(handle, &next).await?;
@@ -226,9 +228,10 @@ async fn adopt(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
     adopted.map_err(|fault| vec![fault.to_string()])
 }
 
-/// The names of services with an open incident.
+/// The names of services with an open incident, or in maintenance mode: somebody must go on with them.
 fn busy(fleet: &Fleet) -> BTreeSet<String> {
-    fleet.open().map(|(id, _)| id.name().to_owned()).collect()
+    let (open, on) = (fleet.open().map(|(id, _)| id), fleet.maintained().map(|(id, _)| id));
+    open.chain(on).map(|id| id.name().to_owned()).collect()
 }
 
 /// A file that was read.
@@ -280,9 +283,10 @@ fn usable(loaded: config::Loaded) -> Result<Config, Vec<String>> {
 
 /// A service with an open incident cannot be dropped: nobody would go on with it, remind people of it, or let go of
 /// what its rollback holds.
-async fn must_go_on(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
+async fn must_go_on(handle: &Handle, now: &Config, next: &Config) -> Result<(), Vec<String>> {
     let kept: BTreeSet<ServiceId> = next.policy.services.keys().cloned().collect();
-    let dropped = handle.look(move |fleet, _| {
+    let moved = moved(now, next);
+    let refused = handle.look(move |fleet, _| {
         let known = |id: &ServiceId| fleet.policy.services.contains_key(id);
         let gone = fleet.open().filter(|(id, _)| known(id) && !kept.contains(*id));
         let why = |(id, incident): (&ServiceId, &Incident)| {
@@ -297,10 +301,36 @@ async fn must_go_on(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
         let on = on.map(|(id, _)| {
             format!("{id} is in maintenance mode: drop it when that is off; `rollbackd explain {id}` says why it is not")
         });
-        gone.map(why).chain(on).collect::<Vec<_>>()
+        gone.map(why).chain(on).chain(left_behind(fleet, &moved)).collect::<Vec<_>>()
     });
-    let dropped = dropped.await.map_err(|fault| vec![fault.to_string()])?;
-    if dropped.is_empty() { Ok(()) } else { Err(dropped) }
+    let refused = refused.await.map_err(|fault| vec![fault.to_string()])?;
+    if refused.is_empty() { Ok(()) } else { Err(refused) }
+}
+
+/// Clusters that are reached in another way from now on, or not at all: they may be others.
+fn moved(now: &Config, next: &Config) -> BTreeSet<String> {
+    fn reached(config: &Config) -> BTreeMap<&str, &Access> {
+        config
+            .clusters
+            .iter()
+            .map(|((name, _), options)| (name.as_str(), &options.access))
+            .collect()
+    }
+    let next = reached(next);
+    let differs = |(name, access): &(&str, &Access)| next.get(name) != Some(access);
+    reached(now).into_iter().filter(differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// In another cluster nothing of maintenance mode is there, which looks as if it were off.
+fn left_behind(fleet: &Fleet, moved: &BTreeSet<String>) -> Vec<String> {
+    let of = |(id, maintained): (&ServiceId, &Maintained)| {
+        let on = maintained.iter().find(|on| moved.contains(&on.mode.cluster))?;
+        let cluster = &on.mode.cluster;
+        Some(format!(
+            "{id} is in maintenance mode in {cluster}: reach {cluster} in another way when that is off; `rollbackd explain {id}` says why it is not"
+        ))
+    };
+    fleet.maintained().filter_map(of).collect()
 }
 
 /// Who may do what: the tokens of the file, and the one of this machine.

@@ -136,6 +136,9 @@ pub enum Action {
         mode: MaintenanceMode,
         /// People are paged when it has been on for so long.
         page_after: Span,
+        /// Whether there is no rollback without it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        required: bool,
     },
     /// Delete it again, whatever became of the rollback. No plan has this as a step.
     MaintenanceOff {

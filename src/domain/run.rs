@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{Action, Plan, Step};
 use crate::units::{Span, UnixMs};
 
-/// How long a withheld step is left alone.
+/// How long a step that was withheld, or maintenance mode that could not be switched on, is left alone.
 const WITHHELD_PAUSE: Span = Span::seconds(5);
 
 /// How one attempt at a step ended, as the executor saw it.
@@ -208,11 +208,44 @@ impl Run {
         u32::try_from(tries.count()).unwrap_or(u32::MAX)
     }
 
-    /// Until when a step that was withheld is left alone: whoever forbade it must not be asked without a pause.
+    /// Whether no attempt is left after one that ended so.
+    fn is_spent(&self, outcome: &Outcome) -> bool {
+        let spent = || self.current().is_some_and(|step| self.tries() >= step.attempts);
+        match outcome {
+            Outcome::Failed { retry, .. } => !retry || spent(),
+            Outcome::Unknown { .. } => spent(),
+            Outcome::AlreadyDone | Outcome::Done | Outcome::Withheld { .. } => false,
+        }
+    }
+
+    fn may_be_skipped(&self) -> bool {
+        self.current().is_some_and(|step| step.action.may_be_skipped())
+    }
+
+    /// Whether the rollback went on although this step is not in effect, or nobody can tell.
+    pub fn was_skipped(&self, step: usize) -> bool {
+        let newest = self.attempts.iter().rev().find(|attempt| attempt.step == step);
+        let outcome = newest.and_then(|attempt| attempt.ended.as_ref());
+        let failed = |(_, report): &(UnixMs, Report)| {
+            matches!(report.outcome, Outcome::Failed { .. } | Outcome::Unknown { .. })
+        };
+        step < self.cursor && outcome.is_some_and(failed)
+    }
+
+    /// Until when a step is left alone: whoever forbade it, or did not let it, must not be asked without a pause.
     pub fn paused_until(&self) -> Option<UnixMs> {
-        let (ended, report) = self.attempts.last()?.ended.as_ref()?;
-        let withheld = matches!(report.outcome, Outcome::Withheld { .. });
-        (withheld && matches!(self.phase, Phase::Ready)).then(|| *ended + WITHHELD_PAUSE)
+        let last = self.attempts.last()?;
+        let (ended, report) = last.ended.as_ref()?;
+        let is_on = || {
+            let action = self.current().map(|step| &step.action);
+            last.step == self.cursor && matches!(action, Some(Action::MaintenanceOn { .. }))
+        };
+        let waits = match report.outcome {
+            Outcome::Withheld { .. } => true,
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => is_on(),
+            Outcome::AlreadyDone | Outcome::Done => false,
+        };
+        (waits && matches!(self.phase, Phase::Ready)).then(|| *ended + WITHHELD_PAUSE)
     }
 
     /// What becomes true next by itself: the beginning of an attempt, a halt, or the end.
@@ -256,12 +289,12 @@ impl Run {
         let Some(current) = self.current() else { return facts };
         match &report.outcome {
             Outcome::AlreadyDone | Outcome::Done | Outcome::Withheld { .. } => {}
+            _ if self.may_be_skipped() => {}
             Outcome::Unknown { why } => facts.push(Fact::Halted {
                 why: format!("nobody can tell whether `{}` is in effect: {why}", current.title),
             }),
-            Outcome::Failed { why, retry } => {
-                let spent = !retry || self.tries() >= current.attempts;
-                if spent && current.fallback.is_none() {
+            Outcome::Failed { why, .. } => {
+                if self.is_spent(&report.outcome) && current.fallback.is_none() {
                     facts.push(Fact::Halted { why: format!("`{}` failed: {why}", current.title) });
                 }
             }
@@ -291,14 +324,14 @@ impl Run {
                     last.resumed = *resumed;
                 }
                 self.phase = Phase::Ready;
+                let spent = self.is_spent(&report.outcome);
                 match &report.outcome {
                     Outcome::AlreadyDone | Outcome::Done => {
                         self.cursor += 1;
                         self.in_fallback = false;
                     }
-                    Outcome::Failed { retry, .. } => {
-                        let spent = !retry
-                            || self.current().is_some_and(|step| self.tries() >= step.attempts);
+                    _ if spent && self.may_be_skipped() => self.cursor += 1,
+                    Outcome::Failed { .. } => {
                         let has_fallback =
                             self.current().is_some_and(|step| step.fallback.is_some());
                         self.in_fallback |= spent && has_fallback;
@@ -362,6 +395,7 @@ impl Run {
         };
         let line = |(index, step): (usize, &Step)| {
             let mark = match index.cmp(&self.cursor) {
+                Ordering::Less if self.was_skipped(index) => "skipped",
                 Ordering::Less => "done",
                 Ordering::Equal => at_cursor,
                 Ordering::Greater => "not done",
@@ -373,6 +407,11 @@ impl Run {
 }
 
 impl Action {
+    /// Whether a rollback goes on where this could not be done: users are better off without a page than without a rollback.
+    pub fn may_be_skipped(&self) -> bool {
+        matches!(self, Self::MaintenanceOn { required: false, .. })
+    }
+
     /// Whether an attempt that may already have been made can simply be made again.
     pub fn may_repeat(&self) -> bool {
         match self {

@@ -171,10 +171,8 @@ impl ServiceState {
             Fact::Trigger(fact) => self.evolve_trigger(fact, now),
             Fact::Incident(fact) => self.evolve_incident(fact, now),
             Fact::Run(fact) => {
+                self.follow_maintenance(fact, now);
                 if let Some(incident) = &mut self.incident {
-                    if let Some(run) = &incident.run {
-                        self.maintained.follow(&incident.id, run, fact, now);
-                    }
                     incident.evolve_run(fact, now);
                 }
             }

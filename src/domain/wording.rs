@@ -35,6 +35,7 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
         Fact::Incident(fact) => of_incident(fact, s),
         Fact::Trigger(fact) => health::of_trigger(fact, s).into_iter().collect(),
         Fact::Maintenance(fact) => maintenance::of(fact, s).into_iter().collect(),
+        Fact::Run(fact) => maintenance::not_on(fact, s).into_iter().collect(),
         Fact::Service(Service::Reminded) => vec![health::reminder(s)],
         Fact::Service(Service::SetAgain(again)) => vec![trouble::set_again(again, s)],
         Fact::Service(Service::Held { by, reason }) => paused(by, reason, s).into_iter().collect(),
@@ -52,7 +53,6 @@ pub fn notices(fact: &Fact, s: &Situation<'_>) -> Vec<Notice> {
         )
         | Fact::Service(_)
         | Fact::Ledger(_)
-        | Fact::Run(_)
         | Fact::Told(_) => vec![],
     };
     let numbered = told.into_iter().enumerate();

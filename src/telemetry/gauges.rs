@@ -19,6 +19,8 @@ pub struct Seen {
     writable: bool,
     /// By service.
     open: BTreeMap<String, f64>,
+    /// By service.
+    maintained: BTreeMap<String, f64>,
     /// By service and trigger; only those that fire.
     firing: BTreeMap<(String, String), f64>,
     /// By service and signal, in seconds.
@@ -37,6 +39,8 @@ impl Seen {
             let state = fleet.states.get(id);
             let open = state.is_some_and(|state| state.incident.is_some());
             seen.open.insert(id.to_string(), f64::from(u8::from(open)));
+            let on = state.is_some_and(|state| !state.maintained.is_empty());
+            seen.maintained.insert(id.to_string(), f64::from(u8::from(on)));
             for name in state.iter().flat_map(|state| state.firing.keys()) {
                 seen.firing.insert((id.to_string(), trigger_label(name, Some(policy))), 1.0);
             }
@@ -63,6 +67,7 @@ impl Seen {
             }
         }
         zero(&mut self.open, &before.open, |service| !for_good.contains(service));
+        zero(&mut self.maintained, &before.maintained, |service| !for_good.contains(service));
         zero(&mut self.firing, &before.firing, |(service, _)| !for_good.contains(service));
         zero(&mut self.ages, &before.ages, |(service, _)| !for_good.contains(service));
         self
@@ -99,6 +104,9 @@ impl Gauges {
         gauge!("rollbackd_kill_switch").set(f64::from(u8::from(self.seen.kill_switch)));
         for (service, open) in &self.seen.open {
             gauge!("rollbackd_incident_open", "service" => service.clone()).set(*open);
+        }
+        for (service, on) in &self.seen.maintained {
+            gauge!("rollbackd_maintenance_on", "service" => service.clone()).set(*on);
         }
         for ((service, trigger), fires) in &self.seen.firing {
             gauge!("rollbackd_trigger_firing", "service" => service.clone(), "trigger" => trigger.clone())

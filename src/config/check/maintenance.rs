@@ -50,6 +50,7 @@ pub(super) fn mode(
     };
     let (timeout, attempts) =
         (found.positive(&said.timeout, Span::seconds(30)), found.at_least_one(&said.attempts, 2));
+    let required = said.required.as_ref().is_some_and(|said| *said.get_ref());
     let page_after = found.positive(&said.page_after, Span::minutes(30));
     let bytes = found.bytes(&said.manifest)?;
     let read = read(&bytes).and_then(|objects| Ok((places(&objects)?, objects)));
@@ -70,7 +71,7 @@ pub(super) fn mode(
         objects: places,
     };
     platform.manifest = Some(Manifest { hash, objects: objects.into() });
-    Some(MaintenanceRunbook { mode, timeout, attempts, page_after })
+    Some(MaintenanceRunbook { mode, timeout, attempts, required, page_after })
 }
 
 /// What is wrong, and what to write instead.

@@ -64,6 +64,7 @@ pub(in crate::config) struct Manifest {
     pub(in crate::config) manifest: Spanned<String>,
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) attempts: Placed<u32>,
+    pub(in crate::config) required: Placed<bool>,
     pub(in crate::config) page_after: Placed<Span>,
 }
 

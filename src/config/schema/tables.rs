@@ -102,7 +102,7 @@ tables! {
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration;
-    partial [Manifest] manifest timeout attempts page_after;
+    partial [Manifest] manifest timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
         argocd_namespace config_maps secrets events_max registries;

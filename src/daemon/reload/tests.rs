@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::{
-    domain::event::Now,
+    domain::{event::Now, examples, service::Mode},
     executors,
     handle::{Ask, Asks},
     sources::{
@@ -12,7 +12,7 @@ use crate::{
         prometheus::{self, Prometheus},
     },
     store::{self, Store},
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 const FILE: &str = r#"
@@ -147,4 +147,43 @@ async fn a_query_that_answers_oddly_loses_nobody_and_is_told_once() {
     }
     let (watched, told) = rig.answered(&rows(names(21))).await;
     assert_eq!((watched, told), (21, vec![]), "that nothing is odd any more has no words here");
+}
+
+/// A fleet in which a rollback has switched maintenance mode on.
+fn maintained() -> Fleet {
+    let service = examples::service("shop/production", Mode::Auto);
+    let id = service.id.clone();
+    let policy = examples::policy([service]);
+    let mut before = Fleet::new(policy.clone(), 1);
+    let on = serde_json::json!([{
+        "incident": "i-1", "run": "r-1", "step": 3,
+        "mode": { "service": id, "cluster": "main", "manifest": "sha256:page", "objects": [] },
+        "timeout": Span::seconds(30), "page_after": Span::minutes(30), "since": UnixMs(0),
+        "touched": true, "tries": 0, "fails": 0, "begun": null, "failed": null, "told": null,
+    }]);
+    before.states.get_mut(&id).unwrap().maintained = serde_json::from_value(on).unwrap();
+    let mut fleet = Fleet::new(policy, 2);
+    fleet.restore(before.checkpoint());
+    fleet
+}
+
+/// Who leaves what was found has nobody to switch it off.
+#[test]
+fn who_is_in_maintenance_mode_is_busy() {
+    assert_eq!(busy(&maintained()), ["shop".to_owned()].into());
+}
+
+#[test]
+fn a_cluster_is_not_exchanged_for_another_while_maintenance_mode_is_on_there() {
+    let with = |cluster: &str, labels: &str| {
+        let more = format!("{FILE}[kubernetes.{cluster}]\n{labels}");
+        config::load_text("rollbackd.toml", &more).unwrap().0
+    };
+    let (now, same, other) = (with("main", ""), with("main", "labels = 'a=b'"), with("else", ""));
+    assert!(moved(&now, &same).is_empty());
+    let moved = moved(&now, &other);
+    assert_eq!(moved, ["main".to_owned()].into());
+    let why = left_behind(&maintained(), &moved);
+    assert!(why[0].starts_with("shop/production is in maintenance mode in main"), "{why:?}");
+    assert!(left_behind(&maintained(), &["else".to_owned()].into()).is_empty());
 }

@@ -331,6 +331,10 @@ pub(super) fn closed_if_clear(s: &Situation<'_>, incident: &Incident) -> Vec<Fac
     if !clear || !incident.triggers.keys().all(seen) || s.watch.is_undecided() {
         return vec![];
     }
+    // Behind a maintenance page everything is well.
+    if !s.state.maintained.is_empty() {
+        return vec![];
+    }
     let gone = incident.triggers.keys().find(|name| !is_configured(s, name));
     close(match gone.filter(|_| incident.run.is_none()) {
         Some(trigger) => Closing::Unwatched { trigger: trigger.clone() },

@@ -201,6 +201,7 @@ fn is_fixed(s: &Situation<'_>, incident: &Incident) -> bool {
     !incident.escalation.is_open()
         && serves
         && s.state.blind.is_empty()
+        && s.state.maintained.is_empty()
         && s.unseen().is_none()
         && !s.state.live_firings().any(|f| f.severity.is_worse_than(Severity::P3))
         && long_enough(s.now.steady.since(owned.since.steady))

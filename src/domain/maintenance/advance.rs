@@ -1,6 +1,6 @@
 //! What becomes true of maintenance mode by itself: it is switched off when nothing needs it, and people hear where it stays.
 
-use super::{FAILS_MAX, Fact, Maintained, On};
+use super::{FAILS_MAX, Fact, Maintained, On, Reason};
 use crate::{
     domain::{incident::Phase, run, situation::Situation, state::ServiceState},
     units::UnixMs,
@@ -21,9 +21,9 @@ pub fn advance(s: &Situation<'_>) -> Option<Fact> {
         return None;
     }
     let (needed, forbidden) = (is_needed(s.state), s.forbidden());
-    let told = on.iter().filter(|on| on.told.is_none()).find_map(|on| {
-        let why = stays(s, on, needed, forbidden.as_deref())?;
-        Some(Fact::Stays { run: on.run.clone(), why })
+    let told = on.iter().find_map(|on| {
+        let (of, why) = stays(s, on, needed, forbidden.as_deref())?;
+        on.is_news(of).then(|| Fact::Stays { run: on.run.clone(), why, of: Some(of) })
     });
     if told.is_some() || needed || forbidden.is_some() || on.is_going_off() {
         return told;
@@ -33,17 +33,22 @@ pub fn advance(s: &Situation<'_>) -> Option<Fact> {
 }
 
 /// Why people must know that it is still on, if they must.
-fn stays(s: &Situation<'_>, on: &On, needed: bool, forbidden: Option<&str>) -> Option<String> {
+fn stays(
+    s: &Situation<'_>,
+    on: &On,
+    needed: bool,
+    forbidden: Option<&str>,
+) -> Option<(Reason, String)> {
     let in_flight = on.begun.is_some_and(|(epoch, _)| epoch == s.epoch);
     // Whoever stops the daemon starts it again.
     if let Some(why) = forbidden.filter(|_| !needed && !in_flight && !s.fleet.stopping) {
-        return Some(format!("rollbackd may not switch it off: {why}"));
+        return Some((Reason::Forbidden, format!("rollbackd may not switch it off: {why}")));
     }
     let hopeless = |(_, why, retry): &(UnixMs, String, bool)| {
         (!retry || on.fails >= FAILS_MAX).then(|| why.clone())
     };
     if let Some(why) = on.failed.as_ref().filter(|_| !needed).and_then(hopeless) {
-        return Some(why);
+        return Some((Reason::Failed, why));
     }
     if s.now.steady.since(on.since) < on.page_after {
         return None;
@@ -54,7 +59,7 @@ fn stays(s: &Situation<'_>, on: &On, needed: bool, forbidden: Option<&str>) -> O
         (false, _, Some((_, why, _))) => why.clone(),
         (false, _, None) => "it is being switched off".to_owned(),
     };
-    Some(format!("it has been on for {}, and {how}", on.page_after))
+    Some((Reason::Long, format!("it has been on for {}, and {how}", on.page_after)))
 }
 
 impl Maintained {
@@ -73,14 +78,15 @@ impl Maintained {
 
 /// How it stands, a sentence for each that is on, and what a person would type.
 pub fn in_words(s: &Situation<'_>) -> Vec<String> {
-    let needed = is_needed(s.state);
+    let (needed, forbidden) = (is_needed(s.state), s.forbidden().is_some());
     let mut lines = vec![];
     for on in s.state.maintained.iter() {
-        let how = match (&on.told, needed, &on.failed) {
-            (Some(why), ..) => why.clone(),
-            (None, true, _) => "until the rollback ends".to_owned(),
-            (None, false, None) => "and it is being switched off".to_owned(),
-            (None, false, Some((_, why, _))) => format!("switching it off is tried again: {why}"),
+        // What was told may be over by now.
+        let how = match (&on.told, &on.failed) {
+            (Some(why), _) if needed || forbidden => why.clone(),
+            _ if needed => "until the rollback ends".to_owned(),
+            (_, Some((_, why, _))) => format!("switching it off is tried again: {why}"),
+            (_, None) => "and it is being switched off".to_owned(),
         };
         let since = s.wall_of(on.since).clock();
         lines.push(format!("maintenance mode is on since {since} UTC ({}): {how}", on.mode));
@@ -90,6 +96,14 @@ pub fn in_words(s: &Situation<'_>) -> Vec<String> {
 }
 
 impl On {
+    /// Whether people do not know yet that it stays on, or not for such a reason.
+    fn is_news(&self, reason: Reason) -> bool {
+        match reason {
+            Reason::Forbidden | Reason::Failed => self.told_of != Some(reason),
+            Reason::Long => self.told.is_none(),
+        }
+    }
+
     /// What a person types to switch it off.
     pub fn to_type(&self) -> Vec<String> {
         let cluster = &self.mode.cluster;

@@ -89,6 +89,8 @@ pub struct MaintenanceRunbook {
     pub timeout: Span,
     /// How often switching it on may be tried; at least 1.
     pub attempts: u32,
+    /// Whether there is no rollback where it cannot be switched on.
+    pub required: bool,
     /// People are paged when it has been on for so long.
     pub page_after: Span,
 }
@@ -108,7 +110,11 @@ impl MaintenanceRunbook {
                 "switch maintenance mode on: make {}; switched off again however the rollback ends",
                 self.mode
             ),
-            action: Action::MaintenanceOn { mode: self.mode.clone(), page_after: self.page_after },
+            action: Action::MaintenanceOn {
+                mode: self.mode.clone(),
+                page_after: self.page_after,
+                required: self.required,
+            },
             needs,
             timeout: self.timeout,
             attempts: self.attempts.max(1),
@@ -155,7 +161,22 @@ pub enum Fact {
         run: String,
         /// Why.
         why: String,
+        /// Of which kind that is; earlier daemons did not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<Reason>,
     },
+}
+
+/// Why it stays on. Who has acknowledged one of these knows nothing of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It may not be switched off.
+    Forbidden,
+    /// It cannot be.
+    Failed,
+    /// It has been on for long.
+    Long,
 }
 
 impl Fact {
@@ -195,6 +216,9 @@ pub struct On {
     pub failed: Option<(UnixMs, String, bool)>,
     /// Why people were told that it stays on.
     pub told: Option<String>,
+    /// Of which kind that was; none where an earlier run was meant, or an earlier daemon did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_of: Option<Reason>,
 }
 
 impl On {
@@ -273,7 +297,7 @@ impl Maintained {
                 on.tries = *attempt;
                 on.begun = Some((*epoch, now.steady));
             }
-            Fact::Stays { why, .. } => on.told = Some(why.clone()),
+            Fact::Stays { why, of, .. } => (on.told, on.told_of) = (Some(why.clone()), *of),
             Fact::Ended { report, .. } => {
                 on.begun = None;
                 match &report.outcome {
@@ -293,19 +317,19 @@ impl Maintained {
         None
     }
 
-    /// Follows the rollback of an incident: from the intent to switch it on it may be on.
-    pub fn follow(&mut self, incident: &str, run: &Run, fact: &run::Fact, now: Now) {
+    /// Follows the rollback of an incident: from the intent to switch it on it may be on. Returns what of an earlier run is
+    /// not off yet, and is this one's from now on.
+    pub fn follow(&mut self, incident: &str, run: &Run, fact: &run::Fact, now: Now) -> Option<On> {
         let step = match fact {
             run::Fact::Begun { step, .. } | run::Fact::Ended { step, .. } => *step,
-            run::Fact::Halted { .. } | run::Fact::Finished => return,
+            run::Fact::Halted { .. } | run::Fact::Finished => return None,
         };
-        let Some(step) = run.plan.steps.get(step) else { return };
-        let Action::MaintenanceOn { mode, page_after } = &step.action else { return };
+        let step = run.plan.steps.get(step)?;
+        let Action::MaintenanceOn { mode, page_after, .. } = &step.action else { return None };
         let known = self.0.iter().position(|on| on.mode == *mode);
         match fact {
             run::Fact::Begun { .. } if known.is_some_and(|at| self.0[at].run == run.id) => {}
             run::Fact::Begun { .. } => {
-                // Of an earlier run that is not off yet: this one goes on with it.
                 let earlier = known.map(|at| self.0.remove(at));
                 self.0.push(On {
                     incident: incident.to_owned(),
@@ -314,17 +338,20 @@ impl Maintained {
                     mode: mode.clone(),
                     timeout: step.timeout,
                     page_after: *page_after,
-                    since: now.steady,
+                    since: earlier.as_ref().map_or(now.steady, |earlier| earlier.since),
                     touched: earlier.is_some(),
                     tries: 0,
                     fails: 0,
                     begun: None,
                     failed: None,
-                    told: None,
+                    // The page about it is still open, or was acknowledged for what it said.
+                    told: earlier.as_ref().and_then(|earlier| earlier.told.clone()),
+                    told_of: None,
                 });
+                return earlier;
             }
             run::Fact::Ended { report, resumed, .. } => {
-                let Some(at) = known else { return };
+                let at = known?;
                 let untouched = matches!(report.outcome, Outcome::Withheld { .. }) && !resumed;
                 if !untouched {
                     self.0[at].touched = true;
@@ -334,6 +361,7 @@ impl Maintained {
             }
             run::Fact::Halted { .. } | run::Fact::Finished => {}
         }
+        None
     }
 }
 

@@ -31,6 +31,7 @@ fn maintenance(name: &str) -> MaintenanceRunbook {
         },
         timeout: Span::seconds(30),
         attempts: 0,
+        required: false,
         page_after: Span::minutes(30),
     }
 }
@@ -66,6 +67,10 @@ fn switched_on() -> (Maintained, Run) {
     let (mut on, run) = (Maintained::default(), run("r-1", "page"));
     step(&mut on, &run, 0, Outcome::Done, false);
     (on, run)
+}
+
+fn stays() -> Fact {
+    Fact::Stays { run: "r-1".into(), why: "away".into(), of: Some(Reason::Failed) }
 }
 
 fn begin(on: &mut Maintained, attempt: u32, passed: Span) {
@@ -131,13 +136,17 @@ fn it_may_be_on_from_the_intent_and_is_not_where_nothing_was_begun() {
 #[test]
 fn another_rollback_goes_on_with_what_is_on_and_adds_what_is_another() {
     let (mut on, _) = switched_on();
-    let stays = Fact::Stays { run: "r-1".into(), why: "away".into() };
-    on.evolve(&stays, at(Span::ZERO));
+    on.evolve(&stays(), at(Span::ZERO));
     assert!(on.is_told());
-    step(&mut on, &run("r-2", "page"), 0, Outcome::Withheld { why: "HOLD".into() }, false);
+    let next = run("r-2", "page");
+    let begun = run::Fact::Begun { step: 0, attempt: 1, fallback: false, epoch: 1 };
+    let earlier = on.follow("i-2", &next, &begun, at(Span::minutes(1)));
+    assert_eq!(earlier.map(|on| on.run).as_deref(), Some("r-1"), "its account ends");
+    step(&mut on, &next, 0, Outcome::Withheld { why: "HOLD".into() }, false);
     let runs = |on: &Maintained| on.iter().map(|on| on.run.clone()).collect::<Vec<_>>();
     assert_eq!(runs(&on), ["r-2"], "the earlier one had made it");
-    assert!(!on.is_told(), "and people hear of it anew");
+    assert!(on.is_told(), "a page about it is still open");
+    assert_eq!((on.0[0].since, on.0[0].told_of), (NOW, None), "and a new reason is told anew");
     step(&mut on, &run("r-3", "other"), 0, Outcome::Done, false);
     assert_eq!(runs(&on), ["r-2", "r-3"]);
 }
@@ -198,6 +207,6 @@ fn it_is_looked_at_when_an_attempt_is_due_and_when_it_has_been_on_for_long() {
     let ended = on.on_report("r-1", run.plan.steps.len(), 1, &report(failed(true))).unwrap();
     on.evolve(&ended, at(Span::ZERO));
     assert_eq!(on.next_deadline(NOW).map(|(at, _)| at), Some(NOW + Span::seconds(5)));
-    on.evolve(&Fact::Stays { run: "r-1".into(), why: "away".into() }, at(Span::ZERO));
+    on.evolve(&stays(), at(Span::ZERO));
     assert_eq!(on.next_deadline(NOW + Span::seconds(5)), None, "it was told");
 }

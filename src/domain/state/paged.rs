@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use super::ServiceState;
-use crate::domain::{escalation::Escalation, event::Now, maintenance};
+use crate::domain::{
+    escalation::Escalation,
+    event::Now,
+    maintenance::{self, On},
+    run,
+};
 
 impl ServiceState {
     /// Another version is set, or a person lifted its quarantine: nobody need acknowledge that any more.
@@ -31,6 +36,19 @@ impl ServiceState {
         if off.told.is_some() {
             self.forget_page();
         }
+        self.account_ends(&off, now);
+    }
+
+    /// A rollback switches it on, or goes on with what an earlier one did.
+    pub(super) fn follow_maintenance(&mut self, fact: &run::Fact, now: Now) {
+        let Some(incident) = &mut self.incident else { return };
+        let Some(run) = &incident.run else { return };
+        let Some(earlier) = self.maintained.follow(&incident.id, run, fact, now) else { return };
+        incident.account.maintenance.push((run.id.clone(), now.wall, None));
+        self.account_ends(&earlier, now);
+    }
+
+    fn account_ends(&mut self, off: &On, now: Now) {
         // Its incident may be closed by then; its report is read afterwards.
         let past = self.past.0.iter_mut().filter(|past| past.id == off.incident).map(Arc::make_mut);
         let open = self.incident.as_mut().filter(|open| open.id == off.incident);

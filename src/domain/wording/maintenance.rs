@@ -4,7 +4,7 @@ use super::Draft;
 use crate::domain::{
     maintenance::{self, Fact},
     notice::{self, Kind, Urgency},
-    run::Outcome,
+    run::{self, Outcome},
     situation::Situation,
 };
 
@@ -26,6 +26,20 @@ pub(super) fn of(fact: &Fact, s: &Situation<'_>) -> Option<Draft> {
         }
         Fact::Ended { .. } => None,
     }
+}
+
+/// It could not be switched on, and the rollback goes on without it.
+pub(super) fn not_on(fact: &run::Fact, s: &Situation<'_>) -> Option<Draft> {
+    let run::Fact::Ended { step, report, .. } = fact else { return None };
+    let (Outcome::Failed { why, .. } | Outcome::Unknown { why }) = &report.outcome else {
+        return None;
+    };
+    let incident = s.state.incident.as_ref()?;
+    incident.run.as_ref().filter(|run| run.was_skipped(*step))?;
+    let id = &s.state.id;
+    let subject =
+        format!("{id}: maintenance mode could not be switched on, the rollback goes on without it");
+    Some(Draft::new(Kind::Trouble, Urgency::Info, subject).of(incident).field("Why", why))
 }
 
 /// Nobody has acknowledged that it stays on.

@@ -1,14 +1,17 @@
 //! Maintenance mode on: making objects that are not there. Off: deleting those, and nobody else's.
 //!
-//! What was made says for which service, so that it is known again after a crash, and by another daemon. What somebody else made
-//! is never changed and never deleted: where it holds the same, maintenance mode is on already, and stays when the rollback is over.
+//! What was made says for which service, and of which manifest, so that it is known again after a crash, and by another daemon. What
+//! somebody else made is never changed and never deleted: where it holds the same, maintenance mode is on already, and people are
+//! told that it stays when the rollback is over.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::{
     api::{Api, MANAGER},
@@ -27,6 +30,10 @@ use crate::{
 /// For which service an object was made, and by which run.
 const MADE_FOR: &str = "rollbackd.dev/maintenance-of";
 const MADE_BY: &str = "rollbackd.dev/run";
+/// The hash of what was asked for: what the API server or a webhook made of it is ours all the same.
+const MADE_OF: &str = "rollbackd.dev/manifest";
+/// Between two looks at what waits for its finalizers.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What the configuration's manifests hold, each by its hash. A reload names others for all who hold it.
 #[derive(Clone, Debug, Default)]
@@ -63,11 +70,22 @@ pub(in crate::executors) async fn switch_on(
     let mut made = false;
     for ((at, wanted), seen) in mode.objects.iter().zip(manifest.iter()).zip(&mut seen) {
         if *seen == Standing::Missing {
-            (*seen, made) = (make(attempt, &api, mode, (at, wanted)).await?, true);
+            let standing = make(attempt, &api, mode, (at, wanted)).await;
+            (*seen, made) = (standing.map_err(|trouble| begun(made, trouble))?, true);
         }
     }
     attempt.after = said(mode, &seen);
     Ok(if made || was_touched { Outcome::Done } else { Outcome::AlreadyDone })
+}
+
+/// What is withheld counts as not begun: an attempt that made some of it was.
+fn begun(made: bool, trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Withheld(why) if made => {
+            Trouble::Failed { why: format!("some of it was made, then {why}"), retry: true }
+        }
+        Trouble::Withheld(_) | Trouble::Failed { .. } | Trouble::Unknown(_) => trouble,
+    }
 }
 
 /// Carries out a [`crate::domain::plan::Action::MaintenanceOff`]: one that cannot be deleted keeps no other from it.
@@ -76,16 +94,27 @@ pub(in crate::executors) async fn switch_off(
     mode: &MaintenanceMode,
 ) -> Result<Outcome, Trouble> {
     let api = open(attempt, mode).await?;
+    let manifest = attempt.options.manifests.find(&mode.manifest);
     let (mut lines, mut trouble, mut any) = (vec![], None, false);
-    for at in mode.objects.iter().rev() {
-        match delete(attempt, &api, mode, at).await {
+    for (index, at) in mode.objects.iter().enumerate().rev() {
+        let wanted = manifest.as_ref().and_then(|objects| objects.get(index));
+        match delete(attempt, &api, mode, (at, wanted)).await {
             Ok(Deleted::Missing) => lines.push(format!("{at} is not there")),
             Ok(Deleted::Gone) => {
                 any = true;
                 lines.push(format!("{at} is deleted"));
             }
+            Ok(Deleted::Another) => {
+                lines.push(format!("{at} is another one, made by somebody else, and stays"));
+            }
+            // It is on all the same: nothing that is seen now proves anything.
             Ok(Deleted::Theirs) => {
                 lines.push(format!("{at} was made by somebody else, and stays"));
+                let delete = at.delete();
+                let why = format!(
+                    "{at} is there, and somebody else made it or took it over: rollbackd leaves it as it is; `{delete}` if it is not needed"
+                );
+                trouble = trouble.or(Some(Trouble::Failed { why, retry: false }));
             }
             Err(fault) => {
                 lines.push(format!("{at} may still be there"));
@@ -148,6 +177,11 @@ fn is_ours(mode: &MaintenanceMode, live: &Value) -> bool {
     live["metadata"]["annotations"][MADE_FOR] == mode.service.to_string()
 }
 
+/// Whether it was made of this very manifest, whatever became of it on the way.
+fn is_made_of(mode: &MaintenanceMode, live: &Value) -> bool {
+    live["metadata"]["annotations"][MADE_OF] == mode.manifest
+}
+
 fn standing(
     mode: &MaintenanceMode,
     at: &ObjectAt,
@@ -159,7 +193,7 @@ fn standing(
         return failed(format!("{at} is being deleted, and is still there"), true);
     }
     let is_ours = is_ours(mode, live);
-    if holds(wanted, live) {
+    if is_ours && is_made_of(mode, live) || holds(wanted, live) {
         return Ok(if is_ours { Standing::Ours } else { Standing::Theirs });
     }
     let whose = if is_ours { "made for an earlier rollback" } else { "somebody else's" };
@@ -190,6 +224,7 @@ fn object(mode: &MaintenanceMode, wanted: &Value, run: &str) -> Value {
     }
     notes[MADE_FOR] = mode.service.to_string().into();
     notes[MADE_BY] = run.into();
+    notes[MADE_OF] = mode.manifest.clone().into();
     object
 }
 
@@ -204,11 +239,13 @@ async fn make(
     let object = object(mode, wanted, &attempt.order.run);
     let uri = format!("{}?fieldManager={MANAGER}", collection(at));
     let mut last = Refusal::Silent("it was not tried".to_owned());
+    let mut asked = false;
     for round in 0..LOOKS_MAX {
-        attempt.permits()?;
-        attempt.touched = true;
+        attempt.permits().map_err(|trouble| begun(asked, trouble))?;
+        (attempt.touched, asked) = (true, true);
         match api.post(&uri, &object).await {
-            Ok(live) => return standing(mode, at, wanted, Some(&live)),
+            Ok(live) if is_ours(mode, &live) => return Ok(Standing::Ours),
+            Ok(live) => return unmarked(api, at, &live).await,
             // Whether it was made is seen by looking.
             Err(refusal) => last = pause(attempt, refusal, &doing, round).await?,
         }
@@ -219,7 +256,20 @@ async fn make(
     Err(last.trouble(&doing, attempt.touched))
 }
 
-/// Asks whether an object would be made, and makes none. Says where one is there already.
+/// Nobody would know it again: the same uid that was just made is deleted at once.
+async fn unmarked(api: &Api, at: &ObjectAt, made: &Value) -> Result<Standing, Trouble> {
+    let why = match api.delete(&path(at), made).await {
+        Ok(_) | Err(Refusal::Gone(_)) => "it is deleted again".to_owned(),
+        Err(refusal) => {
+            let why = refusal.trouble("deleting it again", true);
+            format!("{why}; `{}`", at.delete())
+        }
+    };
+    let why = format!("{at} was made without its annotation, an admission webhook drops it: {why}");
+    failed(why, false)
+}
+
+/// Asks whether an object would be made, and makes none. Says where one is there already, or another would be made of it.
 pub(super) async fn rehearse(
     api: &Api,
     mode: &MaintenanceMode,
@@ -227,8 +277,16 @@ pub(super) async fn rehearse(
     wanted: &Value,
 ) -> Result<Option<String>, String> {
     let told = |refusal: Refusal| refusal.trouble(&format!("making {at}"), false).to_string();
-    let uri = format!("{}?dryRun=All&fieldManager={MANAGER}", collection(at));
+    // Strict: a field that the API server does not know would be dropped without a word.
+    let query = format!("dryRun=All&fieldValidation=Strict&fieldManager={MANAGER}");
+    let uri = format!("{}?{query}", collection(at));
     match api.post(&uri, &object(mode, wanted, "none")).await {
+        Ok(live) if !is_ours(mode, &live) => {
+            Err(format!("an admission webhook drops the annotation {MADE_FOR} of {at}"))
+        }
+        Ok(live) if !holds(wanted, &live) => {
+            Ok(Some(format!("the API server makes something else of {at} than the manifest says")))
+        }
         Ok(_) => Ok(None),
         Err(Refusal::Moved(_)) => {
             let live = api.get(&path(at)).await.map_err(told)?;
@@ -245,7 +303,10 @@ pub(super) async fn rehearse(
 enum Deleted {
     Missing,
     Gone,
+    /// Somebody else's, or taken over, and maintenance mode all the same.
     Theirs,
+    /// Somebody else's, which holds something else.
+    Another,
 }
 
 /// Deletes what was made for this service, and waits until it is gone.
@@ -253,7 +314,7 @@ async fn delete(
     attempt: &mut Attempt<'_>,
     api: &Api,
     mode: &MaintenanceMode,
-    at: &ObjectAt,
+    (at, wanted): (&ObjectAt, Option<&Value>),
 ) -> Result<Deleted, Trouble> {
     let doing = format!("deleting {at}");
     let mut last = Refusal::Silent("it was not looked at".to_owned());
@@ -263,14 +324,12 @@ async fn delete(
             return Ok(if asked { Deleted::Gone } else { Deleted::Missing });
         };
         if !is_ours(mode, &live) {
-            return Ok(Deleted::Theirs);
+            // Where the manifest is another by now, nobody can say that it does not hold the same.
+            let is_same = is_made_of(mode, &live) || wanted.is_none_or(|it| holds(it, &live));
+            return Ok(if is_same { Deleted::Theirs } else { Deleted::Another });
         }
         if !live["metadata"]["deletionTimestamp"].is_null() {
-            asked = true;
-            let held = live["metadata"]["finalizers"].to_string();
-            let refusal = Refusal::Moved(format!("it waits for its finalizers: {held}"));
-            last = pause(attempt, refusal, &doing, round).await?;
-            continue;
+            return finalized(attempt, api, at, live).await;
         }
         attempt.permits()?;
         attempt.touched = true;
@@ -283,8 +342,29 @@ async fn delete(
     }
     match look(attempt, api, at).await? {
         None => Ok(Deleted::Gone),
+        Some(live) if !live["metadata"]["deletionTimestamp"].is_null() => {
+            finalized(attempt, api, at, live).await
+        }
         Some(_) => Err(last.trouble(&doing, false)),
     }
+}
+
+/// A load balancer takes its time to let go: what is being deleted is waited for as long as the attempt may take.
+async fn finalized(
+    attempt: &Attempt<'_>,
+    api: &Api,
+    at: &ObjectAt,
+    mut live: Value,
+) -> Result<Deleted, Trouble> {
+    while Instant::now() + LOOK_EVERY < attempt.until {
+        sleep(LOOK_EVERY).await;
+        match look(attempt, api, at).await? {
+            Some(seen) => live = seen,
+            None => return Ok(Deleted::Gone),
+        }
+    }
+    let held = live["metadata"]["finalizers"].to_string();
+    failed(format!("deleting {at}: it waits for its finalizers: {held}"), true)
 }
 
 /// Whether an object holds all that the manifest says; an API server adds what was left out.

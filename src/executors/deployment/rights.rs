@@ -10,6 +10,8 @@ use crate::{
 
 /// Where the rights are written down.
 pub(super) const RIGHTS: &str = "deploy/kubernetes/rights";
+/// What `rights/maintenance` grants as it stands.
+const GRANTED: [&str; 4] = ["configmaps", "services", "ingresses", "networkpolicies"];
 
 pub(super) fn told(refusal: Refusal) -> String {
     refusal.trouble("asking the API server", false).to_string()
@@ -230,7 +232,13 @@ impl Asking<'_> {
             let name = Some(at.name.as_str());
             let rights = vec![right("get", name), right("delete", name), right("create", None)];
             let remedy = format!("kubectl apply -k {RIGHTS}/maintenance -n {place}");
-            said.push(self.all(rights, &format!("in {place}"), &remedy).await?);
+            // As it stands the Role names few kinds, and one name.
+            let is_named = GRANTED.contains(&at.plural.as_str()) && at.name == "maintenance";
+            let more = |why: String| match is_named {
+                true => why,
+                false => format!("{why}, once its role.yaml names {} {}", at.plural, at.name),
+            };
+            said.push(self.all(rights, &format!("in {place}"), &remedy).await.map_err(more)?);
             if let Some(on) = maintenance::rehearse(self.api, mode, at, wanted).await? {
                 said.push(on);
             }

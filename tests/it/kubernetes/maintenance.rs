@@ -1,6 +1,6 @@
 //! Maintenance mode on a real API server: switched on and off as objects, and nobody else's touched.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use axum::http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -69,7 +69,7 @@ fn hands(place: &Place, cluster: &Cluster) -> Hands {
 
 async fn on(hands: &Hands, place: &Place, resumed: bool) -> Report {
     let (mode, page_after) = (mode(place, "shop/production"), Span::minutes(30));
-    let action = Action::MaintenanceOn { mode, page_after };
+    let action = Action::MaintenanceOn { mode, page_after, required: false };
     hands.carry_out(action, Span::seconds(5), resumed).await
 }
 
@@ -94,6 +94,21 @@ async fn there(place: &Place, cluster: &Cluster) -> (bool, bool) {
         is_there(format!("/api/v1/namespaces/{namespace}/configmaps/maintenance")).await,
         is_there(way).await,
     )
+}
+
+/// What `check --online` says of a manifest.
+fn looked(place: &Place, kubeconfig: &Path, objects: &[Value]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("maintenance.yaml");
+    let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
+    std::fs::write(&file, documents.join("\n---\n")).unwrap();
+    let more = format!(
+        "[service.pods.rollback.maintenance.kubernetes]\nmanifest = {:?}\n",
+        file.display().to_string()
+    );
+    let (_, said) = check(place, kubeconfig, "rig", "auto", &more);
+    let line = said.lines().find(|line| line.contains("maintenance mode may be"));
+    line.unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
 #[tokio::test]
@@ -136,7 +151,7 @@ async fn what_is_half_on_or_half_deleted_by_hand_is_finished() {
 }
 
 #[tokio::test]
-async fn what_a_person_switched_on_is_used_and_left_on() {
+async fn what_a_person_switched_on_is_used_and_left_on_and_said_to_be_on() {
     let cluster = Cluster::shared();
     let place = Place::new(cluster).await;
     let hands = hands(&place, cluster);
@@ -147,7 +162,8 @@ async fn what_a_person_switched_on_is_used_and_left_on() {
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     assert!(report.after.contains("was made by somebody else, and will stay"), "{}", report.after);
     let report = off(&hands, &place, false).await;
-    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    let (why, retry) = refusal(&report);
+    assert!(!retry && why.contains("ConfigMap") && why.contains("somebody else made it"), "{why}");
     assert_eq!(there(&place, cluster).await, (true, false), "{}", report.after);
     // Who takes it over while it is on keeps it, too.
     on(&hands, &place, false).await;
@@ -157,8 +173,56 @@ async fn what_a_person_switched_on_is_used_and_left_on() {
         Api::namespaced(client.clone(), &place.namespace);
     ingresses.patch("maintenance", &PatchParams::default(), &Patch::Merge(mine)).await.unwrap();
     let report = off(&hands, &place, false).await;
-    assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}");
+    assert!(refusal(&report).0.contains("Ingress"), "{report:?}");
     assert_eq!(there(&place, cluster).await, (true, true));
+    ingresses.delete("maintenance", &DeleteParams::default()).await.unwrap();
+    maps.delete("maintenance", &DeleteParams::default()).await.unwrap();
+    assert_eq!(off(&hands, &place, false).await.outcome, Outcome::AlreadyDone);
+}
+
+/// What is withheld counts as not begun, and nobody would be owed that it is taken back.
+#[tokio::test]
+async fn one_that_is_put_on_hold_when_half_of_it_is_made_was_begun() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let hands = hands(&place, cluster);
+    let between = Between::start(cluster).await;
+    let reached = between.options(&place.namespace);
+    hands.options.clusters.adopt([("main".to_owned(), reached)].into());
+    let hold = hands.options.state_dir.join("HOLD");
+    let file = hold.clone();
+    between.lets(move |asked| {
+        if asked.method == Method::POST && asked.path.ends_with("/configmaps") {
+            std::fs::write(&file, "everything stops").unwrap();
+        }
+        Fault::None
+    });
+    let report = on(&hands, &place, false).await;
+    let (why, retry) = refusal(&report);
+    assert!(retry && why.contains("some of it was made"), "{why}");
+    assert_eq!(there(&place, cluster).await, (true, false));
+    let report = on(&hands, &place, false).await;
+    assert!(matches!(report.outcome, Outcome::Withheld { .. }), "{report:?}");
+    std::fs::remove_file(hold).unwrap();
+    assert_eq!(off(&hands, &place, false).await.outcome, Outcome::Done);
+    assert_eq!(there(&place, cluster).await, (false, false));
+}
+
+#[tokio::test]
+async fn what_the_api_server_makes_of_it_is_on_and_a_field_that_it_drops_is_told_before() {
+    let cluster = Cluster::shared();
+    let place = serving(cluster).await;
+    let hands = hands(&place, cluster);
+    let mut objects = manifest(&place);
+    objects[0]["dta"] = json!({ "html": "a slip" });
+    hands.options.manifests.adopt([(HASH.to_owned(), objects.clone().into())].into());
+    let report = on(&hands, &place, false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(on(&hands, &place, false).await.outcome, Outcome::AlreadyDone);
+    assert_eq!(off(&hands, &place, false).await.outcome, Outcome::Done);
+    assert_eq!(there(&place, cluster).await, (false, false));
+    let line = looked(&place, &cluster.kubeconfig(), &objects);
+    assert!(line.contains("missing:") && line.contains("unknown field"), "{line}");
 }
 
 #[tokio::test]
@@ -252,19 +316,7 @@ async fn who_may_not_switch_it_on_is_told_what_grants_it_before_and_when_it_happ
     hands.options.clusters.adopt([("main".to_owned(), account.options())].into());
     let report = on(&hands, &place, false).await;
     assert!(refusal(&report).0.contains("not permitted"), "{report:?}");
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("maintenance.yaml");
-    let documents: Vec<String> = manifest(&place).iter().map(Value::to_string).collect();
-    std::fs::write(&file, documents.join("\n---\n")).unwrap();
-    let more = format!(
-        "[service.pods.rollback.maintenance.kubernetes]\nmanifest = {:?}\n",
-        file.display().to_string()
-    );
-    let looked = || {
-        let (_, said) = check(&place, &account.kubeconfig(), "rig", "auto", &more);
-        let line = said.lines().find(|line| line.contains("maintenance mode may be"));
-        line.unwrap_or_else(|| panic!("{said}")).to_owned()
-    };
+    let looked = || looked(&place, &account.kubeconfig(), &manifest(&place));
     let line = looked();
     let remedy =
         format!("kubectl apply -k deploy/kubernetes/rights/maintenance -n {}", place.namespace);

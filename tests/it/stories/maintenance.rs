@@ -7,14 +7,14 @@ use rollbackd::{
         incident::Phase,
         maintenance::{MaintenanceMode, MaintenanceRunbook, ObjectAt},
         policy::Policy,
-        run::Outcome,
+        run::{Attempt, Outcome},
         service::Mode,
     },
     units::Span,
 };
 
 use super::{
-    place::OUTAGE,
+    place::{HEALTHY, OUTAGE},
     policy::{services_mut, shop_with},
     story,
     town::{Town, Windows, failed},
@@ -39,7 +39,7 @@ fn maintained() -> Policy {
         };
         let (timeout, page_after) = (Span::seconds(30), Span::minutes(30));
         shop.runbook.as_mut().unwrap().maintenance =
-            Some(MaintenanceRunbook { mode, timeout, attempts: 2, page_after });
+            Some(MaintenanceRunbook { mode, timeout, attempts: 2, required: false, page_after });
     })
 }
 
@@ -95,17 +95,53 @@ fn a_rollback_that_halts_takes_it_off_and_its_page_says_that_it_is_on() {
     });
 }
 
+fn cannot_be_switched_on() -> [Vec<Outcome>; 3] {
+    let unknown = || Outcome::Unknown { why: "no answer".into() };
+    [
+        vec![failed("there is another Ingress shop/maintenance", false)],
+        vec![failed("the API server has too much to do", true); 2],
+        vec![unknown(), unknown()],
+    ]
+}
+
+/// A page is a courtesy: an outage does not wait for it.
 #[test]
-fn switching_it_on_that_fails_halts_before_anything_else_and_is_taken_back() {
-    for outcome in [
-        failed("there is another Ingress shop/maintenance", false),
-        Outcome::Unknown { why: "no answer".into() },
-    ] {
+fn a_rollback_goes_on_without_it_where_it_cannot_be_switched_on_and_people_are_told() {
+    for outcomes in cannot_be_switched_on() {
         story(maintained(), |town| {
-            breaks(town, [outcome]);
-            assert_eq!(town.serving(), "v2");
+            breaks(town, outcomes.clone());
+            assert_eq!(town.serving(), "v1", "{outcomes:?}");
+            let told = &town.notices("the rollback goes on without it")[..];
+            let (Outcome::Failed { why, .. } | Outcome::Unknown { why }) = &outcomes[0] else {
+                panic!("{outcomes:?}")
+            };
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0].fields.last().map(|(_, said)| said), Some(why));
             assert_eq!(switched(town), ["maintenance off"], "some of it may have been made");
             assert!(!is_on(town));
+            let run = town.incident().run.as_ref().unwrap();
+            let began: Vec<_> = run.attempts.iter().filter(|a| a.step == 0).collect();
+            assert_eq!(began.len(), outcomes.len());
+            let pause = |pair: &[&Attempt]| {
+                pair[1].begun_at.since(pair[0].ended.as_ref().unwrap().0) >= Span::seconds(5)
+            };
+            assert!(began.windows(2).all(pause), "{began:?}");
+        });
+    }
+}
+
+#[test]
+fn where_it_is_required_switching_it_on_that_fails_halts_before_anything_else_and_is_taken_back() {
+    let mut policy = maintained();
+    for shop in services_mut(&mut policy) {
+        shop.runbook.as_mut().unwrap().maintenance.as_mut().unwrap().required = true;
+    }
+    for outcomes in cannot_be_switched_on() {
+        story(policy.clone(), |town| {
+            breaks(town, outcomes);
+            assert_eq!(town.serving(), "v2");
+            assert_eq!(switched(town), ["maintenance off"], "some of it may have been made");
+            assert!(!is_on(town) && matches!(town.incident().phase, Phase::Escalated { .. }));
         });
     }
 }
@@ -212,6 +248,53 @@ fn a_hold_leaves_it_on_and_says_so_at_once() {
         town.says("ada", Said::Unhold).unwrap();
         town.run("5m");
         assert!(!is_on(town));
+    });
+}
+
+/// Who acknowledged the one has not heard of the other.
+#[test]
+fn one_that_cannot_be_switched_off_when_the_hold_is_lifted_is_paged_anew() {
+    story(maintained(), |town| {
+        town.deploy("v2", OUTAGE);
+        town.run("1m52s");
+        assert!(is_on(town));
+        town.says("ada", Said::Hold { reason: "I look first".into() }).unwrap();
+        town.says("ada", Said::Dismiss { reason: "by hand".into() }).ok();
+        town.run("40m");
+        let pages = |town: &Town| -> Vec<_> {
+            let all = town.notices("maintenance mode is still on").into_iter();
+            all.filter(|notice| !notice.subject.contains("nobody")).collect()
+        };
+        let told = pages(town).len();
+        town.says("ada", Said::Acknowledge).unwrap();
+        assert!(!town.shop().page.is_open());
+        let denied = || failed("the daemon is not permitted to do it", false);
+        town.place().outcomes.extend((0..20).map(|_| denied()));
+        town.says("ada", Said::Unhold).unwrap();
+        town.run("2m");
+        let told = pages(town).split_off(told);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].fields[0].1, "the daemon is not permitted to do it");
+        assert!(told[0].lines[0].contains("not permitted"), "{:?}", told[0].lines);
+        assert!(town.shop().page.is_open());
+    });
+}
+
+/// What it looks like behind the page says nothing of whether it is well.
+#[test]
+fn an_incident_is_not_over_while_it_is_on() {
+    story(maintained(), |town| {
+        let denied = || failed("the daemon is not permitted to do it", false);
+        let steps = [Outcome::Done, Outcome::Done, failed("no", false)];
+        breaks(town, steps.into_iter().chain((0..60).map(|_| denied())));
+        assert!(is_on(town));
+        town.says("ada", Said::Acknowledge).unwrap();
+        town.deploy("v1", HEALTHY);
+        town.run("3h");
+        assert!(is_on(town) && matches!(town.incident().phase, Phase::Escalated { .. }));
+        town.place().outcomes.clear();
+        town.run("3h");
+        assert!(!is_on(town) && town.shop().incident.is_none());
     });
 }
 

@@ -146,6 +146,7 @@ fn maintenance(index: usize) -> MaintenanceRunbook {
         },
         timeout: Span::seconds(20),
         attempts: 2,
+        required: index % 2 == 1,
         page_after: MAINTAINED_AT_MOST,
     }
 }
