@@ -2,7 +2,8 @@
 //! who may see less of the network than the daemon: neither makes it ask places inside for them.
 //!
 //! Names are resolved before, and once more to connect: whoever changes their own name in between is stopped by TLS alone,
-//! for nothing inside has a certificate of theirs.
+//! for nothing inside has a certificate of theirs. A registry that an image names may be inside, for that is where many are:
+//! it is asked for a manifest by TLS, and nobody is told more than whether there is one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -170,11 +170,16 @@ mod tests {
     #[tokio::test]
     async fn in_an_outage_few_ask_an_api_server_at_once_and_over_one_connection() {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let count = (now.clone(), most.clone());
+        let both = Arc::new(tokio::sync::Barrier::new(AT_ONCE));
+        let count = (now.clone(), most.clone(), both);
         let page = async move || {
-            let (now, most) = count;
+            let (now, most, both) = count;
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            both.wait().await;
+            // Whoever does not wait for a turn comes now.
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
             now.fetch_sub(1, Ordering::SeqCst);
             json!({ "apiVersion": "v1", "kind": "EventList", "metadata": {}, "items": [] })
                 .to_string()
