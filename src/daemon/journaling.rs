@@ -136,6 +136,12 @@ pub(super) fn cannot_start_notice(why: &str, at: UnixMs) -> Notice {
     page("cannot-start", "cannot start and protects nothing", why, advice, at)
 }
 
+/// The page that maintenance mode is on, and nobody is left who would switch it off.
+pub(super) fn stopped_in_maintenance_notice(why: &str, at: UnixMs) -> Notice {
+    let advice = "Start it again: it goes on, and switches it off. Or type what stands here.";
+    page("stopped-in-maintenance", "was stopped while maintenance mode is on", why, advice, at)
+}
+
 /// The page that another daemon acts, or may act, on the same state directory.
 pub(super) fn lease_lost_notice(why: &str, at: UnixMs) -> Notice {
     let advice = "It stops, so that it can be started anew. See that one rollbackd runs, and that nobody removes its lock file.";

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{fleet::Fleet, notice::Notice, policy::Policy},
+    domain::{fleet::Fleet, notice::Notice, policy::Policy, wording},
     executors,
     handle::{Asks, Handle},
     notifiers,
@@ -45,6 +45,8 @@ const ASKS_MAX: usize = 10_000;
 const STOP_WITHIN: Duration = Duration::from_secs(80);
 /// Whoever lost the lease does nothing any more but to say so, and ends for the other one's sake.
 const LEASE_LOST_TELLS: Duration = Duration::from_secs(15);
+/// Whoever stops it does not wait longer for the page that it was in the middle of something.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The event loop has this long to end once nothing is waited for any more.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -80,14 +82,24 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let result = until_told_to_stop(&mut running, &client, &mut stop).await;
     supervise::notify(&[sd_notify::NotifyState::Stopping]);
     running.stop_serving.notify_waiters();
+    let left = running.handle.look(|fleet, _| wording::left_at_stop(fleet)).await;
     running.handle.stop().await;
-    let safe = wait_for_the_end(&running.handle, running.ended, &mut stop).await;
+    let end = wait_for_the_end(&running.handle, running.ended, &mut stop);
+    let told = tell_what_is_left(left.ok().flatten(), &running.reload.config, &client);
+    let (safe, ()) = tokio::join!(end, told);
     running.followers.tasks.shutdown().await;
     running.side.shutdown().await;
     if safe && running.thread.join().is_err() {
         error!("the event loop ended badly");
     }
     result
+}
+
+/// Nobody switches off what is on when it stops; whoever stopped it may not start it again.
+async fn tell_what_is_left(left: Option<String>, config: &Config, client: &reqwest::Client) {
+    let Some(why) = left else { return };
+    let notice = journaling::stopped_in_maintenance_notice(&why, clock::wall());
+    giving_up::page_from_memory(config, client, &notice, LAST_WORDS).await;
 }
 
 /// A daemon that is ready.

@@ -4,7 +4,7 @@ mod health;
 mod maintenance;
 mod trouble;
 
-pub use health::{dropped, fleet_notice, left_on};
+pub use health::{dropped, fleet_notice, left_at_stop, left_on};
 
 use super::{
     event::Said,

@@ -200,18 +200,23 @@ impl<'t> Found<'t> {
 
     /// What a file holds.
     pub(super) fn bytes(&mut self, path: &Spanned<String>) -> Option<Vec<u8>> {
-        // A file of its own for each service is there when the service is.
-        if names_any(path.get_ref()) {
-            return None;
-        }
-        match fs::read(path.get_ref()) {
-            Ok(bytes) => Some(bytes),
-            Err(fault) => {
-                let what = format!("`{}` cannot be read: {fault}", path.get_ref());
-                self.error(path.span(), what, "name a file that the daemon may read");
-                None
-            }
-        }
+        let fault = match read(path)? {
+            Ok(bytes) => return Some(bytes),
+            Err(fault) => fault,
+        };
+        self.error(path.span(), fault, "name a file that the daemon may read");
+        None
+    }
+
+    /// The same of one without which the daemon starts: of what it is for there is none.
+    pub(super) fn bytes_if_there(&mut self, path: &Spanned<String>, none: &str) -> Option<Vec<u8>> {
+        let fault = match read(path)? {
+            Ok(bytes) => return Some(bytes),
+            Err(fault) => fault,
+        };
+        let what = format!("{fault}: {none}");
+        self.warn(path.span(), what, "name a file that the daemon may read, and reload");
+        None
     }
 
     /// A secret, read from where it is.
@@ -243,4 +248,11 @@ impl<'t> Found<'t> {
             }
         }
     }
+}
+
+/// What a file holds. A file of its own for each service is there when the service is.
+fn read(path: &Spanned<String>) -> Option<Result<Vec<u8>, String>> {
+    let unread = |fault| format!("`{}` cannot be read: {fault}", path.get_ref());
+    let is_one = !names_any(path.get_ref());
+    is_one.then(|| fs::read(path.get_ref()).map_err(unread))
 }

@@ -52,7 +52,11 @@ pub(super) fn mode(
         (found.positive(&said.timeout, Span::seconds(30)), found.at_least_one(&said.attempts, 2));
     let required = said.required.as_ref().is_some_and(|said| *said.get_ref());
     let page_after = found.positive(&said.page_after, Span::minutes(30));
-    let bytes = found.bytes(&said.manifest)?;
+    let bytes = match required {
+        true => found.bytes(&said.manifest)?,
+        // A daemon that does not start rolls nothing back, and switches nothing off.
+        false => found.bytes_if_there(&said.manifest, "rollbacks go without maintenance mode")?,
+    };
     let read = read(&bytes).and_then(|objects| Ok((places(&objects)?, objects)));
     let (places, objects) = match read {
         Ok(read) => read,

@@ -92,7 +92,12 @@ fn maintenance_mode_is_read_with_the_configuration_and_is_of_one_service_alone()
     fs::write(&file, map("later")).unwrap();
     assert_ne!(read().1.hash, manifest.hash, "another page is another plan");
     fs::remove_file(&file).unwrap();
-    let gone = refused(&format!("{cluster}{}", of("shop")));
+    let without = format!("{cluster}{}", of("shop"));
+    let (config, warnings) = loaded(&without);
+    assert!(warnings[0].to_string().contains("rollbacks go without maintenance mode"));
+    let runbook = config.policy.services.values().next().unwrap().runbook.clone().unwrap();
+    assert_eq!(runbook.maintenance, None, "and the daemon starts");
+    let gone = refused(&format!("{without}required = true\n"));
     assert!(gone.contains("cannot be read: No such file"), "{gone}");
 }
 

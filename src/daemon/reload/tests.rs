@@ -173,10 +173,18 @@ fn who_is_in_maintenance_mode_is_busy() {
     assert_eq!(busy(&maintained()), ["shop".to_owned()].into());
 }
 
+const DEPLOYMENT: &str = "
+[service.shop.rollback.application.kubernetes]
+namespace = 'shop'
+deployment = 'shop'
+container = 'app'
+[service.shop.signal.health_pods.kubernetes]
+";
+
 #[test]
 fn a_cluster_is_not_exchanged_for_another_while_maintenance_mode_is_on_there() {
     let with = |cluster: &str, labels: &str| {
-        let more = format!("{FILE}[kubernetes.{cluster}]\n{labels}");
+        let more = format!("[kubernetes.{cluster}]\nin_cluster = true\n{labels}\n{DEPLOYMENT}");
         config::load_text("rollbackd.toml", &more).unwrap().0
     };
     let (now, same, other) = (with("main", ""), with("main", "labels = 'a=b'"), with("else", ""));

@@ -5,7 +5,7 @@ use crate::domain::{
     delivery::UNDELIVERED,
     event::Now,
     fact::{Fact, Fleet},
-    firing,
+    firing, fleet,
     incident::Incident,
     inventory::PLATFORM,
     maintenance::{Maintained, On},
@@ -38,6 +38,16 @@ pub fn left_on(id: &ServiceId, maintained: &Maintained) -> Vec<String> {
         std::iter::once(first).chain(on.to_type())
     };
     maintained.iter().flat_map(of).collect()
+}
+
+/// What is on, and how to switch it off, when the daemon stops.
+pub fn left_at_stop(fleet: &fleet::Fleet) -> Option<String> {
+    let of = |(id, maintained): (&ServiceId, &Maintained)| {
+        let typed: Vec<String> = maintained.iter().flat_map(On::to_type).collect();
+        format!("{id} is in maintenance mode, or may be: {}", typed.join("; "))
+    };
+    let all: Vec<String> = fleet.maintained().map(of).collect();
+    (!all.is_empty()).then(|| all.join(". "))
 }
 
 const DROPPED: &str =

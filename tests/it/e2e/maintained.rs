@@ -5,9 +5,11 @@ use std::{fs, path::Path};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use rollbackd::demo::shop::Behaviour;
+use rustix::process::Signal;
 
 use super::{
     deployments::{config, pods},
+    stops::has_ended,
     world::{SOON, Setup, World},
 };
 use crate::{
@@ -80,6 +82,29 @@ async fn a_daemon_that_is_killed_while_it_is_on_goes_on_with_the_rollback_and_sw
     assert!(!is_there(cluster, &place).await);
     let report = world.get(&format!("/v1/incidents/{}/report", over.line.id)).await;
     assert!(report.contains("Maintenance mode was on from"), "{report}");
+    world.ended().await;
+}
+
+/// Whoever stops it may not start it again.
+#[tokio::test]
+async fn a_daemon_that_is_stopped_while_it_is_on_pages_that_it_stays_and_what_to_type() {
+    let cluster = Cluster::shared();
+    let dir = tempfile::tempdir().expect("a directory");
+    let (place, mut world) = on(cluster, dir.path()).await;
+    world.signal(Signal::TERM);
+    let typed = format!("kubectl delete configmaps maintenance -n {} (in main)", place.namespace);
+    patiently("it is paged", SOON, async || {
+        let all = world.told.all();
+        let is_it = |text: &str| text.contains("was stopped while") && text.contains(&typed);
+        all.iter().any(|notice| is_it(notice.text("text"))).then_some(())
+    })
+    .await;
+    fs::write(dir.path().join("go-on"), "0").expect("a file");
+    has_ended(&mut world).await;
+    assert!(is_there(cluster, &place).await);
+    world.start().await;
+    world.incident("over", |i| i.line.closed.is_some()).await;
+    assert!(!is_there(cluster, &place).await, "it went on");
     world.ended().await;
 }
 

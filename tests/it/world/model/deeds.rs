@@ -326,7 +326,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             };
             site.scripts.get(name) == Some(&true) || site.done.iter().any(ran)
         }
-        Action::MaintenanceOn { .. } => site.maintained,
+        // Where it is not required the rollback goes on without it.
+        Action::MaintenanceOn { required, .. } => site.maintained || !required,
         Action::MaintenanceOff { .. } => !site.maintained,
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
