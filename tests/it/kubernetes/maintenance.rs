@@ -1,6 +1,6 @@
 //! Maintenance mode on a real API server: switched on and off as objects, and nobody else's touched.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path};
 
 use axum::http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -271,8 +271,20 @@ async fn one_that_cannot_be_deleted_keeps_no_other_on_and_is_named() {
     assert_eq!(there(&place, cluster).await, (false, true));
     // A load balancer lets go after a while: that is no failure.
     let free = json!({ "metadata": { "finalizers": null } });
+    let between = Between::start(cluster).await;
+    let reached = between.options(&place.namespace);
+    hands.options.clusters.adopt([("main".to_owned(), reached)].into());
+    let (looked, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    between.lets(move |asked| {
+        if asked.path.ends_with("/ingresses/maintenance") {
+            let _ = looked.send(());
+        }
+        Fault::None
+    });
     let lets_go = async {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        for _ in 0..7 {
+            looks.recv().await.unwrap();
+        }
         ingresses.patch("maintenance", &PatchParams::default(), &Patch::Merge(free)).await.unwrap();
     };
     let (report, ()) = tokio::join!(off(&hands, &place, true), lets_go);
