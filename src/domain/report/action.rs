@@ -28,7 +28,11 @@ pub(super) fn plan(s: &Situation<'_>, incident: &Incident) -> Option<String> {
     text.push_str(&match &run.phase {
         RunPhase::Ready | RunPhase::Begun { .. } => "under way.\n\n".to_owned(),
         RunPhase::Halted { why } => format!("halted: {}.\n\n", inline(why)),
-        RunPhase::Finished { at } => format!("every step in effect at {}.\n\n", s.wall_of(*at)),
+        RunPhase::Finished { at } => {
+            let skipped = (0..run.plan.steps.len()).filter(|step| run.was_skipped(*step)).count();
+            let but = if skipped == 0 { String::new() } else { format!(" but {skipped}") };
+            format!("every step{but} in effect at {}.\n\n", s.wall_of(*at))
+        }
     });
     for (index, step) in run.plan.steps.iter().enumerate() {
         text.push_str(&format!("{}. {}\n", index + 1, inline(&step.title)));

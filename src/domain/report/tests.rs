@@ -8,7 +8,8 @@ use crate::{
         incident::{Choice, Closing, Decision, Fact, Incident, Phase},
         inventory::Place,
         ledger,
-        plan::Plan,
+        maintenance::MaintenanceMode,
+        plan::{Action, Plan, Step},
         policy::FleetPolicy,
         run::{self, Outcome, Report},
         service::Mode,
@@ -137,6 +138,41 @@ fn report(act: impl FnOnce(&mut Incident, &Plan)) -> String {
 #[test]
 fn a_verified_rollback_reads_from_onset_to_follow_up() {
     insta::assert_snapshot!(report(rolled_back));
+}
+
+/// Maintenance mode could not be switched on, and the rollback went on.
+#[test]
+fn a_step_that_was_skipped_is_not_said_to_be_in_effect() {
+    let text = report(|incident, plan| {
+        let mut plan = plan.clone();
+        let mode = MaintenanceMode {
+            service: examples::id("checkout/production"),
+            cluster: "main".into(),
+            manifest: "sha256:page".into(),
+            objects: vec![],
+        };
+        let action = Action::MaintenanceOn { mode, required: false, page_after: Span::minutes(30) };
+        plan.steps.insert(0, Step { action, ..plan.steps[0].clone() });
+        let steps = plan.steps.len();
+        let planned = Fact::Planned { run: "r1".into(), plan: plan.into(), by: None };
+        incident.evolve(&planned, at(10));
+        for step in 0..steps {
+            let why = "another Ingress is there".to_owned();
+            let outcome = match step {
+                0 => Outcome::Failed { why, retry: false },
+                _ => Outcome::Done,
+            };
+            let [before, after, output, left] = [(); 4].map(|()| String::new());
+            let report = Report { outcome, before, after, output, left, took_ms: 1 };
+            let begun = run::Fact::Begun { step, attempt: 1, fallback: false, epoch: 1 };
+            incident.evolve_run(&begun, at(10));
+            let ended =
+                run::Fact::Ended { step, attempt: 1, fallback: false, report, resumed: false };
+            incident.evolve_run(&ended, at(11));
+        }
+        incident.evolve_run(&run::Fact::Finished, at(11));
+    });
+    assert!(text.contains("every step but 1 in effect at "), "{text}");
 }
 
 #[test]
