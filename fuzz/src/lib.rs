@@ -88,7 +88,15 @@ pub fn alerts(bytes: &[u8]) {
 
 /// What decides which registry is asked for an image, and what it is shown.
 pub fn registry(bytes: &[u8]) {
-    assert!(!format!("{:?}", Credential::all(bytes)).contains("hunter2"), "a secret can be seen");
+    // Whose it is may be seen.
+    let names_it = |file: serde_json::Value| {
+        let entries = file.get("auths").unwrap_or(&file).as_object();
+        entries.is_some_and(|all| all.keys().any(|key| key.contains("hunter2")))
+    };
+    if !serde_json::from_slice(bytes).is_ok_and(names_it) {
+        let seen = format!("{:?}", Credential::all(bytes));
+        assert!(!seen.contains("hunter2"), "a secret can be seen: {seen}");
+    }
     let text = String::from_utf8_lossy(bytes);
     if let Some(Challenge::Bearer { realm, service }) = Challenge::of(&text) {
         assert!(realm.len() + service.map_or(0, |it| it.len()) <= text.len());

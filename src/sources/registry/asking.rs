@@ -132,7 +132,9 @@ impl Question<'_> {
         let request = self.client.request(method, url.clone()).header(ACCEPT, MANIFESTS.join(", "));
         match (proof, self.credential) {
             (Proof::Token(token), _) => request.bearer_auth(token.expose()),
-            (Proof::Basic, Some(it)) => request.basic_auth(&it.user, Some(it.password.expose())),
+            (Proof::Basic, Some(it)) => {
+                request.basic_auth(it.user.expose(), Some(it.password.expose()))
+            }
             (Proof::Basic, None) | (Proof::Nobody, _) => request,
         }
     }
@@ -173,7 +175,7 @@ impl Question<'_> {
         realm.query_pairs_mut().append_pair("scope", &scope);
         let (place, request) = (shown(&realm), self.client.request(Method::GET, realm));
         let request = match ours {
-            Some(it) => request.basic_auth(&it.user, Some(it.password.expose())),
+            Some(it) => request.basic_auth(it.user.expose(), Some(it.password.expose())),
             None => request,
         };
         let answer = self.client.send(request).await?;

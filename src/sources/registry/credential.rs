@@ -17,7 +17,8 @@ pub struct Credential {
     registry: String,
     /// Repositories below this; all of them where it is empty.
     below: String,
-    pub(super) user: String,
+    /// For some registries the token stands here, and the password is empty.
+    pub(super) user: Secret,
     pub(super) password: Secret,
 }
 
@@ -60,7 +61,7 @@ impl Credential {
         Some(Self {
             registry: usual(registry).to_owned(),
             below: below.to_owned(),
-            user,
+            user: Secret::new(user),
             password: Secret::new(password),
         })
     }
@@ -76,8 +77,8 @@ impl Credential {
     /// Tells it apart from every other one.
     pub(super) fn hash(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update((self.user.len() as u64).to_le_bytes());
-        hash.update(&self.user);
+        hash.update((self.user.expose().len() as u64).to_le_bytes());
+        hash.update(self.user.expose());
         hash.update(self.password.expose());
         hash.finalize().into()
     }
@@ -102,7 +103,18 @@ mod tests {
 
     fn user(file: &Value, image: &str) -> Option<String> {
         let all = Credential::all(file.to_string().as_bytes());
-        Credential::for_image(&all, &Name::of(image).unwrap()).first().map(|it| it.user.clone())
+        Credential::for_image(&all, &Name::of(image).unwrap())
+            .first()
+            .map(|it| it.user.expose().to_owned())
+    }
+
+    #[test]
+    fn neither_half_of_it_is_printed() {
+        // hunter2:
+        let file = json!({ "auths": { "registry.example": { "auth": "aHVudGVyMjo=" } } });
+        let all = Credential::all(file.to_string().as_bytes());
+        assert_eq!(all.len(), 1);
+        assert!(!format!("{all:?}").contains("hunter2"), "{all:?}");
     }
 
     #[test]
