@@ -297,6 +297,10 @@ mod tests {
         assert_eq!(added(&with_both, later), with_both, "what was good is not what is there now");
         let said = at("sha256:index").beside(&then);
         assert!(said.contains("as when it was known good; its pods ran sha256:amd64"), "{said}");
+        let said = at("sha256:other").beside(&then);
+        assert!(said.contains("; it stood for sha256:index when it was known good"), "{said}");
+        let said = then[0].in_words();
+        assert!(said.contains("shop:1.4.1 stood for sha256:index, and its pods ran "), "{said}");
     }
 
     fn of_pods(digests: &[(&str, i64)]) -> Ran {

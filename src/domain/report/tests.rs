@@ -140,10 +140,9 @@ fn a_verified_rollback_reads_from_onset_to_follow_up() {
     insta::assert_snapshot!(report(rolled_back));
 }
 
-/// Maintenance mode could not be switched on, and the rollback went on.
-#[test]
-fn a_step_that_was_skipped_is_not_said_to_be_in_effect() {
-    let text = report(|incident, plan| {
+/// A rollback whose first step switches maintenance mode on, which ends so.
+fn with_maintenance(first: Outcome) -> String {
+    report(|incident, plan| {
         let mut plan = plan.clone();
         let mode = MaintenanceMode {
             service: examples::id("checkout/production"),
@@ -157,11 +156,7 @@ fn a_step_that_was_skipped_is_not_said_to_be_in_effect() {
         let planned = Fact::Planned { run: "r1".into(), plan: plan.into(), by: None };
         incident.evolve(&planned, at(10));
         for step in 0..steps {
-            let why = "another Ingress is there".to_owned();
-            let outcome = match step {
-                0 => Outcome::Failed { why, retry: false },
-                _ => Outcome::Done,
-            };
+            let outcome = if step == 0 { first.clone() } else { Outcome::Done };
             let [before, after, output, left] = [(); 4].map(|()| String::new());
             let report = Report { outcome, before, after, output, left, took_ms: 1 };
             let begun = run::Fact::Begun { step, attempt: 1, fallback: false, epoch: 1 };
@@ -171,8 +166,19 @@ fn a_step_that_was_skipped_is_not_said_to_be_in_effect() {
             incident.evolve_run(&ended, at(11));
         }
         incident.evolve_run(&run::Fact::Finished, at(11));
-    });
+        let skipped = incident.run.as_ref().unwrap().account().starts_with("skipped: ");
+        assert_eq!(skipped, matches!(first, Outcome::Failed { .. }));
+    })
+}
+
+#[test]
+fn a_step_that_was_skipped_is_not_said_to_be_in_effect() {
+    let why = "another Ingress is there".to_owned();
+    let text = with_maintenance(Outcome::Failed { why, retry: false });
     assert!(text.contains("every step but 1 in effect at "), "{text}");
+    let text = with_maintenance(Outcome::Done);
+    assert!(text.contains("every step in effect at "), "{text}");
+    assert!(text.contains("Maintenance mode was on from 21:51:52; it was still on"), "{text}");
 }
 
 #[test]
