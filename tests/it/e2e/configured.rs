@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{
-    deployments::{pods, service},
+    deployments::{HEALTH, pods, service},
     world::{Setup, World},
 };
 use crate::{
@@ -85,6 +85,16 @@ async fn level(maps: &Api<ConfigMap>) -> String {
     maps.get("settings").await.unwrap().data.unwrap()["level"].clone()
 }
 
+/// The version, and what its pods read.
+async fn both_are_kept(world: &World) {
+    let kept = async || {
+        let log = world.log();
+        let of_both = log.lines().filter(|line| line.contains("is known good, and kept"));
+        (of_both.count() >= 2).then_some(())
+    };
+    eventually("both are kept", CONTROLLERS_SOON, kept).await;
+}
+
 #[tokio::test]
 async fn a_map_whose_edit_makes_requests_fail_goes_back_and_that_is_verified_and_told() {
     let cluster = Cluster::shared();
@@ -98,12 +108,7 @@ async fn a_map_whose_edit_makes_requests_fail_goes_back_and_that_is_verified_and
     let setup = Setup::with(Behaviour::Healthy, &config(cluster, &place, metrics));
     let mut world = World::open(&setup).await;
     world.start().await;
-    let kept = async || {
-        let log = world.log();
-        let of_both = log.lines().filter(|line| line.contains("is known good, and kept"));
-        (of_both.count() >= 2).then_some(())
-    };
-    eventually("both are kept", CONTROLLERS_SOON, kept).await;
+    both_are_kept(&world).await;
     let before = pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
     assert_eq!(before["configuration"]["is_known_good"], true, "{before}");
     assert_eq!(before["last_change"], Value::Null, "what is there at first start is no change");
@@ -157,17 +162,10 @@ async fn a_release_goes_back_to_a_map_that_was_cleaned_away_and_is_made_again_be
     place.patch(reads("settings-a", "1.4.1")).await;
     place.until_serves("1.4.1").await;
     let (metrics, counts) = counting(Arc::clone(&place)).await;
-    let health =
-        "[service.pods.signal.health]\nevery = \"1s\"\n[service.pods.signal.health.kubernetes]\n";
-    let config = config(cluster, &place, metrics) + health;
+    let config = config(cluster, &place, metrics) + HEALTH;
     let mut world = World::open(&Setup::with(Behaviour::Healthy, &config)).await;
     world.start().await;
-    let kept = async || {
-        let log = world.log();
-        let of_both = log.lines().filter(|line| line.contains("is known good, and kept"));
-        (of_both.count() >= 2).then_some(())
-    };
-    eventually("both are kept", CONTROLLERS_SOON, kept).await;
+    both_are_kept(&world).await;
 
     maps.delete("settings-a", &DeleteParams::default()).await.unwrap();
     place.patch(reads("settings-b", "crash-2")).await;

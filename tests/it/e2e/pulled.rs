@@ -28,18 +28,24 @@ async fn refused(world: &World) -> String {
     refusal(&refused).unwrap_or_default()
 }
 
-#[tokio::test]
-async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_back_to_by_itself() {
+/// A version whose image a registry has serves, under a daemon; and the digest of that image.
+async fn opened() -> (Registry, Place, World, String) {
     let cluster = Cluster::shared();
     let registry = Registry::open().await;
     let place = Place::new(cluster).await;
-    let digest = registry.push("shop", "1.4.1", "good").await;
+    let good = registry.push("shop", "1.4.1", "good").await;
     registry.push("shop", "crash-2", "bad").await;
     place.deploy_image(&registry.image("shop:1.4.1")).await;
     place.until_serves("1.4.1").await;
     let text = config(cluster, &place, "auto") + &impatient(&registry);
     let mut world = World::open(&Setup::with(Behaviour::Healthy, &text)).await;
     world.start().await;
+    (registry, place, world, good)
+}
+
+#[tokio::test]
+async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_back_to_by_itself() {
+    let (registry, place, world, digest) = opened().await;
     pods(&world, "known good", |said| said["serving_is_known_good"] == true).await;
 
     registry.delete("shop", &digest).await;
@@ -62,16 +68,7 @@ async fn what_a_registry_has_no_more_is_told_before_there_is_need_and_not_gone_b
 /// By its tag it is the version that served well, and it is not.
 #[tokio::test]
 async fn a_tag_that_was_pushed_again_is_not_gone_back_to_by_itself() {
-    let cluster = Cluster::shared();
-    let registry = Registry::open().await;
-    let place = Place::new(cluster).await;
-    let good = registry.push("shop", "1.4.1", "good").await;
-    registry.push("shop", "crash-2", "bad").await;
-    place.deploy_image(&registry.image("shop:1.4.1")).await;
-    place.until_serves("1.4.1").await;
-    let text = config(cluster, &place, "auto") + &impatient(&registry);
-    let mut world = World::open(&Setup::with(Behaviour::Healthy, &text)).await;
-    world.start().await;
+    let (registry, place, world, good) = opened().await;
     let id = image_id(&registry.image("shop:1.4.1"));
     let ran = id.split_once('@').map(|(_, digest)| digest.to_owned()).unwrap();
     let is_kept = |said: &serde_json::Value| {
