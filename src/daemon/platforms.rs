@@ -138,15 +138,13 @@ pub(super) async fn look_at_deployment(
             listener.tend(&seen, keeper.is_alarmed());
         }
         tokio::select! {
-            () = tokio::time::sleep(every.duration()) => {}
-            // Not in the middle of a rollout either.
-            () = answered(&mut puller) => tokio::time::sleep(TOGETHER).await,
-            () = heard(&mut listener) => tokio::time::sleep(TOGETHER).await,
-            changed = news.changed() => {
-                if changed.is_err() { return }
-                tokio::time::sleep(TOGETHER).await;
-            }
+            () = tokio::time::sleep(every.duration()) => continue,
+            () = answered(&mut puller) => {}
+            () = heard(&mut listener) => {}
+            changed = news.changed() => if changed.is_err() { return },
         }
+        // More of it may be on its way, in the middle of a rollout.
+        tokio::time::sleep(TOGETHER).await;
     }
 }
 
