@@ -9,6 +9,7 @@ mod kept;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod view;
 mod wanted;
 
 use std::{
@@ -33,7 +34,7 @@ use super::{
     watch::ServiceWatch,
     wording,
 };
-use crate::units::{Span, UnixMs};
+use crate::units::UnixMs;
 
 /// Facts of one service (or of none: the fleet's own), in order.
 pub type Batch = (Option<ServiceId>, Vec<Fact>);
@@ -76,6 +77,8 @@ pub struct Fleet {
     /// Why the journal cannot be written, and since when, while it cannot.
     pub unwritable: Option<(UnixMs, String)>,
     started: Option<UnixMs>,
+    /// What a service that is at rest must know of the others.
+    nobody: FleetView,
     standing: Standing,
     departed: Departed,
     rollbacks: VecDeque<UnixMs>,
@@ -130,6 +133,10 @@ impl Fleet {
             turned.batches.push(batch);
         }
         self.see(event, now);
+        if self.is_at_rest(event, now) {
+            debug_assert!(self.nothing_follows(event, now), "something follows from {event:?}");
+            return Ok(turned);
+        }
         match self.concerned(event, now) {
             Concerned::One(id) => self.follow(id, event, now, &mut append, &mut turned)?,
             Concerned::These(ids) => {
@@ -354,56 +361,6 @@ impl Fleet {
             epoch: self.epoch,
         };
         Some(settle::settle(&frame, state, &event.what))
-    }
-
-    /// What one service must know of the others. Counted only while it has something to decide: what is told may fire, open
-    /// an incident and be acted upon in this very turn.
-    fn view(
-        &self,
-        id: &ServiceId,
-        (policy, state, watch): (&ServicePolicy, &ServiceState, &ServiceWatch),
-        what: &What,
-        now: Now,
-    ) -> FleetView {
-        let looks = matches!(what, What::Polled { .. } | What::Seen { .. } | What::Tick);
-        let calm = state.incident.is_none() && !watch.is_unsettled() && state.firing.is_empty();
-        if looks && calm {
-            return self.view_of_calm(id, policy, now);
-        }
-        self.whole_view(id, policy, now)
-    }
-
-    /// All of it, whatever there is to decide.
-    fn whole_view(&self, id: &ServiceId, policy: &ServicePolicy, now: Now) -> FleetView {
-        let mut view = self.view_of_calm(id, policy, now);
-        view.alarmed = self.alarmed(now.steady);
-        let in_the_hour =
-            self.rollbacks.iter().filter(|at| now.steady.since(**at) < Span::hours(1)).count();
-        view.rollbacks_in_the_hour = u32::try_from(in_the_hour).unwrap_or(u32::MAX);
-        let frozen = self.policy.freezes.iter().find(|f| f.from <= now.wall && now.wall < f.until);
-        view.freeze = frozen.map(|f| format!("{} until {}", f.reason, f.until));
-        view
-    }
-
-    fn view_of_calm(&self, id: &ServiceId, policy: &ServicePolicy, now: Now) -> FleetView {
-        let mut view = FleetView {
-            services: u32::try_from(self.policy.services.len()).unwrap_or(u32::MAX),
-            kill_switch: self.kill_switch.clone(),
-            stopping: self.stopping,
-            started: self.started,
-            unwritable: self
-                .unwritable
-                .as_ref()
-                .map(|(since, why)| format!("{why} (since {} UTC)", since.clock())),
-            ..FleetView::default()
-        };
-        view.locked = self.standing.locked(id);
-        let window = self.policy.fleet.storm_window;
-        view.storm_paged = self.standing.storm_paged(id, now.steady, window);
-        let sources = policy.signals.values().map(|signal| signal.source.as_str());
-        let enough = self.policy.fleet.storm_services;
-        view.blind_paged = self.standing.blind_paged(id, sources, (now.steady, window), enough);
-        view
     }
 
     fn index(&mut self, id: &ServiceId, now: Now) {

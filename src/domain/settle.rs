@@ -55,6 +55,12 @@ impl<'a> Frame<'a> {
 /// spoke. The state is boxed where it is made: from most events nothing follows, and an empty place for one is not moved about.
 pub(super) type Settled = (Vec<Fact>, Option<Box<ServiceState>>, Option<Reply>);
 
+/// Whether nothing follows from another answer of a source: so it is with most services, most of the time, and is told without
+/// asking everything that could follow.
+pub(super) fn is_at_rest(s: &Situation<'_>) -> bool {
+    s.watch.is_at_rest() && s.state.is_at_rest() && remind(s).is_empty() && known_good(s).is_empty()
+}
+
 /// What follows from an event.
 pub(super) fn settle(frame: &Frame<'_>, before: &ServiceState, what: &What) -> Settled {
     let (mut next, reply) = receive::receive(&frame.with(before), what);
@@ -135,10 +141,17 @@ fn served(s: &Situation<'_>, component: Component, serving: &Revision) -> Option
 fn earned(s: &Situation<'_>, component: Component) -> Vec<Fact> {
     let Some(serving) = s.state.ledger.serving(component) else { return vec![] };
     let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
-    let images = image::added(&entry.images, images(s, component, serving));
+    if entry.quarantine.is_some() {
+        return vec![];
+    }
+    let known = images(s, component, entry);
+    if entry.known_good_at.is_some() && known.is_empty() {
+        return vec![];
+    }
+    let images = image::added(&entry.images, known);
     // What was known good before its registry could be asked, or an earlier daemon wrote down, is written down once more.
     let is_complete = images == entry.images;
-    if entry.known_good_at.is_some() && is_complete || entry.quarantine.is_some() {
+    if entry.known_good_at.is_some() && is_complete {
         return vec![];
     }
     let quiet = match &s.state.incident {
@@ -163,13 +176,14 @@ fn earned(s: &Situation<'_>, component: Component) -> Vec<Fact> {
 }
 
 /// How the images are of what serves, as far as that is known.
-fn images(s: &Situation<'_>, component: Component, serving: &Revision) -> Vec<Good> {
+fn images(s: &Situation<'_>, component: Component, entry: &ledger::Entry) -> Vec<Good> {
+    let serving = &entry.revision;
     let seen = s.watch.inventory.as_ref().filter(|_| component == Component::Application);
-    let seen = seen.filter(|it| it.linked.as_ref().is_some_and(|linked| linked == serving));
+    // Only a Deployment's are asked for.
+    let seen = seen.filter(|it| it.deployed.is_some() && it.linked.as_ref() == Some(serving));
     let Some(inventory) = seen else { return vec![] };
     let asked = inventory.find(&serving.version).map(|it| it.images.as_slice());
     let ran = inventory.deployed.as_ref().map(|it| it.ran.as_slice());
-    let Some(entry) = s.state.ledger.entry(component, serving) else { return vec![] };
     let served = Served { since: entry.serving_since, proven_since: s.now.wall - s.policy.bake };
     image::good(asked.unwrap_or_default(), ran.unwrap_or_default(), served)
 }

@@ -137,6 +137,14 @@ impl<T> Recent<Arc<T>> {
 }
 
 impl ServiceState {
+    /// Whether nothing fires, nothing is blind, and nothing is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.incident.is_none()
+            && self.firing.is_empty()
+            && self.blind.is_empty()
+            && self.maintained.is_empty()
+    }
+
     /// A service of which nothing is known.
     pub fn new(id: ServiceId) -> Self {
         Self {

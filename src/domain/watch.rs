@@ -285,6 +285,13 @@ impl ServiceWatch {
         self.triggers.is_restless()
     }
 
+    /// Whether every trigger is clean or without data, and every signal and the platform tell something.
+    pub(super) fn is_at_rest(&self) -> bool {
+        !self.triggers.is_restless()
+            && self.undeployed_since.is_none()
+            && self.signals.values().all(|signal| signal.unknown_since.is_none())
+    }
+
     /// Every trigger over every signal it looks at: its key, its signal and itself.
     pub fn triggers(&self) -> impl Iterator<Item = (&str, &str, &Trigger)> {
         self.triggers.iter().map(|(key, i)| (key.as_str(), i.signal.as_str(), &i.trigger))

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, convert::Infallible};
 
 use super::*;
-use crate::domain::{event::Alert, examples, firing::Firing, service::Mode};
+use crate::{
+    domain::{event::Alert, examples, firing::Firing, service::Mode},
+    units::Span,
+};
 
 const BEGAN: UnixMs = UnixMs(1_772_452_800_000);
 
