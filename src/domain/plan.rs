@@ -204,6 +204,20 @@ pub enum Action {
         /// The version that it must be set to, and stays at.
         version: Revision,
     },
+    /// Scale a Deployment to nothing, and wait until none of its pods is left: nothing of it reads or writes any more.
+    DeploymentStop {
+        /// Which one.
+        at: DeploymentAt,
+        /// How many pods it had when the plan was made, for people; what it has when it is stopped is written down beside it.
+        pods: u32,
+    },
+    /// Give a Deployment that this run stopped the pods back that it had.
+    DeploymentStart {
+        /// Which one.
+        at: DeploymentAt,
+        /// How many, where what was written down beside it is gone.
+        pods: u32,
+    },
     /// Run a script.
     Command {
         /// What changes the world.

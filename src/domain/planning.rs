@@ -29,6 +29,25 @@ pub struct Moves<'m> {
     pub to: &'m Revision,
     /// What its pods read, where that goes back.
     pub configuration: Option<&'m ConfigurationMove>,
+    /// Its schema, where that goes back.
+    pub database: Option<&'m DatabaseMove>,
+}
+
+/// A schema that goes back, before anything starts that was written for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseMove {
+    /// Where it is.
+    pub from: Revision,
+    /// Where it will be.
+    pub to: Revision,
+    /// What is done for it, while nothing writes.
+    pub steps: Vec<Step>,
+    /// Of how many pods the Deployment is stopped meanwhile; none where something else keeps it from writing.
+    pub stopped_pods: Option<u32>,
+    /// What no other plan may hold at the same time.
+    pub resource: String,
+    /// What it takes longer.
+    pub takes: Span,
 }
 
 /// A configuration that goes back.
@@ -59,7 +78,8 @@ impl Moves<'_> {
             self.is_of_application().then(|| target(Component::Application, self.from, self.to));
         let configuration =
             self.configuration.map(|it| target(Component::Configuration, &it.from, &it.to));
-        application.into_iter().chain(configuration).collect()
+        let database = self.database.map(|it| target(Component::Database, &it.from, &it.to));
+        application.into_iter().chain(configuration).chain(database).collect()
     }
 }
 
@@ -138,7 +158,7 @@ impl Runbook {
         place: &Place,
         at: UnixMs,
     ) -> Plan {
-        self.plan_of(service, &Moves { from, to, configuration: None }, place, at)
+        self.plan_of(service, &Moves { from, to, configuration: None, database: None }, place, at)
     }
 
     /// The same of whatever goes back.
@@ -162,6 +182,7 @@ impl Runbook {
             resources: self.resources(moves),
             estimate: APPLICATION_ROLLBACK
                 + moves.configuration.map_or(Span::ZERO, |_| CONFIGURATION_ROLLBACK)
+                + moves.database.map_or(Span::ZERO, |database| database.takes)
                 + self.verify_hold,
             scope: String::new(),
             made_at: at,
@@ -174,7 +195,12 @@ impl Runbook {
         let maps = moves.configuration.into_iter().flat_map(|it| &it.restores);
         let maps = maps.filter_map(|map| self.application.config_map(&map.name));
         let maintenance = self.maintenance.iter().flat_map(MaintenanceRunbook::resources);
-        std::iter::once(self.application.resource()).chain(maps).chain(maintenance).collect()
+        let database = moves.database.map(|database| database.resource.clone());
+        std::iter::once(self.application.resource())
+            .chain(maps)
+            .chain(maintenance)
+            .chain(database)
+            .collect()
     }
 }
 

@@ -425,6 +425,8 @@ impl Action {
             | Self::DeploymentApply { .. }
             | Self::ConfigMapRestore { .. }
             | Self::DeploymentRestart { .. }
+            | Self::DeploymentStop { .. }
+            | Self::DeploymentStart { .. }
             | Self::Check { .. }
             | Self::CheckJob { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),

@@ -207,6 +207,8 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::DeploymentRestart { at, version } => {
             deployment::restart(attempt, at, version).await
         }
+        Action::DeploymentStop { at, .. } => deployment::stop(attempt, at).await,
+        Action::DeploymentStart { at, pods } => deployment::start(attempt, at, *pods).await,
         Action::DeploymentApply { at, from, to, stuck_after } => {
             let stuck_after = *stuck_after;
             deployment::apply(attempt, deployment::Apply { at, from, to, stuck_after }).await

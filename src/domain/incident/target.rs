@@ -50,7 +50,7 @@ pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
         place.owners.dedup();
     }
     let (from, to) = way.application.as_ref().map_or((linked, linked), |(from, to)| (from, to));
-    let moves = Moves { from, to, configuration };
+    let moves = Moves { from, to, configuration, database: None };
     let plan = runbook.plan_of(&s.state.id, &moves, &place, s.now.wall);
     Ok(Arc::new(Plan { scope: way.scope, ..plan }))
 }

@@ -82,6 +82,9 @@ impl DeploymentRunbook {
             OwnerRule::TakeOver => self.suspensions(place),
         };
         let at = self.at(place.uid.clone());
+        let stopped = moves.database.and_then(|it| it.stopped_pods);
+        steps.extend(stopped.map(|pods| self.stop(&at, pods)));
+        steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).cloned());
         if let Some(configuration) = moves.configuration {
             let restore = |map| self.restore(&at, configuration, map);
             steps.extend(configuration.restores.iter().map(restore));
@@ -92,6 +95,7 @@ impl DeploymentRunbook {
             true => self.undo(&at, moves, place),
             false => self.restart(&at, to),
         });
+        steps.extend(stopped.map(|pods| self.start(&at, pods)));
         let fallback = (is_moved && place.kept).then(|| Box::new(self.whole(&at, from, to)));
         steps.push(Step { fallback, ..self.rollout(&at, to) });
         steps
@@ -135,7 +139,7 @@ impl DeploymentRunbook {
     }
 
     /// One object is set, and not waited for.
-    fn setting(&self, title: String, action: Action, needs: Vec<String>) -> Step {
+    pub(super) fn setting(&self, title: String, action: Action, needs: Vec<String>) -> Step {
         let (timeout, attempts) = (self.undo_timeout, self.attempts.max(1));
         Step { title, action, needs, timeout, attempts, fallback: None }
     }
@@ -278,7 +282,7 @@ mod tests {
             owners: vec![argo_cd()],
         };
         let from = Revision::named("1.4.2+cd");
-        let moves = Moves { from: &from, to: &to, configuration: None };
+        let moves = Moves { from: &from, to: &to, configuration: None, database: None };
         let steps = runbook.steps(&moves, &place);
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
         assert_eq!(
@@ -338,7 +342,8 @@ mod tests {
         };
         let [from, to] = ["1.4.2", "1.4.1"].map(Revision::named);
         let titles = |to: &Revision| -> Vec<String> {
-            let moves = Moves { from: &from, to, configuration: Some(&configuration) };
+            let moves =
+                Moves { from: &from, to, configuration: Some(&configuration), database: None };
             let place = Place { kept: true, ..Place::default() };
             let steps = runbook.steps(&moves, &place);
             assert!(steps.iter().all(|step| step.action.may_repeat()));

@@ -4,6 +4,7 @@
 
 mod deployment;
 mod release;
+mod stopping;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,10 @@ impl ApplicationRunbook {
     /// The steps from one exact revision to another, which the platform has at that place.
     pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
         match self {
-            Self::Release(release) => release.steps(moves.from, moves.to),
+            Self::Release(release) => {
+                let database = moves.database.into_iter().flat_map(|it| &it.steps).cloned();
+                database.chain(release.steps(moves.from, moves.to)).collect()
+            }
             Self::Deployment(deployment) => deployment.steps(moves, place),
         }
     }

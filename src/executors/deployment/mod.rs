@@ -16,6 +16,7 @@ mod refusal;
 mod restart;
 mod rights;
 mod rollout;
+mod stop;
 mod suspend;
 mod undo;
 
@@ -36,6 +37,7 @@ pub(super) use self::{
     maps::restore,
     restart::restart,
     rollout::{Rollout, rollout},
+    stop::{start, stop},
     suspend::suspend,
     undo::{Undo, undo},
 };

@@ -8,7 +8,7 @@ use super::{
     held::{self, Held},
     patch, pods,
     refusal::Refusal,
-    restart,
+    restart, stop,
 };
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
@@ -126,7 +126,7 @@ fn may_be_set(live: &Live, undo: &Undo<'_>, run: &str) -> Result<(), Trouble> {
             format!("this rollback had set {to} already, and somebody set {from} again since");
         return failed(why, false);
     }
-    if live.wanted() == 0 {
+    if live.wanted() == 0 && !stop::is_stopped_by(live, run) {
         let why = "it is scaled to 0 pods: another version would serve no more than this one";
         return failed(why.to_owned(), false);
     }

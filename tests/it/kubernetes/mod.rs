@@ -21,5 +21,6 @@ pub(crate) mod reading;
 mod registries;
 pub(crate) mod rights;
 mod seen;
+mod stopped;
 mod undo;
 mod usage;

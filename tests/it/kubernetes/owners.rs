@@ -105,7 +105,7 @@ impl Owned {
         let seen = self.place.seen().inventory;
         let there = seen.find(&to.version).expect("its ReplicaSet is there");
         let from = seen.linked.clone().expect("it is set to something");
-        let moves = Moves { from: &from, to, configuration: None };
+        let moves = Moves { from: &from, to, configuration: None, database: None };
         self.runbook(owner).steps(&moves, &seen.place(there))
     }
 

@@ -324,61 +324,50 @@ impl Place {
             }
             Action::ReleaseSwitch { to, .. } => {
                 self.switch(to, at);
-                self.done.push(format!("switch to {to}"));
-                Outcome::Done
+                self.did(format!("switch to {to}"))
             }
             Action::ReleaseRestart { to, .. } => {
                 self.restart(at);
-                self.done.push(format!("restart on {to}"));
-                Outcome::Done
+                self.did(format!("restart on {to}"))
             }
             Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
-            Action::MaintenanceOn { mode, .. } => {
-                self.done.push(format!("maintenance on: {mode}"));
-                Outcome::Done
-            }
-            Action::MaintenanceOff { mode } => {
-                self.done.push(format!("maintenance off: {mode}"));
-                Outcome::Done
-            }
-            Action::OwnerSuspend { reconciler, .. } => {
-                self.done.push(format!("suspend {reconciler}"));
-                Outcome::Done
-            }
+            Action::MaintenanceOn { mode, .. } => self.did(format!("maintenance on: {mode}")),
+            Action::MaintenanceOff { mode } => self.did(format!("maintenance off: {mode}")),
+            Action::OwnerSuspend { reconciler, .. } => self.did(format!("suspend {reconciler}")),
             Action::ConfigMapRestore { what, .. } => {
                 let holds = what.to.trim_start_matches("sha256:").to_owned();
                 if self.maps.get(&what.name) == Some(&holds) {
                     return Outcome::AlreadyDone;
                 }
                 self.edit(&what.name, &holds, at);
-                self.done.push(format!("restore {} to {holds}", what.name));
-                Outcome::Done
+                self.did(format!("restore {} to {holds}", what.name))
             }
             Action::DeploymentRestart { version, .. } => {
                 self.restart(at);
-                self.done.push(format!("restart at {version}"));
-                Outcome::Done
+                self.did(format!("restart at {version}"))
             }
+            Action::DeploymentStop { pods, .. } => self.did(format!("stop {pods} pods")),
+            Action::DeploymentStart { pods, .. } => self.did(format!("start {pods} pods")),
             Action::DeploymentUndo { to, .. } => {
                 self.switch(&to.version, at);
-                self.done.push(format!("undo to {to}"));
-                Outcome::Done
+                self.did(format!("undo to {to}"))
             }
             Action::DeploymentRollout { to, .. } if to.version == self.linked => {
                 self.restart(at);
-                self.done.push(format!("rollout of {to}"));
-                Outcome::Done
+                self.did(format!("rollout of {to}"))
             }
             Action::DeploymentRollout { to, .. } => Outcome::Failed {
                 why: format!("it is set to {}, and not to {to}", self.linked),
                 retry: false,
             },
-            Action::Command { run, .. } | Action::Check { run } => {
-                self.done.push(run.argv.join(" "));
-                Outcome::Done
-            }
+            Action::Command { run, .. } | Action::Check { run } => self.did(run.argv.join(" ")),
         }
+    }
+
+    fn did(&mut self, what: String) -> Outcome {
+        self.done.push(what);
+        Outcome::Done
     }
 }

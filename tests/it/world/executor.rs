@@ -126,6 +126,8 @@ impl Attempt {
             Action::OwnerSuspend { .. }
             | Action::ConfigMapRestore { .. }
             | Action::DeploymentRestart { .. }
+            | Action::DeploymentStop { .. }
+            | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentRollout { .. }
             | Action::DeploymentApply { .. }

@@ -332,6 +332,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
         | Action::DeploymentRestart { .. }
+        | Action::DeploymentStop { .. }
+        | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentRollout { .. }
         | Action::DeploymentApply { .. }

@@ -1,0 +1,115 @@
+//! A Deployment that has no pods while its database goes back, and has them again afterwards.
+
+use rollbackd::{
+    domain::{
+        plan::Action,
+        run::{Outcome, Report},
+    },
+    units::Span,
+};
+use serde_json::{Value, json};
+
+use super::{
+    cluster::Cluster,
+    kubelet::Fate,
+    place::{Place, SOON},
+    undo::{Hands, Planned, broken},
+};
+use crate::rig::eventually;
+
+impl Hands {
+    async fn stop(&self, plan: &Planned, timeout: Span) -> Report {
+        self.carry_out(Action::DeploymentStop { at: plan.at.clone(), pods: 3 }, timeout, false)
+            .await
+    }
+
+    async fn start(&self, plan: &Planned) -> Report {
+        let action = Action::DeploymentStart { at: plan.at.clone(), pods: 7 };
+        self.carry_out(action, Span::seconds(20), false).await
+    }
+}
+
+impl Place {
+    async fn wanted(&self) -> Option<i32> {
+        self.deployments.get("shop").await.unwrap().spec.unwrap().replicas
+    }
+
+    async fn note(&self) -> Option<String> {
+        let meta = self.deployments.get("shop").await.unwrap().metadata;
+        meta.annotations.unwrap_or_default().remove("rollbackd.dev/stopped")
+    }
+
+    /// What its pods carry until somebody takes it off keeps them from going.
+    async fn hold_pods(&self, finalizers: Value) {
+        self.patch(json!({ "spec": { "template": { "metadata": { "finalizers": finalizers } } } }))
+            .await;
+    }
+}
+
+fn failed(report: &Report) -> &str {
+    let Outcome::Failed { why, .. } = &report.outcome else { panic!("{report:?}") };
+    why
+}
+
+#[tokio::test]
+async fn it_goes_back_without_pods_and_then_has_those_that_it_had() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    let hands = Hands::new(&place, cluster, None);
+    let report = hands.stop(&plan, Span::seconds(60)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(place.wanted().await, Some(0));
+    assert_eq!(place.note().await.unwrap(), "from 3 pods by run run-7");
+    // Once more, as after a crash.
+    let report = hands.stop(&plan, Span::seconds(60)).await;
+    assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}");
+    assert_eq!(place.note().await.unwrap(), "from 3 pods by run run-7", "it is not forgotten");
+
+    let report = hands.undo(&plan).await;
+    assert_eq!(report.outcome, Outcome::Done, "this run stopped it: {report:?}");
+    let report = hands.start(&plan).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(place.wanted().await, Some(3), "what it had, and not what the plan thought");
+    assert_eq!(place.note().await, None);
+    place.until_serves("1.4.1").await;
+    let report = hands.start(&plan).await;
+    assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}");
+}
+
+#[tokio::test]
+async fn one_that_somebody_else_scaled_to_nothing_is_not_set_back() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    let hands = Hands::new(&place, cluster, None);
+    let note = "from 3 pods by run run-6";
+    place
+        .patch(json!({
+            "metadata": { "annotations": { "rollbackd.dev/stopped": note } }, "spec": { "replicas": 0 },
+        }))
+        .await;
+    let report = hands.undo(&plan).await;
+    assert!(failed(&report).contains("scaled to 0 pods"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_still_ending_may_write_and_who_scales_it_up_again_is_told() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    place.kubelet.let_be("crash-2", Fate::Ready);
+    place.hold_pods(json!(["example.com/held"])).await;
+    place.until_serves("crash-2").await;
+    let hands = Hands::new(&place, cluster, None);
+    let report = hands.stop(&plan, Span::seconds(4)).await;
+    assert!(failed(&report).contains("3 of its pods are not gone yet"), "{report:?}");
+
+    hands.start(&plan).await;
+    let (stopped, ()) = tokio::join!(hands.stop(&plan, Span::seconds(60)), async {
+        let is_stopped = async || (place.wanted().await == Some(0)).then_some(());
+        eventually("it is stopped", SOON, is_stopped).await;
+        place.patch(json!({ "spec": { "replicas": 2 } })).await;
+    });
+    assert!(failed(&stopped).contains("somebody gave it 2 pods again"), "{stopped:?}");
+}
