@@ -132,8 +132,8 @@ impl Fleet {
             batch.1.iter().for_each(|fact| self.evolve_fleet(fact, now));
             turned.batches.push(batch);
         }
-        self.see(event, now);
-        if self.is_at_rest(event, now) {
+        let is_at_rest = self.see(event, now);
+        if is_at_rest {
             debug_assert!(self.nothing_follows(event, now), "something follows from {event:?}");
             return Ok(turned);
         }
@@ -177,6 +177,10 @@ impl Fleet {
     }
 
     fn fleet_facts(&self, event: &Event, now: Now) -> Vec<Fact> {
+        // What is about one service, as nearly everything is.
+        if matches!(event.what, What::Polled { .. } | What::Seen { .. }) {
+            return vec![];
+        }
         let fact = match &event.what {
             What::KillSwitch { reason } if *reason != self.kill_switch => {
                 Some(Fact::Fleet(FleetFact::KillSwitch { reason: reason.clone() }))
@@ -245,28 +249,43 @@ impl Fleet {
         fact.into_iter().chain(told).chain(departed).collect()
     }
 
-    /// The windows see the event, whether or not anything follows from it.
-    fn see(&mut self, event: &Event, now: Now) {
+    /// The windows see the event, whether or not anything follows from it. Whether nothing does: a service was asked for once
+    /// more, as every few seconds, and all is well.
+    fn see(&mut self, event: &Event, now: Now) -> bool {
         if let What::ClockSet { from, to } = event.what {
             self.watches.values_mut().for_each(|watch| watch.clock_set(to.0 - from.0, now));
             self.stand_out_again();
-            return;
+            return false;
         }
         if event.what == What::Started {
             self.stand_out_again();
             self.alarm_again(now);
         }
-        let Some(id) = event.what.service() else { return };
+        let Some(id) = event.what.service() else { return false };
         let (Some(watch), Some(policy), Some(state)) =
             (self.watches.get_mut(id), self.policy.services.get(id), self.states.get(id))
         else {
-            return;
+            return false;
         };
         watch.see(&event.what, policy, state, now);
         if watch.is_alarmed() {
             self.standing.alarm(id, now.steady);
         }
         standing::belongs(&mut self.standing.unsettled, id, watch.is_unsettled());
+        let situation = Situation {
+            policy,
+            fleet_policy: &self.policy.fleet,
+            state,
+            watch,
+            // What is true of others matters to whoever has something to decide.
+            fleet: &self.nobody,
+            now,
+            epoch: self.epoch,
+        };
+        let is_polled = matches!(event.what, What::Polled { .. });
+        if is_polled && settle::is_at_rest(&situation) && !self.standing.is_due(id, now.steady) {
+            return true;
+        }
         let verifying = |i: &incident::Incident| matches!(i.phase, Phase::Verifying { .. });
         if state.incident.as_ref().is_some_and(verifying) {
             let passes = self.look(id, now, |s, _| {
@@ -279,6 +298,7 @@ impl Fleet {
                 watch.note_verification(passes && !maintained, now);
             }
         }
+        false
     }
 
     /// The windows changed without a poll: those of an earlier daemon, of another policy, or since the clock was set.

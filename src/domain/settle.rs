@@ -15,7 +15,7 @@ use super::{
     watch::ServiceWatch,
     wording,
 };
-use crate::units::Span;
+use crate::units::{Span, UnixMs};
 
 /// More rounds than any real turn needs; a turn that reaches this has a defect, and stops instead of spinning.
 const ROUNDS_MAX: usize = 64;
@@ -193,9 +193,11 @@ fn remind(s: &Situation<'_>) -> Vec<Fact> {
     if s.state.page.due(every).is_some_and(|at| s.now.steady >= at) {
         return vec![Fact::Service(Service::Reminded)];
     }
-    let followup = s.state.followups.first();
-    let due = followup.filter(|(at, _)| s.now.wall >= *at + s.policy.people.root_cause_within);
-    due.map(|(_, incident)| Fact::Service(Service::FollowedUp { incident: incident.clone() }))
-        .into_iter()
-        .collect()
+    let due = |at: UnixMs| s.now.wall >= at + s.policy.people.root_cause_within;
+    match s.state.followups.first() {
+        Some((at, incident)) if due(*at) => {
+            vec![Fact::Service(Service::FollowedUp { incident: incident.clone() })]
+        }
+        Some(_) | None => vec![],
+    }
 }

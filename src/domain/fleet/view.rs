@@ -6,8 +6,7 @@ use crate::{
         event::{Event, Now, What},
         policy::ServicePolicy,
         service::ServiceId,
-        settle,
-        situation::{FleetView, Situation},
+        situation::FleetView,
         state::ServiceState,
         watch::ServiceWatch,
     },
@@ -15,27 +14,7 @@ use crate::{
 };
 
 impl Fleet {
-    /// Whether a service was asked for once more, as every few seconds, and all is well.
-    pub(super) fn is_at_rest(&self, event: &Event, now: Now) -> bool {
-        let What::Polled { service: id, .. } = &event.what else { return false };
-        let (Some(policy), Some(state), Some(watch)) =
-            (self.policy.services.get(id), self.states.get(id), self.watches.get(id))
-        else {
-            return false;
-        };
-        let situation = Situation {
-            policy,
-            fleet_policy: &self.policy.fleet,
-            state,
-            watch,
-            // What is true of others matters to whoever has something to decide.
-            fleet: &self.nobody,
-            now,
-            epoch: self.epoch,
-        };
-        settle::is_at_rest(&situation) && !self.standing.is_due(id, now.steady)
-    }
-
+    /// Of a service that is at rest.
     pub(super) fn nothing_follows(&self, event: &Event, now: Now) -> bool {
         let proposed = event.what.service().and_then(|id| self.propose(id, event, now));
         proposed.is_none_or(|(facts, state, reply)| {
