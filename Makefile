@@ -44,7 +44,7 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 # Most of a test's time is waiting for a real daemon's real seconds: twice as many at once as there are cores.
 TEST_THREADS ?= $(shell echo $$(( 2 * $$(nproc) )))
 
-test: rig ## Every test, against the real Prometheus, Alertmanager and Kubernetes (installed or built when missing); then simulate
+test: rig ## Every test, against the real Prometheus, Alertmanager, Kubernetes and databases (installed or built when missing); then simulate
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked
 	$(MAKE) --no-print-directory simulate N=20000
 
@@ -100,6 +100,9 @@ rig: $(CARGO_DEB)
 	tests/rig/registry install
 	tests/rig/machine install
 	tests/rig/kubernetes install
+	tests/rig/postgresql install
+	tests/rig/mariadb install
+	tests/rig/flyway install
 
 fmt:
 	cargo fmt --check

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod databases;
 pub mod demo;
 pub mod domain;
 pub mod executors;

@@ -7,6 +7,7 @@ mod compared;
 mod config_init;
 mod config_online;
 mod damaged;
+mod databases;
 mod docs;
 mod e2e;
 mod hostile;

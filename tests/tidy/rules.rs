@@ -11,17 +11,30 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("domain", &["units"]),
     ("kubernetes", &["domain", "units", "tls"]),
-    ("sources", &["domain", "units", "tls", "kubernetes"]),
+    ("databases", &["units", "tls"]),
+    ("sources", &["domain", "units", "tls", "kubernetes", "databases"]),
     ("notifiers", &["domain", "units", "tls"]),
     ("store", &["domain", "units"]),
     // And store::Lease, which whoever changes the world must hold: see `only_the_lease`.
-    ("executors", &["domain", "units", "tls", "kubernetes", "store"]),
+    ("executors", &["domain", "units", "tls", "kubernetes", "databases", "store"]),
     // The event loop from outside: who tells it something needs no more of the daemon.
     ("handle", &["domain", "units", "store"]),
     // What is counted of everything inside; only the daemon and the command line count.
     ("telemetry", &["domain", "units", "notifiers", "store"]),
     ("http", &["domain", "units", "tls", "sources", "store", "config", "handle"]),
-    ("config", &["domain", "units", "kubernetes", "sources", "notifiers", "store", "executors"]),
+    (
+        "config",
+        &[
+            "domain",
+            "units",
+            "kubernetes",
+            "databases",
+            "sources",
+            "notifiers",
+            "store",
+            "executors",
+        ],
+    ),
     (
         "daemon",
         &[
@@ -29,6 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "units",
             "tls",
             "kubernetes",
+            "databases",
             "telemetry",
             "sources",
             "notifiers",
@@ -47,6 +61,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "units",
             "tls",
             "kubernetes",
+            "databases",
             "telemetry",
             "sources",
             "notifiers",

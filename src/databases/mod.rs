@@ -1,0 +1,17 @@
+//! What sources and executors share of a database: how it is reached, and what it means when it is not.
+//!
+//! One interface over PostgreSQL and MariaDB or MySQL. A session is opened for one look and closed after it; what it reads is
+//! bounded in time, rows and bytes. Nothing here ever prints a password, not even inside the words of a server.
+
+mod access;
+mod classify;
+mod fault;
+mod quote;
+mod session;
+
+pub use self::{
+    access::{Database, Kind, Options, Tls},
+    fault::{Fault, Problem},
+    quote::{identifier, literal},
+    session::{Row, Session},
+};

@@ -1,0 +1,6 @@
+//! Databases, against the real PostgreSQL and MariaDB, migrated by the real Flyway.
+
+mod connections;
+pub(crate) mod flyway;
+pub(crate) mod server;
+mod starts;

@@ -1,0 +1,221 @@
+//! A real PostgreSQL or MariaDB for one test, or for all of them: on loopback, gone with the test's process.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use rollbackd::{
+    databases::{Database, Kind, Options, Session, Tls},
+    demo::port::ReservedPort,
+    units::{Secret, Span},
+};
+use tempfile::TempDir;
+
+/// How long it may take to start, or to do as it is told, on a machine that is busy with the other tests.
+const START_MAX: Duration = Duration::from_secs(120);
+
+/// Both servers that there are.
+pub(crate) const BOTH: [Kind; 2] = [Kind::Postgresql, Kind::Mysql];
+
+/// What `tests/rig/postgresql serve` or `tests/rig/mariadb serve` runs. It ends when its standard input does.
+#[derive(Debug)]
+pub(crate) struct Server {
+    kind: Kind,
+    child: Child,
+    input: Mutex<Option<ChildStdin>>,
+    lines: Mutex<mpsc::Receiver<String>>,
+    said: BTreeMap<String, String>,
+    home: TempDir,
+    _port: ReservedPort,
+}
+
+impl Server {
+    /// One for this test alone, which may kill it.
+    pub(crate) fn start(kind: Kind) -> Self {
+        let home = TempDir::new().expect("a temporary directory");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig").join(script(kind));
+        let port = ReservedPort::reserve().expect("a port");
+        let mut child = Command::new(script)
+            .args([Path::new("serve"), home.path(), Path::new("--remove")])
+            .env("PORT", port.number.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the script can be started");
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
+        let (said, lines) = mpsc::channel();
+        // Ends with the process, whose end closes the pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = said.send(line);
+            }
+        });
+        let (input, lines) = (Mutex::new(input), Mutex::new(lines));
+        let said = BTreeMap::new();
+        let mut server = Self { kind, child, input, lines, said, home, _port: port };
+        let told = server.wait_for("ready");
+        let told = told.iter().filter_map(|line| line.split_once('='));
+        server.said = told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        server
+    }
+
+    /// One that all tests share, each with databases of its own.
+    pub(crate) fn shared(kind: Kind) -> &'static Self {
+        static POSTGRESQL: OnceLock<Server> = OnceLock::new();
+        static MARIADB: OnceLock<Server> = OnceLock::new();
+        let shared = match kind {
+            Kind::Postgresql => &POSTGRESQL,
+            Kind::Mysql => &MARIADB,
+        };
+        shared.get_or_init(|| Self::start(kind))
+    }
+
+    /// `kill server`, `start server`, `freeze server`, `thaw server`: returns when it is done.
+    pub(crate) fn tell(&self, what: &str) {
+        let mut input = self.input.lock().expect("the input's lock");
+        writeln!(input.as_mut().expect("it was not dropped"), "{what}").expect("the script reads");
+        self.wait_for(&format!("done: {what}"));
+    }
+
+    fn wait_for(&self, line: &str) -> Vec<String> {
+        let lines = self.lines.lock().expect("the lines' lock");
+        let mut before = vec![];
+        loop {
+            match lines.recv_timeout(START_MAX) {
+                Ok(said) if said == line => return before,
+                Ok(said) => before.push(said),
+                Err(_) => panic!(
+                    "no `{line}`; if its programs are missing run `tests/rig/{} install`",
+                    script(self.kind)
+                ),
+            }
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.said["port"].parse().expect("a port")
+    }
+
+    /// Of who may do everything: `postgres` or `admin`.
+    pub(crate) fn password(&self) -> &str {
+        &self.said["password"]
+    }
+
+    /// The certificate of the authority that signed the server's.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.home.path().join("ca.crt")
+    }
+
+    /// One of somebody else.
+    pub(crate) fn other_authority(&self) -> PathBuf {
+        self.home.path().join("other.crt")
+    }
+
+    pub(crate) fn administrator(&self) -> &'static str {
+        match self.kind {
+            Kind::Postgresql => "postgres",
+            Kind::Mysql => "admin",
+        }
+    }
+
+    /// How its administrator reaches a database of it.
+    pub(crate) fn options(&self, database: &str) -> Options {
+        let scheme = match self.kind {
+            Kind::Postgresql => "postgres",
+            Kind::Mysql => "mysql",
+        };
+        let user = self.administrator();
+        let url = format!("{scheme}://{user}@127.0.0.1:{}/{database}", self.port());
+        let mut options = Options::new("shop", Database::parse(&url).expect("a legal URL"));
+        options.password = Some(Secret::new(self.password()));
+        options.tls = Tls::Off;
+        options.statement_timeout = Span::seconds(60);
+        options
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.input.lock().expect("the input's lock").take());
+        let _ = self.child.wait();
+    }
+}
+
+fn script(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Postgresql => "postgresql",
+        Kind::Mysql => "mariadb",
+    }
+}
+
+/// An empty database of a test's own.
+#[derive(Debug)]
+pub(crate) struct Fresh<'s> {
+    pub(crate) server: &'s Server,
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+}
+
+impl Fresh<'static> {
+    /// On the server that all tests share.
+    pub(crate) async fn of(kind: Kind) -> Self {
+        let server = tokio::task::spawn_blocking(move || Server::shared(kind));
+        Fresh::on(server.await.expect("it starts")).await
+    }
+}
+
+impl<'s> Fresh<'s> {
+    pub(crate) async fn on(server: &'s Server) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("shop_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let first = match server.kind {
+            Kind::Postgresql => "postgres",
+            Kind::Mysql => "mysql",
+        };
+        let mut session = Session::open_to_write(&server.options(first)).await.expect("it answers");
+        session.rows(&format!("CREATE DATABASE {name}")).await.expect("a database is created");
+        Self { server, kind: server.kind, name }
+    }
+
+    /// How its administrator reaches it.
+    pub(crate) fn options(&self) -> Options {
+        self.server.options(&self.name)
+    }
+
+    /// Runs statements as its administrator; the rows of them.
+    pub(crate) async fn run(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let mut session = Session::open_to_write(&self.options()).await.expect("it answers");
+        session.rows(sql).await.unwrap_or_else(|fault| panic!("{sql}: {fault}"))
+    }
+
+    /// Somebody who may do what these grants say, `{}` standing for the name: its options.
+    pub(crate) async fn user(&self, name: &str, grants: &[&str]) -> Options {
+        let of_this = format!("{name}_{}", self.name);
+        let (who, create) = match self.kind {
+            Kind::Postgresql => {
+                (of_this.clone(), format!("CREATE ROLE {of_this} LOGIN PASSWORD 'hunter2'"))
+            }
+            Kind::Mysql => {
+                let who = format!("{of_this}@'127.0.0.1'");
+                (who.clone(), format!("CREATE USER {who} IDENTIFIED BY 'hunter2'"))
+            }
+        };
+        self.run(&create).await;
+        for grant in grants {
+            self.run(&grant.replace("{}", &who)).await;
+        }
+        let mut options = self.options();
+        options.database.user = of_this;
+        options.password = Some(Secret::new("hunter2"));
+        options
+    }
+}
