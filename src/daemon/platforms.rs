@@ -19,6 +19,7 @@ use crate::{
     },
     executors::{self, inventory},
     handle::Handle,
+    kubernetes::previous,
     sources::{
         kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
         registry::Registries,
@@ -86,6 +87,8 @@ pub(super) struct Deployment {
     pub container: Option<String>,
     /// What its template refers to and is no part of its configuration.
     pub left_out: Vec<String>,
+    /// How it is read what the version before was; nobody does where that is not wanted.
+    pub previous: Option<previous::Options>,
     /// Who is asked whether its images can be pulled; nobody where that is not wanted.
     pub registries: Option<Registries>,
     /// How often to look without news.
@@ -98,8 +101,8 @@ pub(super) async fn look_at_deployment(
     options: executors::Options,
     handle: Handle,
 ) {
-    let Deployment { service, watched, key, runbook, container, left_out, registries, every } =
-        deployment;
+    let Deployment { service, watched, key, runbook, container, left_out, .. } = deployment;
+    let Deployment { previous, registries, every, .. } = deployment;
     let mut listener =
         (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
     let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
@@ -109,7 +112,8 @@ pub(super) async fn look_at_deployment(
     loop {
         news.mark_unchanged();
         let now = clock::wall();
-        let mut seen = watched.see_but(&key, container.as_deref(), &left_out, now).inventory;
+        let said = (left_out.as_slice(), previous.as_ref());
+        let mut seen = watched.see_but(&key, container.as_deref(), said, now).inventory;
         keeper.add_to(&mut seen).await;
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);

@@ -168,6 +168,19 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         misread_since: Option<UnixMs>,
     },
+    /// Set the image of one container of a Deployment's template, and nothing else.
+    DeploymentImage {
+        /// Which one.
+        at: DeploymentAt,
+        /// The version that it must be set to now; another one means somebody deployed in between.
+        from: Revision,
+        /// The version that it is with that image, by its hash.
+        to: Revision,
+        /// The container.
+        container: String,
+        /// The whole reference.
+        image: String,
+    },
     /// Wait until all of a Deployment's pods are of this version and available. Changes nothing.
     DeploymentRollout {
         /// Which one.

@@ -200,8 +200,12 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::MaintenanceOff { mode } => deployment::switch_off(attempt, mode).await,
         Action::DeploymentUndo { at, from, to, replica_set, misread_since } => {
             let (replica_set, misread_since) = (replica_set.as_deref(), *misread_since);
-            let undo = deployment::Undo { at, from, to, replica_set, misread_since };
-            deployment::undo(attempt, undo).await
+            let by = deployment::By::Held { replica_set, misread_since };
+            deployment::undo(attempt, deployment::Undo { at, from, to, by }).await
+        }
+        Action::DeploymentImage { at, from, to, container, image } => {
+            let by = deployment::By::Image { container, image };
+            deployment::undo(attempt, deployment::Undo { at, from, to, by }).await
         }
         Action::ConfigMapRestore { of, what } => deployment::restore(attempt, of, what).await,
         Action::DeploymentRestart { at, version } => {

@@ -1,6 +1,7 @@
 //! How a cluster is reached: by a kubeconfig, or from inside.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -34,6 +35,8 @@ pub struct Options {
     pub config_maps: bool,
     /// Whether the Secrets are, by nothing but their hash.
     pub secrets: bool,
+    /// Annotations of Deployments by which an image is named: where one is there its template is kept beside it.
+    pub previous: BTreeSet<String>,
     /// So many of its warnings are told of a Deployment that is not well; none are asked for where that is 0.
     pub events_max: usize,
     /// How the registries of its images are asked.
@@ -54,6 +57,7 @@ impl Options {
             page: 500,
             config_maps: true,
             secrets: false,
+            previous: BTreeSet::new(),
             events_max: 5,
             registries: pulls::Options::default(),
         }

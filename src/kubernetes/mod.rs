@@ -7,6 +7,7 @@ pub mod access;
 pub mod content;
 pub mod maps;
 pub mod owners;
+pub mod previous;
 pub mod pulls;
 pub mod quantity;
 pub mod shelf;

@@ -11,11 +11,12 @@ use crate::{
     },
     domain::{
         owner::OwnerRule,
+        previous::ANNOTATION,
         runbook::{ARGOCD, DeploymentRunbook},
     },
     kubernetes::{
         access::{Access, Options, check_kubeconfig},
-        pulls,
+        previous, pulls,
     },
     sources::kubernetes::Key,
     units::Span,
@@ -139,6 +140,7 @@ pub(super) fn platform(
         &raw.deployment.span(),
     )?;
     let container = raw.container.as_ref().map(|container| container.get_ref().clone());
+    let previous = previous(found, raw);
     let runbook = DeploymentRunbook {
         cluster: at.cluster.clone(),
         namespace: at.key.namespace.to_string(),
@@ -149,10 +151,61 @@ pub(super) fn platform(
         attempts: found.at_least_one(&raw.attempts, 2),
         argocd_namespace: argocd(all, &at.cluster),
         owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),
+        previous: previous.as_ref().map(|it| it.annotation.clone()),
     };
     let left_out = raw.not_configuration.as_ref().map(|names| names.get_ref().clone());
     let left_out = left_out.unwrap_or_default();
-    Some(KubernetesPlatform { at, runbook, container, left_out, look_every, manifest: None })
+    let manifest = None;
+    Some(KubernetesPlatform { at, runbook, container, left_out, previous, look_every, manifest })
+}
+
+/// How it is read what the version before was; not at all where the annotation's name is left empty.
+fn previous(found: &mut Found<'_>, raw: &raw::Deployment) -> Option<previous::Options> {
+    let annotation = raw.previous_version_annotation.as_ref();
+    let image_prefix = match &raw.image_prefix {
+        Some(at) if !is_repository(at.get_ref()) && !names_any(at.get_ref()) => {
+            let what = format!("`{}` is not where images are pulled from", at.get_ref());
+            found.error(at.span(), what, "write it as images do: \"registry.internal:5000/shop\"");
+            String::new()
+        }
+        Some(at) => at.get_ref().clone(),
+        None => String::new(),
+    };
+    let annotation = match annotation {
+        Some(at) if at.get_ref().is_empty() => return None,
+        Some(at) if !is_annotation(at.get_ref()) && !names_any(at.get_ref()) => {
+            let what = format!("`{}` is not the name of an annotation", at.get_ref());
+            let instead = "write it as Kubernetes does: \"previous-version\", \"shop.example/previous-version\"";
+            found.error(at.span(), what, instead);
+            return None;
+        }
+        Some(at) => at.get_ref().clone(),
+        None => ANNOTATION.to_owned(),
+    };
+    Some(previous::Options { annotation, image_prefix })
+}
+
+/// As Kubernetes knows keys: a name, and before a slash a domain.
+fn is_annotation(text: &str) -> bool {
+    let (domain, name) = text.split_once('/').map_or((None, text), |(d, name)| (Some(d), name));
+    let legal = |text: &str, more: &str| {
+        let ends = |c: char| c.is_ascii_alphanumeric();
+        text.starts_with(ends)
+            && text.ends_with(ends)
+            && text.chars().all(|c| ends(c) || more.contains(c))
+    };
+    legal(name, "-_.")
+        && name.len() <= LABEL_MAX
+        && domain.is_none_or(|domain| legal(domain, "-.") && domain.len() <= NAME_MAX)
+}
+
+/// A registry, and what comes before an image's own name.
+fn is_repository(text: &str) -> bool {
+    let text = text.trim_end_matches('/');
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._/:".contains(c);
+    let has_tag =
+        text.rsplit('/').next().is_some_and(|last| last.contains(':')) && text.contains('/');
+    !text.starts_with('/') && !text.contains("//") && text.chars().all(legal) && !has_tag
 }
 
 fn argocd(all: &raw::Raw, cluster: &str) -> String {

@@ -54,6 +54,8 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) look_every: Placed<Span>,
     pub(in crate::config) owner: Placed<OwnerRule>,
     pub(in crate::config) not_configuration: Placed<Vec<String>>,
+    pub(in crate::config) previous_version_annotation: Placed<String>,
+    pub(in crate::config) image_prefix: Placed<String>,
 }
 
 /// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands, or what its pods' logs say.

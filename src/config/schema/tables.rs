@@ -101,7 +101,7 @@ tables! {
     [Rollback] application maintenance before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
-        owner not_configuration;
+        owner not_configuration previous_version_annotation image_prefix;
     partial [Manifest] manifest timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page

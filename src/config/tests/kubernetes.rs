@@ -352,3 +352,43 @@ fn who_finds_services_is_said_once() {
         assert!(problems.contains(says), "{says}: {problems}");
     }
 }
+
+#[test]
+fn what_the_version_before_was_is_read_from_an_annotation_that_the_whole_cluster_is_read_for() {
+    let cluster = "[kubernetes.main]\nin_cluster = true\n";
+    let more = |lines: &str| {
+        SERVICE.replace("container = 'app'", &format!("container = 'app'\n    {lines}"))
+    };
+    let read = |lines: &str| {
+        let (config, warnings) = loaded(&format!("{cluster}{}", more(lines)));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let names = config.clusters.into_values().next().unwrap().previous;
+        let names: Vec<String> = names.into_iter().collect();
+        let Some(Platform::Kubernetes(platform)) = config.platforms.into_values().next() else {
+            panic!("{lines}")
+        };
+        assert_eq!(
+            platform.runbook.previous,
+            platform.previous.as_ref().map(|it| it.annotation.clone())
+        );
+        (names, platform.previous.map(|it| it.image_prefix))
+    };
+    let named = |name: &str, prefix: &str| (vec![name.to_owned()], Some(prefix.to_owned()));
+    assert_eq!(read(""), named("previous-version", ""));
+    let both = "previous_version_annotation = 'shop.example/before'\nimage_prefix = 'eu.example:5000/shop'";
+    assert_eq!(read(both), named("shop.example/before", "eu.example:5000/shop"));
+    assert_eq!(
+        read("image_prefix = 'localhost:5000'"),
+        named("previous-version", "localhost:5000")
+    );
+    assert_eq!(read("previous_version_annotation = ''"), (vec![], None));
+    for (line, said) in [
+        ("previous_version_annotation = 'a b'", "`a b` is not the name of an annotation"),
+        ("previous_version_annotation = '/a'", "`/a` is not the name of an annotation"),
+        ("image_prefix = 'https://eu.example'", "is not where images are pulled from"),
+        ("image_prefix = 'eu.example/shop:1.4'", "is not where images are pulled from"),
+    ] {
+        let findings = refused(&format!("{cluster}{}", more(line)));
+        assert!(findings.contains(said), "{line}: {findings}");
+    }
+}

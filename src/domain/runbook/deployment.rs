@@ -9,6 +9,7 @@ use crate::{
         owner::OwnerRule,
         plan::{Action, DeploymentAt, Restore, Step},
         planning::{ConfigurationMove, Moves},
+        previous::{self, NewImage},
         reconciler::Reconciler,
     },
     units::Span,
@@ -37,10 +38,17 @@ pub struct DeploymentRunbook {
     /// The namespace of Argo CD, for Applications that say no other.
     #[serde(default = "argocd")]
     pub argocd_namespace: String,
+    /// Its annotation that says what the version before was; none where nobody looks at one.
+    #[serde(default = "annotation")]
+    pub previous: Option<String>,
 }
 
 /// Where it is installed unless somebody decided otherwise.
 pub const ARGOCD: &str = "argocd";
+
+fn annotation() -> Option<String> {
+    Some(previous::ANNOTATION.to_owned())
+}
 
 fn argocd() -> String {
     ARGOCD.to_owned()
@@ -88,9 +96,10 @@ impl DeploymentRunbook {
         }
         let (from, to) = (moves.from, moves.to);
         let is_moved = moves.is_of_application();
-        steps.push(match is_moved {
-            true => self.undo(&at, moves, place),
-            false => self.restart(&at, to),
+        steps.push(match (is_moved, &place.image) {
+            (true, Some(image)) => self.set_image(&at, moves, image),
+            (true, None) => self.undo(&at, moves, place),
+            (false, _) => self.restart(&at, to),
         });
         let fallback = (is_moved && place.kept).then(|| Box::new(self.whole(&at, from, to)));
         steps.push(Step { fallback, ..self.rollout(&at, to) });
@@ -130,6 +139,28 @@ impl DeploymentRunbook {
             format!(
                 "permission to get and patch deployments, and to get replicasets,{lists} in {namespace} of {cluster}"
             ),
+        ];
+        self.setting(title, action, needs)
+    }
+
+    fn set_image(&self, at: &DeploymentAt, moves: &Moves<'_>, new: &NewImage) -> Step {
+        let Self { cluster, namespace, name, .. } = self;
+        let (from, to) = (moves.from, moves.to);
+        let NewImage { container, image, .. } = new;
+        let title = format!(
+            "set the image of container {container} of Deployment {namespace}/{name} to {image}: from {from} to {to}"
+        );
+        let action = Action::DeploymentImage {
+            at: at.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            container: container.clone(),
+            image: image.clone(),
+        };
+        let needs = vec![
+            format!("the image {image}, where its registry is"),
+            format!("the Deployment {namespace}/{name} with the template of {from}, not paused"),
+            format!("permission to get and patch deployments in {namespace} of {cluster}"),
         ];
         self.setting(title, action, needs)
     }
@@ -260,6 +291,7 @@ mod tests {
             attempts: 2,
             owner: OwnerRule::Page,
             argocd_namespace: argocd(),
+            previous: annotation(),
         }
     }
 
@@ -275,6 +307,7 @@ mod tests {
             uid: Some("u-1".into()),
             replica_set: Some("checkout-7c9d".into()),
             kept: false,
+            image: None,
             owners: vec![argo_cd()],
         };
         let from = Revision::named("1.4.2+cd");

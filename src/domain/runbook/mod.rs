@@ -48,6 +48,14 @@ impl ApplicationRunbook {
         }
     }
 
+    /// The annotation that says what the version before was, where there can be one.
+    pub fn previous(&self) -> Option<&str> {
+        match self {
+            Self::Release(_) => None,
+            Self::Deployment(deployment) => deployment.previous.as_deref(),
+        }
+    }
+
     /// What is done where something else would put back what is rolled away from; none where nothing can.
     pub fn owner_rule(&self) -> Option<OwnerRule> {
         match self {

@@ -37,7 +37,7 @@ pub(super) use self::{
     restart::restart,
     rollout::{Rollout, rollout},
     suspend::suspend,
-    undo::{Undo, undo},
+    undo::{By, Undo, undo},
 };
 pub use self::{
     held::keep,

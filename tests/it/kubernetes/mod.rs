@@ -17,6 +17,7 @@ pub(crate) mod node;
 mod owners;
 pub(crate) mod place;
 mod preflight;
+mod previous;
 pub(crate) mod reading;
 mod registries;
 pub(crate) mod rights;

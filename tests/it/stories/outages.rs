@@ -343,7 +343,11 @@ fn a_migration_of_which_half_is_there_outlives_the_next_deployment() {
         town.run("1m");
         town.turn(posted("migration-failure", "ci", "V7 failed", true));
         town.place().outcomes.push_back(failed("no", false));
-        town.says("ada", Said::RollBack { to: None, reason: "half a schema".into() }).unwrap();
+        town.says(
+            "ada",
+            Said::RollBack { to: None, to_previous: false, reason: "half a schema".into() },
+        )
+        .unwrap();
         town.run("1m");
         assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
         town.deploy("v3", OUTAGE);

@@ -1,6 +1,6 @@
 //! One service of the town: its releases, its requests, its probes, and what a source reads of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rollbackd::{
     domain::{
@@ -10,6 +10,7 @@ use rollbackd::{
         inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
+        previous::Previous,
         run::Outcome,
         signal::Unknown,
         warning::Warning,
@@ -49,6 +50,8 @@ const BOUNDS: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, f64::INFINITY];
 
 pub(super) struct Place {
     pub(super) versions: BTreeMap<String, Behaviour>,
+    /// Those that nothing holds any more.
+    pub(super) gone: BTreeSet<String>,
     pub(super) linked: String,
     pub(super) running: Option<String>,
     switched_at: UnixMs,
@@ -72,6 +75,8 @@ pub(super) struct Place {
     pub(super) faults: Vec<String>,
     /// What else sets it, where it is a Deployment.
     pub(super) owners: Option<Vec<Owner>>,
+    /// What it says that the version before was.
+    pub(super) previous: Option<Previous>,
     /// Its pods, where it is one; three are wanted.
     pub(super) pods: Option<Pods>,
     /// Who set it last.
@@ -111,6 +116,7 @@ impl Place {
     pub(super) fn new(wall: UnixMs) -> Self {
         Self {
             versions: [("v1".to_owned(), HEALTHY)].into(),
+            gone: BTreeSet::new(),
             linked: "v1".into(),
             running: Some("v1".into()),
             switched_at: wall,
@@ -126,6 +132,7 @@ impl Place {
             outcomes: VecDeque::new(),
             faults: vec![],
             owners: None,
+            previous: None,
             pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
             maps: BTreeMap::new(),
@@ -294,7 +301,13 @@ impl Place {
                 None => Serving::NotRunning("the unit is not active".into()),
             },
             switched_at: Some(self.switched_at),
-            available: self.versions.keys().rev().map(available).collect(),
+            available: self
+                .versions
+                .keys()
+                .rev()
+                .filter(|version| !self.gone.contains(*version))
+                .map(available)
+                .collect(),
             faults: self.faults.clone(),
             told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
             deployed: self.owners.clone().map(|owners| {
@@ -302,6 +315,7 @@ impl Place {
                     uid: "u-1".into(),
                     ran: vec![],
                     warnings: self.warnings.clone(),
+                    previous: self.previous.clone(),
                     wanted: 3,
                     paused: false,
                     owners,
@@ -310,6 +324,11 @@ impl Place {
                 })
             }),
         }
+    }
+
+    fn does(&mut self, what: String) -> Outcome {
+        self.done.push(what);
+        Outcome::Done
     }
 
     /// Does what a step says, unless the story wants it to end otherwise.
@@ -335,18 +354,9 @@ impl Place {
             Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
-            Action::MaintenanceOn { mode, .. } => {
-                self.done.push(format!("maintenance on: {mode}"));
-                Outcome::Done
-            }
-            Action::MaintenanceOff { mode } => {
-                self.done.push(format!("maintenance off: {mode}"));
-                Outcome::Done
-            }
-            Action::OwnerSuspend { reconciler, .. } => {
-                self.done.push(format!("suspend {reconciler}"));
-                Outcome::Done
-            }
+            Action::MaintenanceOn { mode, .. } => self.does(format!("maintenance on: {mode}")),
+            Action::MaintenanceOff { mode } => self.does(format!("maintenance off: {mode}")),
+            Action::OwnerSuspend { reconciler, .. } => self.does(format!("suspend {reconciler}")),
             Action::ConfigMapRestore { what, .. } => {
                 let holds = what.to.trim_start_matches("sha256:").to_owned();
                 if self.maps.get(&what.name) == Some(&holds) {
@@ -359,6 +369,11 @@ impl Place {
             Action::DeploymentRestart { version, .. } => {
                 self.restart(at);
                 self.done.push(format!("restart at {version}"));
+                Outcome::Done
+            }
+            Action::DeploymentImage { to, image, .. } => {
+                self.switch(&to.version, at);
+                self.done.push(format!("set {image}"));
                 Outcome::Done
             }
             Action::DeploymentUndo { to, .. } => {

@@ -13,7 +13,7 @@ use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
     policy::{services_mut, shop, shop_with},
-    story,
+    roll_back, story,
     town::{Town, Windows, failed},
 };
 
@@ -132,11 +132,11 @@ fn a_rollback_that_was_switched_and_never_came_up_is_gone_on_with() {
                 (town.serving().as_str(), town.place().running.as_deref()),
                 ("v1", Some("v2"))
             );
-            let reason = "the disk is mended".to_owned();
-            town.says("ada", Said::RollBack { to: to.clone(), reason }).unwrap();
+            let reason = "the disk is mended";
+            town.says("ada", roll_back(to.as_deref(), reason)).unwrap();
             town.run("1m");
             assert_eq!(town.place().running.as_deref(), Some("v1"));
-            let twice = Said::RollBack { to: Some("v1".to_owned()), reason: "again".to_owned() };
+            let twice = roll_back(Some("v1"), "again");
             let refused = town.says("ada", twice).unwrap_err();
             assert!(refused.contains("v1 is what serves already"), "{refused}");
         });

@@ -127,6 +127,7 @@ impl Attempt {
             | Action::ConfigMapRestore { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentUndo { .. }
+            | Action::DeploymentImage { .. }
             | Action::DeploymentRollout { .. }
             | Action::DeploymentApply { .. }
             | Action::CheckJob { .. } => {
