@@ -24,7 +24,7 @@ pub(super) use self::{
     alerts::Alertmanager,
     discover::{Annotated, Discover},
     intake::{Freeze, Http, Limits, Store, Tls, Token},
-    kubernetes::{Deployment, Kubernetes, Pods, Registries},
+    kubernetes::{Deployment, Kubernetes, LookAtSecrets, Pods, Registries},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{

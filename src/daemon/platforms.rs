@@ -106,7 +106,8 @@ pub(super) async fn look_at_deployment(
     let mut listener =
         (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
     let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
-    let mut keeper = Keeper::new(&service, &runbook, &options, left_out.clone());
+    let secrets = watched.options().secrets.clone();
+    let mut keeper = Keeper::new(&service, &runbook, &options, (left_out.clone(), secrets));
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
     loop {
@@ -200,7 +201,7 @@ fn meaning(kind: Kind) -> &'static str {
             "; what pods read is unknown, and only applications are rolled back (config_maps = false in [kubernetes.NAME] asks for them no more)"
         }
         Kind::Secrets => {
-            "; what pods read is unknown, and only applications are rolled back (secrets = false in [kubernetes.NAME] asks for them no more)"
+            "; what pods read is unknown, and only applications are rolled back (secrets = \"off\" in [kubernetes.NAME] asks for them no more)"
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use super::pulls;
+use super::{pulls, seal::Secrets};
 use crate::units::Span;
 
 /// Which cluster, what of it, and how patiently.
@@ -33,8 +33,8 @@ pub struct Options {
     pub page: u32,
     /// Whether the ConfigMaps that Deployments refer to are watched.
     pub config_maps: bool,
-    /// Whether the Secrets are, by nothing but their hash.
-    pub secrets: bool,
+    /// Whether the Secrets are, and what is kept of them.
+    pub secrets: Secrets,
     /// Annotations of Deployments by which an image is named: where one is there its template is kept beside it.
     pub previous: BTreeSet<String>,
     /// So many of its warnings are told of a Deployment that is not well; none are asked for where that is 0.
@@ -56,7 +56,7 @@ impl Options {
             connect: Span::seconds(5),
             page: 500,
             config_maps: true,
-            secrets: false,
+            secrets: Secrets::Off,
             previous: BTreeSet::new(),
             events_max: 5,
             registries: pulls::Options::default(),

@@ -10,6 +10,7 @@ pub mod owners;
 pub mod previous;
 pub mod pulls;
 pub mod quantity;
+pub mod seal;
 pub mod shelf;
 pub mod status;
 pub mod template;

@@ -17,6 +17,7 @@ use crate::{
     kubernetes::{
         access::{Access, Options, check_kubeconfig},
         previous, pulls,
+        seal::{self, Secrets},
     },
     sources::kubernetes::Key,
     units::Span,
@@ -44,7 +45,7 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
                 .config_maps
                 .as_ref()
                 .map_or(usual.config_maps, |said| *said.get_ref()),
-            secrets: said.secrets.as_ref().map_or(usual.secrets, |said| *said.get_ref()),
+            secrets: secrets(found, name, said),
             events_max: said.events_max.as_ref().map_or(usual.events_max, |said| *said.get_ref()),
             registries: registries(found, &said.registries),
             ..usual
@@ -52,6 +53,41 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
         Some((name.get_ref().clone(), (options, said.all_namespaces)))
     };
     raw.kubernetes.iter().filter_map(cluster).collect()
+}
+
+/// What is done with Secrets, and the key where what they hold is kept.
+fn secrets(found: &mut Found<'_>, name: &Spanned<String>, said: &raw::Kubernetes) -> Secrets {
+    const MAKE_ONE: &str = "make one: openssl rand -base64 32 > /etc/rollbackd/secrets-key";
+    let look = said.secrets.as_ref().map(|look| *look.get_ref());
+    match (look, &said.secrets_key) {
+        (Some(raw::LookAtSecrets::Encrypted), Some(at)) => {
+            let Some(text) = found.secret(at) else { return Secrets::Hash };
+            match seal::Key::parse(text.expose().trim()) {
+                Ok(key) => Secrets::Encrypted(key),
+                Err(why) => {
+                    let what = format!(
+                        "this is no key of 32 bytes in base64 or hexadecimal digits: {why}"
+                    );
+                    found.error(at.span(), what, MAKE_ONE);
+                    Secrets::Hash
+                }
+            }
+        }
+        (Some(raw::LookAtSecrets::Encrypted), None) => {
+            let at = said.secrets.as_ref().map_or(name.span(), |look| look.span());
+            let what = "nobody knows by which key Secrets are encrypted";
+            let instead = "add secrets_key = { file = \"/etc/rollbackd/secrets-key\" }; openssl rand -base64 32 makes one";
+            found.error(at, what, instead);
+            Secrets::Hash
+        }
+        (_, Some(at)) => {
+            let what = "a key for Secrets that are not kept";
+            found.error(at.span(), what, "leave it out, or say secrets = \"encrypted\"");
+            Secrets::Hash
+        }
+        (Some(raw::LookAtSecrets::Hash), None) => Secrets::Hash,
+        (Some(raw::LookAtSecrets::Off) | None, None) => Secrets::Off,
+    }
 }
 
 fn registries(found: &mut Found<'_>, said: &raw::Registries) -> pulls::Options {

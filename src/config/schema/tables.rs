@@ -105,7 +105,7 @@ tables! {
     partial [Manifest] manifest timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
-        argocd_namespace config_maps secrets events_max registries;
+        argocd_namespace config_maps secrets secrets_key events_max registries;
     [Registries] ask timeout keep images_max at_once pull_secrets plain_http ca_file;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;

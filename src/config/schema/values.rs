@@ -11,9 +11,9 @@ use crate::{
     config::{
         Scope,
         raw::{
-            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold, Looks,
-            Maintenance, Manifest, Mention, One, OrOff, Release, Restart, Running, SecretRef,
-            Service, Word,
+            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold,
+            LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release, Restart,
+            Running, SecretRef, Service, Word,
         },
     },
     domain::{
@@ -111,6 +111,9 @@ macro_rules! plain {
 }
 
 plain! {
+    LookAtSecrets: true, {
+        "anyOf": [{ "type": "string", "enum": ["off", "hash", "encrypted"] }, { "type": "boolean" }]
+    };
     bool: false, { "type": "boolean" };
     u32: true, { "type": "integer", "minimum": 0 };
     u64: true, { "type": "integer", "minimum": 0 };

@@ -6,7 +6,7 @@ use super::{loaded, refused};
 use crate::{
     config::{DeploymentAt, Finding, Platform, Read, load_text_with},
     domain::{owner::OwnerRule, policy::SignalKind, runbook::ApplicationRunbook},
-    kubernetes::access::Access,
+    kubernetes::{access::Access, seal::Secrets},
     sources::kubernetes::{Key, Of, Question, Resource, Usage},
     units::Span,
 };
@@ -222,8 +222,33 @@ fn config_maps_are_watched_unless_the_operator_says_no_and_secrets_only_where_th
         let options = config.clusters.into_values().next().unwrap();
         (options.config_maps, options.secrets)
     };
-    assert_eq!(watched(""), (true, false));
-    assert_eq!(watched("config_maps = false\nsecrets = true"), (false, true));
+    assert_eq!(watched(""), (true, Secrets::Off));
+    assert_eq!(watched("config_maps = false\nsecrets = true"), (false, Secrets::Hash));
+    assert_eq!(watched("secrets = false"), (true, Secrets::Off));
+    assert_eq!(watched("secrets = 'off'"), (true, Secrets::Off));
+    assert_eq!(watched("secrets = 'hash'"), (true, Secrets::Hash));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    let at = file.display();
+    let encrypted = format!("secrets = 'encrypted'\nsecrets_key = {{ file = '{at}' }}");
+    fs::write(&file, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    let (_, secrets) = watched(&encrypted);
+    assert!(secrets.key().is_some() && !format!("{secrets:?}").contains("AAEC"), "{secrets:?}");
+    let why =
+        |said: &str| refused(&format!("[kubernetes.main]\nin_cluster = true\n{said}\n{SERVICE}"));
+    fs::write(&file, "hunter2").unwrap();
+    let told = why(&encrypted);
+    assert!(told.contains("this is no key of 32 bytes") && told.contains("openssl rand"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    for (said, what) in [
+        ("secrets = 'encrypted'", "nobody knows by which key"),
+        (&*format!("secrets_key = {{ file = '{at}' }}"), "a key for Secrets that are not kept"),
+        ("secrets = 'yes'", "use one of off, hash, encrypted"),
+        ("secrets = 'encrypted'\nsecrets_key = 'AAEC'", "a secret must not stand in this file"),
+    ] {
+        let told = why(said);
+        assert!(told.contains(what), "{said}: {told}");
+    }
 }
 
 #[test]

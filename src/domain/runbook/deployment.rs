@@ -61,8 +61,9 @@ impl DeploymentRunbook {
     }
 
     /// What a plan locks of what its pods read.
-    pub fn config_map(&self, name: &str) -> String {
-        format!("configmap:{}/{}/{name}", self.cluster, self.namespace)
+    pub fn read_by_pods(&self, what: &Restore) -> String {
+        let kind = what.kind.to_string().to_lowercase();
+        format!("{kind}:{}/{}/{}", self.cluster, self.namespace, what.name)
     }
 
     /// Which one: that of this uid, where it is said.
@@ -174,18 +175,18 @@ impl DeploymentRunbook {
     /// Exactly the content that it had, which everything that reads it gets, too.
     fn restore(&self, of: &DeploymentAt, moved: &ConfigurationMove, map: &Restore) -> Step {
         let Self { cluster, namespace, .. } = self;
-        let Restore { name, .. } = map;
+        let Restore { kind, name, .. } = map;
         let good = &moved.to;
         let (title, verbs) = match map.from {
             Some(_) => (
                 format!(
-                    "set ConfigMap {namespace}/{name} back to what it held when {good} served well"
+                    "set {kind} {namespace}/{name} back to what it held when {good} served well"
                 ),
                 "get and patch",
             ),
             None => (
                 format!(
-                    "make ConfigMap {namespace}/{name} again, with what it held when {good} served well"
+                    "make {kind} {namespace}/{name} again, with what it held when {good} served well"
                 ),
                 "get and create",
             ),
@@ -194,10 +195,10 @@ impl DeploymentRunbook {
         let needs = vec![
             format!("its content, as the daemon kept it when {good} served well"),
             match map.from {
-                Some(_) => format!("the ConfigMap {namespace}/{name} as it is now"),
-                None => format!("no ConfigMap {namespace}/{name}"),
+                Some(_) => format!("the {kind} {namespace}/{name} as it is now"),
+                None => format!("no {kind} {namespace}/{name}"),
             },
-            format!("permission to {verbs} configmaps in {namespace} of {cluster}"),
+            format!("permission to {verbs} {} in {namespace} of {cluster}", kind.plural()),
         ];
         self.setting(title, action, needs)
     }
@@ -278,7 +279,10 @@ impl DeploymentRunbook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::owner::Owner, units::UnixMs};
+    use crate::{
+        domain::{configuration::Kind, owner::Owner},
+        units::UnixMs,
+    };
 
     fn runbook() -> DeploymentRunbook {
         DeploymentRunbook {
@@ -357,6 +361,7 @@ mod tests {
      {
         let runbook = runbook();
         let restore = |name: &str, from: Option<&str>| Restore {
+            kind: Kind::ConfigMap,
             name: name.into(),
             uid: None,
             from: from.map(str::to_owned),
@@ -395,6 +400,9 @@ mod tests {
         let again = "start the pods of Deployment shop/checkout anew, which stays at 1.4.2, so that they read it";
         assert_eq!(alone[2], again);
         assert_eq!((both.len(), alone.len()), (4, 4), "one rollout either way");
-        assert_eq!(runbook.config_map("settings"), "configmap:main/shop/settings");
+        let mut map = restore("settings", None);
+        assert_eq!(runbook.read_by_pods(&map), "configmap:main/shop/settings");
+        map.kind = Kind::Secret;
+        assert_eq!(runbook.read_by_pods(&map), "secret:main/shop/settings");
     }
 }

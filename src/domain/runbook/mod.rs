@@ -11,7 +11,12 @@ pub use self::{
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
 };
-use super::{inventory::Place, owner::OwnerRule, plan::Step, planning::Moves};
+use super::{
+    inventory::Place,
+    owner::OwnerRule,
+    plan::{Restore, Step},
+    planning::Moves,
+};
 
 /// How the application of a service is rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +38,10 @@ impl ApplicationRunbook {
     }
 
     /// What a plan locks of what its pods read; several services may read one.
-    pub fn config_map(&self, name: &str) -> Option<String> {
+    pub fn read_by_pods(&self, what: &Restore) -> Option<String> {
         match self {
             Self::Release(_) => None,
-            Self::Deployment(deployment) => Some(deployment.config_map(name)),
+            Self::Deployment(deployment) => Some(deployment.read_by_pods(what)),
         }
     }
 

@@ -48,7 +48,10 @@ impl Watched {
     /// Nothing is known yet.
     pub fn new(options: Options) -> Self {
         let now = Instant::now();
-        let read = [(Kind::ConfigMaps, options.config_maps), (Kind::Secrets, options.secrets)];
+        let read = [
+            (Kind::ConfigMaps, options.config_maps),
+            (Kind::Secrets, options.secrets.are_watched()),
+        ];
         let read = read.into_iter().filter(|(_, is_watched)| *is_watched).map(|(kind, _)| kind);
         let links = Kind::ALL.into_iter().chain(read).map(|kind| (kind, Link::new(now))).collect();
         let cluster = Cluster::reading(&options.previous);
@@ -113,7 +116,8 @@ impl Watched {
     }
 
     fn look_at_configuration(&self) -> Look {
-        let Options { config_maps, secrets, .. } = *self.options();
+        let Options { config_maps, secrets, .. } = self.options();
+        let (config_maps, secrets) = (*config_maps, secrets.are_watched());
         let unknown = self.unknown_of(&[Kind::ConfigMaps, Kind::Secrets]);
         Look { config_maps, secrets, unknown }
     }

@@ -21,6 +21,7 @@ mod previous;
 pub(crate) mod reading;
 mod registries;
 pub(crate) mod rights;
+mod secrets;
 mod seen;
 mod undo;
 mod usage;

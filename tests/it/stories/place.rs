@@ -184,7 +184,7 @@ impl Place {
         if let Some(Seen::Known(now)) = self.configuration() {
             let kept = |item: Item| {
                 let Item { kind, name, digest, immutable, .. } = item;
-                KeptItem { kind, name, digest, immutable }
+                KeptItem { kind, name, digest, immutable, sealed: false }
             };
             let items = now.items.into_iter().map(kept).collect();
             self.kept_maps.push(Kept { revision: now.revision, items });
