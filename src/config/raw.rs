@@ -29,7 +29,7 @@ pub(super) use self::{
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{
         Application, Command, EnvValue, Job, Maintenance, Manifest, Release, Restart, Rollback,
-        Running, Script,
+        Running, Script, Switch,
     },
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},

@@ -13,7 +13,7 @@ use crate::{
         raw::{
             Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold,
             LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release, Restart,
-            Running, SecretRef, Service, Word,
+            Running, SecretRef, Service, Switch, Word,
         },
     },
     domain::{
@@ -197,7 +197,7 @@ macro_rules! choices {
 
 choices! {
     Application { Release "release": Release, Kubernetes "kubernetes": Deployment, }
-    Maintenance { Kubernetes "kubernetes": Manifest, }
+    Maintenance { Kubernetes "kubernetes": Manifest, Command "command": Switch, }
     Restart { Unit "unit": String, Command "command": Command, }
     Running { Http "http": Told, Command "command": Command, Unit "unit": String, }
     BodyIs { Contains "contains": String, Json "json": Equals, }
