@@ -179,7 +179,7 @@ fn run(fact: &run::Fact) -> String {
             format!("step {} {how} ({} ms)", step + 1, report.took_ms)
         }
         run::Fact::Halted { why } => format!("the rollback halts: {why}"),
-        run::Fact::Finished => "every step is in effect".into(),
+        run::Fact::Finished => "every step has ended".into(),
     }
 }
 

@@ -43,7 +43,7 @@ fn a_total_outage_is_rolled_back_at_once() {
     12:01:50 step 1 is in effect (5000 ms)
     12:01:50 step 2 begins, attempt 1
     12:01:55 step 2 is in effect (5000 ms)
-    12:01:55 every step is in effect
+    12:01:55 every step has ended
     12:01:55 verifying that the rollback worked
     12:02:45 service-outage clears: clean for 1m
     ");
@@ -162,7 +162,7 @@ fn responses_three_times_as_slow_as_before_the_change() {
     12:20:05 step 1 is in effect (5000 ms)
     12:20:05 step 2 begins, attempt 1
     12:20:10 step 2 is in effect (5000 ms)
-    12:20:10 every step is in effect
+    12:20:10 every step has ended
     12:20:10 verifying that the rollback worked
     12:25:00   -> PAGE: P1 shop/production: performance-degradation - nobody has acknowledged this
     ");
