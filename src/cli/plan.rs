@@ -13,6 +13,9 @@ pub(crate) struct Plan {
     /// To which version; to the last known good without.
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
+    /// To the one that its Deployment's annotation `previous-version` names.
+    #[arg(long, conflicts_with = "to")]
+    to_previous_version: bool,
     #[command(flatten)]
     reach: Reach,
 }
@@ -24,16 +27,28 @@ impl Plan {
         if let Some(to) = &self.to {
             path.push_str(&format!("?to={}", segment(to)));
         }
+        if self.to_previous_version {
+            path.push_str("?to_previous_version=true");
+        }
         let answer: PlanAnswer = client.get(&path).await?;
         if self.reach.json {
             return out.json(&answer);
         }
-        out.text(&text(&answer, self.to.as_deref(), out.paint))
+        out.text(&text(&answer, &self.wanted(), out.paint))
+    }
+
+    /// As `rollbackd rollback` takes it.
+    fn wanted(&self) -> String {
+        match &self.to {
+            _ if self.to_previous_version => " --to-previous-version".to_owned(),
+            Some(to) => format!(" --to {to}"),
+            None => String::new(),
+        }
     }
 }
 
 /// The plan, and the commands that would be taken now; where there is none, why.
-pub(super) fn text(answer: &PlanAnswer, to: Option<&str>, paint: Paint) -> String {
+pub(super) fn text(answer: &PlanAnswer, wanted: &str, paint: Paint) -> String {
     let mut text = steps(&answer.view, paint);
     for owner in &answer.owners {
         text.push_str(&format!("  {} {owner}\n", paint.warn("owner")));
@@ -46,10 +61,11 @@ pub(super) fn text(answer: &PlanAnswer, to: Option<&str>, paint: Paint) -> Strin
     if answer.no_approval.is_none() {
         text.push_str(&format!("approve it: rollbackd approve {service} {hash}\n"));
     }
-    let to = to.map_or_else(String::new, |to| format!(" --to {to}"));
     match &answer.no_rollback {
         None => {
-            text.push_str(&format!("run it now: rollbackd rollback {service}{to} --reason '…'\n"));
+            text.push_str(&format!(
+                "run it now: rollbackd rollback {service}{wanted} --reason '…'\n"
+            ));
         }
         Some(why) => text.push_str(&format!("it cannot be run now: {why}\n")),
     }

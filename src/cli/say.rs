@@ -68,6 +68,9 @@ pub(crate) enum Say {
         /// To which version; to the last known good without.
         #[arg(long, value_name = "VERSION")]
         to: Option<String>,
+        /// To the one that its Deployment's annotation `previous-version` names.
+        #[arg(long, conflicts_with = "to")]
+        to_previous_version: bool,
         /// Why.
         #[arg(long)]
         reason: String,
@@ -94,7 +97,7 @@ impl Say {
     }
 
     fn words(self) -> (&'static str, About, Map<String, Value>) {
-        let with = |pairs: Vec<(&str, Option<String>)>| {
+        let with = |pairs: Vec<(&str, Option<String>)>| -> Map<String, Value> {
             let said = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
             said.map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
         };
@@ -109,8 +112,12 @@ impl Say {
             }
             Self::Hold { about, reason } => ("hold", about, with(vec![("reason", Some(reason))])),
             Self::Unhold { about } => ("unhold", about, with(vec![])),
-            Self::Rollback { about, to, reason } => {
-                ("rollback", about, with(vec![("to", to), ("reason", Some(reason))]))
+            Self::Rollback { about, to, to_previous_version, reason } => {
+                let mut words = with(vec![("to", to), ("reason", Some(reason))]);
+                if to_previous_version {
+                    words.insert("to_previous_version".to_owned(), Value::Bool(true));
+                }
+                ("rollback", about, words)
             }
             Self::Lift { about, version } => {
                 ("lift", about, with(vec![("version", Some(version))]))

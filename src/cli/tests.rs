@@ -236,7 +236,7 @@ fn what_else_sets_a_service_is_shown_where_people_look() {
         no_approval: None,
         no_rollback: None,
     };
-    let told = plan::text(&answer, None, Paint::new(false));
+    let told = plan::text(&answer, "", Paint::new(false));
     assert!(told.contains("owner Argo CD's application web would put it back"), "{told}");
 }
 

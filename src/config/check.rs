@@ -17,7 +17,11 @@ mod shared;
 mod signal;
 mod trigger;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 
@@ -27,8 +31,8 @@ use self::{
 };
 use crate::{
     config::{
-        Alertmanager, Config, DeploymentAt, Each, Limits, Loaded, Platform, Poll, Read,
-        document::Shape, raw,
+        Alertmanager, Config, DeploymentAt, Each, KubernetesPlatform, Limits, Loaded, Platform,
+        Poll, Read, document::Shape, raw,
     },
     domain::{plan::hex, policy::Policy, service::ServiceId},
     kubernetes::access,
@@ -97,7 +101,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         targets.extend(scraped);
         policy.services.insert(service.id.clone(), Arc::new(service));
     }
-    let clusters = watched(&reached, &polls, &platforms);
+    let mut clusters = watched(&reached, &polls, &platforms);
+    let found_ones = each_found.values().filter_map(|each| each.platform.as_ref());
+    read_annotations(&mut clusters, platforms.values().chain(found_ones));
     Config {
         clusters,
         store,
@@ -139,6 +145,24 @@ fn watched(
         Some(((at.cluster.clone(), namespace), options))
     };
     of_polls.chain(of_platforms).filter_map(scope).collect()
+}
+
+/// Of each cluster one list, whatever of it is watched: a service that is found later reads what its template says already.
+fn read_annotations<'p>(
+    clusters: &mut BTreeMap<(String, Option<String>), access::Options>,
+    platforms: impl Iterator<Item = &'p Platform>,
+) {
+    let mut all: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for platform in platforms {
+        let Platform::Kubernetes(KubernetesPlatform { at, previous, .. }) = platform else {
+            continue;
+        };
+        let annotation = previous.iter().map(|it| it.annotation.clone());
+        all.entry(&at.cluster).or_default().extend(annotation);
+    }
+    for ((cluster, _), options) in clusters {
+        options.previous = all.get(cluster.as_str()).cloned().unwrap_or_default();
+    }
 }
 
 fn directory(found: &mut Found<'_>, path: &raw::Placed<String>) -> Option<PathBuf> {

@@ -42,7 +42,7 @@ use crate::{
         runbook::{DeploymentRunbook, ReleaseRunbook},
         service::ServiceId,
     },
-    kubernetes::access,
+    kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
         health, http, kubernetes, prometheus,
@@ -143,7 +143,7 @@ pub enum Finding {
     /// The Deployments of a cluster that say `true` in an annotation, each as `NAMESPACE.NAME`.
     Annotation {
         /// Which cluster, and which namespace of it; all of them where none is said.
-        options: access::Options,
+        options: Box<access::Options>,
         /// The annotation.
         annotation: String,
     },
@@ -315,6 +315,8 @@ pub struct KubernetesPlatform {
     pub container: Option<String>,
     /// ConfigMaps and Secrets that its template refers to and that are no part of its configuration.
     pub left_out: Vec<String>,
+    /// How it is read what the version before was; nobody does where that is not wanted.
+    pub previous: Option<previous::Options>,
     /// How often it is looked at without news of it.
     pub look_every: Span,
     /// What maintenance mode makes there, with its hash.

@@ -1,5 +1,7 @@
 //! Whether a rollback of each service would find what it needs: `check --online`.
 
+use std::path::Path;
+
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -7,9 +9,14 @@ use super::{Config, Platform, Read, pullable};
 use crate::{
     domain::{
         inventory::Check,
+        maintenance::Commands,
         service::{Mode, ServiceId},
     },
-    executors::{self, Also, Looked, deployment_preflight, preflight::release_preflight},
+    executors::{
+        self, Also, Looked, deployment_preflight, maintenance_preflight,
+        preflight::release_preflight,
+    },
+    kubernetes::access::Options,
     sources::kubernetes::Question,
 };
 
@@ -83,10 +90,12 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 Platform::Release(_) => None,
             };
             let maintenance = runbook.and_then(|runbook| runbook.maintenance.as_ref());
+            let commands = maintenance.and_then(|it| it.mode.commands.clone());
             let maintenance = maintenance
                 .zip(manifest)
                 .map(|(it, manifest)| (it.mode.clone(), manifest.objects.clone()));
-            let looked = look(config, platform, Also { logs, usage, cron_jobs, maintenance });
+            let also = Also { logs, usage, cron_jobs, maintenance };
+            let looked = look(config, platform, also, commands);
             looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
         }
         all.extend(looking.join_all().await);
@@ -100,6 +109,7 @@ fn look(
     config: &Config,
     platform: &Platform,
     also: Also,
+    commands: Option<Box<Commands>>,
 ) -> impl Future<Output = Vec<Check>> + use<> {
     let platform = platform.clone();
     let state_dir = config.store.dir.clone();
@@ -108,23 +118,35 @@ fn look(
         Platform::Release(_) => None,
     };
     async move {
-        let failed =
-            |why: String| vec![Check { what: "it can be looked at".to_owned(), ok: false, why }];
-        match (platform, cluster) {
-            (Platform::Release(platform), _) => match executors::Options::new(state_dir) {
-                Ok(options) => release_preflight(&platform.runbook, &options).await,
-                Err(fault) => failed(fault.to_string()),
-            },
-            (Platform::Kubernetes(platform), Some(cluster)) => {
-                let looked =
-                    deployment_preflight(&platform.runbook, &cluster, &state_dir, also).await;
-                let Looked { mut checks, pulls } = looked;
-                checks.extend(pullable::check(&cluster, &platform.at.key, &pulls).await);
-                checks
-            }
-            (Platform::Kubernetes(platform), None) => {
-                failed(format!("{} is in no cluster that is watched", platform.at.key))
-            }
+        let mut checks = of_platform(platform, cluster, &state_dir, also).await;
+        if let (Some(commands), Ok(options)) = (commands, executors::Options::new(state_dir)) {
+            checks.push(maintenance_preflight(&commands, &options).await);
+        }
+        checks
+    }
+}
+
+async fn of_platform(
+    platform: Platform,
+    cluster: Option<Options>,
+    state_dir: &Path,
+    also: Also,
+) -> Vec<Check> {
+    let failed =
+        |why: String| vec![Check { what: "it can be looked at".to_owned(), ok: false, why }];
+    match (platform, cluster) {
+        (Platform::Release(platform), _) => match executors::Options::new(state_dir.to_owned()) {
+            Ok(options) => release_preflight(&platform.runbook, &options).await,
+            Err(fault) => failed(fault.to_string()),
+        },
+        (Platform::Kubernetes(platform), Some(cluster)) => {
+            let looked = deployment_preflight(&platform.runbook, &cluster, state_dir, also).await;
+            let Looked { mut checks, pulls } = looked;
+            checks.extend(pullable::check(&cluster, &platform.at.key, &pulls).await);
+            checks
+        }
+        (Platform::Kubernetes(platform), None) => {
+            failed(format!("{} is in no cluster that is watched", platform.at.key))
         }
     }
 }

@@ -181,8 +181,9 @@ impl Followers {
         }
         for deployment in deployments {
             let options = deployment.watched.options();
-            let platforms::Deployment { key, container, left_out, every, .. } = &deployment;
-            let place = (key, container, left_out, every);
+            let platforms::Deployment { key, container, left_out, previous, every, .. } =
+                &deployment;
+            let place = (key, container, left_out, previous, every);
             let key = hashed(&("deployment", &deployment.service, options, format!("{place:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (executor, handle) = (self.executor.clone(), self.handle.clone());

@@ -25,6 +25,7 @@ use crate::{
     kubernetes::{
         maps::{Configuration, KEPT_MAX, Maps},
         pulls::Pulls,
+        seal::Secrets,
         shelf::{Kept, Shelf},
     },
 };
@@ -48,6 +49,10 @@ pub(super) struct Keeper {
     unreadable: BTreeMap<&'static str, String>,
     /// What its template refers to and is no part of its configuration.
     left_out: Vec<String>,
+    /// What is kept of Secrets, and by which key.
+    secrets: Secrets,
+    /// What of them this key does not open, as it was told.
+    closed: Vec<String>,
     /// Where a rollback would go to that nobody named a version for.
     target: Option<Revision>,
     /// How its images were when it was known good.
@@ -66,7 +71,7 @@ impl Keeper {
         service: &ServiceId,
         runbook: &DeploymentRunbook,
         executor: &executors::Options,
-        left_out: Vec<String>,
+        (left_out, secrets): (Vec<String>, Secrets),
     ) -> Self {
         let at = runbook.at(None);
         Self {
@@ -81,6 +86,8 @@ impl Keeper {
             failed_configuration: None,
             unreadable: BTreeMap::new(),
             left_out,
+            secrets,
+            closed: vec![],
             target: None,
             target_images: vec![],
             is_alarmed: false,
@@ -229,7 +236,14 @@ impl Keeper {
     /// Whether it was kept only now.
     async fn keep_configuration(&mut self, found: &configuration::Configuration) -> bool {
         let revision = &found.revision;
-        if self.configurations().await.iter().any(|kept| kept.revision.agrees_with(revision)) {
+        let is_by_key = self.secrets.key().is_some();
+        // By another key than before it is kept anew.
+        let is_whole = |kept: &Configuration| {
+            let mut secrets = kept.items.iter().filter(|it| it.kind == configuration::Kind::Secret);
+            !is_by_key || secrets.all(|it| it.sealed || it.digest.is_none())
+        };
+        let known = self.configurations().await;
+        if known.iter().any(|kept| kept.revision.agrees_with(revision) && is_whole(kept)) {
             return false;
         }
         if self.failed_configuration.as_ref().is_some_and(|(_, at)| at.elapsed() < AGAIN_AFTER) {
@@ -244,9 +258,17 @@ impl Keeper {
     /// What cannot be read now is read again with the next look, and told once.
     async fn configurations(&mut self) -> &[Configuration] {
         if self.configurations.is_none() {
-            let maps = self.maps.clone();
-            let read = spawn_blocking(move || maps.all()).await;
-            self.configurations = self.readable("its pods read", read);
+            let (maps, key) = (self.maps.clone(), self.secrets.key().cloned());
+            let read = spawn_blocking(move || match key {
+                Some(key) => maps.opened(&key),
+                None => maps.all().map(|all| (all, vec![])),
+            });
+            let read = self.readable("its pods read", read.await);
+            self.configurations = read.map(|(all, closed)| {
+                tell_closed(&self.service, &self.closed, &closed);
+                self.closed = closed;
+                all
+            });
         }
         self.configurations.as_deref().unwrap_or_default()
     }
@@ -279,6 +301,16 @@ impl Keeper {
                 None
             }
         }
+    }
+}
+
+/// Each once.
+fn tell_closed(service: &ServiceId, told: &[String], closed: &[String]) {
+    let news: Vec<&str> =
+        closed.iter().filter(|it| !told.contains(it)).map(String::as_str).collect();
+    if !news.is_empty() {
+        let closed = news.join(", ");
+        warn!(%service, "secrets_key does not open what is kept of {closed}: another key, or a damaged file; it counts as not kept");
     }
 }
 

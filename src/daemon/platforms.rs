@@ -19,6 +19,7 @@ use crate::{
     },
     executors::{self, inventory},
     handle::Handle,
+    kubernetes::previous,
     sources::{
         kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
         registry::Registries,
@@ -86,6 +87,8 @@ pub(super) struct Deployment {
     pub container: Option<String>,
     /// What its template refers to and is no part of its configuration.
     pub left_out: Vec<String>,
+    /// How it is read what the version before was; nobody does where that is not wanted.
+    pub previous: Option<previous::Options>,
     /// Who is asked whether its images can be pulled; nobody where that is not wanted.
     pub registries: Option<Registries>,
     /// How often to look without news.
@@ -98,18 +101,20 @@ pub(super) async fn look_at_deployment(
     options: executors::Options,
     handle: Handle,
 ) {
-    let Deployment { service, watched, key, runbook, container, left_out, registries, every } =
-        deployment;
+    let Deployment { service, watched, key, runbook, container, left_out, .. } = deployment;
+    let Deployment { previous, registries, every, .. } = deployment;
     let mut listener =
         (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
     let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
-    let mut keeper = Keeper::new(&service, &runbook, &options, left_out.clone());
+    let secrets = watched.options().secrets.clone();
+    let mut keeper = Keeper::new(&service, &runbook, &options, (left_out.clone(), secrets));
     let mut news = watched.news(&key);
     let mut last: Option<Inventory> = None;
     loop {
         news.mark_unchanged();
         let now = clock::wall();
-        let mut seen = watched.see_but(&key, container.as_deref(), &left_out, now).inventory;
+        let said = (left_out.as_slice(), previous.as_ref());
+        let mut seen = watched.see_but(&key, container.as_deref(), said, now).inventory;
         keeper.add_to(&mut seen).await;
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);
@@ -196,7 +201,7 @@ fn meaning(kind: Kind) -> &'static str {
             "; what pods read is unknown, and only applications are rolled back (config_maps = false in [kubernetes.NAME] asks for them no more)"
         }
         Kind::Secrets => {
-            "; what pods read is unknown, and only applications are rolled back (secrets = false in [kubernetes.NAME] asks for them no more)"
+            "; what pods read is unknown, and only applications are rolled back (secrets = \"off\" in [kubernetes.NAME] asks for them no more)"
         }
     }
 }

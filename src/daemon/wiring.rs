@@ -272,6 +272,7 @@ pub(super) fn deployments(
                 runbook: platform.runbook.clone(),
                 container: platform.container.clone(),
                 left_out: platform.left_out.clone(),
+                previous: platform.previous.clone(),
                 registries: registries.get(&platform.at.cluster).cloned(),
                 every: platform.look_every,
             }))

@@ -1,4 +1,4 @@
-//! What a Deployment's pods read beside their image: ConfigMaps, and Secrets by nothing but their hash.
+//! What a Deployment's pods read beside their image: ConfigMaps, and Secrets, of which nothing but the hash is known here.
 //!
 //! All that a template refers to is one configuration with one revision: whichever of it changes, the service runs with
 //! another.
@@ -19,13 +19,29 @@ use crate::units::UnixMs;
 const SHORT: usize = 8;
 
 /// What holds a part of a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Its content is kept, and can be restored.
+    #[default]
     ConfigMap,
-    /// Its content is kept nowhere.
+    /// Its content is kept nowhere, unless the operator gave a key for it.
     Secret,
+}
+
+impl Kind {
+    /// Whether it is what things were before Secrets were restored.
+    pub fn is_config_map(&self) -> bool {
+        matches!(self, Self::ConfigMap)
+    }
+
+    /// As the API server has it: `configmaps`.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -132,6 +148,9 @@ pub struct KeptItem {
     /// Whether nobody could change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub immutable: bool,
+    /// Whether its content is kept by a key that opens it, of a Secret.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
 }
 
 /// The revision of all of these, in their order.
@@ -192,19 +211,19 @@ impl Configuration {
                 continue;
             }
             let to = match (&then.digest, then.kind) {
-                (_, Kind::Secret) => {
+                (Some(_), Kind::Secret) if !then.sealed => {
                     return Err(format!(
                         "{called} is not what it was when {} served well, and its content is nowhere kept: set it back where it comes from",
                         kept.revision
                     ));
                 }
-                (None, Kind::ConfigMap) => {
+                (None, _) => {
                     return Err(format!(
                         "{called} was not there when {} served well, and the daemon deletes nothing",
                         kept.revision
                     ));
                 }
-                (Some(to), Kind::ConfigMap) => to,
+                (Some(to), _) => to,
             };
             if now.immutable && now.digest.is_some() {
                 return Err(format!(
@@ -213,6 +232,7 @@ impl Configuration {
                 ));
             }
             all.push(Restore {
+                kind: then.kind,
                 name: then.name.clone(),
                 uid: now.uid.clone(),
                 from: now.digest.clone(),
@@ -225,7 +245,7 @@ impl Configuration {
 
     /// What else sets the objects that would be restored.
     pub fn owners_of(&self, restores: &[Restore]) -> Vec<Owner> {
-        let items = restores.iter().filter_map(|it| self.now(Kind::ConfigMap, &it.name));
+        let items = restores.iter().filter_map(|it| self.now(it.kind, &it.name));
         let mut owners: Vec<Owner> = items.flat_map(|item| item.owners.iter().cloned()).collect();
         owners.sort();
         owners.dedup();
@@ -261,6 +281,7 @@ mod tests {
             name: it.name.clone(),
             digest: it.digest.clone(),
             immutable: it.immutable,
+            sealed: false,
         });
         let kept = Kept { revision: Revision::named(""), items: items.collect() };
         Kept { revision: kept.exact(), ..kept }
@@ -308,6 +329,10 @@ mod tests {
         let secret = |digest| item(Kind::Secret, "key", Some(digest));
         let said = why(secret("sha256:1"), secret("sha256:2"));
         assert!(said.contains("nowhere kept"), "{said}");
+        let (mut then, now) = (kept(&[secret("sha256:1")]), seen(vec![secret("sha256:2")]));
+        then.items[0].sealed = true;
+        let restore = now.back_to(&then).unwrap().remove(0);
+        assert_eq!((restore.called(), &*restore.to), ("Secret key".to_owned(), "sha256:1"));
         let map = |digest| item(MAP, "map", digest);
         let said = why(map(None), map(Some("sha256:2")));
         assert!(said.contains("deletes nothing"), "{said}");

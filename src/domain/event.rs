@@ -82,6 +82,9 @@ pub enum Said {
     RollBack {
         /// To which version; the last known good when absent.
         to: Option<String>,
+        /// To the one that its platform says was before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        to_previous: bool,
         /// Why.
         reason: String,
     },

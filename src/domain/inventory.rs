@@ -9,6 +9,7 @@ use super::{
     configuration::{self, Configuration},
     image::{Image, Ran},
     owner::Owner,
+    previous::{NewImage, Previous},
     warning::Warning,
 };
 use crate::units::UnixMs;
@@ -80,6 +81,8 @@ pub struct Place {
     pub replica_set: Option<String>,
     /// Whether the daemon keeps all of it.
     pub kept: bool,
+    /// The image that is set in place of a template that something holds.
+    pub image: Option<NewImage>,
     /// What else sets it.
     pub owners: Vec<Owner>,
 }
@@ -105,6 +108,9 @@ pub struct Deployed {
     /// What those that are ready run under the names of its images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ran: Vec<Ran>,
+    /// What it says that the version before was, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
     /// What its cluster warns of, newest first, while something is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -209,6 +215,11 @@ impl Inventory {
         self.deployed.as_ref().map_or(&[], |deployed| &deployed.owners)
     }
 
+    /// What it says that the version before was.
+    pub fn previous(&self) -> Option<&Previous> {
+        self.deployed.as_ref()?.previous.as_ref()
+    }
+
     /// What its cluster warns of, newest first.
     pub fn warnings(&self) -> &[Warning] {
         self.deployed.as_ref().map_or(&[], |deployed| &deployed.warnings)
@@ -253,6 +264,7 @@ impl Inventory {
             uid: self.deployed.as_ref().map(|deployed| deployed.uid.clone()),
             replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
             kept: of.kept,
+            image: None,
             owners: self.owners().to_vec(),
         }
     }

@@ -31,6 +31,7 @@ pub mod packed;
 pub mod plan;
 pub mod planning;
 pub mod policy;
+pub mod previous;
 mod receive;
 pub mod reconciler;
 pub mod report;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     change::{Component, Revision},
+    configuration::Kind,
     maintenance::MaintenanceMode,
     reconciler::Reconciler,
     service::ServiceId,
@@ -85,9 +86,12 @@ pub struct DeploymentAt {
     pub uid: Option<String>,
 }
 
-/// One ConfigMap that is set back, exactly.
+/// One ConfigMap or Secret that is set back, exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restore {
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Kind::is_config_map")]
+    pub kind: Kind,
     /// Its name.
     pub name: String,
     /// Its uid: one that was deleted and made anew is another. None where it is not there.
@@ -102,6 +106,13 @@ pub struct Restore {
     /// Whether it is made so that nobody can change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub immutable: bool,
+}
+
+impl Restore {
+    /// `ConfigMap checkout-settings`.
+    pub fn called(&self) -> String {
+        format!("{} {}", self.kind, self.name)
+    }
 }
 
 /// One change of one platform, with its exact target. Each is observed, applied if needed, observed again.
@@ -168,6 +179,19 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         misread_since: Option<UnixMs>,
     },
+    /// Set the image of one container of a Deployment's template, and nothing else.
+    DeploymentImage {
+        /// Which one.
+        at: DeploymentAt,
+        /// The version that it must be set to now; another one means somebody deployed in between.
+        from: Revision,
+        /// The version that it is with that image, by its hash.
+        to: Revision,
+        /// The container.
+        container: String,
+        /// The whole reference.
+        image: String,
+    },
     /// Wait until all of a Deployment's pods are of this version and available. Changes nothing.
     DeploymentRollout {
         /// Which one.
@@ -189,7 +213,7 @@ pub enum Action {
         /// As of a rollout.
         stuck_after: Span,
     },
-    /// Give a ConfigMap the content that it had when a configuration served well, or make it again.
+    /// Give a ConfigMap or a Secret the content that it had when a configuration served well, or make it again.
     ConfigMapRestore {
         /// The Deployment that reads it: it is in the same namespace, and what is kept is kept for it.
         of: DeploymentAt,
@@ -313,7 +337,7 @@ impl Plan {
         (&self.service, &self.targets, &self.steps, &self.resources)
     }
 
-    /// The ConfigMaps that it restores.
+    /// The ConfigMaps and Secrets that it restores.
     pub fn restores(&self) -> impl Iterator<Item = &Restore> {
         self.steps.iter().filter_map(|step| {
             let Action::ConfigMapRestore { what, .. } = &step.action else { return None };
@@ -358,6 +382,7 @@ mod tests {
             uid: Some("u-1".into()),
         };
         let gone = Restore {
+            kind: Kind::ConfigMap,
             name: "settings".into(),
             uid: None,
             from: None,
@@ -370,7 +395,8 @@ mod tests {
             immutable: false,
             ..gone.clone()
         };
-        for what in [gone, there] {
+        let secret = Restore { kind: Kind::Secret, ..there.clone() };
+        for what in [gone, there, secret] {
             let action = Action::ConfigMapRestore { of: of.clone(), what };
             let written = serde_json::to_string(&action).unwrap();
             assert_eq!(serde_json::from_str::<Action>(&written).unwrap(), action, "{written}");

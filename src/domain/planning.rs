@@ -193,7 +193,7 @@ impl Runbook {
 impl Runbook {
     fn resources(&self, moves: &Moves<'_>) -> BTreeSet<String> {
         let maps = moves.configuration.into_iter().flat_map(|it| &it.restores);
-        let maps = maps.filter_map(|map| self.application.config_map(&map.name));
+        let maps = maps.filter_map(|map| self.application.read_by_pods(map));
         let maintenance = self.maintenance.iter().flat_map(MaintenanceRunbook::resources);
         let database = moves.database.map(|database| database.resource.clone());
         std::iter::once(self.application.resource())

@@ -421,6 +421,7 @@ impl Action {
             | Self::MaintenanceOn { .. }
             | Self::MaintenanceOff { .. }
             | Self::DeploymentUndo { .. }
+            | Self::DeploymentImage { .. }
             | Self::DeploymentRollout { .. }
             | Self::DeploymentApply { .. }
             | Self::ConfigMapRestore { .. }

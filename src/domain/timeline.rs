@@ -149,7 +149,12 @@ fn said_line(said: &Said) -> String {
         Said::Dismiss { reason } => format!("dismissed: {reason}"),
         Said::Hold { reason } => format!("hold: {reason}"),
         Said::Unhold => "unhold".into(),
-        Said::RollBack { to, reason } => match to {
+        Said::RollBack { to_previous: true, reason, .. } => {
+            format!(
+                "asked for a rollback to the previous version that its annotation names: {reason}"
+            )
+        }
+        Said::RollBack { to, reason, .. } => match to {
             Some(to) => format!("asked for a rollback to {to}: {reason}"),
             None => format!("asked for a rollback: {reason}"),
         },
@@ -174,7 +179,7 @@ fn run(fact: &run::Fact) -> String {
             format!("step {} {how} ({} ms)", step + 1, report.took_ms)
         }
         run::Fact::Halted { why } => format!("the rollback halts: {why}"),
-        run::Fact::Finished => "every step is in effect".into(),
+        run::Fact::Finished => "every step has ended".into(),
     }
 }
 

@@ -10,6 +10,7 @@ mod deployment;
 pub mod digest;
 pub mod inventory;
 mod layout;
+mod maintenance;
 pub mod orphan;
 pub mod preflight;
 pub mod process;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 pub use self::deployment::{
     Also, Clusters, Looked, Manifests, keep, keep_configuration, preflight as deployment_preflight,
 };
+pub use self::maintenance::maintenance_preflight;
 use crate::{
     domain::{
         plan::Action,
@@ -196,12 +198,22 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::OwnerSuspend { cluster, reconciler } => {
             deployment::suspend(attempt, cluster, reconciler).await
         }
-        Action::MaintenanceOn { mode, .. } => deployment::switch_on(attempt, mode).await,
-        Action::MaintenanceOff { mode } => deployment::switch_off(attempt, mode).await,
+        Action::MaintenanceOn { mode, .. } => match &mode.commands {
+            Some(commands) => maintenance::switch_on(attempt, &mode.service, commands).await,
+            None => deployment::switch_on(attempt, mode).await,
+        },
+        Action::MaintenanceOff { mode } => match &mode.commands {
+            Some(commands) => maintenance::switch_off(attempt, &mode.service, commands).await,
+            None => deployment::switch_off(attempt, mode).await,
+        },
         Action::DeploymentUndo { at, from, to, replica_set, misread_since } => {
             let (replica_set, misread_since) = (replica_set.as_deref(), *misread_since);
-            let undo = deployment::Undo { at, from, to, replica_set, misread_since };
-            deployment::undo(attempt, undo).await
+            let by = deployment::By::Held { replica_set, misread_since };
+            deployment::undo(attempt, deployment::Undo { at, from, to, by }).await
+        }
+        Action::DeploymentImage { at, from, to, container, image } => {
+            let by = deployment::By::Image { container, image };
+            deployment::undo(attempt, deployment::Undo { at, from, to, by }).await
         }
         Action::ConfigMapRestore { of, what } => deployment::restore(attempt, of, what).await,
         Action::DeploymentRestart { at, version } => {

@@ -21,7 +21,7 @@ use super::{Shared, problem::Problem};
 use crate::{
     config::{Scope, Token},
     domain::plan::hex,
-    units::Secret,
+    units::{Secret, base64},
 };
 
 fn implies(has: Scope, wanted: Scope) -> bool {
@@ -95,28 +95,6 @@ fn secret(headers: &HeaderMap) -> Result<String, Problem> {
     let (_, password) =
         decoded.as_deref().and_then(|pair| pair.split_once(':')).ok_or_else(unusable)?;
     Ok(password.to_owned())
-}
-
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
-    let (mut bits, mut held) = (0_u32, 0);
-    for c in text.trim_end_matches('=').bytes() {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    Some(bytes)
 }
 
 /// Lets a request through whose credential reaches `wanted`; its name goes along as [`Caller`].

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         event::{Now, Said, What},
         fleet::Fleet,
-        incident::target,
+        incident::target::{self, To},
         service::ServiceId,
         situation::Situation,
     },
@@ -70,6 +70,8 @@ pub(super) async fn explain(
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
     to: Option<String>,
+    #[serde(default)]
+    to_previous_version: bool,
 }
 
 /// GET /v1/services/{name}/{environment}/plan: what would run, step by step.
@@ -78,10 +80,12 @@ pub(super) async fn plan(
     Path((name, environment)): Path<(String, String)>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<PlanAnswer>, Problem> {
+    one_way(wanted.to.as_deref(), wanted.to_previous_version)?;
     let (id, _) = resolved(&shared, name, Some(environment)).await?;
     let answer = move |s: &Situation<'_>| {
-        let to = wanted.to.as_deref();
-        target::plan(s, to).map(|plan| PlanAnswer::of(s, &plan, to))
+        let (to, to_previous) = (wanted.to, wanted.to_previous_version);
+        let plan = target::plan(s, To::said(to.as_deref(), to_previous));
+        plan.map(|plan| PlanAnswer::of(s, &plan, (to, to_previous)))
     };
     look(&shared, id, answer)
         .await?
@@ -96,6 +100,8 @@ struct Words {
     reason: Option<String>,
     plan: Option<String>,
     to: Option<String>,
+    #[serde(default)]
+    to_previous_version: bool,
     version: Option<String>,
     /// The person behind a shared credential.
     #[serde(rename = "as")]
@@ -130,6 +136,16 @@ pub(super) async fn speak(
     }
 }
 
+fn one_way(to: Option<&str>, to_previous: bool) -> Result<(), Problem> {
+    match to {
+        Some(to) if to_previous => Err(Problem::invalid(format!(
+            "`to` and `to_previous_version` name two versions; leave one out, for example `to` ({})",
+            body::clean(to, 100)
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn said(verb: &str, words: Words) -> Result<Said, Problem> {
     let needed = |field: &str, value: Option<String>| {
         let value = value.map(|text| body::clean(&text, REASON_MAX)).filter(|t| !t.is_empty());
@@ -142,7 +158,11 @@ fn said(verb: &str, words: Words) -> Result<Said, Problem> {
         "dismiss" => Said::Dismiss { reason: needed("reason", words.reason)? },
         "hold" => Said::Hold { reason: needed("reason", words.reason)? },
         "unhold" => Said::Unhold,
-        "rollback" => Said::RollBack { to: words.to, reason: needed("reason", words.reason)? },
+        "rollback" => {
+            one_way(words.to.as_deref(), words.to_previous_version)?;
+            let (to, to_previous) = (words.to, words.to_previous_version);
+            Said::RollBack { to, to_previous, reason: needed("reason", words.reason)? }
+        }
         "lift" => Said::Lift { version: needed("version", words.version)? },
         other => {
             return Err(Problem::not_found(format!(
@@ -265,6 +285,8 @@ mod tests {
         assert_eq!(problem.status, 422);
         assert_eq!(problem.detail, "`hold` needs a reason");
         assert_eq!(said("ack", Words::default()), Ok(Said::Acknowledge));
+        let both = Words { to: Some("v1".into()), to_previous_version: true, ..Words::default() };
+        assert!(said("rollback", both).unwrap_err().detail.contains("leave one out"));
         assert_eq!(said("resign", Words::default()).unwrap_err().status, 404);
     }
 }

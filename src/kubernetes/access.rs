@@ -1,6 +1,7 @@
 //! How a cluster is reached: by a kubeconfig, or from inside.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -8,7 +9,7 @@ use std::{
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
-use super::pulls;
+use super::{pulls, seal::Secrets};
 use crate::units::Span;
 
 /// Which cluster, what of it, and how patiently.
@@ -32,8 +33,10 @@ pub struct Options {
     pub page: u32,
     /// Whether the ConfigMaps that Deployments refer to are watched.
     pub config_maps: bool,
-    /// Whether the Secrets are, by nothing but their hash.
-    pub secrets: bool,
+    /// Whether the Secrets are, and what is kept of them.
+    pub secrets: Secrets,
+    /// Annotations of Deployments by which an image is named: where one is there its template is kept beside it.
+    pub previous: BTreeSet<String>,
     /// So many of its warnings are told of a Deployment that is not well; none are asked for where that is 0.
     pub events_max: usize,
     /// How the registries of its images are asked.
@@ -53,7 +56,8 @@ impl Options {
             connect: Span::seconds(5),
             page: 500,
             config_maps: true,
-            secrets: false,
+            secrets: Secrets::Off,
+            previous: BTreeSet::new(),
             events_max: 5,
             registries: pulls::Options::default(),
         }

@@ -82,6 +82,13 @@ impl Template {
     }
 }
 
+/// An image without its tag and its digest.
+pub(super) fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    name[last..].find(':').map_or(name, |colon| &name[..last + colon])
+}
+
 /// The tag of an image; of one that is pinned without a tag, the beginning of its digest.
 fn tag(image: &str) -> &str {
     let (name, digest) = image.split_once('@').map_or((image, None), |(n, d)| (n, Some(d)));
@@ -221,6 +228,14 @@ mod tests {
             ("shop@sha256:0123456789abcdef", "0123456789ab"),
         ] {
             assert_eq!(tag(image), name);
+        }
+        for (image, name) in [
+            ("shop", "shop"),
+            ("localhost:5000/shop", "localhost:5000/shop"),
+            ("localhost:5000/shop:v2", "localhost:5000/shop"),
+            ("eu/shop:v2@sha256:0123456789abcdef", "eu/shop"),
+        ] {
+            assert_eq!(repository(image), name);
         }
     }
 

@@ -88,7 +88,7 @@ fn in_cluster(
     let text = |said: &raw::Placed<String>| said.as_ref().map(|said| said.get_ref().clone());
     let annotation = text(&asked.annotation).unwrap_or_else(|| ANNOTATION.to_owned());
     let options = access::Options { namespace: text(&asked.namespace), ..options.clone() };
-    Some(Finding::Annotation { options, annotation })
+    Some(Finding::Annotation { options: Box::new(options), annotation })
 }
 
 fn options(found: &mut Found<'_>, said: &raw::Discover) -> roster::Options {

@@ -11,11 +11,13 @@ use crate::{
     },
     domain::{
         owner::OwnerRule,
+        previous::ANNOTATION,
         runbook::{ARGOCD, DeploymentRunbook},
     },
     kubernetes::{
         access::{Access, Options, check_kubeconfig},
-        pulls,
+        previous, pulls,
+        seal::{self, Secrets},
     },
     sources::kubernetes::Key,
     units::Span,
@@ -43,7 +45,7 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
                 .config_maps
                 .as_ref()
                 .map_or(usual.config_maps, |said| *said.get_ref()),
-            secrets: said.secrets.as_ref().map_or(usual.secrets, |said| *said.get_ref()),
+            secrets: secrets(found, name, said),
             events_max: said.events_max.as_ref().map_or(usual.events_max, |said| *said.get_ref()),
             registries: registries(found, &said.registries),
             ..usual
@@ -51,6 +53,41 @@ pub(super) fn clusters(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String
         Some((name.get_ref().clone(), (options, said.all_namespaces)))
     };
     raw.kubernetes.iter().filter_map(cluster).collect()
+}
+
+/// What is done with Secrets, and the key where what they hold is kept.
+fn secrets(found: &mut Found<'_>, name: &Spanned<String>, said: &raw::Kubernetes) -> Secrets {
+    const MAKE_ONE: &str = "make one: openssl rand -base64 32 > /etc/rollbackd/secrets-key";
+    let look = said.secrets.as_ref().map(|look| *look.get_ref());
+    match (look, &said.secrets_key) {
+        (Some(raw::LookAtSecrets::Encrypted), Some(at)) => {
+            let Some(text) = found.secret(at) else { return Secrets::Hash };
+            match seal::Key::parse(text.expose().trim()) {
+                Ok(key) => Secrets::Encrypted(key),
+                Err(why) => {
+                    let what = format!(
+                        "this is no key of 32 bytes in base64 or hexadecimal digits: {why}"
+                    );
+                    found.error(at.span(), what, MAKE_ONE);
+                    Secrets::Hash
+                }
+            }
+        }
+        (Some(raw::LookAtSecrets::Encrypted), None) => {
+            let at = said.secrets.as_ref().map_or(name.span(), |look| look.span());
+            let what = "nobody knows by which key Secrets are encrypted";
+            let instead = "add secrets_key = { file = \"/etc/rollbackd/secrets-key\" }; openssl rand -base64 32 makes one";
+            found.error(at, what, instead);
+            Secrets::Hash
+        }
+        (_, Some(at)) => {
+            let what = "a key for Secrets that are not kept";
+            found.error(at.span(), what, "leave it out, or say secrets = \"encrypted\"");
+            Secrets::Hash
+        }
+        (Some(raw::LookAtSecrets::Hash), None) => Secrets::Hash,
+        (Some(raw::LookAtSecrets::Off) | None, None) => Secrets::Off,
+    }
 }
 
 fn registries(found: &mut Found<'_>, said: &raw::Registries) -> pulls::Options {
@@ -139,6 +176,7 @@ pub(super) fn platform(
         &raw.deployment.span(),
     )?;
     let container = raw.container.as_ref().map(|container| container.get_ref().clone());
+    let previous = previous(found, raw);
     let runbook = DeploymentRunbook {
         cluster: at.cluster.clone(),
         namespace: at.key.namespace.to_string(),
@@ -149,10 +187,61 @@ pub(super) fn platform(
         attempts: found.at_least_one(&raw.attempts, 2),
         argocd_namespace: argocd(all, &at.cluster),
         owner: raw.owner.as_ref().map_or_else(OwnerRule::default, |said| *said.get_ref()),
+        previous: previous.as_ref().map(|it| it.annotation.clone()),
     };
     let left_out = raw.not_configuration.as_ref().map(|names| names.get_ref().clone());
     let left_out = left_out.unwrap_or_default();
-    Some(KubernetesPlatform { at, runbook, container, left_out, look_every, manifest: None })
+    let manifest = None;
+    Some(KubernetesPlatform { at, runbook, container, left_out, previous, look_every, manifest })
+}
+
+/// How it is read what the version before was; not at all where the annotation's name is left empty.
+fn previous(found: &mut Found<'_>, raw: &raw::Deployment) -> Option<previous::Options> {
+    let annotation = raw.previous_version_annotation.as_ref();
+    let image_prefix = match &raw.image_prefix {
+        Some(at) if !is_repository(at.get_ref()) && !names_any(at.get_ref()) => {
+            let what = format!("`{}` is not where images are pulled from", at.get_ref());
+            found.error(at.span(), what, "write it as images do: \"registry.internal:5000/shop\"");
+            String::new()
+        }
+        Some(at) => at.get_ref().clone(),
+        None => String::new(),
+    };
+    let annotation = match annotation {
+        Some(at) if at.get_ref().is_empty() => return None,
+        Some(at) if !is_annotation(at.get_ref()) && !names_any(at.get_ref()) => {
+            let what = format!("`{}` is not the name of an annotation", at.get_ref());
+            let instead = "write it as Kubernetes does: \"previous-version\", \"shop.example/previous-version\"";
+            found.error(at.span(), what, instead);
+            return None;
+        }
+        Some(at) => at.get_ref().clone(),
+        None => ANNOTATION.to_owned(),
+    };
+    Some(previous::Options { annotation, image_prefix })
+}
+
+/// As Kubernetes knows keys: a name, and before a slash a domain.
+fn is_annotation(text: &str) -> bool {
+    let (domain, name) = text.split_once('/').map_or((None, text), |(d, name)| (Some(d), name));
+    let legal = |text: &str, more: &str| {
+        let ends = |c: char| c.is_ascii_alphanumeric();
+        text.starts_with(ends)
+            && text.ends_with(ends)
+            && text.chars().all(|c| ends(c) || more.contains(c))
+    };
+    legal(name, "-_.")
+        && name.len() <= LABEL_MAX
+        && domain.is_none_or(|domain| legal(domain, "-.") && domain.len() <= NAME_MAX)
+}
+
+/// A registry, and what comes before an image's own name.
+fn is_repository(text: &str) -> bool {
+    let text = text.trim_end_matches('/');
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._/:".contains(c);
+    let has_tag =
+        text.rsplit('/').next().is_some_and(|last| last.contains(':')) && text.contains('/');
+    !text.starts_with('/') && !text.contains("//") && text.chars().all(legal) && !has_tag
 }
 
 fn argocd(all: &raw::Raw, cluster: &str) -> String {

@@ -7,9 +7,13 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 
 use crate::{
-    config::{Manifest, Platform, check::found::Found, raw},
+    config::{
+        Manifest, Platform,
+        check::{found::Found, platform::line},
+        raw,
+    },
     domain::{
-        maintenance::{MaintenanceMode, MaintenanceRunbook, ObjectAt},
+        maintenance::{Commands, MaintenanceMode, MaintenanceRunbook, ObjectAt},
         plan::hex,
         service::ServiceId,
     },
@@ -42,10 +46,13 @@ pub(super) fn mode(
     id: &ServiceId,
     platform: &mut Platform,
 ) -> Option<MaintenanceRunbook> {
-    let raw::Maintenance::Kubernetes(said) = raw.get_ref();
+    let said = match raw.get_ref() {
+        raw::Maintenance::Kubernetes(said) => said,
+        raw::Maintenance::Command(said) => return by_commands(found, said, id),
+    };
     let Platform::Kubernetes(platform) = platform else {
         let what = "objects are made where a Deployment is, and here is none";
-        found.error(raw.span(), what, "write [service.NAME.rollback.before.NAME] with an argv");
+        found.error(raw.span(), what, "write [service.NAME.rollback.maintenance.command]");
         return None;
     };
     let (timeout, attempts) =
@@ -73,8 +80,43 @@ pub(super) fn mode(
         cluster: platform.at.cluster.clone(),
         manifest: hash.clone(),
         objects: places,
+        commands: None,
     };
     platform.manifest = Some(Manifest { hash, objects: objects.into() });
+    Some(MaintenanceRunbook { mode, timeout, attempts, required, page_after })
+}
+
+/// Beside the time of each program: what is looked at before and after has its own.
+const LOOKING: Span = Span::seconds(30);
+
+fn by_commands(
+    found: &mut Found<'_>,
+    said: &raw::Switch,
+    id: &ServiceId,
+) -> Option<MaintenanceRunbook> {
+    let mut of = |argv| line(found, argv, &said.env, &said.dir, &said.timeout);
+    let (on, off, observe) = (of(&said.on), of(&said.off), of(&said.observe));
+    for (name, argv) in [("on", &said.on), ("off", &said.off)] {
+        if argv.get_ref() == said.observe.get_ref() {
+            let what = format!("`observe` is what `{name}` is: looking would switch it");
+            let instead =
+                "name a program that changes nothing: exit 0 while it is on, 3 while it is off";
+            found.error(said.observe.span(), what, instead);
+        }
+    }
+    if said.on.get_ref() == said.off.get_ref() {
+        let what = "what switches it on and off is the same";
+        found.error(said.off.span(), what, "say which of both is meant by an argument");
+    }
+    let (on, off, observe) = (on?, off?, observe?);
+    let timeout = on.timeout + LOOKING;
+    let commands = Some(Box::new(Commands { on, off, observe }));
+    let (cluster, manifest) = (String::new(), String::new());
+    let mode =
+        MaintenanceMode { service: id.clone(), cluster, manifest, objects: vec![], commands };
+    let attempts = found.at_least_one(&said.attempts, 2);
+    let required = said.required.as_ref().is_some_and(|said| *said.get_ref());
+    let page_after = found.positive(&said.page_after, Span::minutes(30));
     Some(MaintenanceRunbook { mode, timeout, attempts, required, page_after })
 }
 

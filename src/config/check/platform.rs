@@ -121,7 +121,7 @@ fn of_command(found: &mut Found<'_>, raw: &raw::Command) -> Option<CommandLine> 
     line(found, &raw.argv, &raw.env, &raw.dir, &raw.timeout)
 }
 
-fn line(
+pub(super) fn line(
     found: &mut Found<'_>,
     argv: &Spanned<Vec<String>>,
     env: &std::collections::BTreeMap<String, raw::EnvValue>,

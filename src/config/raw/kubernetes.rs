@@ -1,9 +1,19 @@
 //! Kubernetes clusters, and Deployments in them.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
 use toml::Spanned;
 
-use crate::{config::raw::Placed, domain::owner::OwnerRule, sources::kubernetes::Of, units::Span};
+use crate::{
+    config::raw::{Placed, SecretRef},
+    domain::owner::OwnerRule,
+    sources::kubernetes::Of,
+    units::Span,
+};
 
 /// `[kubernetes.NAME]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,9 +30,46 @@ pub(in crate::config) struct Kubernetes {
     pub(in crate::config) page: Placed<u32>,
     pub(in crate::config) argocd_namespace: Placed<String>,
     pub(in crate::config) config_maps: Placed<bool>,
-    pub(in crate::config) secrets: Placed<bool>,
+    pub(in crate::config) secrets: Placed<LookAtSecrets>,
+    pub(in crate::config) secrets_key: Placed<SecretRef>,
     pub(in crate::config) events_max: Placed<usize>,
     pub(in crate::config) registries: Registries,
+}
+
+/// What is done with Secrets. It was once a yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum LookAtSecrets {
+    Off,
+    Hash,
+    Encrypted,
+}
+
+impl<'de> Deserialize<'de> for LookAtSecrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look;
+
+        impl Visitor<'_> for Look {
+            type Value = LookAtSecrets;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one of `off`, `hash`, `encrypted`")
+            }
+
+            fn visit_bool<E: Error>(self, said: bool) -> Result<LookAtSecrets, E> {
+                Ok(if said { LookAtSecrets::Hash } else { LookAtSecrets::Off })
+            }
+
+            fn visit_str<E: Error>(self, said: &str) -> Result<LookAtSecrets, E> {
+                match said {
+                    "off" => Ok(LookAtSecrets::Off),
+                    "hash" => Ok(LookAtSecrets::Hash),
+                    "encrypted" => Ok(LookAtSecrets::Encrypted),
+                    _ => Err(E::unknown_variant(said, &["off", "hash", "encrypted"])),
+                }
+            }
+        }
+        deserializer.deserialize_any(Look)
+    }
 }
 
 /// `[kubernetes.NAME.registries]`: whether what a version needs can still be pulled.
@@ -54,6 +101,8 @@ pub(in crate::config) struct Deployment {
     pub(in crate::config) look_every: Placed<Span>,
     pub(in crate::config) owner: Placed<OwnerRule>,
     pub(in crate::config) not_configuration: Placed<Vec<String>>,
+    pub(in crate::config) previous_version_annotation: Placed<String>,
+    pub(in crate::config) image_prefix: Placed<String>,
 }
 
 /// `[service.KEY.signal.NAME.kubernetes]`: how the Deployment stands, or what its pods' logs say.

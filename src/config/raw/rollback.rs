@@ -55,6 +55,24 @@ pub(in crate::config) struct Release {
 pub(in crate::config) enum Maintenance {
     /// Objects of the cluster.
     Kubernetes(Manifest),
+    /// Programs.
+    Command(Switch),
+}
+
+/// `[service.KEY.rollback.maintenance.command]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Switch {
+    pub(in crate::config) on: Spanned<Vec<String>>,
+    pub(in crate::config) off: Spanned<Vec<String>>,
+    pub(in crate::config) observe: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(in crate::config) env: BTreeMap<String, EnvValue>,
+    pub(in crate::config) dir: Placed<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) attempts: Placed<u32>,
+    pub(in crate::config) required: Placed<bool>,
+    pub(in crate::config) page_after: Placed<Span>,
 }
 
 /// `[service.KEY.rollback.maintenance.kubernetes]`.

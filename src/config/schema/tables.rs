@@ -7,7 +7,8 @@ use crate::config::raw::{
     Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
     Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Manifest, Notify, People,
     Pods, Probe, Raw, Recurrent, Registries, Release, Rollback, Row, Scrape, Script, Server,
-    Service, Severities, Signal, Slack, Store, Target, Tls, Token, Trigger, Verification, Webhook,
+    Service, Severities, Signal, Slack, Store, Switch, Target, Tls, Token, Trigger, Verification,
+    Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -101,11 +102,12 @@ tables! {
     [Rollback] application maintenance before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
-        owner not_configuration;
+        owner not_configuration previous_version_annotation image_prefix;
     partial [Manifest] manifest timeout attempts required page_after;
+    partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
-        argocd_namespace config_maps secrets events_max registries;
+        argocd_namespace config_maps secrets secrets_key events_max registries;
     [Registries] ask timeout keep images_max at_once pull_secrets plain_http ca_file;
     [Command] argv env dir timeout;
     partial [Script] title argv env dir timeout observe idempotent attempts;

@@ -11,9 +11,9 @@ use crate::{
     config::{
         Scope,
         raw::{
-            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold, Looks,
-            Maintenance, Manifest, Mention, One, OrOff, Release, Restart, Running, SecretRef,
-            Service, Word,
+            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold,
+            LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release, Restart,
+            Running, SecretRef, Service, Switch, Word,
         },
     },
     domain::{
@@ -111,6 +111,9 @@ macro_rules! plain {
 }
 
 plain! {
+    LookAtSecrets: true, {
+        "anyOf": [{ "type": "string", "enum": ["off", "hash", "encrypted"] }, { "type": "boolean" }]
+    };
     bool: false, { "type": "boolean" };
     u32: true, { "type": "integer", "minimum": 0 };
     u64: true, { "type": "integer", "minimum": 0 };
@@ -194,7 +197,7 @@ macro_rules! choices {
 
 choices! {
     Application { Release "release": Release, Kubernetes "kubernetes": Deployment, }
-    Maintenance { Kubernetes "kubernetes": Manifest, }
+    Maintenance { Kubernetes "kubernetes": Manifest, Command "command": Switch, }
     Restart { Unit "unit": String, Command "command": Command, }
     Running { Http "http": Told, Command "command": Command, Unit "unit": String, }
     BodyIs { Contains "contains": String, Json "json": Equals, }

@@ -86,6 +86,7 @@ fn what_has_no_default_is_written_correctly() {
     }
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     fs::write(dir.path().join("ca.pem"), certified.cert.pem()).unwrap();
+    fs::write(dir.path().join("secrets-key"), "0123456789abcdef".repeat(4)).unwrap();
     let page = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: page, namespace: shop }\n";
     fs::write(dir.path().join("maintenance.yaml"), page).unwrap();
     let context = r#"{"name":"production","context":{"cluster":"c","user":"u"}}"#;

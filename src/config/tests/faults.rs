@@ -394,3 +394,36 @@ fn where_targets_are_is_said_once_and_as_it_can_be_read() {
         assert!(problems.contains(says), "{scrape}: {problems}");
     }
 }
+
+#[test]
+fn programs_for_maintenance_mode_are_three_and_looking_switches_nothing() {
+    let release = "
+        [service.shop.rollback.application.release]
+        root = '/srv/shop'
+        restart.unit = 'shop.service'
+        running.unit = 'shop.service'
+        [service.shop.rollback.maintenance.command]
+    ";
+    let with = |lines: &str| format!("{release}{lines}");
+    let good = "on = ['/bin/true', 'on']\noff = ['/bin/true', 'off']\nobserve = ['/bin/true']";
+    let (config, _) = loaded(&with(good));
+    let service = config.policy.services.values().next().unwrap();
+    let maintenance = service.runbook.as_ref().unwrap().maintenance.as_ref().unwrap();
+    assert_eq!(maintenance.mode.to_string(), "by `/bin/true on`");
+    let step = maintenance.step();
+    assert!(
+        step.title.starts_with("switch maintenance mode on: run `/bin/true on`;"),
+        "{}",
+        step.title
+    );
+    assert_eq!(maintenance.resources().collect::<Vec<_>>(), ["maintenance:/bin/true on"]);
+    for (from, to, said) in [
+        ("observe = ['/bin/true']", "", "observe"),
+        ("observe = ['/bin/true']", "observe = []", "there is no program to run"),
+        ("observe = ['/bin/true']", "observe = ['/bin/true', 'on']", "looking would switch it"),
+        ("'off']", "'on']", "what switches it on and off is the same"),
+    ] {
+        let told = refused(&with(&good.replace(from, to)));
+        assert!(told.contains(said), "{to}: {told}");
+    }
+}

@@ -6,7 +6,7 @@ use super::{loaded, refused};
 use crate::{
     config::{DeploymentAt, Finding, Platform, Read, load_text_with},
     domain::{owner::OwnerRule, policy::SignalKind, runbook::ApplicationRunbook},
-    kubernetes::access::Access,
+    kubernetes::{access::Access, seal::Secrets},
     sources::kubernetes::{Key, Of, Question, Resource, Usage},
     units::Span,
 };
@@ -222,8 +222,33 @@ fn config_maps_are_watched_unless_the_operator_says_no_and_secrets_only_where_th
         let options = config.clusters.into_values().next().unwrap();
         (options.config_maps, options.secrets)
     };
-    assert_eq!(watched(""), (true, false));
-    assert_eq!(watched("config_maps = false\nsecrets = true"), (false, true));
+    assert_eq!(watched(""), (true, Secrets::Off));
+    assert_eq!(watched("config_maps = false\nsecrets = true"), (false, Secrets::Hash));
+    assert_eq!(watched("secrets = false"), (true, Secrets::Off));
+    assert_eq!(watched("secrets = 'off'"), (true, Secrets::Off));
+    assert_eq!(watched("secrets = 'hash'"), (true, Secrets::Hash));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    let at = file.display();
+    let encrypted = format!("secrets = 'encrypted'\nsecrets_key = {{ file = '{at}' }}");
+    fs::write(&file, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    let (_, secrets) = watched(&encrypted);
+    assert!(secrets.key().is_some() && !format!("{secrets:?}").contains("AAEC"), "{secrets:?}");
+    let why =
+        |said: &str| refused(&format!("[kubernetes.main]\nin_cluster = true\n{said}\n{SERVICE}"));
+    fs::write(&file, "hunter2").unwrap();
+    let told = why(&encrypted);
+    assert!(told.contains("this is no key of 32 bytes") && told.contains("openssl rand"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    for (said, what) in [
+        ("secrets = 'encrypted'", "nobody knows by which key"),
+        (&*format!("secrets_key = {{ file = '{at}' }}"), "a key for Secrets that are not kept"),
+        ("secrets = 'yes'", "use one of off, hash, encrypted"),
+        ("secrets = 'encrypted'\nsecrets_key = 'AAEC'", "a secret must not stand in this file"),
+    ] {
+        let told = why(said);
+        assert!(told.contains(what), "{said}: {told}");
+    }
 }
 
 #[test]
@@ -350,5 +375,45 @@ fn who_finds_services_is_said_once() {
     ] {
         let problems = refused(&text);
         assert!(problems.contains(says), "{says}: {problems}");
+    }
+}
+
+#[test]
+fn what_the_version_before_was_is_read_from_an_annotation_that_the_whole_cluster_is_read_for() {
+    let cluster = "[kubernetes.main]\nin_cluster = true\n";
+    let more = |lines: &str| {
+        SERVICE.replace("container = 'app'", &format!("container = 'app'\n    {lines}"))
+    };
+    let read = |lines: &str| {
+        let (config, warnings) = loaded(&format!("{cluster}{}", more(lines)));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let names = config.clusters.into_values().next().unwrap().previous;
+        let names: Vec<String> = names.into_iter().collect();
+        let Some(Platform::Kubernetes(platform)) = config.platforms.into_values().next() else {
+            panic!("{lines}")
+        };
+        assert_eq!(
+            platform.runbook.previous,
+            platform.previous.as_ref().map(|it| it.annotation.clone())
+        );
+        (names, platform.previous.map(|it| it.image_prefix))
+    };
+    let named = |name: &str, prefix: &str| (vec![name.to_owned()], Some(prefix.to_owned()));
+    assert_eq!(read(""), named("previous-version", ""));
+    let both = "previous_version_annotation = 'shop.example/before'\nimage_prefix = 'eu.example:5000/shop'";
+    assert_eq!(read(both), named("shop.example/before", "eu.example:5000/shop"));
+    assert_eq!(
+        read("image_prefix = 'localhost:5000'"),
+        named("previous-version", "localhost:5000")
+    );
+    assert_eq!(read("previous_version_annotation = ''"), (vec![], None));
+    for (line, said) in [
+        ("previous_version_annotation = 'a b'", "`a b` is not the name of an annotation"),
+        ("previous_version_annotation = '/a'", "`/a` is not the name of an annotation"),
+        ("image_prefix = 'https://eu.example'", "is not where images are pulled from"),
+        ("image_prefix = 'eu.example/shop:1.4'", "is not where images are pulled from"),
+    ] {
+        let findings = refused(&format!("{cluster}{}", more(line)));
+        assert!(findings.contains(said), "{line}: {findings}");
     }
 }

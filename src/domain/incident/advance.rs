@@ -9,7 +9,7 @@ use super::{
     Choice, Clock, Closing, Decision, Fact as Incidental, Incident, Phase, WORSE_WAIT, after,
     judge::{self, Judgement},
     owned::Owned,
-    target,
+    target::{self, To},
 };
 use crate::domain::{
     change::{Change, Component},
@@ -277,7 +277,7 @@ fn deciding(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
         }
     }
     // Asked at every event for as long as people take: nothing is put into words for that.
-    match target::plan(s, None) {
+    match target::plan(s, To::LastKnownGood) {
         Ok(plan) if !incident.offered.as_ref().is_some_and(|known| known.is_same_choice(&plan)) => {
             vec![Fact::Incident(Incidental::Offered { plan })]
         }

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Incident, grounds::Grounds, pulled, target, witness};
+use super::{
+    Incident,
+    grounds::Grounds,
+    pulled,
+    target::{self, To},
+    witness,
+};
 use crate::{
     domain::{
         change::{Change, Migrations},
@@ -43,7 +49,7 @@ impl Judgement {
 pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
     let lead = s.leading(incident);
     // The change that counts is the one known now: a post can come after the breach, and so can a fix.
-    let plan = target::plan(s, None);
+    let plan = target::plan(s, To::LastKnownGood);
     let grounds = Grounds::of(s, incident, lead, plan.as_deref().ok());
     let change = grounds.change;
     let guards = Guard::ALL

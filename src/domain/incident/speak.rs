@@ -1,6 +1,11 @@
 //! What a person says about a service, and what follows from it or why it does not.
 
-use super::{Closing, Fact as Incidental, Incident, Phase, advance::begin, after, target};
+use super::{
+    Closing, Fact as Incidental, Incident, Phase,
+    advance::begin,
+    after,
+    target::{self, To},
+};
 use crate::domain::{
     event::Said,
     fact::{self, Fact},
@@ -39,7 +44,9 @@ pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
             .map(|fact| (vec![told(incident).1, fact], format!("{} stays with you", incident.id))),
         (Said::Dismiss { reason }, Some(incident)) => dismiss(s, incident, by, reason)
             .map(|fact| (vec![told(incident).1, fact], format!("{} is dismissed", incident.id))),
-        (Said::RollBack { to, reason }, _) => roll_back(s, by, to.as_deref(), reason),
+        (Said::RollBack { to, to_previous, reason }, _) => {
+            roll_back(s, by, To::said(to.as_deref(), *to_previous), said, reason)
+        }
         (Said::Hold { reason }, _) => Ok((
             vec![Fact::Service(fact::Service::Held { by: by.to_owned(), reason: reason.clone() })],
             format!("nothing is done to {0} until `rollbackd unhold {0}`", s.state.id),
@@ -78,7 +85,8 @@ fn approve(
             incident.phase.name()
         ));
     }
-    let plan = target::plan(s, None).map_err(|why| format!("there is no plan: {why}"))?;
+    let plan =
+        target::plan(s, To::LastKnownGood).map_err(|why| format!("there is no plan: {why}"))?;
     if plan.hash() != hash {
         return Err(format!(
             "plan {hash} is not the plan that would run now; look at `rollbackd plan {}` and approve {}",
@@ -166,14 +174,14 @@ fn dismiss(s: &Situation<'_>, incident: &Incident, by: &str, reason: &str) -> Re
 fn roll_back(
     s: &Situation<'_>,
     by: &str,
-    to: Option<&str>,
+    to: To<'_>,
+    said: &Said,
     reason: &str,
 ) -> Result<(Vec<Fact>, String), String> {
     let plan = target::plan(s, to)?;
     may_begin(s, &plan)?;
     let reply = format!("{}: plan {} begins", plan.summary(), plan.hash());
-    let said = Said::RollBack { to: to.map(str::to_owned), reason: reason.to_owned() };
-    let said = Fact::Incident(Incidental::Said { by: by.to_owned(), said });
+    let said = Fact::Incident(Incidental::Said { by: by.to_owned(), said: said.clone() });
     let mut facts = vec![];
     let incident = match &s.state.incident {
         Some(open) if matches!(open.phase, Phase::RollingBack) => {

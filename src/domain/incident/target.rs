@@ -10,6 +10,7 @@ use crate::{
         ledger,
         plan::{Plan, Target},
         planning::{ConfigurationMove, Moves},
+        previous::{Names, NewImage, Previous},
         situation::Situation,
     },
     units::Span,
@@ -18,31 +19,57 @@ use crate::{
 /// How much sooner than the change says it may have been seen to serve: clocks differ.
 const EARLY: Span = Span::minutes(1);
 
+/// Where a rollback is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To<'t> {
+    /// To what served well.
+    LastKnownGood,
+    /// To what a person names.
+    Version(&'t str),
+    /// To what the platform says was before, which only a person may want.
+    Previous,
+}
+
+impl<'t> To<'t> {
+    /// As people say it.
+    pub fn said(to: Option<&'t str>, to_previous: bool) -> Self {
+        match to {
+            _ if to_previous => Self::Previous,
+            Some(version) => Self::Version(version),
+            None => Self::LastKnownGood,
+        }
+    }
+}
+
 /// Which way a rollback goes.
 struct Way {
     /// What of the application is left, and where it goes; nothing where it stays.
     application: Option<(Revision, Revision)>,
     configuration: Option<ConfigurationMove>,
+    /// The image that brings it there, where nothing holds a template.
+    image: Option<NewImage>,
     scope: String,
 }
 
 /// The plan of a rollback: to a version that a person names, or to the last known good.
-pub fn plan(s: &Situation<'_>, to: Option<&str>) -> Result<Arc<Plan>, String> {
+pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
     let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
     let inventory = s.watch.inventory.as_ref().ok_or("its platform was not looked at yet")?;
     let linked = inventory.linked.as_ref().ok_or_else(|| {
         format!("nobody can tell what is deployed: {}", inventory.faults.join("; "))
     })?;
     let way = match to {
-        Some(version) => named(s, inventory, linked, version)?,
-        None => to_last_known_good(s, inventory, linked)?,
+        To::Version(version) => named(s, inventory, linked, version)?,
+        To::LastKnownGood => to_last_known_good(s, inventory, linked)?,
+        To::Previous => to_previous(s, inventory, linked)?,
     };
     if let Some(why) = inventory.deployed.as_deref().and_then(Deployed::bars) {
         return Err(why.to_owned());
     }
-    let mut place = match &way.application {
-        Some((_, to)) => there(s, inventory, to)?,
-        None => inventory.place_of_itself(),
+    let mut place = match (&way.application, way.image) {
+        (Some(_), image @ Some(_)) => Place { image, ..inventory.place_of_itself() },
+        (Some((_, to)), None) => there(s, inventory, to)?,
+        (None, _) => inventory.place_of_itself(),
     };
     let configuration = way.configuration.as_ref();
     if let Some((found, moved)) = inventory.configuration().zip(configuration) {
@@ -73,7 +100,7 @@ fn to_last_known_good(
         }
         false => None,
     };
-    Ok(Way { application, configuration, scope })
+    Ok(Way { application, configuration, image: None, scope })
 }
 
 /// What goes back of what its pods read, and why; where that cannot and `may_stay`, it stays, and that is said.
@@ -109,21 +136,69 @@ fn named(
     if let Some((found, to)) = kept {
         let configuration = Some(scope::back_to(s, found, to, false)?);
         let scope = "only the configuration goes back, as was asked for".to_owned();
-        return Ok(Way { application: None, configuration, scope });
+        return Ok(Way { application: None, configuration, image: None, scope });
     }
     let target = inventory.meant_by(version).map(|a| a.revision.clone());
-    let target = target.ok_or_else(|| format!("version {version} is not there any more"))?;
+    let gone = || or_previous(s, inventory, format!("version {version} is not there any more"));
+    let target = target.ok_or_else(gone)?;
     let application = Some((left_by(inventory, linked, &target)?, target));
     let scope = scope::of(s, inventory);
     let (configuration, scope) = with_it(s, inventory, scope, true, true)?;
-    Ok(Way { application, configuration, scope })
+    Ok(Way { application, configuration, image: None, scope })
+}
+
+/// A person wants what an annotation names. Of what its pods read nothing is known to fit that version: it stays as it is.
+fn to_previous(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> Result<Way, String> {
+    let annotation = s.policy.runbook.as_ref().and_then(|it| it.application.previous());
+    let annotation = annotation.ok_or(
+        "no annotation that names a previous version is looked at: that takes a Deployment, with `previous_version_annotation`",
+    )?;
+    let missing = || format!("its Deployment has no annotation {annotation}");
+    let Previous { names, .. } = inventory.previous().ok_or_else(missing)?;
+    let image = match names {
+        Names::Image(image) => image,
+        Names::Nothing(why) => {
+            return Err(format!("its annotation {annotation} cannot be used: {why}"));
+        }
+    };
+    if image.revision.agrees_with(linked) {
+        let NewImage { image, revision, .. } = &**image;
+        return Err(format!(
+            "{image}, which its annotation {annotation} names, is what is set already ({revision})"
+        ));
+    }
+    is_free(s, &image.revision)?;
+    let scope = match inventory.deployed.as_ref().is_some_and(|it| it.configuration.is_some()) {
+        true => "only the image is set, as was asked for: what its pods read stays as it is",
+        false => "",
+    };
+    let application = Some((linked.clone(), image.revision.clone()));
+    let image = Some(NewImage::clone(image));
+    Ok(Way { application, configuration: None, image, scope: scope.to_owned() })
+}
+
+/// Adds to why there is no way back what a person could do: only where that would be taken now.
+fn or_previous(s: &Situation<'_>, inventory: &Inventory, why: String) -> String {
+    let offered =
+        inventory.linked.as_ref().and_then(|linked| to_previous(s, inventory, linked).ok());
+    let Some(NewImage { image, .. }) = offered.and_then(|way| way.image) else { return why };
+    let id = &s.state.id;
+    format!(
+        "{why}; it says itself that {image} was before, which was not seen to serve well: `rollbackd rollback {id} --to-previous-version --reason '…'`"
+    )
 }
 
 /// Where the platform has it, unless it was rolled away from.
 fn there(s: &Situation<'_>, inventory: &Inventory, target: &Revision) -> Result<Place, String> {
     let there = inventory
         .find(&target.version)
-        .ok_or_else(|| format!("{target}, the last known good, is not there any more"))?;
+        .ok_or_else(|| format!("{target}, the last known good, is not there any more"))
+        .map_err(|why| or_previous(s, inventory, why))?;
+    is_free(s, target)?;
+    Ok(inventory.place(there))
+}
+
+fn is_free(s: &Situation<'_>, target: &Revision) -> Result<(), String> {
     let quarantined = s
         .state
         .ledger
@@ -132,7 +207,7 @@ fn there(s: &Situation<'_>, inventory: &Inventory, target: &Revision) -> Result<
     if quarantined {
         return Err(format!("{target} was itself rolled away from; `rollbackd lift` it first"));
     }
-    Ok(inventory.place(there))
+    Ok(())
 }
 
 /// Where a rollback goes that nobody named a version for. One that was switched to and never came up is gone on with:
@@ -157,7 +232,8 @@ fn last_known_good(
             Ok(set.revision.clone())
         }
         (Serving::Version(_) | Serving::NotRunning(_) | Serving::Unknown(_), _) => {
-            let target = s.state.ledger.target(component).map_err(|why| why.to_string())?;
+            let target = s.state.ledger.target(component);
+            let target = target.map_err(|why| or_previous(s, inventory, why.to_string()))?;
             Ok(target.clone())
         }
     }

@@ -106,6 +106,9 @@ impl On {
 
     /// What a person types to switch it off.
     pub fn to_type(&self) -> Vec<String> {
+        if let Some(commands) = &self.mode.commands {
+            return vec![format!("{} (on rollbackd's machine)", commands.off.argv.join(" "))];
+        }
         let cluster = &self.mode.cluster;
         let all = self.mode.objects.iter().rev();
         all.map(|at| format!("{} (in {cluster})", at.delete())).collect()

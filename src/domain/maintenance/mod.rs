@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::advance::{advance, in_words, is_needed};
 use super::{
     event::Now,
-    plan::{Action, Step},
+    plan::{Action, CommandLine, Step},
     run::{self, Order, Outcome, Report, Run},
     service::ServiceId,
 };
@@ -60,23 +60,56 @@ impl fmt::Display for ObjectAt {
     }
 }
 
-/// What is made while it is on, and nothing else.
+/// Programs that switch it on and off, on the daemon's own machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// Switches it on.
+    pub on: CommandLine,
+    /// Switches it off.
+    pub off: CommandLine,
+    /// Exits 0 while it is on and 3 while it is off; everything else says nothing.
+    pub observe: CommandLine,
+}
+
+/// What is made while it is on, or what is run for it, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaintenanceMode {
     /// Whose: by this the objects are known again.
     pub service: ServiceId,
-    /// The cluster's name in the configuration.
+    /// The cluster's name in the configuration; empty where programs are run.
     pub cluster: String,
-    /// The hash of all that the objects hold.
+    /// The hash of all that the objects hold; the same.
     pub manifest: String,
-    /// In the order in which they are made; never empty.
+    /// In the order in which they are made; never empty unless programs are run.
     pub objects: Vec<ObjectAt>,
+    /// What is run instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Box<Commands>>,
 }
 
 impl fmt::Display for MaintenanceMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(commands) = &self.commands {
+            return write!(f, "by `{}`", commands.on.argv.join(" "));
+        }
         let each: Vec<String> = self.objects.iter().map(ToString::to_string).collect();
         f.write_str(&each.join(", "))
+    }
+}
+
+impl MaintenanceMode {
+    fn on_in_words(&self) -> String {
+        match &self.commands {
+            Some(commands) => format!("run `{}`", commands.on.argv.join(" ")),
+            None => format!("make {self}"),
+        }
+    }
+
+    fn off_in_words(&self) -> String {
+        match &self.commands {
+            Some(commands) => format!("run `{}`", commands.off.argv.join(" ")),
+            None => format!("delete {self}"),
+        }
     }
 }
 
@@ -105,10 +138,14 @@ impl MaintenanceRunbook {
         };
         let mut needs: Vec<String> = objects.iter().map(need).collect();
         needs.dedup();
+        for line in self.mode.commands.iter().flat_map(|it| [&it.on, &it.off, &it.observe]) {
+            needs.push(format!("the program {}", line.argv.first().map_or("", String::as_str)));
+        }
+        needs.dedup();
         Step {
             title: format!(
-                "switch maintenance mode on: make {}; switched off again however the rollback ends",
-                self.mode
+                "switch maintenance mode on: {}; switched off again however the rollback ends",
+                self.mode.on_in_words()
             ),
             action: Action::MaintenanceOn {
                 mode: self.mode.clone(),
@@ -125,9 +162,11 @@ impl MaintenanceRunbook {
     /// What a plan locks.
     pub fn resources(&self) -> impl Iterator<Item = String> {
         let cluster = &self.mode.cluster;
-        self.mode.objects.iter().map(move |at| {
+        let objects = self.mode.objects.iter().map(move |at| {
             format!("maintenance:{cluster}/{}/{}/{}", at.plural, at.namespace, at.name)
-        })
+        });
+        let commands = self.mode.commands.iter();
+        objects.chain(commands.map(|it| format!("maintenance:{}", it.on.argv.join(" "))))
     }
 }
 
@@ -238,7 +277,7 @@ impl On {
             fallback: false,
             resumed: begun != epoch,
             what: Step {
-                title: format!("switch maintenance mode off: delete {}", self.mode),
+                title: format!("switch maintenance mode off: {}", self.mode.off_in_words()),
                 action: Action::MaintenanceOff { mode: self.mode.clone() },
                 needs: vec![],
                 timeout: self.timeout,

@@ -28,6 +28,7 @@ fn maintenance(name: &str) -> MaintenanceRunbook {
                 object("configmaps", "ConfigMap", "v1"),
                 object("ingresses", "Ingress", "networking.k8s.io/v1"),
             ],
+            commands: None,
         },
         timeout: Span::seconds(30),
         attempts: 0,

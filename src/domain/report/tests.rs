@@ -149,6 +149,7 @@ fn with_maintenance(first: Outcome) -> String {
             cluster: "main".into(),
             manifest: "sha256:page".into(),
             objects: vec![],
+            commands: None,
         };
         let action = Action::MaintenanceOn { mode, required: false, page_after: Span::minutes(30) };
         plan.steps.insert(0, Step { action, ..plan.steps[0].clone() });

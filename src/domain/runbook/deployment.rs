@@ -9,6 +9,7 @@ use crate::{
         owner::OwnerRule,
         plan::{Action, DeploymentAt, Restore, Step},
         planning::{ConfigurationMove, Moves},
+        previous::{self, NewImage},
         reconciler::Reconciler,
     },
     units::Span,
@@ -37,10 +38,17 @@ pub struct DeploymentRunbook {
     /// The namespace of Argo CD, for Applications that say no other.
     #[serde(default = "argocd")]
     pub argocd_namespace: String,
+    /// Its annotation that says what the version before was; none where nobody looks at one.
+    #[serde(default = "annotation")]
+    pub previous: Option<String>,
 }
 
 /// Where it is installed unless somebody decided otherwise.
 pub const ARGOCD: &str = "argocd";
+
+fn annotation() -> Option<String> {
+    Some(previous::ANNOTATION.to_owned())
+}
 
 fn argocd() -> String {
     ARGOCD.to_owned()
@@ -53,8 +61,9 @@ impl DeploymentRunbook {
     }
 
     /// What a plan locks of what its pods read.
-    pub fn config_map(&self, name: &str) -> String {
-        format!("configmap:{}/{}/{name}", self.cluster, self.namespace)
+    pub fn read_by_pods(&self, what: &Restore) -> String {
+        let kind = what.kind.to_string().to_lowercase();
+        format!("{kind}:{}/{}/{}", self.cluster, self.namespace, what.name)
     }
 
     /// Which one: that of this uid, where it is said.
@@ -91,9 +100,10 @@ impl DeploymentRunbook {
         }
         let (from, to) = (moves.from, moves.to);
         let is_moved = moves.is_of_application();
-        steps.push(match is_moved {
-            true => self.undo(&at, moves, place),
-            false => self.restart(&at, to),
+        steps.push(match (is_moved, &place.image) {
+            (true, Some(image)) => self.set_image(&at, moves, image),
+            (true, None) => self.undo(&at, moves, place),
+            (false, _) => self.restart(&at, to),
         });
         steps.extend(stopped.map(|pods| self.start(&at, pods)));
         let fallback = (is_moved && place.kept).then(|| Box::new(self.whole(&at, from, to)));
@@ -138,6 +148,28 @@ impl DeploymentRunbook {
         self.setting(title, action, needs)
     }
 
+    fn set_image(&self, at: &DeploymentAt, moves: &Moves<'_>, new: &NewImage) -> Step {
+        let Self { cluster, namespace, name, .. } = self;
+        let (from, to) = (moves.from, moves.to);
+        let NewImage { container, image, .. } = new;
+        let title = format!(
+            "set the image of container {container} of Deployment {namespace}/{name} to {image}: from {from} to {to}"
+        );
+        let action = Action::DeploymentImage {
+            at: at.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            container: container.clone(),
+            image: image.clone(),
+        };
+        let needs = vec![
+            format!("the image {image}, where its registry is"),
+            format!("the Deployment {namespace}/{name} with the template of {from}, not paused"),
+            format!("permission to get and patch deployments in {namespace} of {cluster}"),
+        ];
+        self.setting(title, action, needs)
+    }
+
     /// One object is set, and not waited for.
     pub(super) fn setting(&self, title: String, action: Action, needs: Vec<String>) -> Step {
         let (timeout, attempts) = (self.undo_timeout, self.attempts.max(1));
@@ -147,18 +179,18 @@ impl DeploymentRunbook {
     /// Exactly the content that it had, which everything that reads it gets, too.
     fn restore(&self, of: &DeploymentAt, moved: &ConfigurationMove, map: &Restore) -> Step {
         let Self { cluster, namespace, .. } = self;
-        let Restore { name, .. } = map;
+        let Restore { kind, name, .. } = map;
         let good = &moved.to;
         let (title, verbs) = match map.from {
             Some(_) => (
                 format!(
-                    "set ConfigMap {namespace}/{name} back to what it held when {good} served well"
+                    "set {kind} {namespace}/{name} back to what it held when {good} served well"
                 ),
                 "get and patch",
             ),
             None => (
                 format!(
-                    "make ConfigMap {namespace}/{name} again, with what it held when {good} served well"
+                    "make {kind} {namespace}/{name} again, with what it held when {good} served well"
                 ),
                 "get and create",
             ),
@@ -167,10 +199,10 @@ impl DeploymentRunbook {
         let needs = vec![
             format!("its content, as the daemon kept it when {good} served well"),
             match map.from {
-                Some(_) => format!("the ConfigMap {namespace}/{name} as it is now"),
-                None => format!("no ConfigMap {namespace}/{name}"),
+                Some(_) => format!("the {kind} {namespace}/{name} as it is now"),
+                None => format!("no {kind} {namespace}/{name}"),
             },
-            format!("permission to {verbs} configmaps in {namespace} of {cluster}"),
+            format!("permission to {verbs} {} in {namespace} of {cluster}", kind.plural()),
         ];
         self.setting(title, action, needs)
     }
@@ -251,7 +283,10 @@ impl DeploymentRunbook {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::owner::Owner, units::UnixMs};
+    use crate::{
+        domain::{configuration::Kind, owner::Owner},
+        units::UnixMs,
+    };
 
     fn runbook() -> DeploymentRunbook {
         DeploymentRunbook {
@@ -264,6 +299,7 @@ mod tests {
             attempts: 2,
             owner: OwnerRule::Page,
             argocd_namespace: argocd(),
+            previous: annotation(),
         }
     }
 
@@ -279,6 +315,7 @@ mod tests {
             uid: Some("u-1".into()),
             replica_set: Some("checkout-7c9d".into()),
             kept: false,
+            image: None,
             owners: vec![argo_cd()],
         };
         let from = Revision::named("1.4.2+cd");
@@ -328,6 +365,7 @@ mod tests {
      {
         let runbook = runbook();
         let restore = |name: &str, from: Option<&str>| Restore {
+            kind: Kind::ConfigMap,
             name: name.into(),
             uid: None,
             from: from.map(str::to_owned),
@@ -367,6 +405,9 @@ mod tests {
         let again = "start the pods of Deployment shop/checkout anew, which stays at 1.4.2, so that they read it";
         assert_eq!(alone[2], again);
         assert_eq!((both.len(), alone.len()), (4, 4), "one rollout either way");
-        assert_eq!(runbook.config_map("settings"), "configmap:main/shop/settings");
+        let mut map = restore("settings", None);
+        assert_eq!(runbook.read_by_pods(&map), "configmap:main/shop/settings");
+        map.kind = Kind::Secret;
+        assert_eq!(runbook.read_by_pods(&map), "secret:main/shop/settings");
     }
 }

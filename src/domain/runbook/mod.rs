@@ -12,7 +12,12 @@ pub use self::{
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
 };
-use super::{inventory::Place, owner::OwnerRule, plan::Step, planning::Moves};
+use super::{
+    inventory::Place,
+    owner::OwnerRule,
+    plan::{Restore, Step},
+    planning::Moves,
+};
 
 /// How the application of a service is rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +39,10 @@ impl ApplicationRunbook {
     }
 
     /// What a plan locks of what its pods read; several services may read one.
-    pub fn config_map(&self, name: &str) -> Option<String> {
+    pub fn read_by_pods(&self, what: &Restore) -> Option<String> {
         match self {
             Self::Release(_) => None,
-            Self::Deployment(deployment) => Some(deployment.config_map(name)),
+            Self::Deployment(deployment) => Some(deployment.read_by_pods(what)),
         }
     }
 
@@ -46,6 +51,14 @@ impl ApplicationRunbook {
         match self {
             Self::Release(release) => release.root.clone(),
             Self::Deployment(deployment) => deployment.place(),
+        }
+    }
+
+    /// The annotation that says what the version before was, where there can be one.
+    pub fn previous(&self) -> Option<&str> {
+        match self {
+            Self::Release(_) => None,
+            Self::Deployment(deployment) => deployment.previous.as_deref(),
         }
     }
 

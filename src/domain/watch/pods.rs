@@ -109,6 +109,7 @@ mod tests {
                 Box::new(Deployed {
                     ran: vec![],
                     warnings: vec![],
+                    previous: None,
                     uid: "u-1".into(),
                     wanted: 10,
                     paused: false,

@@ -9,6 +9,7 @@ use crate::{
     domain::{change::Revision, plan::DeploymentAt},
     executors::Trouble,
     kubernetes::{
+        previous,
         shelf::{Manifest, Shelf},
         template::{HASH_LABEL, Template},
     },
@@ -69,6 +70,20 @@ pub(super) async fn find(
     let Some(Manifest { template, cause, .. }) = kept else { return Err(gone) };
     info!("{to} is taken from what was kept when it served well: {gone}");
     Ok(Held { template, cause })
+}
+
+/// What is set now, with another image in one container: exactly what the plan hashed, or nothing.
+pub(super) fn with_image(
+    live: &Live,
+    to: &Revision,
+    (container, image): (&str, &str),
+) -> Result<Held, Trouble> {
+    let template = previous::with_image(&live.object["spec"]["template"], container, image);
+    let held = template.map(|template| Held { template, cause: None });
+    held.filter(|held| held.is(to)).ok_or_else(|| Trouble::Failed {
+        why: format!("with {image} in its container {container} it is not {to}, as the plan says"),
+        retry: false,
+    })
 }
 
 async fn of_replica_set(

@@ -1,4 +1,5 @@
-//! Setting a ConfigMap back to exactly what it held, or making it again: only from what the plan saw, and nothing else of it.
+//! Setting a ConfigMap or a Secret back to exactly what it held, or making it again: only from what the plan saw, and nothing
+//! else of it. What a Secret holds is said to nobody but the API server.
 
 use hyper::Request;
 use serde_json::{Map, Value, json};
@@ -20,12 +21,13 @@ use crate::{
     executors::{Attempt, Trouble, failed},
     kubernetes::{
         content,
-        maps::{Configuration, Content, ITEMS_MAX, Maps, Metadata},
+        maps::{Configuration, Content, Hidden, ITEMS_MAX, Maps, Metadata},
+        seal::Key,
     },
     units::UnixMs,
 };
 
-/// A ConfigMap as the API server has it now.
+/// A ConfigMap or a Secret as the API server has it now.
 struct Live {
     object: Value,
     digest: String,
@@ -49,9 +51,12 @@ impl Live {
     }
 }
 
-fn path(of: &DeploymentAt, name: &str) -> String {
-    format!("/api/v1/namespaces/{}/configmaps/{name}", of.namespace)
+fn path(of: &DeploymentAt, kind: Kind, name: &str) -> String {
+    format!("/api/v1/namespaces/{}/{}/{name}", of.namespace, kind.plural())
 }
+
+/// What is set: the content, what else its object said, and of which type a Secret was.
+type Target = (Content, Metadata, Option<String>);
 
 async fn look(api: &Api, path: &str) -> Result<Option<Live>, Refusal> {
     match api.get(path).await {
@@ -68,9 +73,9 @@ pub(in crate::executors) async fn restore(
     what: &Restore,
 ) -> Result<Outcome, Trouble> {
     let api = Api::open(&attempt.options.clusters, of, attempt.until).await?;
-    let path = path(of, &what.name);
+    let path = path(of, what.kind, &what.name);
     let (looking, doing) = (format!("looking at {}", what.name), format!("setting {}", what.name));
-    let mut target: Option<(Content, Metadata)> = None;
+    let mut target: Option<Target> = None;
     let mut last = Refusal::Silent("it was not looked at".to_owned());
     for round in 0..LOOKS_MAX {
         let live = match look(&api, &path).await {
@@ -89,7 +94,7 @@ pub(in crate::executors) async fn restore(
             return Ok(if is_new { Outcome::Done } else { Outcome::AlreadyDone });
         }
         may_be_set(live.as_ref(), what, &attempt.order.run)?;
-        let (content, metadata) = match &target {
+        let target = match &target {
             Some(target) => target,
             None => target.insert(kept(attempt, of, what).await?),
         };
@@ -97,8 +102,8 @@ pub(in crate::executors) async fn restore(
         attempt.touched = true;
         let note = format!("{}by run {}", patch::MAP_NOTE, attempt.order.run);
         let asked = match &live {
-            Some(live) => api.patch_at(&path, &operations(&live.object, content, &note)).await,
-            None => make(&api, &path, what, (content, metadata), &note).await,
+            Some(live) => api.patch_at(&path, &operations(&live.object, &target.0, &note)).await,
+            None => make(&api, &path, what, target, &note).await,
         };
         match asked.map(Live::new) {
             Ok(live) if live.digest == what.to => {
@@ -121,25 +126,25 @@ pub(in crate::executors) async fn restore(
 
 /// Nobody may have changed it since.
 fn may_be_set(live: Option<&Live>, what: &Restore, run: &str) -> Result<(), Trouble> {
-    let name = &what.name;
+    let called = what.called();
     let why = match (live, &what.from) {
         (None, None) => return Ok(()),
-        (None, Some(_)) => format!("somebody deleted ConfigMap {name} in between"),
+        (None, Some(_)) => format!("somebody deleted {called} in between"),
         (Some(live), None) => {
-            format!("somebody made ConfigMap {name} in between: {}", live.in_words())
+            format!("somebody made {called} in between: {}", live.in_words())
         }
         (Some(live), Some(from)) if live.digest != *from => format!(
-            "somebody changed ConfigMap {name} in between: it holds {}, neither what this plan was made for nor what it would set",
+            "somebody changed {called} in between: it holds {}, neither what this plan was made for nor what it would set",
             live.in_words()
         ),
         (Some(live), Some(_)) if what.uid.as_deref() != live.uid() => {
-            format!("another ConfigMap {name} was made in its place")
+            format!("another {called} was made in its place")
         }
         (Some(live), Some(_)) if patch::was_noted_by(&live.object, run) => format!(
-            "this rollback had set ConfigMap {name} back already, and somebody changed it again since"
+            "this rollback had set {called} back already, and somebody changed it again since"
         ),
         (Some(live), Some(_)) if live.object["immutable"] == true => {
-            format!("ConfigMap {name} is immutable now")
+            format!("{called} is immutable now")
         }
         (Some(_), Some(_)) => return Ok(()),
     };
@@ -147,12 +152,13 @@ fn may_be_set(live: Option<&Live>, what: &Restore, run: &str) -> Result<(), Trou
 }
 
 /// What it held, as the daemon kept it.
-async fn kept(
-    attempt: &Attempt<'_>,
-    of: &DeploymentAt,
-    what: &Restore,
-) -> Result<(Content, Metadata), Trouble> {
+async fn kept(attempt: &Attempt<'_>, of: &DeploymentAt, what: &Restore) -> Result<Target, Trouble> {
     let maps = Maps::of(&attempt.options.state_dir, of);
+    if what.kind == Kind::Secret {
+        let cluster = attempt.options.clusters.find(&of.cluster);
+        let key = cluster.and_then(|cluster| cluster.secrets.key().cloned());
+        return hidden(maps, what, key).await;
+    }
     let (to, name) = (what.to.clone(), what.name.clone());
     let read = tokio::task::spawn_blocking(move || {
         let content = maps.content(&to)?;
@@ -162,13 +168,36 @@ async fn kept(
             items.any(|item| item.name == name && item.digest.as_deref() == Some(&to))
         };
         let metadata = all.iter().find(holds).and_then(|kept| kept.metadata.get(&name).cloned());
-        std::io::Result::Ok(content.map(|content| (content, metadata.unwrap_or_default())))
+        std::io::Result::Ok(content.map(|content| (content, metadata.unwrap_or_default(), None)))
     });
     let read = read.await.unwrap_or_else(|fault| Err(fault.into()));
     match read {
         Ok(Some(found)) => Ok(found),
         Ok(None) => failed(format!("what {} held is not kept any more", what.name), false),
         Err(fault) => failed(format!("what {} held cannot be read: {fault}", what.name), false),
+    }
+}
+
+/// The same of a Secret, by the key that the operator gives now.
+async fn hidden(maps: Maps, what: &Restore, key: Option<Key>) -> Result<Target, Trouble> {
+    let called = what.called();
+    let Some(key) = key else {
+        let why = format!(
+            "what {called} held is kept by a key, and the configuration names none any more"
+        );
+        return failed(why, false);
+    };
+    let (to, name) = (what.to.clone(), what.name.clone());
+    let read = tokio::task::spawn_blocking(move || maps.secret(&name, &to, &key)).await;
+    match read.unwrap_or_else(|fault| Err(fault.into())) {
+        Ok(Some(Hidden { content, metadata, of_type })) => Ok((content, metadata, of_type)),
+        Ok(None) => failed(
+            format!(
+                "what {called} held is not kept any more, or by another key than `secrets_key`"
+            ),
+            false,
+        ),
+        Err(fault) => failed(format!("what {called} held cannot be read: {fault}"), false),
     }
 }
 
@@ -196,16 +225,20 @@ async fn make(
     api: &Api,
     path: &str,
     what: &Restore,
-    (content, metadata): (&Content, &Metadata),
+    (content, metadata, of_type): &Target,
     note: &str,
 ) -> Result<Value, Refusal> {
     let Metadata { labels, mut annotations } = metadata.clone();
     annotations.insert(patch::ROLLED_BACK.to_owned(), note.to_owned());
     let mut object = json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
+        "apiVersion": "v1", "kind": what.kind.to_string(),
         "metadata": { "name": what.name, "labels": labels, "annotations": annotations },
-        "data": content.data, "binaryData": content.binary_data,
+        "data": content.data,
     });
+    match what.kind {
+        Kind::ConfigMap => object["binaryData"] = content.binary_data.clone(),
+        Kind::Secret => object["type"] = json!(of_type),
+    }
     if what.immutable {
         object["immutable"] = true.into();
     }
@@ -215,7 +248,8 @@ async fn make(
     api.send(request.body(object.to_string().into_bytes())).await
 }
 
-/// Keeps a configuration that serves well: what its ConfigMaps hold, if that is still what was seen.
+/// Keeps a configuration that serves well: what its ConfigMaps hold, if that is still what was seen; and its Secrets, where there
+/// is a key for that.
 pub async fn keep_configuration(
     clusters: &Clusters,
     of: &DeploymentAt,
@@ -236,19 +270,21 @@ pub async fn keep_configuration(
         items: vec![],
         metadata: Default::default(),
     };
-    let mut contents = vec![];
+    let key = clusters.find(&of.cluster).and_then(|cluster| cluster.secrets.key().cloned());
+    let (mut contents, mut secrets) = (vec![], vec![]);
     for item in &seen.items {
         kept.items.push(configuration::KeptItem {
             kind: item.kind,
             name: item.name.clone(),
             digest: item.digest.clone(),
             immutable: item.immutable,
+            sealed: false,
         });
-        if item.kind == Kind::Secret || item.digest.is_none() {
+        if item.digest.is_none() || item.kind == Kind::Secret && key.is_none() {
             continue;
         }
         let looking = |refusal: Refusal| refusal.trouble("looking", false).to_string();
-        let object = api.get(&path(of, &item.name)).await.map_err(looking)?;
+        let object = api.get(&path(of, item.kind, &item.name)).await.map_err(looking)?;
         let content = Content::of(&object);
         if Some(content.digest()) != item.digest {
             return Err(format!("{} was changed a moment ago", item.called()));
@@ -256,11 +292,25 @@ pub async fn keep_configuration(
         let own = object["metadata"].clone();
         let mut metadata: Metadata = serde_json::from_value(own).unwrap_or_default();
         metadata.annotations.remove(patch::ROLLED_BACK);
-        kept.metadata.insert(item.name.clone(), metadata);
-        contents.push(content);
+        match item.kind {
+            Kind::ConfigMap => {
+                kept.metadata.insert(item.name.clone(), metadata);
+                contents.push(content);
+            }
+            Kind::Secret => {
+                let of_type = object["type"].as_str().map(str::to_owned);
+                secrets.push((item.name.clone(), Hidden { content, metadata, of_type }));
+            }
+        }
     }
     let maps = maps.clone();
-    let done = tokio::task::spawn_blocking(move || maps.keep(&kept, &contents)).await;
+    let done = tokio::task::spawn_blocking(move || {
+        for (name, hidden) in &secrets {
+            key.iter().try_for_each(|key| maps.keep_secret(name, hidden, key))?;
+        }
+        maps.keep(&kept, &contents)
+    })
+    .await;
     done.map_err(|fault| fault.to_string())?.map_err(|fault| fault.to_string())
 }
 
@@ -296,6 +346,7 @@ mod tests {
         let held = |data: Value| json!({ "metadata": { "uid": "u" }, "data": data });
         let bad = || Live::new(held(json!({ "a": "bad" })));
         let what = Restore {
+            kind: Kind::ConfigMap,
             name: "settings".into(),
             uid: Some("u".into()),
             from: Some(bad().digest),

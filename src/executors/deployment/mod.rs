@@ -39,7 +39,7 @@ pub(super) use self::{
     rollout::{Rollout, rollout},
     stop::{start, stop},
     suspend::suspend,
-    undo::{Undo, undo},
+    undo::{By, Undo, undo},
 };
 pub use self::{
     held::keep,

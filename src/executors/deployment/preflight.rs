@@ -18,7 +18,9 @@ use crate::{
         inventory::Check, maintenance::MaintenanceMode, plan::DeploymentAt,
         runbook::DeploymentRunbook,
     },
-    kubernetes::{access::Options, pulls::Pulls, shelf::Shelf, template::Template},
+    kubernetes::{
+        access::Options, maps::Maps, pulls::Pulls, seal::Key, shelf::Shelf, template::Template,
+    },
 };
 
 /// For all of it.
@@ -81,6 +83,10 @@ pub async fn preflight(
         check("it may be set back", asking.setting_back().await),
         check("what its pods read may be watched", asking.watching_maps(cluster).await),
     ];
+    if let Some(key) = cluster.secrets.key() {
+        let seen = opens(&Maps::of(state_dir, &at), key);
+        checks.push(check("what is kept of its Secrets can be read", seen));
+    }
     if cluster.events_max > 0 {
         checks.push(check("what the cluster warns of may be told", asking.reading_events().await));
     }
@@ -122,6 +128,24 @@ pub async fn preflight(
 fn check(what: &str, seen: Result<String, String>) -> Check {
     let ok = seen.is_ok();
     Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
+}
+
+/// Whether the key that the configuration names is the one by which Secrets are kept.
+fn opens(maps: &Maps, key: &Key) -> Result<String, String> {
+    let read = maps.opened(key);
+    let (all, closed) =
+        read.map_err(|fault| format!("what the daemon keeps cannot be read: {fault}"))?;
+    if !closed.is_empty() {
+        return Err(format!(
+            "secrets_key does not open {}: another key, or a damaged file; it counts as not kept until it serves well again, or give the key by which it was kept",
+            closed.join(", ")
+        ));
+    }
+    let sealed = all.iter().flat_map(|kept| &kept.items).filter(|item| item.sealed).count();
+    Ok(match sealed {
+        0 => "nothing is kept of them yet".to_owned(),
+        _ => "secrets_key opens all of it".to_owned(),
+    })
 }
 
 /// As whom the API server knows whoever asks.

@@ -93,11 +93,15 @@ impl Asking<'_> {
             let without = |why| format!("{why}; or say config_maps = false");
             said.push(self.all(rights, &place, &remedy).await.map_err(without)?);
         }
-        if cluster.secrets {
-            let rights = of("secrets", &["list", "watch"]).collect();
+        if cluster.secrets.are_watched() {
+            let (verbs, directory): (&[_], _) = match cluster.secrets.key() {
+                Some(_) => (&["get", "list", "watch"], "secrets-encrypted"),
+                None => (&["list", "watch"], "secrets"),
+            };
+            let rights = of("secrets", verbs).collect();
             let at = namespace.map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-            let remedy = format!("kubectl apply -k {RIGHTS}/secrets{at}");
-            let without = |why| format!("{why}; or leave secrets = true out");
+            let remedy = format!("kubectl apply -k {RIGHTS}/{directory}{at}");
+            let without = |why| format!("{why}; or say secrets = \"off\"");
             said.push(self.all(rights, &place, &remedy).await.map_err(without)?);
         }
         if said.is_empty() {
@@ -113,20 +117,29 @@ impl Asking<'_> {
         live: &Live,
     ) -> Result<String, String> {
         let all = content::references(&live.object["spec"]["template"]);
-        let maps = all.iter().filter(|it| it.kind == Kind::ConfigMap && cluster.config_maps);
-        let names: Vec<&str> = maps.map(|it| &*it.name).collect();
-        if names.is_empty() {
+        let is_set_back = |kind| match kind {
+            Kind::ConfigMap => cluster.config_maps,
+            Kind::Secret => cluster.secrets.key().is_some(),
+        };
+        let (place, namespace) = (&self.at.namespace, Some(self.at.namespace.as_str()));
+        let mut said = vec![];
+        for (kind, directory) in [(Kind::ConfigMap, "act"), (Kind::Secret, "secrets-encrypted")] {
+            let of_it = all.iter().filter(|it| it.kind == kind && is_set_back(kind));
+            let right =
+                |verb, name| Right { verb, group: "", resource: kind.plural(), namespace, name };
+            let each = |name| ["get", "patch"].map(|verb| right(verb, Some(name)));
+            let mut rights = vec![right("create", None)];
+            rights.extend(of_it.flat_map(|it| each(&*it.name)));
+            if rights.len() == 1 {
+                continue;
+            }
+            let remedy = format!("kubectl apply -k {RIGHTS}/{directory} -n {place}");
+            said.push(self.all(rights, &format!("in {place}"), &remedy).await?);
+        }
+        if said.is_empty() {
             return Ok("there is nothing that is watched".to_owned());
         }
-        let namespace = Some(self.at.namespace.as_str());
-        let right = |verb, name| Right { verb, group: "", resource: "configmaps", namespace, name };
-        let mut rights = vec![right("create", None)];
-        rights.extend(
-            names.iter().flat_map(|name| ["get", "patch"].map(|verb| right(verb, Some(*name)))),
-        );
-        let place = &self.at.namespace;
-        let remedy = format!("kubectl apply -k {RIGHTS}/act -n {place}");
-        self.all(rights, &format!("in {place}"), &remedy).await
+        Ok(said.join("; "))
     }
 
     /// What the steps of its plan need.

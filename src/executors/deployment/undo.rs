@@ -27,10 +27,27 @@ pub(in crate::executors) struct Undo<'a> {
     pub from: &'a Revision,
     /// What it will be set to.
     pub to: &'a Revision,
-    /// What holds that template.
-    pub replica_set: Option<&'a str>,
-    /// Since when its pods may have read what was restored since.
-    pub misread_since: Option<UnixMs>,
+    /// What brings it there.
+    pub by: By<'a>,
+}
+
+/// Where the template comes from.
+#[derive(Clone, Copy)]
+pub(in crate::executors) enum By<'a> {
+    /// From what holds it.
+    Held {
+        /// The ReplicaSet.
+        replica_set: Option<&'a str>,
+        /// Since when its pods may have read what was restored since.
+        misread_since: Option<UnixMs>,
+    },
+    /// From what is set, with another image in one container.
+    Image {
+        /// The container.
+        container: &'a str,
+        /// The whole reference.
+        image: &'a str,
+    },
 }
 
 /// Carries one out.
@@ -62,11 +79,15 @@ pub(in crate::executors) async fn undo(
             });
         }
         may_be_set(&live, &undo, &attempt.order.run)?;
-        let held = match &target {
-            Some(held) => held,
-            None => {
-                let held = held::find(&api, &live, (undo.to, undo.replica_set), &shelf).await?;
-                target.insert(read_anew(attempt, &api, &live, &undo, held).await)
+        let held = match (&target, undo.by) {
+            (Some(held), By::Held { .. }) => held,
+            (None, By::Held { replica_set, misread_since }) => {
+                let held = held::find(&api, &live, (undo.to, replica_set), &shelf).await?;
+                target.insert(read_anew(attempt, &api, &live, (undo.to, misread_since), held).await)
+            }
+            // Each time of what was just seen: somebody may have started its pods anew.
+            (_, By::Image { container, image }) => {
+                target.insert(held::with_image(&live, undo.to, (container, image))?)
             }
         };
         attempt.permits()?;
@@ -98,16 +119,16 @@ async fn read_anew(
     attempt: &mut Attempt<'_>,
     api: &Api,
     live: &Live,
-    undo: &Undo<'_>,
+    (to, misread_since): (&Revision, Option<UnixMs>),
     held: Held,
 ) -> Held {
-    let Some(since) = undo.misread_since else { return held };
-    let why = match pods::made_since(api, live, undo.to, since).await {
+    let Some(since) = misread_since else { return held };
+    let why = match pods::made_since(api, live, to, since).await {
         Ok(0) => return held,
         Ok(n) => format!("{n} of its pods were made since {} UTC", since.clock()),
         Err(refusal) => refusal.trouble("asking for its pods", false).to_string(),
     };
-    attempt.say(&format!("all pods of {} are started anew: {why}", undo.to));
+    attempt.say(&format!("all pods of {to} are started anew: {why}"));
     Held { template: restart::anew(&held.template), ..held }
 }
 

@@ -1,6 +1,7 @@
 //! Steps carried out for real: real processes, real directories.
 
 mod commands;
+mod maintenance;
 mod orphans;
 mod releases;
 

@@ -60,16 +60,16 @@ pub struct PlanAnswer {
 }
 
 impl PlanAnswer {
-    /// The answer about a plan to `to`, or to the last known good.
-    pub fn of(s: &Situation<'_>, plan: &Plan, to: Option<&str>) -> Self {
+    /// The answer about a plan to where it was said, or to the last known good.
+    pub fn of(s: &Situation<'_>, plan: &Plan, (to, to_previous): (Option<String>, bool)) -> Self {
         let refusal = |said: &Said| speak::on_said(s, "whoever asks", said).1.err();
-        let (to, reason) = (to.map(str::to_owned), "asked".to_owned());
+        let reason = "asked".to_owned();
         Self {
             view: PlanView::of(plan),
             owners: wording::owners(s),
             images: pulled::in_words(s, plan),
             no_approval: refusal(&Said::Approve { plan: plan.hash() }),
-            no_rollback: refusal(&Said::RollBack { to, reason }),
+            no_rollback: refusal(&Said::RollBack { to, to_previous, reason }),
         }
     }
 }

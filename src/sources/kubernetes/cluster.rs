@@ -2,7 +2,7 @@
 //!
 //! Pure: it is told what the API server said, and never asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smol_str::SmolStr;
@@ -14,10 +14,11 @@ use super::{
     who,
 };
 use crate::{
-    domain::{configuration, owner::Owner},
+    domain::{configuration, owner::Owner, previous::Previous},
     kubernetes::{
         content::{Reference, references},
         owners::{self, annotation},
+        previous,
         pulls::Pulls,
         status::PodStatus,
         template::Template,
@@ -65,6 +66,17 @@ pub(super) struct DeploymentKept {
     pub(super) cause: Option<Box<str>>,
     /// Why its controller does not get on.
     pub(super) stuck: Vec<String>,
+    /// What it says that the version before was, where it does.
+    pub(super) previous: Option<Box<Noted>>,
+}
+
+/// What is needed to tell which image an annotation names.
+#[derive(Debug)]
+pub(super) struct Noted {
+    /// Annotations, each with what it says.
+    says: Box<[(SmolStr, Box<str>)]>,
+    /// The whole template, as text: it takes a few kilobytes, of those Deployments alone that say so.
+    template: Box<[u8]>,
 }
 
 /// A ReplicaSet.
@@ -101,6 +113,8 @@ pub struct Cluster {
     pods: Kept<PodKept>,
     config_maps: Kept<HeldKept>,
     secrets: Kept<HeldKept>,
+    /// The annotations of Deployments that are read.
+    annotations: BTreeSet<String>,
     /// What a ReplicaSet belongs to, and a Deployment is called.
     deployment_of: BTreeMap<Uid, Uid>,
     key_of: BTreeMap<Uid, Key>,
@@ -112,6 +126,11 @@ pub(super) fn nobody() -> Uid {
 }
 
 impl Cluster {
+    /// One in which these annotations of Deployments are read, too.
+    pub fn reading(annotations: &BTreeSet<String>) -> Self {
+        Self { annotations: annotations.clone(), ..Self::default() }
+    }
+
     /// Takes what was said of a Deployment; which one it is about.
     pub fn deployment(&mut self, said: Said<Deployment>) -> Option<Key> {
         match said {
@@ -124,12 +143,12 @@ impl Cluster {
                 });
             }
             Said::Listed(object) => {
-                let (key, record) = deployment_kept(&object);
+                let (key, record) = deployment_kept(&object, &self.annotations);
                 self.key_of.insert(record.uid, key.clone());
                 self.deployments.arrive(nobody(), key, record);
             }
             Said::Is(object) => {
-                let (key, record) = deployment_kept(&object);
+                let (key, record) = deployment_kept(&object, &self.annotations);
                 self.key_of.insert(record.uid, key.clone());
                 self.deployments.put(nobody(), key.clone(), record);
                 return Some(key);
@@ -233,6 +252,19 @@ impl Cluster {
         self.deployments.get(nobody(), key)
     }
 
+    /// What a Deployment says that the version before was; none where it says nothing.
+    pub fn previous(
+        &self,
+        key: &Key,
+        container: Option<&str>,
+        options: &previous::Options,
+    ) -> Option<Previous> {
+        let Noted { says, template } = &**self.find(key)?.previous.as_ref()?;
+        let (_, said) = says.iter().find(|(name, _)| *name == *options.annotation)?;
+        let template = serde_json::from_slice(template).unwrap_or_default();
+        Some(previous::named(said, &template, container, options))
+    }
+
     pub(super) fn replica_sets_of(&self, deployment: Uid) -> Vec<(&Key, &ReplicaSetKept)> {
         self.replica_sets.of(deployment).collect()
     }
@@ -271,7 +303,7 @@ impl Cluster {
     }
 }
 
-fn deployment_kept(object: &Deployment) -> (Key, DeploymentKept) {
+fn deployment_kept(object: &Deployment, annotations: &BTreeSet<String>) -> (Key, DeploymentKept) {
     let (meta, spec) = (&object.metadata, &object.spec);
     let status = object.status.clone().unwrap_or_default();
     let record = DeploymentKept {
@@ -285,8 +317,19 @@ fn deployment_kept(object: &Deployment) -> (Key, DeploymentKept) {
         is_observed: meta.generation.is_none_or(|wanted| status.observed_generation >= wanted),
         cause: cause(meta),
         stuck: trouble::of_controller(&status.conditions),
+        previous: noted(object, annotations),
     };
     (Key::of(meta), record)
+}
+
+fn noted(object: &Deployment, annotations: &BTreeSet<String>) -> Option<Box<Noted>> {
+    let said = |name: &String| {
+        let said = annotation(&object.metadata, name)?;
+        Some((SmolStr::new(name), trouble::cut(said, TEXT_MAX).into()))
+    };
+    let says: Box<[_]> = annotations.iter().filter_map(said).collect();
+    let template = || serde_json::to_vec(&object.spec.template).unwrap_or_default().into();
+    (!says.is_empty()).then(|| Box::new(Noted { says, template: template() }))
 }
 
 fn replica_set_kept(object: &ReplicaSet) -> (Key, ReplicaSetKept) {

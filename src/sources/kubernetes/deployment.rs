@@ -120,6 +120,7 @@ impl Cluster {
                 pods: Some(pods_of(&sets, &linked, container)),
                 ran: ran(&sets, deployment),
                 warnings: vec![],
+                previous: None,
             })),
             linked: Some(linked),
         };

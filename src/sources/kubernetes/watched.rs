@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{configuration::Configuration, warning::Warning},
-    kubernetes::{access::Options, pulls::Pulls},
+    kubernetes::{access::Options, previous, pulls::Pulls},
     units::UnixMs,
 };
 
@@ -48,10 +48,14 @@ impl Watched {
     /// Nothing is known yet.
     pub fn new(options: Options) -> Self {
         let now = Instant::now();
-        let read = [(Kind::ConfigMaps, options.config_maps), (Kind::Secrets, options.secrets)];
+        let read = [
+            (Kind::ConfigMaps, options.config_maps),
+            (Kind::Secrets, options.secrets.are_watched()),
+        ];
         let read = read.into_iter().filter(|(_, is_watched)| *is_watched).map(|(kind, _)| kind);
         let links = Kind::ALL.into_iter().chain(read).map(|kind| (kind, Link::new(now))).collect();
-        let known = Known { cluster: Cluster::default(), links, news: BTreeMap::new() };
+        let cluster = Cluster::reading(&options.previous);
+        let known = Known { cluster, links, news: BTreeMap::new() };
         let (faults, _) = watch::channel(BTreeMap::new());
         Self {
             shared: Arc::new(Shared {
@@ -70,15 +74,15 @@ impl Watched {
 
     /// What is to be seen of a Deployment; unknown while the API server is not heard.
     pub fn see(&self, key: &Key, container: Option<&str>, now: UnixMs) -> Seen {
-        self.see_but(key, container, &[], now)
+        self.see_but(key, container, (&[], None), now)
     }
 
-    /// The same, where what is left out is no part of what its pods read.
+    /// The same, where what is left out is no part of what its pods read, with what it says was before.
     pub fn see_but(
         &self,
         key: &Key,
         container: Option<&str>,
-        left_out: &[String],
+        (left_out, previous): (&[String], Option<&previous::Options>),
         now: UnixMs,
     ) -> Seen {
         match self.unknown() {
@@ -89,6 +93,8 @@ impl Watched {
                 let mut seen = known.cluster.see(key, container, now);
                 if let Some(deployed) = &mut seen.inventory.deployed {
                     deployed.configuration = known.cluster.configuration(key, &look, left_out);
+                    let named = |options| known.cluster.previous(key, container, options);
+                    deployed.previous = previous.and_then(named);
                     seen.inventory.faults.extend(known.cluster.missing(key, &look));
                 }
                 seen
@@ -110,7 +116,8 @@ impl Watched {
     }
 
     fn look_at_configuration(&self) -> Look {
-        let Options { config_maps, secrets, .. } = *self.options();
+        let Options { config_maps, secrets, .. } = self.options();
+        let (config_maps, secrets) = (*config_maps, secrets.are_watched());
         let unknown = self.unknown_of(&[Kind::ConfigMaps, Kind::Secrets]);
         Look { config_maps, secrets, unknown }
     }

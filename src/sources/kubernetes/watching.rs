@@ -31,18 +31,18 @@ const HELD_PAGE: u32 = 50;
 
 /// Watches until it is dropped.
 pub async fn watch(watched: Watched) {
-    let Options { config_maps, secrets, .. } = *watched.options();
+    let Options { config_maps, secrets, .. } = watched.options();
     tokio::join!(
         always(&watched, Kind::Deployments, Cluster::deployment),
         always(&watched, Kind::ReplicaSets, Cluster::replica_set),
         always(&watched, Kind::Pods, Cluster::pod),
         async {
-            if config_maps {
+            if *config_maps {
                 always(&watched, Kind::ConfigMaps, Cluster::config_map).await;
             }
         },
         async {
-            if secrets {
+            if secrets.are_watched() {
                 always(&watched, Kind::Secrets, Cluster::secret).await;
             }
         },

@@ -17,6 +17,7 @@ use rollbackd::{
         run::{Outcome, Report},
     },
     executors,
+    kubernetes::seal::Secrets,
     sources::kubernetes::{self, Watched},
     units::Span,
 };
@@ -240,7 +241,7 @@ async fn a_secret_is_known_by_its_hash_and_what_it_holds_is_kept_nowhere() {
     assert_eq!(reading.seen().unwrap().items.len(), 1, "nobody is to look at Secrets");
 
     let mut looking = options(cluster, &reading.place.namespace, None);
-    looking.secrets = true;
+    looking.secrets = Secrets::Hash;
     let watched = Watched::new(looking);
     let watching = tokio::spawn(kubernetes::watch(watched.clone()));
     let seen = async |what: &str, is: &dyn Fn(&Configuration) -> bool| {

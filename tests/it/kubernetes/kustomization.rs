@@ -10,13 +10,14 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
 /// What `kubectl apply -k` would be told.
-pub(crate) const ALL: [&str; 12] = [
+pub(crate) const ALL: [&str; 13] = [
     "base",
     "rights/observe",
     "rights/act",
     "rights/observe-everywhere",
     "rights/take-over",
     "rights/secrets",
+    "rights/secrets-encrypted",
     "rights/pull-secrets",
     "rights/logs",
     "rights/smoke",

@@ -58,6 +58,7 @@ fn mode(place: &Place, service: &str) -> MaintenanceMode {
             object("v1", "ConfigMap", "configmaps"),
             object("networking.k8s.io/v1", "Ingress", "ingresses"),
         ],
+        commands: None,
     }
 }
 

@@ -97,6 +97,7 @@ impl Owned {
             attempts: 1,
             owner,
             argocd_namespace: self.place.namespace.clone(),
+            previous: None,
         }
     }
 

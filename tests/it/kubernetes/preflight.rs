@@ -1,6 +1,10 @@
 //! Whether a rollback would find what it needs, as `check --online` tells it: of a real API server, with a real directory.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rollbackd::{
     domain::plan::DeploymentAt,
@@ -29,11 +33,30 @@ pub(super) fn check(
     check_in(directory.path(), place, (kubeconfig, context), mode, ["", more])
 }
 
+/// With this state directory, and more to be said of the cluster.
+pub(super) fn check_keeping(
+    directory: &Path,
+    place: &Place,
+    (kubeconfig, more): (PathBuf, String),
+) -> (i32, String) {
+    run(directory, place, (&kubeconfig, &format!("\n{more}")), "auto", ["", ""])
+}
+
 /// With this state directory, and more to be said of the Deployment and after it.
 fn check_in(
     directory: &Path,
     place: &Place,
     (kubeconfig, context): (&Path, &str),
+    mode: &str,
+    both: [&str; 2],
+) -> (i32, String) {
+    run(directory, place, (kubeconfig, &format!("\ncontext = \"{context}\"")), mode, both)
+}
+
+fn run(
+    directory: &Path,
+    place: &Place,
+    (kubeconfig, of_cluster): (&Path, &str),
     mode: &str,
     [of_it, more]: [&str; 2],
 ) -> (i32, String) {
@@ -43,8 +66,7 @@ fn check_in(
 state_dir = "{}"
 mode = "{mode}"
 [kubernetes.main]
-kubeconfig = "{}"
-context = "{context}"
+kubeconfig = "{}"{of_cluster}
 [service.pods.rollback.application.kubernetes]
 namespace = "{}"
 deployment = "shop"

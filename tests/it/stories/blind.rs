@@ -63,7 +63,7 @@ fn monitoring_that_fails_in_the_middle_rolls_nothing_back_and_the_incident_goes_
     12:15:20 step 1 is in effect (5000 ms)
     12:15:20 step 2 begins, attempt 1
     12:15:25 step 2 is in effect (5000 ms)
-    12:15:25 every step is in effect
+    12:15:25 every step has ended
     12:15:25 verifying that the rollback worked
     ");
 }

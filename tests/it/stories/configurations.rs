@@ -177,8 +177,11 @@ fn a_person_names_a_configuration_or_a_version_as_it_is_called() {
         let good = configuration(town);
         town.edit("settings", "other", true);
         town.run("1m");
-        let to =
-            |version: &str| Said::RollBack { to: Some(version.to_owned()), reason: "asked".into() };
+        let to = |version: &str| Said::RollBack {
+            to: Some(version.to_owned()),
+            to_previous: false,
+            reason: "asked".into(),
+        };
         let reply = town.says("ada", to(&good.version)).unwrap();
         assert!(reply.contains(&format!("-> {good}: plan")), "{reply}");
         town.run("1m");

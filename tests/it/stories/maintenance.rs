@@ -5,7 +5,8 @@ use rollbackd::{
     domain::{
         event::{Said, What},
         incident::Phase,
-        maintenance::{MaintenanceMode, MaintenanceRunbook, ObjectAt},
+        maintenance::{Commands, MaintenanceMode, MaintenanceRunbook, ObjectAt},
+        plan::CommandLine,
         policy::Policy,
         run::{Attempt, Outcome},
         service::Mode,
@@ -36,6 +37,7 @@ fn maintained() -> Policy {
             cluster: "main".into(),
             manifest: "sha256:page".into(),
             objects: vec![object],
+            commands: None,
         };
         let (timeout, page_after) = (Span::seconds(30), Span::minutes(30));
         shop.runbook.as_mut().unwrap().maintenance =
@@ -318,4 +320,33 @@ fn the_kill_switch_and_the_mode_observe_leave_it_to_people_who_are_told() {
             assert!(pages[0].lines.contains(&TYPED.to_owned()), "{pages:?}");
         });
     }
+}
+
+#[test]
+fn what_a_program_does_not_switch_off_is_paged_with_what_to_type() {
+    let program = |what: &str| CommandLine {
+        argv: vec!["/usr/local/bin/maintenance".into(), what.into()],
+        env: [].into(),
+        dir: None,
+        timeout: Span::seconds(30),
+    };
+    let mut policy = maintained();
+    for shop in services_mut(&mut policy) {
+        let maintenance = shop.runbook.as_mut().unwrap().maintenance.as_mut().unwrap();
+        let [on, off, observe] = ["on", "off", "status"].map(program);
+        maintenance.mode.commands = Some(Box::new(Commands { on, off, observe }));
+        maintenance.mode.objects.clear();
+    }
+    story(policy, |town| {
+        let steps = [Outcome::Done, Outcome::Done, Outcome::Done];
+        let blind = || Outcome::Unknown { why: "observe exited with 1".into() };
+        breaks(town, steps.into_iter().chain((0..4).map(|_| blind())));
+        let page = &town.notices("maintenance mode is still on")[0];
+        let typed = "/usr/local/bin/maintenance off (on rollbackd's machine)".to_owned();
+        assert!(page.lines.contains(&typed), "{:?}", page.lines);
+        town.run("40m");
+        assert!(!is_on(town), "it was tried on");
+        assert_eq!(switched(town), ["maintenance off"]);
+        assert_eq!(town.notices("maintenance mode is off").len(), 1);
+    });
 }

@@ -25,6 +25,7 @@ mod outages;
 mod owned;
 mod owners;
 mod people;
+mod previous;
 mod resolved;
 mod restarts;
 mod steps;
@@ -34,6 +35,7 @@ mod witnesses;
 
 use place::{Behaviour, HEALTHY};
 use rollbackd::domain::{
+    event::Said,
     notice::{Audience, Notice, Urgency},
     policy::Policy,
 };
@@ -75,6 +77,11 @@ fn brief(policy: Policy, happens: impl FnOnce(&mut Town)) -> String {
     };
     let lines: Vec<&str> = whole.lines().filter(matters).collect();
     lines.join("\n")
+}
+
+/// What a person says who wants a rollback now.
+fn roll_back(to: Option<&str>, reason: &str) -> Said {
+    Said::RollBack { to: to.map(str::to_owned), to_previous: false, reason: reason.to_owned() }
 }
 
 /// A notice as a story tells it.

@@ -364,7 +364,7 @@ fn few_requests_are_thin_evidence_until_there_are_enough() {
     12:15:35 step 1 is in effect (5000 ms)
     12:15:35 step 2 begins, attempt 1
     12:15:40 step 2 is in effect (5000 ms)
-    12:15:40 every step is in effect
+    12:15:40 every step has ended
     12:15:40 verifying that the rollback worked
     12:20:30   -> PAGE: P1 shop/production: critical-errors - nobody has acknowledged this
     12:23:45 critical-errors clears: clean for 5m

@@ -43,7 +43,7 @@ fn a_total_outage_is_rolled_back_at_once() {
     12:01:50 step 1 is in effect (5000 ms)
     12:01:50 step 2 begins, attempt 1
     12:01:55 step 2 is in effect (5000 ms)
-    12:01:55 every step is in effect
+    12:01:55 every step has ended
     12:01:55 verifying that the rollback worked
     12:02:45 service-outage clears: clean for 1m
     ");
@@ -162,7 +162,7 @@ fn responses_three_times_as_slow_as_before_the_change() {
     12:20:05 step 1 is in effect (5000 ms)
     12:20:05 step 2 begins, attempt 1
     12:20:10 step 2 is in effect (5000 ms)
-    12:20:10 every step is in effect
+    12:20:10 every step has ended
     12:20:10 verifying that the rollback worked
     12:25:00   -> PAGE: P1 shop/production: performance-degradation - nobody has acknowledged this
     ");
@@ -343,7 +343,11 @@ fn a_migration_of_which_half_is_there_outlives_the_next_deployment() {
         town.run("1m");
         town.turn(posted("migration-failure", "ci", "V7 failed", true));
         town.place().outcomes.push_back(failed("no", false));
-        town.says("ada", Said::RollBack { to: None, reason: "half a schema".into() }).unwrap();
+        town.says(
+            "ada",
+            Said::RollBack { to: None, to_previous: false, reason: "half a schema".into() },
+        )
+        .unwrap();
         town.run("1m");
         assert!(matches!(town.incident().phase, Phase::Escalated { .. }));
         town.deploy("v3", OUTAGE);

@@ -12,7 +12,7 @@ use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
     policy::{id, shop, shop_with},
-    story,
+    roll_back, story,
     town::Town,
 };
 
@@ -35,7 +35,7 @@ fn observe_decides_and_tells_and_never_touches() {
         town.run("16m");
         let approved = town.says("ada", approve(town));
         assert_snapshot!(approved.unwrap_err(), @"nothing can begin: mode is observe: decide and tell, never touch");
-        let asked = town.says("ada", Said::RollBack { to: None, reason: reason() });
+        let asked = town.says("ada", roll_back(None, &reason()));
         assert_snapshot!(asked.unwrap_err(), @"nothing can begin: mode is observe: decide and tell, never touch");
         town.run("10m");
         assert_eq!((town.rollbacks(), town.serving()), (0, "v2".into()));
@@ -284,7 +284,7 @@ fn a_person_rolls_back_without_an_incident() {
     let told = brief(shop(), |town| {
         town.deploy("v2", HEALTHY);
         town.run("5m");
-        let asked = Said::RollBack { to: Some("v1".into()), reason: "wrong prices".into() };
+        let asked = roll_back(Some("v1"), "wrong prices");
         assert_snapshot!(town.says("ada", asked.clone()).unwrap(), @"application v2 -> v1: plan d1ec833b4bf9894e begins");
         assert_snapshot!(town.says("bob", asked).unwrap_err(), @"shop-20260302120500 is rolling back already");
         town.run("80m");
@@ -307,7 +307,7 @@ fn a_person_rolls_back_in_the_middle_of_monitoring() {
     let told = brief(shop(), |town| {
         town.deploy("v2", errors(0.10));
         town.run("7m");
-        let asked = Said::RollBack { to: None, reason: "no need to wait".into() };
+        let asked = roll_back(None, "no need to wait");
         town.says("ada", asked).unwrap();
         town.run("17m");
         assert_eq!(town.rollbacks(), 1);
@@ -456,7 +456,7 @@ fn a_person_s_word_about_nothing_is_answered() {
         assert_snapshot!(acknowledged.unwrap_err(), @"shop/production has no open incident");
         let lifted = town.says("ada", Said::Lift { version: "v9".into() });
         assert_snapshot!(lifted.unwrap_err(), @"v9 of shop/production is not quarantined");
-        let to_itself = town.says("ada", Said::RollBack { to: None, reason: reason() });
+        let to_itself = town.says("ada", roll_back(None, &reason()));
         assert_snapshot!(to_itself.unwrap_err(), @"no earlier revision has served healthily for the bake time");
         town.turn(What::Tick);
     });

@@ -1,6 +1,6 @@
 //! One service of the town: its releases, its requests, its probes, and what a source reads of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rollbackd::{
     domain::{
@@ -10,6 +10,7 @@ use rollbackd::{
         inventory::{Available, Deployed, Inventory, Pods, Serving},
         owner::Owner,
         plan::{Action, Step},
+        previous::Previous,
         run::Outcome,
         signal::Unknown,
         warning::Warning,
@@ -49,6 +50,8 @@ const BOUNDS: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, f64::INFINITY];
 
 pub(super) struct Place {
     pub(super) versions: BTreeMap<String, Behaviour>,
+    /// Those that nothing holds any more.
+    pub(super) gone: BTreeSet<String>,
     pub(super) linked: String,
     pub(super) running: Option<String>,
     switched_at: UnixMs,
@@ -72,6 +75,8 @@ pub(super) struct Place {
     pub(super) faults: Vec<String>,
     /// What else sets it, where it is a Deployment.
     pub(super) owners: Option<Vec<Owner>>,
+    /// What it says that the version before was.
+    pub(super) previous: Option<Previous>,
     /// Its pods, where it is one; three are wanted.
     pub(super) pods: Option<Pods>,
     /// Who set it last.
@@ -111,6 +116,7 @@ impl Place {
     pub(super) fn new(wall: UnixMs) -> Self {
         Self {
             versions: [("v1".to_owned(), HEALTHY)].into(),
+            gone: BTreeSet::new(),
             linked: "v1".into(),
             running: Some("v1".into()),
             switched_at: wall,
@@ -126,6 +132,7 @@ impl Place {
             outcomes: VecDeque::new(),
             faults: vec![],
             owners: None,
+            previous: None,
             pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
             maps: BTreeMap::new(),
@@ -177,7 +184,7 @@ impl Place {
         if let Some(Seen::Known(now)) = self.configuration() {
             let kept = |item: Item| {
                 let Item { kind, name, digest, immutable, .. } = item;
-                KeptItem { kind, name, digest, immutable }
+                KeptItem { kind, name, digest, immutable, sealed: false }
             };
             let items = now.items.into_iter().map(kept).collect();
             self.kept_maps.push(Kept { revision: now.revision, items });
@@ -294,7 +301,13 @@ impl Place {
                 None => Serving::NotRunning("the unit is not active".into()),
             },
             switched_at: Some(self.switched_at),
-            available: self.versions.keys().rev().map(available).collect(),
+            available: self
+                .versions
+                .keys()
+                .rev()
+                .filter(|version| !self.gone.contains(*version))
+                .map(available)
+                .collect(),
             faults: self.faults.clone(),
             told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
             deployed: self.owners.clone().map(|owners| {
@@ -302,6 +315,7 @@ impl Place {
                     uid: "u-1".into(),
                     ran: vec![],
                     warnings: self.warnings.clone(),
+                    previous: self.previous.clone(),
                     wanted: 3,
                     paused: false,
                     owners,
@@ -310,6 +324,11 @@ impl Place {
                 })
             }),
         }
+    }
+
+    fn does(&mut self, what: String) -> Outcome {
+        self.done.push(what);
+        Outcome::Done
     }
 
     /// Does what a step says, unless the story wants it to end otherwise.
@@ -324,50 +343,49 @@ impl Place {
             }
             Action::ReleaseSwitch { to, .. } => {
                 self.switch(to, at);
-                self.did(format!("switch to {to}"))
+                self.does(format!("switch to {to}"))
             }
             Action::ReleaseRestart { to, .. } => {
                 self.restart(at);
-                self.did(format!("restart on {to}"))
+                self.does(format!("restart on {to}"))
             }
             Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
                 panic!("nothing is kept here: {:?}", step.action)
             }
-            Action::MaintenanceOn { mode, .. } => self.did(format!("maintenance on: {mode}")),
-            Action::MaintenanceOff { mode } => self.did(format!("maintenance off: {mode}")),
-            Action::OwnerSuspend { reconciler, .. } => self.did(format!("suspend {reconciler}")),
+            Action::MaintenanceOn { mode, .. } => self.does(format!("maintenance on: {mode}")),
+            Action::MaintenanceOff { mode } => self.does(format!("maintenance off: {mode}")),
+            Action::OwnerSuspend { reconciler, .. } => self.does(format!("suspend {reconciler}")),
             Action::ConfigMapRestore { what, .. } => {
                 let holds = what.to.trim_start_matches("sha256:").to_owned();
                 if self.maps.get(&what.name) == Some(&holds) {
                     return Outcome::AlreadyDone;
                 }
                 self.edit(&what.name, &holds, at);
-                self.did(format!("restore {} to {holds}", what.name))
+                self.does(format!("restore {} to {holds}", what.name))
             }
             Action::DeploymentRestart { version, .. } => {
                 self.restart(at);
-                self.did(format!("restart at {version}"))
+                self.does(format!("restart at {version}"))
             }
-            Action::DeploymentStop { pods, .. } => self.did(format!("stop {pods} pods")),
-            Action::DeploymentStart { pods, .. } => self.did(format!("start {pods} pods")),
+            Action::DeploymentStop { pods, .. } => self.does(format!("stop {pods} pods")),
+            Action::DeploymentStart { pods, .. } => self.does(format!("start {pods} pods")),
+            Action::DeploymentImage { to, image, .. } => {
+                self.switch(&to.version, at);
+                self.does(format!("set {image}"))
+            }
             Action::DeploymentUndo { to, .. } => {
                 self.switch(&to.version, at);
-                self.did(format!("undo to {to}"))
+                self.does(format!("undo to {to}"))
             }
             Action::DeploymentRollout { to, .. } if to.version == self.linked => {
                 self.restart(at);
-                self.did(format!("rollout of {to}"))
+                self.does(format!("rollout of {to}"))
             }
             Action::DeploymentRollout { to, .. } => Outcome::Failed {
                 why: format!("it is set to {}, and not to {to}", self.linked),
                 retry: false,
             },
-            Action::Command { run, .. } | Action::Check { run } => self.did(run.argv.join(" ")),
+            Action::Command { run, .. } | Action::Check { run } => self.does(run.argv.join(" ")),
         }
-    }
-
-    fn did(&mut self, what: String) -> Outcome {
-        self.done.push(what);
-        Outcome::Done
     }
 }

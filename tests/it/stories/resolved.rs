@@ -42,7 +42,7 @@ fn a_bad_release_is_monitored_rolled_back_verified_watched_and_resolved() {
     12:16:20 step 1 is in effect (5000 ms)
     12:16:20 step 2 begins, attempt 1
     12:16:25 step 2 is in effect (5000 ms)
-    12:16:25 every step is in effect
+    12:16:25 every step has ended
     12:16:25 verifying that the rollback worked
     12:21:15   -> PAGE: P1 shop/production: critical-errors - nobody has acknowledged this
     12:21:30 critical-errors clears: clean for 5m
@@ -175,7 +175,7 @@ fn a_trigger_that_cannot_clear_because_nobody_comes_is_not_held_against_the_roll
     12:14:50 step 1 is in effect (5000 ms)
     12:14:50 step 2 begins, attempt 1
     12:14:55 step 2 is in effect (5000 ms)
-    12:14:55 every step is in effect
+    12:14:55 every step has ended
     12:14:55 verifying that the rollback worked
     12:31:00 verified; watching for a relapse
     12:31:00   -> on-call: Rollback Complete - production

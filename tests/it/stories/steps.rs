@@ -13,7 +13,7 @@ use super::{
     brief,
     place::{Behaviour, HEALTHY, OUTAGE, errors},
     policy::{services_mut, shop, shop_with},
-    story,
+    roll_back, story,
     town::{Town, Windows, failed},
 };
 
@@ -47,7 +47,7 @@ fn a_failed_step_is_tried_again() {
     12:01:55 step 1 is in effect (5000 ms)
     12:01:55 step 2 begins, attempt 1
     12:02:00 step 2 is in effect (5000 ms)
-    12:02:00 every step is in effect
+    12:02:00 every step has ended
     12:02:00 verifying that the rollback worked
     12:02:45 service-outage clears: clean for 1m
     ");
@@ -132,11 +132,11 @@ fn a_rollback_that_was_switched_and_never_came_up_is_gone_on_with() {
                 (town.serving().as_str(), town.place().running.as_deref()),
                 ("v1", Some("v2"))
             );
-            let reason = "the disk is mended".to_owned();
-            town.says("ada", Said::RollBack { to: to.clone(), reason }).unwrap();
+            let reason = "the disk is mended";
+            town.says("ada", roll_back(to.as_deref(), reason)).unwrap();
             town.run("1m");
             assert_eq!(town.place().running.as_deref(), Some("v1"));
-            let twice = Said::RollBack { to: Some("v1".to_owned()), reason: "again".to_owned() };
+            let twice = roll_back(Some("v1"), "again");
             let refused = town.says("ada", twice).unwrap_err();
             assert!(refused.contains("v1 is what serves already"), "{refused}");
         });
@@ -191,7 +191,7 @@ fn a_step_that_is_withheld_is_tried_again_without_spinning() {
     12:02:20 step 1 is in effect (5000 ms)
     12:02:20 step 2 begins, attempt 1
     12:02:25 step 2 is in effect (5000 ms)
-    12:02:25 every step is in effect
+    12:02:25 every step has ended
     12:02:25 verifying that the rollback worked
     ");
 }
@@ -232,7 +232,7 @@ fn a_hold_file_stops_a_rollback_before_its_next_step_and_it_goes_on_when_lifted(
     12:03:47   -> on-call: rollbackd acts again: the HOLD file is gone
     12:03:47 step 2 begins, attempt 1
     12:03:52 step 2 is in effect (5000 ms)
-    12:03:52 every step is in effect
+    12:03:52 every step has ended
     12:03:52 verifying that the rollback worked
     ");
 }
@@ -314,7 +314,7 @@ fn a_rollback_that_does_not_help_is_late_and_then_a_person_s() {
     12:01:50 step 1 is in effect (5000 ms)
     12:01:50 step 2 begins, attempt 1
     12:01:55 step 2 is in effect (5000 ms)
-    12:01:55 every step is in effect
+    12:01:55 every step has ended
     12:01:55 verifying that the rollback worked
     12:02:15 critical-errors fires (P0): 860 of 1000 requests, 86% (at least 83.25%) since 11:59:45, limit 5%
     12:02:15 critical-errors joins as P0

@@ -94,7 +94,7 @@ fn what_is_set_and_does_not_serve_is_no_target_unless_it_is_known_good() {
             town.place().switch("v2", now);
             town.run("1m");
             let reason = "nothing works".to_owned();
-            town.says("ada", Said::RollBack { to: None, reason }).unwrap();
+            town.says("ada", Said::RollBack { to: None, to_previous: false, reason }).unwrap();
             town.run("1m");
             assert_eq!(
                 town.place_of("shop").running.as_deref(),
@@ -201,7 +201,11 @@ fn a_rollback_that_no_signal_can_verify_says_so() {
     brief(policy, |town| {
         town.deploy("v2", HEALTHY);
         town.run("1m");
-        town.says("ada", Said::RollBack { to: Some("v1".into()), reason: "slow".into() }).unwrap();
+        town.says(
+            "ada",
+            Said::RollBack { to: Some("v1".into()), to_previous: false, reason: "slow".into() },
+        )
+        .unwrap();
         town.run("90m");
         let page = town.notices("yours now").remove(0);
         let why = &page.fields.iter().find(|(name, _)| name == "Why").unwrap().1;

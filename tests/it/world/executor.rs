@@ -129,6 +129,7 @@ impl Attempt {
             | Action::DeploymentStop { .. }
             | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
+            | Action::DeploymentImage { .. }
             | Action::DeploymentRollout { .. }
             | Action::DeploymentApply { .. }
             | Action::CheckJob { .. } => {

@@ -143,6 +143,7 @@ fn maintenance(index: usize) -> MaintenanceRunbook {
             cluster: "main".into(),
             manifest: "sha256:0".into(),
             objects: vec![object],
+            commands: None,
         },
         timeout: Span::seconds(20),
         attempts: 2,

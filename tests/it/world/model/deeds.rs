@@ -335,6 +335,7 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::DeploymentStop { .. }
         | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
+        | Action::DeploymentImage { .. }
         | Action::DeploymentRollout { .. }
         | Action::DeploymentApply { .. }
         | Action::CheckJob { .. } => {
