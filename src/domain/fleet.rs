@@ -207,6 +207,7 @@ impl Fleet {
             | What::ChangePosted { .. }
             | What::Alerted { .. }
             | What::AlertsActive { .. }
+            | What::SchemaSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }
@@ -319,6 +320,7 @@ impl Fleet {
             | What::ChangePosted { .. }
             | What::Alerted { .. }
             | What::AlertsActive { .. }
+            | What::SchemaSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }
