@@ -39,15 +39,11 @@ fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Op
         found.certificates(path)?;
         Some(PathBuf::from(path.get_ref()))
     });
+    let connect_timeout = found.positive(&said.connect_timeout, Options::CONNECT);
+    let statement_timeout = found.positive(&said.statement_timeout, Options::STATEMENT);
     let usual = Options::new(name, database?);
-    Some(Options {
-        password,
-        ca_file,
-        tls: said.tls.as_ref().map_or(usual.tls, |said| *said.get_ref()),
-        connect_timeout: found.positive(&said.connect_timeout, usual.connect_timeout),
-        statement_timeout: found.positive(&said.statement_timeout, usual.statement_timeout),
-        ..usual
-    })
+    let tls = said.tls.as_ref().map_or(usual.tls, |said| *said.get_ref());
+    Some(Options { password, ca_file, tls, connect_timeout, statement_timeout, ..usual })
 }
 
 /// What of which is a service's.
