@@ -73,9 +73,10 @@ impl Lane {
                 let is_probe = |raw: &Raw| matches!(raw, Raw::Up { .. } | Raw::Down { .. });
                 if readings.iter().any(is_probe) { Self::Probes } else { Self::Readings }
             }
-            What::Backfilled { .. } | What::Seen { .. } | What::AlertsActive { .. } => {
-                Self::Readings
-            }
+            What::Backfilled { .. }
+            | What::Seen { .. }
+            | What::SchemaSeen { .. }
+            | What::AlertsActive { .. } => Self::Readings,
             What::ChangePosted { .. } | What::Alerted { .. } => Self::Told,
             What::EvidencePosted { .. }
             | What::StepReported { .. }

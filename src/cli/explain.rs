@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{guard::Says, incident::judge::Ground, shown},
-    http::views::{ConfigurationView, Explain as View, ServiceView, TriggerView},
+    http::views::{ConfigurationView, DatabaseView, Explain as View, ServiceView, TriggerView},
 };
 
 /// Why a service is where it is.
@@ -39,6 +39,28 @@ fn read(configuration: &ConfigurationView, paint: Paint) -> String {
     let serving = serving.as_deref().unwrap_or("not known yet");
     let good = if *is_known_good { ", known good" } else { "" };
     format!("its pods read {serving}{good}: {}\n", items.join(", "))
+}
+
+/// How far its database is migrated.
+fn migrated(database: &DatabaseView, paint: Paint) -> String {
+    let place = &database.place;
+    if let Some(why) = &database.unknown {
+        return format!(
+            "{} how far {place} is migrated is unknown: {why}\n",
+            paint.warn("database")
+        );
+    }
+    let version = database.version.as_deref().unwrap_or("no version yet");
+    let good = if database.is_known_good { ", known good" } else { "" };
+    let newest = database.newest.first().map_or_else(String::new, |it| format!("; newest: {it}"));
+    let mut text = format!("its database {place} has {version}{good}{newest}\n");
+    if let Some(run) = &database.runs {
+        text.push_str(&format!("  {run}\n"));
+    }
+    if let Some(trouble) = &database.trouble {
+        text.push_str(&format!("{} {trouble}\n", paint.bad("database")));
+    }
+    text
 }
 
 /// What is not as it should be around the service, or stands in the way.
@@ -79,6 +101,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
     );
     if let Some(configuration) = &service.configuration {
         text.push_str(&read(configuration, paint));
+    }
+    if let Some(database) = &service.database {
+        text.push_str(&migrated(database, paint));
     }
     for image in &service.images {
         text.push_str(&format!("when it was known good {image}\n"));

@@ -108,6 +108,8 @@ fn notes(service: &ServiceView) -> Vec<String> {
     notes.extend(service.platform_faults.iter().map(|fault| format!("platform: {fault}")));
     let unknown = service.configuration.as_ref().and_then(|it| it.unknown.as_ref());
     notes.extend(unknown.map(|why| format!("what its pods read is unknown: {why}")));
+    let database = service.database.as_ref();
+    notes.extend(database.and_then(|it| it.runs.clone()));
     notes.extend(service.maintenance.first().cloned());
     notes.extend(service.set_again.clone());
     notes.extend(service.blind.iter().map(|blind| {

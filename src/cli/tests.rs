@@ -65,6 +65,7 @@ fn service(id: &str) -> ServiceView {
         known_good: None,
         images: vec![],
         configuration: None,
+        database: None,
         no_target: Some("no earlier revision has served healthily for the bake time".into()),
         last_change: None,
         triggers: ["critical-errors", "service-outage"]

@@ -1,6 +1,7 @@
 //! From what was written to what the daemon runs on. Nothing stops at the first problem.
 
 mod channels;
+mod database;
 mod discover;
 mod found;
 mod holds;
@@ -70,14 +71,17 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
             Some((name.get_ref().clone(), reach::prometheus(found, server)?))
         })
         .collect();
+    let databases = database::databases(found, raw);
     let common = Common {
         raw,
+        databases: &databases,
         environment: &environment,
         scrape_limits: exposition_limits(found, &raw.limits),
     };
     let mut polls = vec![];
     let mut targets = BTreeMap::new();
     let mut platforms = BTreeMap::new();
+    let mut migrated = BTreeMap::new();
     let mut each_found = BTreeMap::new();
     let store = store_options(found, &raw.store, &state_dir);
     let reached = kubernetes::clusters(found, raw);
@@ -88,7 +92,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         ..Policy::default()
     };
     trigger::check_names(found, &raw.trigger);
-    for Checked { policy: service, polls: read, targets: scraped, platform } in
+    for Checked { policy: service, polls: read, targets: scraped, platform, database } in
         service::services(found, &common)
     {
         if let Some(of) = found.stands_for(&service.id) {
@@ -96,6 +100,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
             each_found.entry(of.to_owned()).or_insert(each);
             continue;
         }
+        migrated.extend(database.map(|database| (service.id.clone(), database)));
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
         polls.extend(read);
         targets.extend(scraped);
@@ -121,6 +126,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         servers,
         targets,
         platforms,
+        databases: migrated,
     }
 }
 

@@ -45,7 +45,7 @@ use crate::{
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        health, http, kubernetes, prometheus,
+        database, health, http, kubernetes, prometheus,
         reading::{Fold, TimeUnit},
         scrape,
     },
@@ -78,6 +78,8 @@ pub struct Config {
     pub targets: BTreeMap<String, scrape::Place>,
     /// Where each service can be rolled back.
     pub platforms: BTreeMap<ServiceId, Platform>,
+    /// Whose database is looked at.
+    pub databases: BTreeMap<ServiceId, Migrated>,
     /// How people are reached; never empty.
     pub channels: Vec<Channel>,
     /// The sign of life to an outside monitor.
@@ -111,6 +113,15 @@ impl Config {
             })
         })
     }
+}
+
+/// A service's database, whose history of migrations is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Migrated {
+    /// How, and of which table.
+    pub history: database::History,
+    /// How often.
+    pub every: Span,
 }
 
 /// Services that are found, and not written in the file.

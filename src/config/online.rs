@@ -1,5 +1,6 @@
 //! Asks the Prometheus servers themselves whether they understand their queries: `check --online`.
 
+mod databases;
 mod finds;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +88,7 @@ pub async fn check_online(config: &Config, name: &str, text: &str) -> Online {
     let answered: BTreeSet<&ServiceId> =
         polls.iter().filter(|poll| asking.is_answered(poll)).map(|poll| &poll.service).collect();
     finds.iter_mut().for_each(|finds| finds.note_rows(&answered, &without, &untried));
+    told.problems.extend(databases::problems(&with_found, name, text).await);
     Online { problems: told.problems, finds }
 }
 

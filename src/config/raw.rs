@@ -4,6 +4,7 @@
 //! itself is said with the same tables as for all, laid over them by [`Over`].
 
 mod alerts;
+mod database;
 mod discover;
 mod intake;
 mod kubernetes;
@@ -22,6 +23,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
+    database::{Database, Migrated},
     discover::{Annotated, Discover},
     intake::{Freeze, Http, Limits, Store, Tls, Token},
     kubernetes::{Deployment, Kubernetes, LookAtSecrets, Pods, Registries},
@@ -97,6 +99,7 @@ pub(super) struct Raw {
     pub(in crate::config) discover: Table<Discover>,
     pub(super) prometheus: Table<Server>,
     pub(super) kubernetes: Table<Kubernetes>,
+    pub(super) database: Table<Database>,
     pub(super) notify: Table<Notify>,
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) http: Http,

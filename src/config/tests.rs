@@ -1,3 +1,4 @@
+mod databases;
 pub(super) mod documented;
 mod faults;
 mod kubernetes;

@@ -17,7 +17,7 @@ use super::{
     backfill::Owed,
     delivery,
     discovery::{self, Answer},
-    platforms, poller, supervise, wiring,
+    migrations, platforms, poller, supervise, wiring,
 };
 use crate::{
     config::{Config, Discovery, Finding},
@@ -26,6 +26,7 @@ use crate::{
     handle::Handle,
     notifiers::Channel,
     sources::{alertmanager::Alertmanager, http, kubernetes, prometheus::Prometheus},
+    units::Secret,
 };
 
 /// Answers of discoveries that may wait: one of each is enough, and they come once a minute.
@@ -188,6 +189,16 @@ impl Followers {
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (executor, handle) = (self.executor.clone(), self.handle.clone());
                 self.tasks.spawn(platforms::look_at_deployment(deployment, executor, handle))
+            });
+            self.begun.insert(key, task);
+        }
+        for (service, database) in &config.databases {
+            // Another password is another way to look, and is printed nowhere.
+            let password = database.history.options.password.as_ref().map(Secret::expose);
+            let key = hashed(&("database", service, password, format!("{database:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (service, database) = (service.clone(), database.clone());
+                self.tasks.spawn(migrations::look(service, database, self.handle.clone()))
             });
             self.begun.insert(key, task);
         }

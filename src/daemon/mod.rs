@@ -11,6 +11,7 @@ mod hold;
 pub mod journaling;
 mod keeping;
 mod listening;
+mod migrations;
 mod opening;
 pub(crate) mod past;
 mod platforms;

@@ -157,6 +157,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// How long a connection may take, unless told.
+    pub const CONNECT: Span = Span::seconds(5);
+    /// How long an answer may take, unless told.
+    pub const STATEMENT: Span = Span::seconds(10);
+
     /// The usual ones.
     pub fn new(name: &str, database: Database) -> Self {
         Self {
@@ -165,8 +170,8 @@ impl Options {
             password: None,
             tls: Tls::Verify,
             ca_file: None,
-            connect_timeout: Span::seconds(5),
-            statement_timeout: Span::seconds(10),
+            connect_timeout: Self::CONNECT,
+            statement_timeout: Self::STATEMENT,
             rows_max: 20_000,
             bytes_max: 8 << 20,
         }

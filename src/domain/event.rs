@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Change, inventory::Inventory, run::Report, service::ServiceId, severity::Severity,
-    watch::Raw,
+    change::Change, inventory::Inventory, run::Report, schema, service::ServiceId,
+    severity::Severity, watch::Raw,
 };
 use crate::units::UnixMs;
 
@@ -125,6 +125,13 @@ pub enum What {
         service: ServiceId,
         /// What was seen.
         inventory: Inventory,
+    },
+    /// A database's history of migrations was looked at.
+    SchemaSeen {
+        /// Whose.
+        service: ServiceId,
+        /// What was seen.
+        seen: schema::Seen,
     },
     /// A pipeline or a person told of a change.
     ChangePosted {
@@ -253,6 +260,7 @@ impl What {
             Self::Polled { service, .. }
             | Self::Backfilled { service, .. }
             | Self::Seen { service, .. }
+            | Self::SchemaSeen { service, .. }
             | Self::ChangePosted { service, .. }
             | Self::Alerted { service, .. }
             | Self::AlertsActive { service, .. }

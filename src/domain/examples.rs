@@ -12,6 +12,7 @@ use super::{
         SignalPolicy, TriggerPolicy, VerificationPolicy,
     },
     runbook::{ApplicationRunbook, ReleaseRunbook},
+    schema::{Migration, MigrationState, Schema},
     service::{Mode, ServiceId},
     severity::Severity,
     trigger::Rule,
@@ -42,6 +43,7 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
         .into(),
         guards: GuardPolicy::default(),
         runbook: Some(runbook()),
+        database: None,
         verification: VerificationPolicy::default(),
         people: PeoplePolicy::default(),
         bake: Span::minutes(30),
@@ -101,4 +103,33 @@ pub(crate) fn inventory(serving: &str, others: &[&str], switched_at: UnixMs) -> 
 /// A service's identity.
 pub(crate) fn id(text: &str) -> ServiceId {
     text.parse().unwrap()
+}
+
+/// A migration that was applied as `rank`.
+pub(crate) fn migration(rank: i64, version: Option<&str>) -> Migration {
+    Migration {
+        rank,
+        version: version.map(str::to_owned),
+        description: "x".into(),
+        kind: "SQL".into(),
+        script: version.map_or("R__view.sql".into(), |it| format!("V{it}__x.sql")),
+        checksum: Some(7),
+        installed_by: "shop".into(),
+        installed_on: "2026-03-02 12:00:00".into(),
+        execution_ms: 12,
+        state: MigrationState::Success,
+    }
+}
+
+/// A history of one migration, with which nothing is wrong.
+pub(crate) fn schema(version: &str) -> Schema {
+    Schema {
+        table: "public.flyway_schema_history".into(),
+        current: Some(version.into()),
+        digest: format!("sha256:{version}"),
+        rows: 1,
+        newest: vec![migration(1, Some(version))],
+        run: None,
+        transactional: true,
+    }
 }

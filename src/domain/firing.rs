@@ -24,6 +24,8 @@ pub enum Basis {
         /// The alert's labels.
         labels: BTreeMap<String, String>,
     },
+    /// A look at the database shows it, until one does not.
+    Database,
     /// Somebody posted it; it stays until the incident ends.
     Posted {
         /// Who.

@@ -218,6 +218,7 @@ impl Fleet {
             | What::ChangePosted { .. }
             | What::Alerted { .. }
             | What::AlertsActive { .. }
+            | What::SchemaSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }
@@ -346,6 +347,7 @@ impl Fleet {
             | What::ChangePosted { .. }
             | What::Alerted { .. }
             | What::AlertsActive { .. }
+            | What::SchemaSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

@@ -38,6 +38,7 @@ pub mod report;
 pub mod roster;
 pub mod run;
 pub mod runbook;
+pub mod schema;
 pub mod service;
 mod settle;
 pub mod severity;

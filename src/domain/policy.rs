@@ -13,6 +13,7 @@ use super::{
     baseline,
     owner::OwnerRule,
     planning::Runbook,
+    schema::DatabasePolicy,
     service::{Mode, ServiceId},
     severity::Severity,
     trigger::Rule,
@@ -332,6 +333,9 @@ pub struct ServicePolicy {
     pub guards: GuardPolicy,
     /// What can be rolled back, and how. Without one, people are told that there is nothing to roll back.
     pub runbook: Option<Runbook>,
+    /// The database whose history of migrations is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabasePolicy>,
     /// When a rollback has worked.
     pub verification: VerificationPolicy,
     /// How people are reminded.

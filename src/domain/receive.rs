@@ -15,6 +15,7 @@ use super::{
     inventory::Inventory,
     ledger,
     owner::SetAgain,
+    schema::Seen,
     severity::Severity,
     situation::Situation,
 };
@@ -24,6 +25,7 @@ use crate::units::{Span, UnixMs};
 pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Reply>) {
     match what {
         What::Seen { inventory, .. } => (seen(s, inventory), None),
+        What::SchemaSeen { seen, .. } => (schema(s, seen), None),
         What::ChangePosted { change, .. } => posted(s, change),
         What::Alerted { alert, .. } => (alerted(s, alert), None),
         What::EvidencePosted { trigger, by, note, partial, .. } => {
@@ -94,6 +96,31 @@ fn set(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
             facts
         }
     }
+}
+
+/// The history of migrations is another than before: whoever migrated, and however.
+fn schema(s: &Situation<'_>, seen: &Seen) -> Vec<Fact> {
+    let Seen::Known(schema) = seen else { return vec![] };
+    let (component, revision) = (Component::Database, schema.revision());
+    let serving = |since: UnixMs| {
+        let revision = revision.clone();
+        Fact::Ledger(ledger::Fact::Serving { component, revision, since })
+    };
+    let Some(before) = s.state.ledger.serving(component) else {
+        return vec![serving(s.now.wall)];
+    };
+    if before.agrees_with(&revision) {
+        return vec![];
+    }
+    // Somewhen since the look before this one. By its own time of writing only the database could tell, in whichever zone.
+    let since = s.watch.database.looked_before().unwrap_or(s.now.wall).min(s.now.wall);
+    let told = Told { called: s.watch.database.added(), ..Told::default() };
+    let change = Change {
+        told: told.called.is_some().then(|| Box::new(told)),
+        ended_at: Some(s.now.wall),
+        ..observed(s, before, &revision, component, since)
+    };
+    vec![Fact::Service(Service::Changed(merged(s, change))), serving(since)]
 }
 
 /// Whoever rolls back by hand in the middle of an incident rolls away from what hurt. What is cosmetic may stay open for
@@ -247,7 +274,7 @@ const ALERT_SETTLES: Span = Span::minutes(1);
 fn alerts<'a>(s: &Situation<'a>) -> impl Iterator<Item = (&'a Firing, &'a str, &'a str)> {
     s.state.firing.values().filter_map(|f| match &f.basis {
         Basis::Alert { key, fingerprint, .. } => Some((f, key.as_str(), fingerprint.as_str())),
-        Basis::Window | Basis::Posted { .. } => None,
+        Basis::Window | Basis::Database | Basis::Posted { .. } => None,
     })
 }
 

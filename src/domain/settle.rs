@@ -117,14 +117,19 @@ fn follow(s: &Situation<'_>) -> Vec<Fact> {
 
 /// A revision that has served healthily for the bake time is known good.
 fn known_good(s: &Situation<'_>) -> Vec<Fact> {
-    let parts = [Component::Application, Component::Configuration];
+    let parts = [Component::Application, Component::Configuration, Component::Database];
     parts.into_iter().flat_map(|component| earned(s, component)).collect()
 }
 
 /// Whether a revision of that part has really served, and for how long.
 fn served(s: &Situation<'_>, component: Component, serving: &Revision) -> Option<Span> {
-    let inventory = s.watch.inventory.as_ref()?;
     let since = s.state.ledger.entry(component, serving)?.serving_since;
+    if component == Component::Database {
+        let schema = s.watch.database.known()?;
+        let is_it = schema.revision().agrees_with(serving) && schema.failed().next().is_none();
+        return is_it.then(|| s.now.wall.since(since));
+    }
+    let inventory = s.watch.inventory.as_ref()?;
     let since = match component {
         Component::Configuration => {
             let found = inventory.configuration()?;

@@ -165,6 +165,14 @@ impl Situation<'_> {
     pub fn still_holds_firing(&self, firing: &Firing) -> Holds {
         match &firing.basis {
             Basis::Posted { .. } => Holds::Yes,
+            Basis::Database => match (self.watch.database.unknown(), self.policy.database.as_ref())
+            {
+                (Some(why), _) => {
+                    Holds::Unknown(format!("nobody can tell how the database is: {why}"))
+                }
+                (None, Some(policy)) if self.watch.database.trouble(policy).is_some() => Holds::Yes,
+                (None, _) => Holds::Recovering,
+            },
             Basis::Window => match self.watch.state_of(&firing.trigger) {
                 Some(State::Firing | State::Pending) => {
                     match self.evidence_freshness(&firing.trigger) {

@@ -8,6 +8,7 @@ use super::{
     ledger, maintenance,
     roster::listed,
     run,
+    schema::DATABASE,
     situation::whole_seconds,
 };
 use crate::units::UnixMs;
@@ -75,6 +76,12 @@ fn trigger(fact: &firing::Fact) -> String {
         }
         firing::Fact::Sighted { signal } if signal == PLATFORM => {
             "what is deployed can be told again".to_owned()
+        }
+        firing::Fact::Blind { signal, source, why, .. } if signal == DATABASE => {
+            format!("nobody can tell how far the database is migrated ({source}): {why}")
+        }
+        firing::Fact::Sighted { signal } if signal == DATABASE => {
+            "how far the database is migrated can be told again".to_owned()
         }
         firing::Fact::Blind { signal, source, why, .. } => {
             format!("{signal} tells nothing ({source}): {why}")

@@ -210,8 +210,10 @@ fn logs(signal: &str, lines: Option<f64>, shown: Option<&str>) -> Check {
     }
 }
 
-/// What fires and should not after a rollback: not what a person dismissed, not what was there before the change,
-/// not what somebody posted before the rollback.
+/// What fires and should not after a rollback.
+///
+/// Not what a person dismissed, nor what was there before the change, nor what was posted, or seen of the database, before the
+/// rollback: another application mends neither.
 pub fn hurting<'a>(s: &Situation<'a>, incident: &Incident) -> Vec<&'a Firing> {
     let before_change = |f: &Firing| {
         incident.change.as_ref().is_some_and(|c| f.onset < c.started_at - Span::minutes(1))
@@ -219,7 +221,8 @@ pub fn hurting<'a>(s: &Situation<'a>, incident: &Incident) -> Vec<&'a Firing> {
     let rolled_back_at =
         incident.run.as_ref().and_then(run::Run::started_at).map(|at| s.wall_of(at));
     let known_evidence = |f: &Firing| {
-        matches!(f.basis, Basis::Posted { .. }) && rolled_back_at.is_some_and(|at| f.fired_at <= at)
+        matches!(f.basis, Basis::Posted { .. } | Basis::Database)
+            && rolled_back_at.is_some_and(|at| f.fired_at <= at)
     };
     s.state
         .live_firings()
@@ -233,7 +236,7 @@ pub fn hurting<'a>(s: &Situation<'a>, incident: &Incident) -> Vec<&'a Firing> {
 /// What somebody found does not go away with the release that did it: said, not held against the rollback.
 fn posted(s: &Situation<'_>) -> impl Iterator<Item = Check> {
     s.state.firing.values().filter_map(|f| match &f.basis {
-        Basis::Posted { .. } => {
+        Basis::Posted { .. } | Basis::Database => {
             Some(check(&f.trigger, Standing::Thin, format!("a person must look: {}", f.says)))
         }
         Basis::Window | Basis::Alert { .. } => None,

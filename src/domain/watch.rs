@@ -7,6 +7,7 @@ mod arms;
 mod backfill;
 mod before;
 mod continuity;
+mod database;
 mod instances;
 mod latency;
 mod pods;
@@ -24,6 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
     before::{Before, acknowledged},
+    database::DatabaseSeen,
     pods::PodsSeen,
     reading::Raw,
     snapshot::{Past, Snapshot},
@@ -111,6 +113,8 @@ pub struct ServiceWatch {
     /// Its platform, as last looked at.
     pub inventory: Option<Inventory>,
     looked_at: Option<UnixMs>,
+    /// Its database, as last looked at.
+    pub database: DatabaseSeen,
     /// Since when nobody can tell what is deployed, on the wall clock.
     undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
@@ -140,6 +144,7 @@ impl ServiceWatch {
         let mut watch = Self {
             inventory: None,
             looked_at: None,
+            database: DatabaseSeen::default(),
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
@@ -208,6 +213,7 @@ impl ServiceWatch {
                 self.inventory = Some(inventory.clone());
                 self.looked_at = Some(now.wall);
             }
+            What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);

@@ -2,8 +2,12 @@
 
 use std::{process::Command, time::Duration};
 
-use rollbackd::config::{Level, Problem, check_online, load_text};
+use rollbackd::{
+    config::{Level, Problem, check_online, load_text},
+    databases::Kind,
+};
 
+use crate::databases::server::Fresh;
 use crate::rig::{MetricsPage, Prometheus, prometheus_config};
 
 /// What is wrong once the servers were asked, in the order of the file; by itself the file is right.
@@ -183,4 +187,40 @@ async fn what_a_query_for_services_finds_is_told_before_the_daemon_runs() {
         ),
         "{usable}"
     );
+}
+
+/// A server that is away may be there when the daemon runs; a table that is not there is a mistake.
+#[tokio::test]
+async fn a_history_of_migrations_that_cannot_be_read_is_told_under_its_address() {
+    let fresh = Fresh::of(Kind::Postgresql).await;
+    let home = tempfile::TempDir::new().unwrap();
+    let password = home.path().join("password");
+    std::fs::write(&password, fresh.server.password()).unwrap();
+    let text = format!(
+        r#"
+[database.gone]
+url = "postgres://rollbackd@127.0.0.1:1/shop"
+[database.shop]
+url = "postgres://postgres@127.0.0.1:{}/{}"
+password = {{ file = "{}" }}
+tls = "off"
+[service.cart]
+watch_only = true
+signal.health.http.url = "http://127.0.0.1:1/health"
+database.from = "gone"
+[service.shop]
+watch_only = true
+signal.health.http.url = "http://127.0.0.1:1/health"
+database.from = "shop"
+"#,
+        fresh.server.port(),
+        fresh.name,
+        password.display()
+    );
+    let problems = asked(&text).await;
+    let told: Vec<(usize, Level)> = problems.iter().map(|p| (p.line, p.level)).collect();
+    assert_eq!(told, [(3, Level::Warning), (5, Level::Error)], "{problems:?}");
+    let words = problems[1].to_string();
+    assert!(words.contains("there is no table `flyway_schema_history`"), "{words}");
+    assert!(!words.contains(fresh.server.password()));
 }

@@ -65,6 +65,16 @@ impl<'t> Found<'t> {
         self.add(Problem::error(self.file, self.text, at, what, instead));
     }
 
+    /// The same where what stands there may be secret.
+    pub(super) fn error_without_the_line(
+        &mut self,
+        at: Range<usize>,
+        what: impl Into<String>,
+        instead: impl Into<String>,
+    ) {
+        self.add(Problem::error(self.file, self.text, at, what, instead).masked());
+    }
+
     /// Something that is probably not meant.
     pub(super) fn warn(
         &mut self,

@@ -6,8 +6,9 @@ use toml::Spanned;
 
 use crate::{
     config::{
-        Platform, Poll,
+        Migrated, Platform, Poll,
         check::{
+            database,
             found::Found,
             kinds, platform, policy,
             shared::Shared,
@@ -17,6 +18,7 @@ use crate::{
         nearest::nearest,
         raw::{self, Over},
     },
+    databases::Options,
     domain::{
         maintenance::MaintenanceRunbook,
         planning::Runbook,
@@ -30,6 +32,7 @@ use crate::{
 /// What all services share.
 pub(super) struct Common<'r> {
     pub(super) raw: &'r raw::Raw,
+    pub(super) databases: &'r BTreeMap<String, Options>,
     pub(super) environment: &'r str,
     pub(super) scrape_limits: exposition::Limits,
 }
@@ -40,6 +43,7 @@ pub(super) struct Checked {
     pub(super) polls: Vec<Poll>,
     pub(super) targets: BTreeMap<String, scrape::Place>,
     pub(super) platform: Option<Platform>,
+    pub(super) database: Option<Migrated>,
 }
 
 /// All services.
@@ -135,6 +139,9 @@ fn service(
     let mode = raw.mode.as_ref().map_or(all.mode.unwrap_or_default(), |mode| *mode.get_ref());
     let rolled_back = rollback(found, all, (key, raw, &id), mode, verification.hold);
     let (runbook, platform) = rolled_back.unzip();
+    let migrated = raw.database.as_ref();
+    let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
+    let (database, looked_at) = migrated.unzip();
     let policy = ServicePolicy {
         mode,
         signals: shared
@@ -142,6 +149,7 @@ fn service(
         guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
         matrix,
         runbook,
+        database: looked_at,
         verification,
         people: policy::people(found, &people),
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),
@@ -155,7 +163,7 @@ fn service(
         id,
     };
     let polls = signals.into_iter().map(|signal| signal.poll).collect();
-    Checked { policy, polls, targets, platform }
+    Checked { policy, polls, targets, platform, database }
 }
 
 fn rollback(

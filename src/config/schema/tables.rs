@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Alertmanager, Annotated, Ask, Baseline, Basic, Command, Deployment, Discover, Escalation,
-    Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Manifest, Notify, People,
-    Pods, Probe, Raw, Recurrent, Registries, Release, Rollback, Row, Scrape, Script, Server,
-    Service, Severities, Signal, Slack, Store, Switch, Target, Tls, Token, Trigger, Verification,
-    Webhook,
+    Alertmanager, Annotated, Ask, Baseline, Basic, Command, Database, Deployment, Discover,
+    Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Manifest,
+    Migrated, Notify, People, Pods, Probe, Raw, Recurrent, Registries, Release, Rollback, Row,
+    Scrape, Script, Server, Service, Severities, Signal, Slack, Store, Switch, Target, Tls, Token,
+    Trigger, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -76,7 +76,9 @@ impl Keys {
 
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
-        trigger service template discover prometheus kubernetes notify heartbeat http alertmanager token freeze store limits;
+        trigger service template discover prometheus kubernetes database notify heartbeat http alertmanager token freeze store limits;
+    [Database] url password tls ca_file connect_timeout statement_timeout;
+    [Migrated] from history_table every stuck_after history_max;
     [Discover] template from query label kubernetes every services_max forget_after doubt_factor doubt_for;
     [Annotated] from namespace annotation;
     [Severities] p0 = "P0" p1 = "P1" p2 = "P2" p3 = "P3";
@@ -93,7 +95,7 @@ tables! {
     [Recurrent] enabled horizon breached episodes within;
     [Escalation] enabled above holds_for severity;
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification
-        people baseline trigger scrape signal rollback;
+        people baseline trigger scrape signal database rollback;
     partial [Target] url file dns scheme path targets_max timeout bearer basic ca_file insecure version version_label lag ahead;
     [Signal] kind every every_watched lag unit prometheus scrape http kubernetes;
     [Ask] from bad total histogram value requests label label_value version_label fold;

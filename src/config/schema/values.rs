@@ -16,6 +16,7 @@ use crate::{
             Running, SecretRef, Service, Switch, Word,
         },
     },
+    databases::Tls as DatabaseTls,
     domain::{
         owner::OwnerRule,
         policy::{Response, SignalKind},
@@ -172,7 +173,19 @@ macro_rules! words {
     )+};
 }
 
-words!(Mode, OwnerRule, Response, SignalKind, TimeUnit, Looks, Fold, Of, Audience, Scope);
+words!(
+    DatabaseTls,
+    Mode,
+    OwnerRule,
+    Response,
+    SignalKind,
+    TimeUnit,
+    Looks,
+    Fold,
+    Of,
+    Audience,
+    Scope
+);
 
 /// Exactly one of several keys. A new one does not compile until it stands here.
 macro_rules! choices {

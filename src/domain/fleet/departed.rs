@@ -37,6 +37,7 @@ impl Fleet {
             | What::ChangePosted { .. }
             | What::Alerted { .. }
             | What::AlertsActive { .. }
+            | What::SchemaSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

@@ -50,7 +50,8 @@ impl<'a> Grounds<'a> {
         let onset = s.onset_of(incident);
         let behind = s.state.change_behind(onset, guards.max_change_age);
         let newest = behind.or(s.state.changes.last()).filter(|c| !c.is_rollback);
-        let lead_of_ours = lead.filter(|f| !matches!(f.basis, Basis::Posted { .. }));
+        let lead_of_ours =
+            lead.filter(|f| !matches!(f.basis, Basis::Posted { .. } | Basis::Database));
         let compared = newest.zip(lead_of_ours);
         let before = compared.map(|(change, lead)| {
             s.watch.before(&lead.trigger, change.started_at, guards.burning_window)

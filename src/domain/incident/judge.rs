@@ -109,7 +109,7 @@ fn evidence_of<'f>(s: &Situation<'_>, lead: &'f Firing) -> Option<&'f str> {
         s.policy.triggers.get(name).is_some_and(|policy| policy.looks_at == LooksAt::Event)
     };
     match &lead.basis {
-        Basis::Posted { .. } => Some(&lead.trigger),
+        Basis::Posted { .. } | Basis::Database => Some(&lead.trigger),
         Basis::Alert { trigger: Some(name), .. } if is_event(name) => Some(name),
         Basis::Alert { .. } | Basis::Window => None,
     }
@@ -276,6 +276,11 @@ fn blind(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
     };
     match &lead.basis {
         Basis::Posted { .. } => Verdict::not_applicable(guard, "posted evidence does not age"),
+        Basis::Database => match s.still_holds_firing(lead) {
+            Holds::Yes => Verdict::pass(guard, "the last look at the database shows it"),
+            Holds::Recovering => Verdict::refuse(guard, "the database shows it no longer"),
+            Holds::Unknown(why) => Verdict::refuse(guard, why),
+        },
         Basis::Alert { .. } => match s.still_holds_firing(lead) {
             Holds::Yes => Verdict::pass(guard, "our own windows or Alertmanager confirm the alert"),
             Holds::Recovering => Verdict::refuse(guard, "the alert is no longer active"),

@@ -14,6 +14,7 @@ use crate::{
         history,
         inventory::Inventory,
         policy::ServicePolicy,
+        schema::trouble::Looks,
         trigger::{self, Trigger},
     },
     units::UnixMs,
@@ -35,6 +36,8 @@ pub struct Snapshot {
     #[serde(default)]
     heard_at: Option<UnixMs>,
     inventory: Option<Inventory>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    database: Option<Looks>,
     alerts_seen: BTreeMap<String, UnixMs>,
 }
 
@@ -107,6 +110,7 @@ impl ServiceWatch {
             served: self.served.clone(),
             heard_at: self.heard_at,
             inventory: self.inventory.clone(),
+            database: self.database.looks().cloned(),
             alerts_seen: self.alerts_seen.clone(),
         }
     }
@@ -160,6 +164,7 @@ impl ServiceWatch {
         self.served = snapshot.served;
         self.heard_at = snapshot.heard_at;
         self.inventory = snapshot.inventory;
+        self.database.restore(snapshot.database);
         self.alerts_seen = snapshot.alerts_seen;
     }
 }

@@ -5,6 +5,7 @@ use crate::domain::{
     firing::{Basis, Fact, Firing},
     inventory::PLATFORM,
     policy::TriggerPolicy,
+    schema::DATABASE,
     situation::Situation,
     trigger::State,
 };
@@ -40,13 +41,15 @@ impl ServiceWatch {
             facts.extend(blindness(name, signal, s));
         }
         facts.extend(self.platform_blindness(s));
+        facts.extend(self.database.transition(s));
+        facts.extend(self.database.blindness(s));
         // What is not read any more cannot be blind, and must not hide what is.
         let platform = |name: &str| name == PLATFORM && s.policy.runbook.is_some();
-        let gone = s
-            .state
-            .blind
-            .keys()
-            .filter(|name| !self.signals.contains_key(*name) && !platform(name));
+        let database = |name: &str| name == DATABASE && s.policy.database.is_some();
+        let gone =
+            s.state.blind.keys().filter(|name| {
+                !self.signals.contains_key(*name) && !platform(name) && !database(name)
+            });
         facts.extend(gone.map(|name| Fact::Sighted { signal: name.clone() }));
         facts
     }

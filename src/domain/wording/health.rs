@@ -10,6 +10,7 @@ use crate::domain::{
     inventory::PLATFORM,
     maintenance::{Maintained, On},
     notice::{self, Audience, Kind, Notice, Urgency},
+    schema::DATABASE,
     service::ServiceId,
     severity::Severity,
     situation::Situation,
@@ -148,6 +149,8 @@ fn discovered(of: &str, odd: Option<&[String]>) -> (Urgency, String) {
 }
 
 const NO_DATA: &str = "Nothing is rolled back on missing data, and nothing is called healthy.";
+const NO_SCHEMA: &str =
+    "A migration that fails now is seen by nobody. Nothing is concluded from what is not seen.";
 const NO_PLAN: &str = "Until this is mended no rollback can be planned, by the daemon or by you.";
 
 pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft> {
@@ -164,6 +167,8 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
             let severity = if *watched { Severity::P2 } else { Severity::P3 };
             let (what, follows) = if signal == PLATFORM {
                 ("cannot be rolled back, nobody can tell what is deployed".to_owned(), NO_PLAN)
+            } else if signal == DATABASE {
+                ("blind, nobody can tell how far the database is migrated".to_owned(), NO_SCHEMA)
             } else {
                 (format!("blind, {signal} tells nothing"), NO_DATA)
             };
@@ -189,8 +194,11 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
             Some(draft)
         }
         firing::Fact::Sighted { signal } if s.state.blind.is_empty() => {
-            let what =
-                if signal == PLATFORM { "what is deployed is known" } else { "every signal tells" };
+            let what = match signal.as_str() {
+                PLATFORM => "what is deployed is known",
+                DATABASE => "how far the database is migrated is known",
+                _ => "every signal tells",
+            };
             let subject = format!("{}: {what} again", s.state.id);
             Some(Draft::new(Kind::Health, Urgency::Info, subject))
         }

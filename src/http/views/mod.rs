@@ -1,5 +1,6 @@
 //! What is shown of services and incidents: pure views, read by people's tools and by our own command line.
 
+mod database;
 mod explain;
 mod incident;
 mod service;
@@ -8,6 +9,7 @@ mod stray;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    database::DatabaseView,
     explain::{Explain, TriggerView},
     incident::{ClockView, IncidentLine, IncidentView, TimelineLine},
     service::{BlindView, ConfigurationView, ServiceView, TriggerState},

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::IncidentLine;
+use super::{DatabaseView, IncidentLine};
 use crate::{
     domain::{
         change::{Change, Component},
@@ -59,6 +59,9 @@ pub struct ServiceView {
     /// What its pods read beside their image; absent where nobody looks at that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationView>,
+    /// How far its database is migrated; absent where nobody looks at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseView>,
     /// The newest change.
     pub last_change: Option<Change>,
     /// Every trigger's state.
@@ -189,6 +192,7 @@ impl ServiceView {
             images: entry.into_iter().flat_map(|it| &it.images).map(Good::in_words).collect(),
             no_target: target.err().map(|why| why.to_string()),
             configuration: ConfigurationView::of(s),
+            database: DatabaseView::of(s),
             last_change: s.state.changes.last().cloned(),
             triggers: triggers.collect(),
             told: told.map(|f| format!("{} ({}): {}", f.trigger, f.severity, f.says)).collect(),

@@ -2,5 +2,7 @@
 
 mod connections;
 pub(crate) mod flyway;
+mod histories;
+mod locks;
 pub(crate) mod server;
 mod starts;

@@ -13,6 +13,7 @@ mod found;
 mod journal;
 mod kills;
 mod maintained;
+mod migrated;
 mod missed;
 mod monitored;
 mod overload;

@@ -13,6 +13,7 @@ mod alerts;
 mod blind;
 mod compared;
 mod configurations;
+mod databases;
 mod departed;
 mod deployments;
 mod fleets;

@@ -73,6 +73,7 @@ fn service(id: ServiceId) -> ServicePolicy {
         triggers: triggers().into(),
         guards: GuardPolicy::default(),
         runbook: Some(runbook(&name)),
+        database: None,
         verification: VerificationPolicy::default(),
         people: PeoplePolicy::default(),
         bake: Span::minutes(30),

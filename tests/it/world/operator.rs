@@ -111,6 +111,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         triggers: triggers().into(),
         guards: guards(),
         runbook: Some(runbook),
+        database: None,
         verification: VerificationPolicy {
             hold: Span::minutes(2),
             ..VerificationPolicy::default()

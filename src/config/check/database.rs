@@ -1,0 +1,111 @@
+//! Databases, and what of them is a service's.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use toml::Spanned;
+
+use crate::{
+    config::{Migrated, check::found::Found, nearest::nearest, raw},
+    databases::{Database, Options},
+    domain::schema::DatabasePolicy,
+    sources::database::{History, Name},
+    units::Span,
+};
+
+const TABLE: &str = "flyway_schema_history";
+const ROWS_MAX: usize = 500;
+
+/// Every `[database.NAME]`.
+pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, Options> {
+    let database = |(name, said): (&Spanned<String>, &raw::Database)| {
+        let options = options(found, name.get_ref(), said)?;
+        Some((name.get_ref().clone(), options))
+    };
+    raw.database.iter().filter_map(database).collect()
+}
+
+fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Options> {
+    let database = match Database::parse(said.url.get_ref()) {
+        Ok(database) => Some(database),
+        Err(fault) => {
+            let (what, instead) = fault.split_once("; ").unwrap_or((&fault, ""));
+            // Whatever it is, a password may stand in it.
+            found.error_without_the_line(said.url.span(), what, instead);
+            None
+        }
+    };
+    let password = said.password.as_ref().and_then(|from| found.secret(from));
+    let ca_file = said.ca_file.as_ref().and_then(|path| {
+        found.certificates(path)?;
+        Some(PathBuf::from(path.get_ref()))
+    });
+    let connect_timeout = found.positive(&said.connect_timeout, Options::CONNECT);
+    let statement_timeout = found.positive(&said.statement_timeout, Options::STATEMENT);
+    let usual = Options::new(name, database?);
+    let tls = said.tls.as_ref().map_or(usual.tls, |said| *said.get_ref());
+    Some(Options { password, ca_file, tls, connect_timeout, statement_timeout, ..usual })
+}
+
+/// What of which is a service's.
+pub(super) fn migrated(
+    found: &mut Found<'_>,
+    raw: &raw::Raw,
+    databases: &BTreeMap<String, Options>,
+    said: &Spanned<raw::Migrated>,
+) -> Option<(Migrated, DatabasePolicy)> {
+    let (place, said) = (said.span(), said.get_ref());
+    let every = found.positive(&said.every, Span::seconds(30));
+    let stuck_after = found.positive(&said.stuck_after, Span::minutes(30));
+    let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
+    let name = table(found, said.history_table.as_ref());
+    let name_of = named(found, raw, said.from.as_ref(), place)?;
+    let options = Options { rows_max: rows_max.max(100), ..databases.get(&name_of)?.clone() };
+    let policy = DatabasePolicy { place: options.database.to_string(), stuck_after, every };
+    Some((Migrated { history: History { options, name: name?, rows_max }, every }, policy))
+}
+
+fn table(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<Name> {
+    let text = said.map_or(TABLE, |said| said.get_ref());
+    match Name::parse(text) {
+        Ok(name) => Some(name),
+        Err(what) => {
+            let instead = "write it like \"flyway_schema_history\", or \"shop.flyway_schema_history\" with its schema";
+            found.error(said.map_or(0..0, Spanned::span), what, instead);
+            None
+        }
+    }
+}
+
+/// The database that is named, or the only one; `at` is where one would be named.
+fn named(
+    found: &mut Found<'_>,
+    raw: &raw::Raw,
+    from: Option<&Spanned<String>>,
+    at: std::ops::Range<usize>,
+) -> Option<String> {
+    let names = || raw.database.keys().map(|name| name.get_ref().as_str());
+    match from {
+        Some(from) if names().any(|name| name == from.get_ref()) => Some(from.get_ref().clone()),
+        Some(from) if found.was_cut(&["database", from.get_ref()]) => None,
+        Some(from) => {
+            let what = format!("there is no database `{from}`");
+            let instead = match nearest(from.get_ref(), names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add a table [database.{from}]"),
+            };
+            found.error(from.span(), what, instead);
+            None
+        }
+        None if raw.database.len() == 1 => names().next().map(str::to_owned),
+        None if found.was_cut(&["database"]) => None,
+        None => {
+            let known: Vec<&str> = names().collect();
+            let instead = match known.as_slice() {
+                [] => "add a table [database.main] with its url".to_owned(),
+                known => format!("add a line from = \"...\": one of {}", known.join(", ")),
+            };
+            found.error(at, "nobody knows which database is meant", instead);
+            None
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Databases, and what of them is a service's.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    config::raw::{Placed, SecretRef},
+    databases::Tls,
+    units::Span,
+};
+
+/// `[database.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Database {
+    pub(in crate::config) url: Spanned<String>,
+    pub(in crate::config) password: Placed<SecretRef>,
+    pub(in crate::config) tls: Placed<Tls>,
+    pub(in crate::config) ca_file: Placed<String>,
+    pub(in crate::config) connect_timeout: Placed<Span>,
+    pub(in crate::config) statement_timeout: Placed<Span>,
+}
+
+/// `[service.KEY.database]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Migrated {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) history_table: Placed<String>,
+    pub(in crate::config) every: Placed<Span>,
+    pub(in crate::config) stuck_after: Placed<Span>,
+    pub(in crate::config) history_max: Placed<usize>,
+}

@@ -1,0 +1,155 @@
+//! The history of a database's migrations, as Flyway keeps it: its table, and whoever holds its lock.
+//!
+//! It reads, and decides nothing. The lock is looked at before the table: what ended in between has left its row.
+
+mod locks;
+mod table;
+
+use std::fmt;
+
+use crate::{
+    databases::{Fault, Kind, Options, Problem, Session},
+    domain::schema::{Schema, Seen, history},
+};
+
+/// The history's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its schema; looked for where none is named.
+    pub schema: Option<String>,
+    /// Its own name.
+    pub table: String,
+}
+
+impl Name {
+    /// Reads `flyway_schema_history` or `public.flyway_schema_history`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (schema, table) = match text.rsplit_once('.') {
+            Some((schema, table)) => (Some(schema), table),
+            None => (None, text),
+        };
+        let legal = |name: &str| {
+            !name.is_empty() && name.len() <= NAME_MAX && !name.chars().any(char::is_control)
+        };
+        if !legal(table) || !schema.is_none_or(legal) {
+            return Err("it is not the name of a table".to_owned());
+        }
+        Ok(Self { schema: schema.map(str::to_owned), table: table.to_owned() })
+    }
+}
+
+/// As long as a name can be there.
+const NAME_MAX: usize = 64;
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.table),
+            None => f.write_str(&self.table),
+        }
+    }
+}
+
+/// Whose history, and how much of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// How the database is asked.
+    pub options: Options,
+    /// The table.
+    pub name: Name,
+    /// How many of the newest rows are read.
+    pub rows_max: usize,
+}
+
+impl History {
+    /// Looks once, through a connection of its own.
+    pub async fn look(&self) -> Seen {
+        match self.read().await {
+            Ok(schema) => Seen::Known(Box::new(schema)),
+            Err(unreadable) => Seen::Unknown(unreadable.to_string()),
+        }
+    }
+
+    /// The same, for whoever tries it out.
+    pub async fn read(&self) -> Result<Schema, Unreadable> {
+        let mut session = Session::open(&self.options).await?;
+        let read = self.read_by(&mut session).await;
+        session.close().await;
+        read
+    }
+
+    async fn read_by(&self, session: &mut Session) -> Result<Schema, Unreadable> {
+        let schema = table::schema_of(session, &self.name, &self.options).await?;
+        let place = table::Place { schema, table: self.name.table.clone() };
+        let run = locks::run(session, &place).await?;
+        let read = table::rows(session, &place, self.rows_max).await;
+        let (rows, all) = read.map_err(|fault| self.denied(fault, &place))?;
+        let told = history::told(rows, all);
+        Ok(Schema {
+            table: format!("{}.{}", place.schema, place.table),
+            current: told.current,
+            digest: told.digest,
+            rows: all,
+            newest: told.newest,
+            run,
+            transactional: session.kind() == Kind::Postgresql,
+        })
+    }
+
+    /// What is to be granted is known here.
+    fn denied(&self, fault: Fault, place: &table::Place) -> Unreadable {
+        if fault.problem != Problem::PermissionDenied {
+            return fault.into();
+        }
+        Unreadable::Table(table::grant(&self.options, place))
+    }
+}
+
+/// Why nobody can tell, and what a person does about it.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// The database was not reached, or refused.
+    Fault(Fault),
+    /// The table is not there, is there twice, or may not be read.
+    Table(String),
+}
+
+impl Unreadable {
+    /// Whether it may well be over in a moment.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Fault(fault) if fault.problem.passes())
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(f, "{fault}: {}", fault.advice()),
+            Self::Table(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<Fault> for Unreadable {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_may_be_named_with_its_schema() {
+        let name = Name::parse("public.flyway_schema_history").unwrap();
+        assert_eq!(
+            (name.schema.as_deref(), name.table.as_str()),
+            (Some("public"), "flyway_schema_history")
+        );
+        assert_eq!(Name::parse("history").unwrap().to_string(), "history");
+        for wrong in ["", "public.", ".x", "a\nb", &"x".repeat(65)] {
+            assert!(Name::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The real Flyway migrates under the real daemon: what fails pages, with which migration it is.
+
+use std::time::Duration;
+
+use rollbackd::{databases::Kind, demo::shop::Behaviour};
+
+use super::world::{SOON, Setup, World};
+use crate::{
+    databases::{flyway::Flyway, server::Fresh},
+    rig::{eventually, patiently},
+};
+
+fn config(database: &Fresh<'_>) -> String {
+    let scheme = if database.kind == Kind::Mysql { "mysql" } else { "postgres" };
+    let (user, port) = (database.server.administrator(), database.server.port());
+    format!(
+        r#"
+[database.shop]
+url = "{scheme}://{user}@127.0.0.1:{port}/{}"
+password = {{ file = "{{dir}}/database.password" }}
+tls = "verify"
+ca_file = "{}"
+[service.shop.database]
+every = "250ms"
+"#,
+        database.name,
+        database.server.authority().display()
+    )
+}
+
+async fn opened(database: &Fresh<'_>) -> World {
+    let setup = Setup::with(Behaviour::Healthy, "");
+    let mut world = World::open(&setup).await;
+    let password = world.dir().join("database.password");
+    std::fs::write(password, database.server.password()).unwrap();
+    world.configure(&Setup::with(Behaviour::Healthy, &config(database)));
+    world.start().await;
+    world
+}
+
+async fn paged(world: &World, part: &str) -> String {
+    eventually("a page of the migration", SOON, async || {
+        let notices = world.told.all();
+        let of_it = |text: &String| text.contains("migration-failure") && text.contains(part);
+        notices.iter().filter(|it| it.is_page()).map(|it| it.body.to_string()).find(of_it)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_pages_with_which_it_is_and_its_password_is_nowhere() {
+    let mariadb = Fresh::of(Kind::Mysql).await;
+    let flyway = Flyway::of(&mariadb);
+    flyway.script("V1__one.sql", "CREATE TABLE one (id INT PRIMARY KEY);");
+    flyway.succeed(&["migrate"]).await;
+    let world = opened(&mariadb).await;
+    let explained = world.explained("its version", |it| {
+        it.service.database.as_ref().is_some_and(|it| it.version.as_deref() == Some("1"))
+    });
+    let database = explained.await.service.database.expect("it is looked at");
+    assert_eq!(database.newest, ["V1__one.sql (version 1, \"one\"): Success"]);
+
+    flyway.script("V2__two.sql", "CREATE TABLE two (id INT); CREATE TABLE one (id INT);");
+    flyway.said(&["migrate"]).await;
+    let page = paged(&world, "V2__two.sql").await;
+    assert!(page.contains("half applied") && page.contains("flyway repair"), "{page}");
+    let all = format!("{page}{}", world.log());
+    assert!(!all.contains(mariadb.server.password()));
+}
+
+#[tokio::test]
+async fn a_migration_that_postgresql_took_back_pages_although_it_left_no_row() {
+    let postgresql = Fresh::of(Kind::Postgresql).await;
+    let flyway = Flyway::of(&postgresql);
+    flyway.script("V1__one.sql", "CREATE TABLE one (id INT PRIMARY KEY);");
+    flyway.succeed(&["migrate"]).await;
+    let world = opened(&postgresql).await;
+    flyway.script(
+        "V2__two.sql",
+        "CREATE TABLE two (id INT); SELECT pg_advisory_lock(4711); CREATE TABLE one (id INT);",
+    );
+    let mut gate =
+        rollbackd::databases::Session::open_to_write(&postgresql.options()).await.unwrap();
+    gate.rows("SELECT pg_advisory_lock(4711)::text").await.unwrap();
+    let running = flyway.begin(&["migrate"]);
+    let under_way = world.explained("the migration", |it| {
+        it.service.database.as_ref().is_some_and(|it| {
+            it.runs.as_ref().is_some_and(|runs| runs.contains("waits for a lock"))
+        })
+    });
+    under_way.await;
+    drop(gate);
+    running.end().await;
+    let page = paged(&world, "ended without being applied").await;
+    assert!(page.contains("after version 1"), "{page}");
+
+    flyway.script("V2__two.sql", "CREATE TABLE two (id INT);");
+    flyway.succeed(&["migrate"]).await;
+    patiently("it is over", Duration::from_secs(30), async || {
+        let log = world.get("/v1/services/shop/production").await;
+        (!log.contains("migration-failure (")).then_some(())
+    })
+    .await;
+}

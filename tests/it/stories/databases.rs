@@ -1,0 +1,137 @@
+//! A database is looked at: a migration that failed pages with which it is, and is over when the database says so.
+
+use insta::assert_snapshot;
+use rollbackd::{
+    domain::{
+        event::What,
+        policy::Policy,
+        schema::{DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen},
+    },
+    units::Span,
+};
+
+use super::{
+    brief,
+    place::HEALTHY,
+    policy::{id, shop_with},
+    story,
+    town::Town,
+};
+
+fn with_a_database() -> Policy {
+    shop_with(|p| {
+        p.database = Some(DatabasePolicy {
+            place: "shop at db:5432".into(),
+            stuck_after: Span::minutes(30),
+            every: Span::seconds(30),
+        });
+    })
+}
+
+fn migration(rank: i64, version: &str, state: MigrationState) -> Migration {
+    Migration {
+        rank,
+        version: Some(version.into()),
+        description: "orders".into(),
+        kind: "SQL".into(),
+        script: format!("V{version}__orders.sql"),
+        checksum: Some(7),
+        installed_by: "shop".into(),
+        installed_on: "2026-03-02 12:00:00".into(),
+        execution_ms: 12,
+        state,
+    }
+}
+
+fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
+    Seen::Known(Box::new(Schema {
+        table: "public.flyway_schema_history".into(),
+        current: Some(current.into()),
+        digest: format!("sha256:{}{}", newest.script, newest.state),
+        rows: 7,
+        newest: vec![newest],
+        run,
+        transactional: true,
+    }))
+}
+
+fn at(version: &str) -> Seen {
+    schema(version, migration(version.parse().unwrap(), version, MigrationState::Success), None)
+}
+
+fn looked(town: &mut Town, seen: Seen) {
+    town.turn(What::SchemaSeen { service: id("shop"), seen });
+}
+
+#[test]
+fn a_migration_is_a_change_and_one_that_is_half_applied_pages_until_it_is_mended() {
+    let told = story(with_a_database(), |town| {
+        looked(town, at("6"));
+        town.run("1m");
+        looked(town, at("7"));
+        town.run("1m");
+        looked(town, schema("7", migration(8, "8", MigrationState::Failed), None));
+        town.run("1m");
+        looked(town, schema("7", migration(8, "8", MigrationState::Failed), None));
+        looked(town, at("7"));
+    });
+    assert_snapshot!(told, @r#"
+    12:00:00 database is set to 6
+    12:01:00 database changed from 6 to 7: as V7__orders.sql (version 7, "orders")
+    12:01:00 database is set to 7
+    12:02:00 database changed from 7 to 7: as V8__orders.sql (version 8, "orders")
+    12:02:00 database is set to 7
+    12:02:00 migration-failure fires (P0): the migration V8__orders.sql (version 8, "orders") failed in shop at db:5432 and is half applied: what ran before the statement that failed stays. The version before it is version 7. While that row is in public.flyway_schema_history, no version of the application that checks it will start: mend by hand what it left, then `flyway repair`
+    12:02:00 incident shop-20260302120200 opened as P0 by migration-failure
+    12:02:00 decided: ask a person; guards that refuse: no-change: the last change is of the database; a rollback of the application would not undo it; nowhere-safe: no earlier revision has served healthily for the bake time; schema-moved: a migration was half applied, and what runs on that nobody knows: the migration V8__orders.sql (version 8, "orders") failed in shop at db:5432 and is half applied: what ran before the statement that failed stays. The version before it is version 7. While that row is in public.flyway_schema_history, no version of the application that checks it will start: mend by hand what it left, then `flyway repair`
+    12:02:00   -> PAGE: P0 shop/production: migration-failure - not rolled back: a person must decide
+    12:03:00 database changed from 7 to 7: as V7__orders.sql (version 7, "orders")
+    12:03:00 database is set to 7
+    12:03:00 migration-failure clears: the database shows no migration that failed or hangs
+    12:03:00 closed: recovered by itself
+    12:03:00   -> on-call: P0 shop/production: recovered by itself
+    "#);
+}
+
+#[test]
+fn a_run_that_left_no_row_pages_and_the_next_that_succeeds_is_the_end_of_it() {
+    let seven = || migration(7, "7", MigrationState::Success);
+    let run = || {
+        let (session, span) = ("session 9 of shop".into(), Some(Span::seconds(20)));
+        Some(Run { session, span, wrote: true, doing: Doing::Works })
+    };
+    let told = brief(with_a_database(), |town| {
+        looked(town, at("7"));
+        looked(town, schema("7", seven(), run()));
+        town.run("30s");
+        looked(town, at("7"));
+        town.run("1m");
+        looked(town, at("8"));
+    });
+    assert_snapshot!(told, @r"
+    12:00:30 decided: monitor until 12:10:30; guards that refuse: no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time
+    12:00:30   -> PAGE: P1 shop/production: migration-failure
+    12:01:30 migration-failure clears: the database shows no migration that failed or hangs
+    12:01:30 closed: recovered by itself
+    12:01:30   -> on-call: P1 shop/production: recovered by itself
+    ");
+}
+
+#[test]
+fn a_database_that_cannot_be_read_is_neither_well_nor_broken() {
+    let told = story(with_a_database(), |town| {
+        let dark = || Seen::Unknown("nobody answers there".into());
+        looked(town, schema("7", migration(8, "8", MigrationState::Failed), None));
+        for _ in 0..12 {
+            looked(town, dark());
+            town.run("1m");
+        }
+        let fires = |town: &Town| town.shop().firing.contains_key("migration-failure");
+        assert!(fires(town), "what was seen is not over because nobody sees it");
+        looked(town, at("7"));
+        assert!(!fires(town));
+        town.deploy("v2", HEALTHY);
+        town.run("1m");
+    });
+    assert!(told.contains("how far the database is migrated"), "{told}");
+}
