@@ -45,7 +45,7 @@ use crate::{
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        database, health, http, kubernetes, prometheus,
+        health, http, kubernetes, prometheus,
         reading::{Fold, TimeUnit},
         scrape,
     },
@@ -119,7 +119,7 @@ impl Config {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrated {
     /// How, and of which table.
-    pub history: database::History,
+    pub history: crate::databases::history::History,
     /// How often.
     pub every: Span,
 }

@@ -6,6 +6,7 @@
 mod access;
 mod classify;
 mod fault;
+pub mod history;
 mod quote;
 mod session;
 

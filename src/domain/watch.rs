@@ -295,6 +295,7 @@ impl ServiceWatch {
     pub(super) fn is_at_rest(&self) -> bool {
         !self.triggers.is_restless()
             && self.undeployed_since.is_none()
+            && self.database.is_at_rest()
             && self.signals.values().all(|signal| signal.unknown_since.is_none())
     }
 

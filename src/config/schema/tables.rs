@@ -78,7 +78,7 @@ tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
         trigger service template discover prometheus kubernetes database notify heartbeat http alertmanager token freeze store limits;
     [Database] url password tls ca_file connect_timeout statement_timeout;
-    [Migrated] from history_table every stuck_after history_max;
+    [Migrated] from history_table every stuck_after compatible_marker history_max;
     [Discover] template from query label kubernetes every services_max forget_after doubt_factor doubt_for;
     [Annotated] from namespace annotation;
     [Severities] p0 = "P0" p1 = "P1" p2 = "P2" p3 = "P3";

@@ -268,6 +268,11 @@ pub(super) fn not_undone_by(
     change: &Change,
     plan: Option<&Plan>,
 ) -> Option<String> {
+    if change.component == Component::Database
+        && let Some(release) = came_with(s, change)
+    {
+        return not_undone_by(s, release, plan);
+    }
     let component = change.component;
     let targets = plan.map(|plan| plan.targets.as_slice()).unwrap_or_default();
     let Some(target) = targets.iter().find(|t| t.component == component) else {
@@ -287,6 +292,15 @@ pub(super) fn not_undone_by(
             plan_in_words(target)
         )
     })
+}
+
+/// The release that a migration belongs to: of the changes of the application that are near in time, the nearest. Whether the earlier
+/// one runs on what the migration left is another guard's question.
+fn came_with<'s>(s: &Situation<'s>, migration: &Change) -> Option<&'s Change> {
+    let away = |change: &&Change| change.started_at.0.abs_diff(migration.started_at.0);
+    let near = u64::try_from(s.policy.bake.ms()).unwrap_or(0);
+    let releases = s.state.changes.iter().filter(|it| it.component == Component::Application);
+    releases.filter(|it| away(it) <= near).min_by_key(away)
 }
 
 fn plan_in_words(target: &Target) -> String {
