@@ -13,8 +13,9 @@ use super::{
     query::Query,
 };
 use crate::{
-    config::{self, Ask, Config, DeploymentAt, Read},
-    domain::service::ServiceId,
+    config::{self, Ask, Config, DeploymentAt, Migrated, Read},
+    databases::history::History,
+    domain::{plan::SchemaAt, service::ServiceId},
     handle::Routing,
     kubernetes::access,
     notifiers::Channel,
@@ -288,4 +289,17 @@ pub(super) fn routing(channels: &[Channel]) -> Routing {
         (channel.name.clone(), audiences)
     };
     channels.iter().map(route).collect()
+}
+
+/// The histories of migrations, by whose they are.
+pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
+    let one = |migrated: &Migrated| {
+        let history = migrated.history.clone();
+        let at = SchemaAt {
+            database: history.options.name.clone(),
+            history_table: history.name.to_string(),
+        };
+        (at, history)
+    };
+    config.databases.values().map(one).collect()
 }

@@ -10,7 +10,7 @@ use crate::{
         check::{
             database,
             found::Found,
-            kinds, platform, policy,
+            kinds, migrations, platform, policy,
             shared::Shared,
             signal::{self, Of, Signal},
             trigger,
@@ -142,6 +142,11 @@ fn service(
     let migrated = raw.database.as_ref();
     let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
     let (database, looked_at) = migrated.unzip();
+    let back = raw.rollback.as_ref().and_then(|it| it.get_ref().database.as_ref());
+    let runbook = runbook.map(|runbook| {
+        let back = back.and_then(|said| migrations::back(found, said, database.as_ref(), &runbook));
+        Runbook { database: back, ..runbook }
+    });
     let policy = ServicePolicy {
         mode,
         signals: shared

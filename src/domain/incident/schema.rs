@@ -4,7 +4,10 @@ use crate::{
     domain::{
         change::{Component, Migrations, Revision},
         guard::{Guard, Verdict},
+        inventory::Inventory,
         plan::Plan,
+        planning::DatabaseMove,
+        runbook::Way,
         schema::between::{self, Between},
         situation::Situation,
     },
@@ -106,9 +109,45 @@ pub(super) fn verdict(s: &Situation<'_>, plan: Option<&Plan>) -> Option<Verdict>
         Schema::Stays(why) => return Some(Verdict::pass(guard, why)),
         Schema::Moved(what) => what,
     };
+    let goes_back = plan?.targets.iter().any(|target| target.component == DATABASE);
+    let runbook = s.policy.runbook.as_ref().and_then(|it| it.database.as_ref());
+    if let Some(runbook) = runbook.filter(|_| goes_back) {
+        return Some(match runbook.automatic {
+            true => Verdict::pass(guard, format!("the schema goes back with it: {moved}")),
+            false => Verdict::refuse(
+                guard,
+                format!(
+                    "the schema goes back with it, and what was written into what goes is lost: a person approves that. {moved}"
+                ),
+            ),
+        });
+    }
     let to = &target.to;
     let why = format!(
         "{moved}. Nobody says that {to} runs on that: mark such a migration as compatible, take it back first, or roll back by hand if you know that it does"
     );
     Some(Verdict::refuse(guard, why))
+}
+
+/// How the schema goes back with the application to `target`, where it has to, that is configured, and there is a way; and where
+/// there is none, why it stays, which the guard refuses to act upon.
+pub(super) fn back(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    target: &Revision,
+) -> (Option<DatabaseMove>, String) {
+    let stays = (None, String::new());
+    let runbook = s.policy.runbook.as_ref().and_then(|it| it.database.as_ref());
+    let (Some(runbook), Schema::Moved(_)) = (runbook, of(s, target)) else { return stays };
+    let (Some(good), Some(now)) = (good_for(s, target), s.watch.database.known()) else {
+        return stays;
+    };
+    let undone = match between::way_back(now, good) {
+        Ok(undone) => undone,
+        Err(why) => return (None, format!("the schema cannot go back with it: {why}")),
+    };
+    let from = now.revision();
+    let way = Way { from: &from, to: good, undone: &undone };
+    let pods = inventory.deployed.as_ref().map(|deployed| deployed.wanted);
+    (Some(runbook.back(way, pods)), String::new())
 }

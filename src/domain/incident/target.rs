@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::scope::{self, Scope};
+use super::{
+    schema,
+    scope::{self, Scope},
+};
 use crate::{
     domain::{
         change::{Change, Component, Revision},
@@ -77,9 +80,14 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
         place.owners.dedup();
     }
     let (from, to) = way.application.as_ref().map_or((linked, linked), |(from, to)| (from, to));
-    let moves = Moves { from, to, configuration, database: None };
+    let (database, why) = match &way.application {
+        Some((_, to)) => schema::back(s, inventory, to),
+        None => (None, String::new()),
+    };
+    let moves = Moves { from, to, configuration, database: database.as_ref() };
     let plan = runbook.plan_of(&s.state.id, &moves, &place, s.now.wall);
-    Ok(Arc::new(Plan { scope: way.scope, ..plan }))
+    let scope = [way.scope, why].into_iter().filter(|said| !said.is_empty());
+    Ok(Arc::new(Plan { scope: scope.collect::<Vec<_>>().join("; "), ..plan }))
 }
 
 /// Where nobody named anything.

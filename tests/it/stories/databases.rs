@@ -4,7 +4,9 @@ use insta::assert_snapshot;
 use rollbackd::{
     domain::{
         event::What,
+        plan::{CommandLine, SchemaAt},
         policy::Policy,
+        runbook::{DatabaseRunbook, StopWrites, UndoBy},
         schema::{DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen},
     },
     units::Span,
@@ -13,7 +15,7 @@ use rollbackd::{
 use super::{
     brief,
     place::{HEALTHY, errors},
-    policy::{id, shop_with},
+    policy::{id, services_mut, shop_with},
     story,
     town::Town,
 };
@@ -208,4 +210,44 @@ fn code_stays_where_nobody_can_tell_what_was_migrated() {
         said.contains("nobody can tell which migrations it has: nobody answers there"),
         "{said}"
     );
+}
+
+/// Its schema goes back with it, by itself or not.
+fn with_an_undo(automatic: bool) -> Policy {
+    let mut policy = with_a_database();
+    for service in services_mut(&mut policy) {
+        let argv = ["/opt/flyway/flyway", "undo", "-target={last}"].map(str::to_owned).to_vec();
+        let run = CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) };
+        let schema = SchemaAt { database: "shop".into(), history_table: "history".into() };
+        let database = DatabaseRunbook {
+            schema,
+            undo: UndoBy::Command(run),
+            undo_timeout: Span::minutes(1),
+            stop_writes: StopWrites::No,
+            automatic,
+        };
+        service.runbook.as_mut().unwrap().database = Some(database);
+    }
+    policy
+}
+
+#[test]
+fn the_schema_goes_back_before_the_old_code_starts_where_it_may() {
+    let mut town = Town::healthy(with_an_undo(true));
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.place().done, ["migrate back to 6", "switch to v1", "restart on v1"]);
+    assert_eq!(town.serving(), "v1");
+}
+
+#[test]
+fn a_person_approves_that_a_schema_goes_back() {
+    let mut town = Town::healthy(with_an_undo(false));
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let said = refusals(&town);
+    assert!(said.contains("a person approves that"), "{said}");
+    let plan = town.incident().decision.as_ref().unwrap().plan.clone().unwrap();
+    let titles: Vec<&str> = plan.steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!(titles[0], "take one migration of the schema of shop back, from 7 to 6: 7");
+    assert!(plan.resources.contains("database:shop"), "{:?}", plan.resources);
 }
