@@ -67,10 +67,8 @@ pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checke
             let mine = (key.get_ref().as_str(), id.clone());
             if let Some((other_key, other)) = made.insert(what.clone(), mine) {
                 found.about(&[key.get_ref(), other_key]);
-                let what =
-                    format!("{other} makes the same object for its maintenance mode: {what}");
-                let instead =
-                    "give each service objects of its own, or nobody knows when they may go";
+                let what = format!("{other} switches the same on for its maintenance mode: {what}");
+                let instead = "give each service a maintenance mode of its own, or nobody knows when it may go off";
                 found.error(key.span(), what, instead);
             }
         }

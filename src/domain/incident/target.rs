@@ -176,6 +176,11 @@ fn to_previous(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> R
         ));
     }
     is_free(s, &image.revision)?;
+    if let Some(bad) = rolled_away_from(s, &image.revision) {
+        return Err(format!(
+            "{bad}, which has the same tag, was itself rolled away from; `rollbackd lift` it first"
+        ));
+    }
     let scope = match inventory.deployed.as_ref().is_some_and(|it| it.configuration.is_some()) {
         true => "only the image is set, as was asked for: what its pods read stays as it is",
         false => "",
@@ -187,6 +192,9 @@ fn to_previous(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> R
 
 /// Adds to why there is no way back what a person could do: only where that would be taken now.
 fn or_previous(s: &Situation<'_>, inventory: &Inventory, why: String) -> String {
+    if inventory.deployed.as_deref().and_then(Deployed::bars).is_some() {
+        return why;
+    }
     let offered =
         inventory.linked.as_ref().and_then(|linked| to_previous(s, inventory, linked).ok());
     let Some(NewImage { image, .. }) = offered.and_then(|way| way.image) else { return why };
@@ -204,6 +212,17 @@ fn there(s: &Situation<'_>, inventory: &Inventory, target: &Revision) -> Result<
         .map_err(|why| or_previous(s, inventory, why))?;
     is_free(s, target)?;
     Ok(inventory.place(there))
+}
+
+/// The template that is set now with another image is a version that never was: what is bad about an image stays bad.
+fn rolled_away_from<'s>(s: &Situation<'s>, target: &Revision) -> Option<&'s Revision> {
+    let tag = |revision: &Revision| {
+        let version = &revision.version;
+        version.split_once('+').map_or(version.clone(), |(tag, _)| tag.to_owned())
+    };
+    let entries = &s.state.ledger.shelves.get(&Component::Application)?.entries;
+    let bad = entries.iter().find(|it| it.quarantine.is_some() && tag(&it.revision) == tag(target));
+    bad.map(|entry| &entry.revision)
 }
 
 fn is_free(s: &Situation<'_>, target: &Revision) -> Result<(), String> {

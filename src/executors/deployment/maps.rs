@@ -4,6 +4,7 @@
 use hyper::Request;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{
     Clusters,
@@ -284,7 +285,14 @@ pub async fn keep_configuration(
             continue;
         }
         let looking = |refusal: Refusal| refusal.trouble("looking", false).to_string();
-        let object = api.get(&path(of, item.kind, &item.name)).await.map_err(looking)?;
+        let object = match api.get(&path(of, item.kind, &item.name)).await {
+            // A right that is missing for a Secret keeps nothing else from being kept.
+            Err(Refusal::Refused { why, .. }) if item.kind == Kind::Secret => {
+                warn!("what {} holds is not kept: {why}", item.called());
+                continue;
+            }
+            read => read.map_err(looking)?,
+        };
         let content = Content::of(&object);
         if Some(content.digest()) != item.digest {
             return Err(format!("{} was changed a moment ago", item.called()));
