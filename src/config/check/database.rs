@@ -60,9 +60,9 @@ pub(super) fn migrated(
     let stuck_after = found.positive(&said.stuck_after, Span::minutes(30));
     let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
     let name = table(found, said.history_table.as_ref());
+    let compatible_marker = marker(found, said.compatible_marker.as_ref());
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let options = Options { rows_max: rows_max.max(100), ..databases.get(&name_of)?.clone() };
-    let compatible_marker = marker(found, said.compatible_marker.as_ref());
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     Some((Migrated { history: History { options, name: name?, rows_max }, every }, policy))

@@ -22,7 +22,7 @@ const UNDO: Span = Span::minutes(10);
 pub(super) fn back(
     found: &mut Found<'_>,
     said: &Spanned<raw::Undo>,
-    looked_at: Option<&Migrated>,
+    (is_looked_at, looked_at): (bool, Option<&Migrated>),
     runbook: &Runbook,
 ) -> Option<DatabaseRunbook> {
     let (at, said) = (said.span(), said.get_ref());
@@ -38,12 +38,12 @@ pub(super) fn back(
         found.error(said.undo.span(), "nothing tells it how far to go back", instead);
     }
     let stop_writes = stop_writes(found, said, at.clone(), runbook);
-    let Some(looked_at) = looked_at else {
+    if !is_looked_at {
         let instead = "add [service.NAME.database]";
         found.error(at, "nobody looks at the history of its migrations", instead);
-        return None;
-    };
-    let history = &looked_at.history;
+    }
+    // What is wrong with it was said there.
+    let history = &looked_at?.history;
     Some(DatabaseRunbook {
         schema: SchemaAt {
             database: history.options.name.clone(),

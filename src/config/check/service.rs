@@ -141,8 +141,9 @@ fn service(
     let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
     let (database, looked_at) = migrated.unzip();
     let back = raw.rollback.as_ref().and_then(|it| it.get_ref().database.as_ref());
+    let looked = (raw.database.is_some(), database.as_ref());
     let runbook = runbook.map(|runbook| {
-        let back = back.and_then(|said| migrations::back(found, said, database.as_ref(), &runbook));
+        let back = back.and_then(|said| migrations::back(found, said, looked, &runbook));
         Runbook { database: back, ..runbook }
     });
     let policy = ServicePolicy {
