@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    config::{self, Ask, Config, DeploymentAt, Migrated, Read},
+    config::{self, Ask, Config, DeploymentAt, Read},
     databases::history::History,
     domain::{plan::SchemaAt, service::ServiceId},
     handle::Routing,
@@ -293,13 +293,6 @@ pub(super) fn routing(channels: &[Channel]) -> Routing {
 
 /// The histories of migrations, by whose they are.
 pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
-    let one = |migrated: &Migrated| {
-        let history = migrated.history.clone();
-        let at = SchemaAt {
-            database: history.options.name.clone(),
-            history_table: history.name.to_string(),
-        };
-        (at, history)
-    };
-    config.databases.values().map(one).collect()
+    let histories = config.databases.values().map(|migrated| &migrated.history);
+    histories.map(|history| (history.at(), history.clone())).collect()
 }

@@ -9,9 +9,8 @@ use crate::{
         raw::{self, Stop},
     },
     domain::{
-        plan::SchemaAt,
         planning::Runbook,
-        runbook::{ApplicationRunbook, DatabaseRunbook, StopWrites, UndoBy},
+        runbook::{ApplicationRunbook, DatabaseRunbook, StopWrites},
     },
     units::Span,
 };
@@ -42,14 +41,10 @@ pub(super) fn back(
         let instead = "add [service.NAME.database]";
         found.error(at, "nobody looks at the history of its migrations", instead);
     }
-    // What is wrong with it was said there.
-    let history = &looked_at?.history;
+    // What is wrong with that was said there.
     Some(DatabaseRunbook {
-        schema: SchemaAt {
-            database: history.options.name.clone(),
-            history_table: history.name.to_string(),
-        },
-        undo: UndoBy::Command(run.filter(|_| names_it)?),
+        schema: looked_at?.history.at(),
+        undo: run.filter(|_| names_it)?,
         undo_timeout: timeout,
         stop_writes: stop_writes?,
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),

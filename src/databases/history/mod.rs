@@ -9,7 +9,10 @@ use std::fmt;
 
 use crate::{
     databases::{Fault, Kind, Options, Problem, Session},
-    domain::schema::{Schema, Seen, history},
+    domain::{
+        plan::SchemaAt,
+        schema::{Schema, Seen, history},
+    },
 };
 
 /// The history's table.
@@ -62,6 +65,11 @@ pub struct History {
 }
 
 impl History {
+    /// Whose it is, as a plan names it.
+    pub fn at(&self) -> SchemaAt {
+        SchemaAt { database: self.options.name.clone(), history_table: self.name.to_string() }
+    }
+
     /// Looks once, through a connection of its own.
     pub async fn look(&self) -> Seen {
         match self.read().await {

@@ -16,23 +16,15 @@ use crate::{
 pub struct DatabaseRunbook {
     /// Whose schema.
     pub schema: SchemaAt,
-    /// How its migrations are taken back.
-    pub undo: UndoBy,
+    /// What takes its migrations back: in its arguments `{to}` stands for the version that stays, `{last}` for the oldest that is
+    /// taken back, and `{count}` for how many are.
+    pub undo: CommandLine,
     /// How long all of them may take together.
     pub undo_timeout: Span,
     /// How the service is kept from writing meanwhile.
     pub stop_writes: StopWrites,
     /// Whether the daemon may do it by itself: a schema that goes back loses what was written into what goes.
     pub automatic: bool,
-}
-
-/// What takes migrations back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum UndoBy {
-    /// A command, in whose arguments `{to}` stands for the version that stays, `{last}` for the oldest that is taken back, and
-    /// `{count}` for how many are. The same after each run that was cut off: it takes back what is left.
-    Command(CommandLine),
 }
 
 /// How a service is kept from writing while its schema goes back.
@@ -76,8 +68,7 @@ impl DatabaseRunbook {
     }
 
     fn undo(&self, Way { from, to, undone }: Way<'_>) -> Step {
-        let UndoBy::Command(line) = &self.undo;
-        let run = filled(line, to, undone);
+        let run = filled(&self.undo, to, undone);
         let program = run.argv.first().map_or("", String::as_str);
         let needs = vec![
             format!("the program {program}, and what takes {} back", undone.join(", ")),
@@ -148,7 +139,7 @@ mod tests {
                 database: "shop".into(),
                 history_table: "flyway_schema_history".into(),
             },
-            undo: UndoBy::Command(line(&["flyway", "undo", "-target={last}", "--keep={to}"])),
+            undo: line(&["flyway", "undo", "-target={last}", "--keep={to}"]),
             undo_timeout: Span::minutes(10),
             stop_writes,
             automatic: false,

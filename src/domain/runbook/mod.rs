@@ -10,7 +10,7 @@ mod stopping;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    database::{DatabaseRunbook, StopWrites, UndoBy, Way},
+    database::{DatabaseRunbook, StopWrites, Way},
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
 };

@@ -4,7 +4,6 @@
 use hyper::Request;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::{
     Clusters,
@@ -272,7 +271,7 @@ pub async fn keep_configuration(
         metadata: Default::default(),
     };
     let key = clusters.find(&of.cluster).and_then(|cluster| cluster.secrets.key().cloned());
-    let (mut contents, mut secrets) = (vec![], vec![]);
+    let (mut contents, mut secrets, mut refused) = (vec![], vec![], None);
     for item in &seen.items {
         kept.items.push(configuration::KeptItem {
             kind: item.kind,
@@ -288,7 +287,9 @@ pub async fn keep_configuration(
         let object = match api.get(&path(of, item.kind, &item.name)).await {
             // A right that is missing for a Secret keeps nothing else from being kept.
             Err(Refusal::Refused { why, .. }) if item.kind == Kind::Secret => {
-                warn!("what {} holds is not kept: {why}", item.called());
+                refused.get_or_insert_with(|| {
+                    format!("all of it but what {} holds: {why}", item.called())
+                });
                 continue;
             }
             read => read.map_err(looking)?,
@@ -319,7 +320,8 @@ pub async fn keep_configuration(
         maps.keep(&kept, &contents)
     })
     .await;
-    done.map_err(|fault| fault.to_string())?.map_err(|fault| fault.to_string())
+    done.map_err(|fault| fault.to_string())?.map_err(|fault| fault.to_string())?;
+    refused.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

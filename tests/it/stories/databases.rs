@@ -6,7 +6,7 @@ use rollbackd::{
         event::What,
         plan::{CommandLine, SchemaAt},
         policy::Policy,
-        runbook::{DatabaseRunbook, StopWrites, UndoBy},
+        runbook::{DatabaseRunbook, StopWrites},
         schema::{DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen},
     },
     units::Span,
@@ -221,7 +221,7 @@ fn with_an_undo(automatic: bool) -> Policy {
         let schema = SchemaAt { database: "shop".into(), history_table: "history".into() };
         let database = DatabaseRunbook {
             schema,
-            undo: UndoBy::Command(run),
+            undo: run,
             undo_timeout: Span::minutes(1),
             stop_writes: StopWrites::No,
             automatic,
