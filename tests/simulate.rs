@@ -10,6 +10,7 @@
 mod world;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     sync::{
         Mutex,
@@ -18,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use world::{Bases, Script, Tally, live, shortest};
+use world::{Bases, Life, Script, Tally, live, shortest};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,6 +28,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const AT_ONCE: u64 = 32;
 /// Failing seeds whose story is told.
 const TOLD_MAX: usize = 3;
+/// Characters of a panic that are told; it is printed whole where it happens.
+const PANIC_MAX: usize = 300;
 /// Failing seeds that are named.
 const LISTED_MAX: usize = 100;
 
@@ -78,6 +81,9 @@ fn simulate(wanted: u64, first: u64) -> ExitCode {
     let mut bases = Bases::default();
     for (seed, violation) in failed.iter().take(TOLD_MAX) {
         println!("\nseed {seed}: {violation}");
+        if violation.starts_with("panicked") {
+            continue;
+        }
         if let Some((length, life)) = shortest(&mut bases, *seed) {
             println!("its first {length} happenings suffice:");
             life.story.iter().for_each(|line| println!("{line}"));
@@ -104,15 +110,33 @@ fn work(wanted: u64, next: &AtomicU64, incidents: &AtomicU64, sum: &Mutex<Sum>) 
         let from = next.fetch_add(AT_ONCE, Ordering::Relaxed);
         let before = mine.tally.incidents;
         for seed in from..from + AT_ONCE {
-            let life = live(&mut bases, seed, Script::thrown(seed), false);
-            mine.tally.add(&life.tally);
-            mine.failed.extend(life.violation.map(|how| (seed, how)));
+            match lived(&mut bases, seed) {
+                Ok(life) => {
+                    mine.tally.add(&life.tally);
+                    mine.failed.extend(life.violation.map(|how| (seed, how)));
+                }
+                Err(panic) => mine.failed.push((seed, panic)),
+            }
         }
         incidents.fetch_add(mine.tally.incidents - before, Ordering::Relaxed);
     }
     let mut sum = sum.lock().unwrap();
     sum.tally.add(&mine.tally);
     sum.failed.extend(mine.failed);
+}
+
+/// A panic is a violation as well: it is told with its seed, and the other worlds go on.
+fn lived(bases: &mut Bases, seed: u64) -> Result<Life, String> {
+    let life = || live(bases, seed, Script::thrown(seed), false);
+    catch_unwind(AssertUnwindSafe(life)).map_err(|panic| {
+        *bases = Bases::default();
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        format!(
+            "panicked: {}",
+            text.unwrap_or_default().chars().take(PANIC_MAX).collect::<String>()
+        )
+    })
 }
 
 fn progress(incidents: u64, wanted: u64, begun: Instant, cores: usize) {

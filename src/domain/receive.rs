@@ -75,9 +75,15 @@ fn set(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
     // What the platform was told to serve counts, even while the restart is under way: the change began with it.
     let Some(linked) = &inventory.linked else { return vec![] };
     let component = inventory.component;
-    let since = inventory.switched_at.unwrap_or(s.now.wall).min(s.now.wall);
+    let before = s.state.ledger.serving(component);
+    // Nothing was switched to before what it replaces: a platform that says so tells of an earlier time that it served.
+    let replaced_since = before
+        .and_then(|before| s.state.ledger.entry(component, before))
+        .map(|entry| entry.serving_since);
+    let later = |at: &UnixMs| replaced_since.is_none_or(|since| *at >= since);
+    let since = inventory.switched_at.filter(later).unwrap_or(s.now.wall).min(s.now.wall);
     let serving = ledger::Fact::Serving { component, revision: linked.clone(), since };
-    match s.state.ledger.serving(component) {
+    match before {
         Some(known) if known.agrees_with(linked) => match (&known.digest, &linked.digest) {
             (None, Some(_)) => vec![Fact::Ledger(serving)],
             (Some(_) | None, _) => vec![],

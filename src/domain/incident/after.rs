@@ -30,7 +30,7 @@ pub(super) fn overtaken(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let worst = hurting.iter().map(|firing| firing.severity).min();
     let worst = hurting.iter().filter(|firing| Some(firing.severity) == worst);
     let behind: Option<Vec<&Change>> =
-        worst.map(|firing| deployed_since(s, acted, firing)).collect();
+        worst.map(|firing| deployed_since(s, incident, acted, firing)).collect();
     let Some(newest) = behind.iter().flatten().max_by_key(|change| change.started_at) else {
         return vec![];
     };
@@ -59,10 +59,17 @@ fn acted_at(s: &Situation<'_>, incident: &Incident) -> Option<UnixMs> {
     begun.or(by_hand).or(owned).map(|at| s.wall_of(at))
 }
 
-/// The deployment since `acted` that a breach can be the doing of.
-fn deployed_since<'a>(s: &Situation<'a>, acted: UnixMs, firing: &Firing) -> Option<&'a Change> {
+/// The deployment since `acted` that a breach can be the doing of. Whose it is already is not overtaken by it: by a sender's
+/// clock that is ahead, both can have begun after everything that was done here.
+fn deployed_since<'a>(
+    s: &Situation<'a>,
+    incident: &Incident,
+    acted: UnixMs,
+    firing: &Firing,
+) -> Option<&'a Change> {
     let behind = s.state.change_behind(firing.onset, None)?;
-    (!behind.is_rollback && behind.started_at >= acted).then_some(behind)
+    let known = incident.change.as_ref().is_some_and(|known| known.id == behind.id);
+    (!behind.is_rollback && !known && behind.started_at >= acted).then_some(behind)
 }
 
 /// The checklist goes before whatever ends the verification: the windows behind it do not outlive it.

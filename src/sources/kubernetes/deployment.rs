@@ -277,11 +277,13 @@ fn ran(sets: &[Set<'_>], deployment: &DeploymentKept) -> Vec<Ran> {
 }
 
 /// A ReplicaSet that is used for the first time is as old as the change; of one that is used again, whoever wrote the
-/// template last wrote that.
+/// template last wrote that. That it is used again is written beside it by a controller, which may not have seen it yet.
 fn switched_at(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Option<UnixMs> {
     let written = deployment.written.as_ref().and_then(|written| written.at);
     match current {
-        Some(set) if set.kept.is_reused => written.max(set.kept.created_at),
+        Some(set) if set.kept.is_reused || !deployment.is_observed => {
+            written.max(set.kept.created_at)
+        }
         Some(set) => set.kept.created_at,
         None => written,
     }
@@ -315,7 +317,11 @@ fn told(deployment: &DeploymentKept, current: Option<&Set<'_>>) -> Told {
             .map_or(&deployment.cause, |set| &set.kept.cause)
             .as_deref()
             .map(str::to_owned),
-        called: current.map(|set| format!("revision {}, {}", set.kept.number, set.name)),
+        called: current.map(|set| match deployment.is_observed {
+            true => format!("revision {}, {}", set.kept.number, set.name),
+            // It is numbered anew where it is used again.
+            false => set.name.to_owned(),
+        }),
         runs: deployment.template.images().map(str::to_owned).collect(),
     }
 }

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{Cluster, Deployment, Key, Kind, Pod, ReplicaSet, Said, Seen, Standing};
-use crate::{domain::inventory::Serving, units::UnixMs};
+use crate::{
+    domain::inventory::{Inventory, Serving},
+    units::UnixMs,
+};
 
 /// When the fixtures were recorded.
 const NOW: UnixMs = UnixMs(1_795_782_330_000);
@@ -141,6 +144,19 @@ fn an_undo_is_the_old_version_again_since_somebody_wrote_it() {
     assert!(inventory.switched_at.unwrap() > set, "the ReplicaSet is as old as before");
     assert_eq!(inventory.told.unwrap().by.as_deref(), Some("kubectl"));
     assert_eq!(inventory.available.len(), 2);
+}
+
+#[test]
+fn what_is_used_again_is_no_older_than_that_before_its_controller_has_written_so_beside_it() {
+    let mut objects = changed("undone", "ReplicaSet", |set| {
+        let annotations = set["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.remove("deployment.kubernetes.io/revision-history");
+    });
+    let deployment = objects.iter_mut().find(|object| object["kind"] == "Deployment").unwrap();
+    deployment["status"]["observedGeneration"] = 1.into();
+    let Inventory { switched_at, told, .. } = seen_in(&objects).inventory;
+    assert!(switched_at.unwrap() > listed_at("undone", "ReplicaSet"));
+    assert!(told.unwrap().called.unwrap().starts_with("checkout-"), "its number is not known yet");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rollbackd::domain::{
     severity::Severity,
     warning::Warning,
 };
-use rollbackd::units::UnixMs;
+use rollbackd::units::{Span, UnixMs};
 
 use super::{
     brief,
@@ -185,6 +185,20 @@ fn what_another_deployment_brings_was_not_dismissed_with_the_one_before() {
     });
     let pages = told.matches("-> PAGE: P1 shop/production: critical-errors").count();
     assert!(pages >= 2, "{told}");
+}
+
+/// A platform may tell when it had that version first, as Kubernetes does of a ReplicaSet that is used again.
+#[test]
+fn what_is_set_back_by_hand_was_not_set_before_what_it_replaces() {
+    let mut town = Town::healthy(shop());
+    let first = town.wall() - Span::minutes(30);
+    town.deploy("v2", HEALTHY);
+    town.run("5m");
+    town.place().switch("v1", first);
+    town.run("1m");
+    let change = town.shop().changes.last().unwrap();
+    assert_eq!((change.to.version.as_str(), change.is_rollback), ("v1", true));
+    assert!(change.started_at > first + Span::minutes(30), "{change:?}");
 }
 
 /// What was announced does not come: that is said, and so is that it does not get better.
