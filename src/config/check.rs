@@ -17,6 +17,7 @@ mod reach;
 mod service;
 mod shared;
 mod signal;
+mod snapshots;
 mod trigger;
 
 use std::{

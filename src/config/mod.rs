@@ -122,6 +122,17 @@ pub struct Migrated {
     pub history: crate::databases::history::History,
     /// How often.
     pub every: Span,
+    /// The snapshots of it that are looked for.
+    pub snapshots: Option<Kept>,
+}
+
+/// Snapshots of a database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Where they are, and through whom one is restored.
+    pub keeper: crate::executors::snapshot::Keeper,
+    /// How often is looked.
+    pub every: Span,
 }
 
 /// Services that are found, and not written in the file.

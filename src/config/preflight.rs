@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Platform, Read, pullable};
+use super::{Config, Kept, Platform, Read, pullable};
 use crate::{
     domain::{
         inventory::Check,
@@ -14,10 +14,11 @@ use crate::{
     },
     executors::{
         self, Also, Looked, deployment_preflight, maintenance_preflight,
-        preflight::release_preflight,
+        preflight::release_preflight, snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
+    units::UnixMs,
 };
 
 /// So many services are looked at together.
@@ -96,7 +97,16 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 .map(|(it, manifest)| (it.mode.clone(), manifest.objects.clone()));
             let also = Also { logs, usage, cron_jobs, maintenance };
             let looked = look(config, platform, also, commands);
-            looking.spawn(async move { Preflight { service, mode, checks: looked.await } });
+            let kept = config.databases.get(&service).and_then(|it| it.snapshots.clone());
+            let state_dir = config.store.dir.clone();
+            looking.spawn(async move {
+                let mut checks = looked.await;
+                if let Some(Kept { keeper, .. }) = kept {
+                    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+                    checks.extend(snapshot_preflight(&keeper, &state_dir, now).await);
+                }
+                Preflight { service, mode, checks }
+            });
         }
         all.extend(looking.join_all().await);
     }

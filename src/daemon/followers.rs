@@ -17,7 +17,7 @@ use super::{
     backfill::Owed,
     delivery,
     discovery::{self, Answer},
-    migrations, platforms, poller, supervise, wiring,
+    migrations, platforms, poller, snapshots, supervise, wiring,
 };
 use crate::{
     config::{Config, Discovery, Finding},
@@ -151,6 +151,7 @@ impl Followers {
         self.executor.clusters.adopt(wiring::reached(config));
         self.executor.manifests.adopt(wiring::manifests(config));
         self.executor.histories.adopt(wiring::histories(config));
+        self.executor.keepers.adopt(wiring::keepers(config));
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {
@@ -203,7 +204,24 @@ impl Followers {
             });
             self.begun.insert(key, task);
         }
+        self.look_for_snapshots(config, &mut before);
         before.into_values().for_each(|task| task.abort());
+    }
+
+    fn look_for_snapshots(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
+        let kept =
+            config.databases.iter().filter_map(|(id, it)| Some((id, it.snapshots.as_ref()?)));
+        for (service, kept) in kept {
+            let through = &kept.keeper.through;
+            let passwords = [through, &kept.keeper.history.options]
+                .map(|options| options.password.as_ref().map(Secret::expose));
+            let key = hashed(&("snapshots", service, passwords, format!("{kept:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                self.tasks.spawn(snapshots::look(service.clone(), kept.clone(), executor, handle))
+            });
+            self.begun.insert(key, task);
+        }
     }
 
     fn deliver(&mut self, config: &Config) {

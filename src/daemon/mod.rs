@@ -25,6 +25,7 @@ mod rounds;
 mod run;
 mod scraping;
 mod serving;
+mod snapshots;
 mod standstill;
 mod supervise;
 mod tasks;

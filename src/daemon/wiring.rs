@@ -16,6 +16,7 @@ use crate::{
     config::{self, Ask, Config, DeploymentAt, Read},
     databases::history::History,
     domain::{plan::SchemaAt, service::ServiceId},
+    executors::snapshot::Keeper,
     handle::Routing,
     kubernetes::access,
     notifiers::Channel,
@@ -295,4 +296,10 @@ pub(super) fn routing(channels: &[Channel]) -> Routing {
 pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
     let histories = config.databases.values().map(|migrated| &migrated.history);
     histories.map(|history| (history.at(), history.clone())).collect()
+}
+
+/// Whose databases can be restored, and from what.
+pub(super) fn keepers(config: &Config) -> BTreeMap<SchemaAt, Keeper> {
+    let kept = config.databases.values().filter_map(|it| Some((it, it.snapshots.as_ref()?)));
+    kept.map(|(it, kept)| (it.history.at(), kept.keeper.clone())).collect()
 }

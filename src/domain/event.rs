@@ -133,6 +133,13 @@ pub enum What {
         /// What was seen.
         seen: schema::Seen,
     },
+    /// It was looked at which copies of a database there are.
+    SnapshotsSeen {
+        /// Whose.
+        service: ServiceId,
+        /// What there is; or why nobody can tell.
+        seen: Result<schema::snapshot::Snapshots, String>,
+    },
     /// A pipeline or a person told of a change.
     ChangePosted {
         /// Whose.
@@ -261,6 +268,7 @@ impl What {
             | Self::Backfilled { service, .. }
             | Self::Seen { service, .. }
             | Self::SchemaSeen { service, .. }
+            | Self::SnapshotsSeen { service, .. }
             | Self::ChangePosted { service, .. }
             | Self::Alerted { service, .. }
             | Self::AlertsActive { service, .. }

@@ -68,6 +68,7 @@ fn runbook() -> Runbook {
         }),
         maintenance: None,
         database: None,
+        restore: None,
         before: vec![],
         after: vec![],
         checks: vec![],

@@ -176,6 +176,11 @@ impl Fleet {
         Ok(())
     }
 
+    fn started(&self) -> Fact {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Fact::Fleet(FleetFact::Started { epoch: self.epoch, version })
+    }
+
     fn fleet_facts(&self, event: &Event, now: Now) -> Vec<Fact> {
         // What is about one service, as nearly everything is.
         if matches!(event.what, What::Polled { .. } | What::Seen { .. }) {
@@ -207,10 +212,7 @@ impl Fleet {
             What::ConfigRefused { why } => {
                 Some(Fact::Fleet(FleetFact::ConfigRefused { why: why.clone() }))
             }
-            What::Started => Some(Fact::Fleet(FleetFact::Started {
-                epoch: self.epoch,
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            })),
+            What::Started => Some(self.started()),
             What::KillSwitch { .. }
             | What::Polled { .. }
             | What::Backfilled { .. }
@@ -219,6 +221,7 @@ impl Fleet {
             | What::Alerted { .. }
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
+            | What::SnapshotsSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }
@@ -348,6 +351,7 @@ impl Fleet {
             | What::Alerted { .. }
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
+            | What::SnapshotsSeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

@@ -274,6 +274,41 @@ pub enum Action {
         /// What does it.
         run: CommandLine,
     },
+    /// Restore a snapshot into a new database beside the one that is there, and see that it holds what it should. What is left
+    /// of an earlier attempt is deleted first; what anybody else made is not touched.
+    SnapshotRestore {
+        /// Whose.
+        schema: SchemaAt,
+        /// The snapshot.
+        file: String,
+        /// How large it must still be.
+        bytes: u64,
+        /// The hash that its beginning must still have.
+        fingerprint: String,
+        /// The database that it is of, which stays as it is.
+        beside: String,
+        /// The name of the new one.
+        restored: String,
+        /// The version that its schema must have then.
+        to: Revision,
+        /// What restores it.
+        run: CommandLine,
+    },
+    /// Put what was restored in the place of a database, which is kept under another name: both or neither.
+    DatabaseSwitch {
+        /// Whose.
+        schema: SchemaAt,
+        /// The name that both have in turn.
+        database: String,
+        /// The name of what was restored.
+        restored: String,
+        /// The name of what is kept.
+        replaced: String,
+        /// The version that the schema must be at now; another one means that somebody migrated in between.
+        from: Revision,
+        /// The version that it will be at.
+        to: Revision,
+    },
     /// Run a script.
     Command {
         /// What changes the world.

@@ -9,7 +9,7 @@ use super::{
     inventory::Place,
     maintenance::MaintenanceRunbook,
     plan::{Action, CommandLine, Plan, Restore, Step, Target},
-    runbook::{ApplicationRunbook, DatabaseRunbook},
+    runbook::{ApplicationRunbook, DatabaseRunbook, RestoreRunbook},
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -40,6 +40,8 @@ pub struct DatabaseMove {
     pub from: Revision,
     /// Where it will be.
     pub to: Revision,
+    /// What is done before anything is stopped for it.
+    pub before: Vec<Step>,
     /// What is done for it, while nothing writes.
     pub steps: Vec<Step>,
     /// Of how many pods the Deployment is stopped meanwhile; none where something else keeps it from writing.
@@ -94,6 +96,9 @@ pub struct Runbook {
     /// How its schema goes back with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseRunbook>,
+    /// How its whole database goes back, where the migrations cannot be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreRunbook>,
     /// Scripts that run before the application is switched, in order.
     pub before: Vec<ScriptStep>,
     /// Scripts that run after it serves, in order.

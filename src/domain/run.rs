@@ -428,6 +428,8 @@ impl Action {
             | Self::DeploymentRestart { .. }
             | Self::DeploymentStop { .. }
             | Self::MigrationsUndo { .. }
+            | Self::SnapshotRestore { .. }
+            | Self::DatabaseSwitch { .. }
             | Self::DeploymentStart { .. }
             | Self::Check { .. }
             | Self::CheckJob { .. } => true,

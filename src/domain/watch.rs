@@ -44,6 +44,7 @@ use super::{
     history::History,
     inventory::{Inventory, Serving},
     policy::{LooksAt, ServicePolicy, SignalKind},
+    schema::snapshot::Snapshots,
     severity::Severity,
     signal::{Reading, Sample},
     state::ServiceState,
@@ -115,6 +116,8 @@ pub struct ServiceWatch {
     looked_at: Option<UnixMs>,
     /// Its database, as last looked at.
     pub database: DatabaseSeen,
+    /// Which copies of its database there are, as the newest look of this daemon showed them; or why nobody can tell.
+    pub snapshots: Option<Result<Snapshots, String>>,
     /// Since when nobody can tell what is deployed, on the wall clock.
     undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
@@ -145,6 +148,7 @@ impl ServiceWatch {
             inventory: None,
             looked_at: None,
             database: DatabaseSeen::default(),
+            snapshots: None,
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
@@ -214,6 +218,7 @@ impl ServiceWatch {
                 self.looked_at = Some(now.wall);
             }
             What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
+            What::SnapshotsSeen { seen, .. } => self.snapshots = Some(seen.clone()),
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);

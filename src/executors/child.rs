@@ -118,8 +118,8 @@ pub(super) async fn run(
         // The record without a pid is still there, and finds the child by its mark.
         warn!(%error, "the pid of a child could not be recorded");
     }
-    let stdout = Capture::of(child.stdout.take(), &program.secrets);
-    let stderr = Capture::of(child.stderr.take(), &program.secrets);
+    let stdout = Capture::of(child.stdout.take(), program.shown, &program.secrets);
+    let stderr = Capture::of(child.stderr.take(), program.shown, &program.secrets);
     let until = until.min(begun + program.timeout);
     let status = match timeout_at(until, child.wait()).await {
         Ok(status) => Some(status.map_err(|error| busy(error.to_string()))?),
@@ -197,8 +197,12 @@ struct Capture {
 }
 
 impl Capture {
-    fn of(stream: Option<impl AsyncRead + Unpin + Send + 'static>, secrets: &[String]) -> Self {
-        let tail = Arc::new(Mutex::new(Tail::new(secrets)));
+    fn of(
+        stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+        shown: usize,
+        secrets: &[String],
+    ) -> Self {
+        let tail = Arc::new(Mutex::new(Tail::new(shown, secrets)));
         let into = Arc::clone(&tail);
         let reader = tokio::spawn(async move {
             let Some(mut stream) = stream else { return };

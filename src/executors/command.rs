@@ -109,6 +109,29 @@ pub(super) async fn run_looking(
     child::run(&program, None, until).await
 }
 
+/// The same, for a program of which more than the end of what it prints is to be read. Of more than so many bytes nothing is.
+pub(super) async fn run_reading(
+    line: &CommandLine,
+    dir: &Path,
+    until: Instant,
+    bytes_max: usize,
+) -> Result<String, String> {
+    let program = Program::resolve(line, dir).await.map_err(|error| error.to_string())?;
+    let program = Program { shown: bytes_max, ..program };
+    let ran = child::run(&program, None, until).await.map_err(|error| error.to_string())?;
+    if !ran.is_ok() {
+        return Err(format!("{}: {}", ran.end, last_line(&ran.stderr)));
+    }
+    if ran.stdout.len() >= bytes_max {
+        return Err(format!("it prints more than {bytes_max} bytes"));
+    }
+    Ok(ran.stdout)
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it says nothing")
+}
+
 /// Whether the change is in effect, with what was seen; an error where nobody can tell.
 async fn look(line: &CommandLine, dir: &Path, until: Instant) -> Result<(bool, String), String> {
     let ran = run_looking(line, dir, until)

@@ -19,6 +19,7 @@ mod program;
 mod release;
 mod restart;
 mod running;
+pub mod snapshot;
 mod tail;
 
 use std::{path::PathBuf, time::Duration};
@@ -52,6 +53,8 @@ pub struct Options {
     pub manifests: Manifests,
     /// Whose migrations can be taken back, and where that is seen.
     pub histories: Histories,
+    /// Whose databases can be restored, and from what.
+    pub keepers: snapshot::Keepers,
     http: reqwest::Client,
 }
 
@@ -75,6 +78,7 @@ impl Options {
             clusters,
             manifests: Manifests::default(),
             histories: Histories::default(),
+            keepers: snapshot::Keepers::default(),
             http,
         })
     }
@@ -195,6 +199,10 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
                    command and is not declared idempotent, so it is not repeated";
         return Err(Trouble::Unknown(why.to_owned()));
     }
+    done(attempt, action).await
+}
+
+async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Trouble> {
     match action {
         Action::Command { run, observe, idempotent } => {
             command::command(attempt, run, observe.as_ref(), *idempotent).await
@@ -232,6 +240,15 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         }
         Action::MigrationsUndo { schema, from, to, undone, run } => {
             database::undo(attempt, database::Undo { schema, from, to, undone, run }).await
+        }
+        Action::SnapshotRestore { schema, file, bytes, fingerprint, beside, restored, to, run } => {
+            let is = (*bytes, fingerprint.as_str());
+            let it = snapshot::Restore { schema, file, is, beside, restored, to, run };
+            snapshot::restore(attempt, it).await
+        }
+        Action::DatabaseSwitch { schema, database, restored, replaced, from, to } => {
+            let it = snapshot::Switch { schema, database, restored, replaced, from, to };
+            snapshot::switch(attempt, it).await
         }
         Action::DeploymentStop { at, .. } => deployment::stop(attempt, at).await,
         Action::DeploymentStart { at, pods } => deployment::start(attempt, at, *pods).await,

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::fs::Access;
 
-use super::Trouble;
+use super::{Trouble, tail::SHOWN};
 use crate::domain::plan::{CommandLine, EnvValue};
 
 /// Larger than any key or token; a mistaken path to a log must not fill memory.
@@ -95,6 +95,8 @@ pub(super) struct Program {
     pub(super) env: Vec<(String, OsString)>,
     pub(super) dir: PathBuf,
     pub(super) secrets: Vec<String>,
+    /// How many bytes of each of its streams are kept.
+    pub(super) shown: usize,
     pub(super) timeout: Duration,
 }
 
@@ -134,7 +136,8 @@ impl Program {
         let name = line.argv.first().filter(|name| !name.is_empty()).ok_or(CannotStart::Empty)?;
         let path = find(name, &search.unwrap_or_default(), &dir)?;
         let argv = line.argv.clone();
-        Ok(Self { path, argv, env, dir, secrets, timeout: line.timeout.duration() })
+        let timeout = line.timeout.duration();
+        Ok(Self { path, argv, env, dir, secrets, shown: SHOWN, timeout })
     }
 }
 

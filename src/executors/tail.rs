@@ -1,21 +1,22 @@
 //! The end of what a program printed, in bounded memory and without its secrets.
 
 /// How much of each stream is kept for people.
-const SHOWN: usize = 4 * 1024;
+pub(super) const SHOWN: usize = 4 * 1024;
 
 /// The last bytes of a stream.
 #[derive(Debug)]
 pub(super) struct Tail {
     kept: Vec<u8>,
+    shown: usize,
     room: usize,
     seen: u64,
 }
 
 impl Tail {
-    /// Keeps enough that a secret cut by the bound can still be recognised.
-    pub(super) fn new(secrets: &[String]) -> Self {
+    /// Shows so many bytes, and keeps enough that a secret cut by the bound can still be recognised.
+    pub(super) fn new(shown: usize, secrets: &[String]) -> Self {
         let longest = secrets.iter().map(String::len).max().unwrap_or(0);
-        Self { kept: vec![], room: SHOWN + longest, seen: 0 }
+        Self { kept: vec![], shown, room: shown + longest, seen: 0 }
     }
 
     /// Takes more, forgets the oldest.
@@ -31,7 +32,7 @@ impl Tail {
     pub(super) fn text(&self, secrets: &[String]) -> String {
         let recent = &self.kept[self.kept.len().saturating_sub(self.room)..];
         let hidden = struck(recent, secrets);
-        let from = recent.len().saturating_sub(SHOWN);
+        let from = recent.len().saturating_sub(self.shown);
         let cut = self.seen - (recent.len() - from) as u64;
         let mut text = match cut {
             0 => String::new(),
@@ -68,7 +69,7 @@ mod tests {
 
     fn text(pieces: &[&[u8]], secrets: &[&str]) -> String {
         let secrets: Vec<String> = secrets.iter().map(|&s| s.to_owned()).collect();
-        let mut tail = Tail::new(&secrets);
+        let mut tail = Tail::new(SHOWN, &secrets);
         pieces.iter().for_each(|piece| tail.push(piece));
         tail.text(&secrets)
     }
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_chatty_stream_stays_bounded() {
-        let mut tail = Tail::new(&[]);
+        let mut tail = Tail::new(SHOWN, &[]);
         for _ in 0..1000 {
             tail.push(&[b'y'; 1024]);
             assert!(tail.kept.capacity() <= 4 * SHOWN, "{}", tail.kept.capacity());

@@ -65,7 +65,8 @@ pub(super) fn migrated(
     let options = Options { rows_max: rows_max.max(100), ..databases.get(&name_of)?.clone() };
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
-    Some((Migrated { history: History { options, name: name?, rows_max }, every }, policy))
+    let history = History { options, name: name?, rows_max };
+    Some((Migrated { history, every, snapshots: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

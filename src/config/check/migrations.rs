@@ -1,5 +1,7 @@
 //! How a service's schema goes back with its code.
 
+use std::collections::BTreeMap;
+
 use toml::Spanned;
 
 use crate::{
@@ -36,7 +38,13 @@ pub(super) fn back(
         let instead = "write {last} where it wants the oldest version that is taken back (-target={last} for Flyway), {to} where it wants the one that stays, or {count}";
         found.error(said.undo.span(), "nothing tells it how far to go back", instead);
     }
-    let stop_writes = stop_writes(found, said, at.clone(), runbook);
+    let stops = Stops {
+        how: said.stop_writes.as_ref(),
+        stop: said.stop.as_ref(),
+        env: &said.env,
+        dir: &said.dir,
+    };
+    let stop_writes = stop_writes(found, &stops, at.clone(), runbook);
     if !is_looked_at {
         let instead = "add [service.NAME.database]";
         found.error(at, "nobody looks at the history of its migrations", instead);
@@ -51,18 +59,27 @@ pub(super) fn back(
     })
 }
 
-fn stop_writes(
+/// What keeps it from writing, as a table says it.
+pub(super) struct Stops<'r> {
+    pub(super) how: Option<&'r Spanned<Stop>>,
+    pub(super) stop: Option<&'r Spanned<Vec<String>>>,
+    pub(super) env: &'r BTreeMap<String, raw::EnvValue>,
+    pub(super) dir: &'r raw::Placed<String>,
+}
+
+/// How that is meant; `at` is where it would be said.
+pub(super) fn stop_writes(
     found: &mut Found<'_>,
-    said: &raw::Undo,
+    said: &Stops<'_>,
     at: std::ops::Range<usize>,
     runbook: &Runbook,
 ) -> Option<StopWrites> {
     let is_deployment = matches!(runbook.application, ApplicationRunbook::Deployment(_));
-    let how = said.stop_writes.as_ref().map(|said| *said.get_ref());
-    let place = said.stop_writes.as_ref().map_or(at, Spanned::span);
-    match (how, &said.stop) {
+    let how = said.how.map(|said| *said.get_ref());
+    let place = said.how.map_or(at, Spanned::span);
+    match (how, said.stop) {
         (Some(Stop::Command) | None, Some(argv)) => {
-            line(found, argv, &said.env, &said.dir, &None).map(StopWrites::Command)
+            line(found, argv, said.env, said.dir, &None).map(StopWrites::Command)
         }
         (Some(Stop::Scale) | None, None) if is_deployment => Some(StopWrites::Scale),
         (Some(Stop::No), None) => Some(StopWrites::No),

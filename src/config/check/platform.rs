@@ -48,6 +48,7 @@ pub(super) fn runbook(
         application,
         maintenance,
         database: None,
+        restore: None,
         before,
         after,
         checks,

@@ -13,7 +13,7 @@ use crate::{
             kinds, migrations, platform, policy,
             shared::Shared,
             signal::{self, Of, Signal},
-            trigger,
+            snapshots, trigger,
         },
         nearest::nearest,
         raw::{self, Over},
@@ -140,12 +140,9 @@ fn service(
     let migrated = raw.database.as_ref();
     let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
     let (database, looked_at) = migrated.unzip();
-    let back = raw.rollback.as_ref().and_then(|it| it.get_ref().database.as_ref());
-    let looked = (raw.database.is_some(), database.as_ref());
-    let runbook = runbook.map(|runbook| {
-        let back = back.and_then(|said| migrations::back(found, said, looked, &runbook));
-        Runbook { database: back, ..runbook }
-    });
+    let mut database = database;
+    let runbook =
+        runbook.map(|runbook| with_its_database(found, common, raw, &mut database, runbook));
     let policy = ServicePolicy {
         mode,
         signals: shared
@@ -168,6 +165,30 @@ fn service(
     };
     let polls = signals.into_iter().map(|signal| signal.poll).collect();
     Checked { policy, polls, targets, platform, database }
+}
+
+/// How its schema goes back with it, and how its whole database does.
+fn with_its_database(
+    found: &mut Found<'_>,
+    common: &Common<'_>,
+    raw: &raw::Service,
+    looked_at: &mut Option<Migrated>,
+    runbook: Runbook,
+) -> Runbook {
+    let rollback = raw.rollback.as_ref().map(Spanned::get_ref);
+    let looked = (raw.database.is_some(), looked_at.as_ref());
+    let undo = rollback.and_then(|it| it.database.as_ref());
+    let undo = undo.and_then(|said| migrations::back(found, said, looked, &runbook));
+    let restore = rollback.and_then(|it| it.snapshot.as_ref());
+    let (raw, databases) = (common.raw, common.databases);
+    let among =
+        snapshots::Among { raw, databases, looked_at: looked_at.as_ref(), runbook: &runbook };
+    let restore = restore.and_then(|said| snapshots::restore(found, said, &among));
+    let (restore, kept) = restore.unzip();
+    if let Some(looked_at) = looked_at {
+        looked_at.snapshots = kept;
+    }
+    Runbook { database: undo, restore, ..runbook }
 }
 
 fn rollback(

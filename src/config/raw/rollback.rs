@@ -20,6 +20,7 @@ pub(in crate::config) struct Rollback {
     pub(in crate::config) application: Placed<Application>,
     pub(in crate::config) maintenance: Placed<Maintenance>,
     pub(in crate::config) database: Placed<Undo>,
+    pub(in crate::config) snapshot: Placed<Restored>,
     pub(in crate::config) before: Table<Script>,
     pub(in crate::config) after: Table<Script>,
     pub(in crate::config) check: Table<Script>,
@@ -71,6 +72,28 @@ pub(in crate::config) struct Undo {
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) stop_writes: Placed<Stop>,
     pub(in crate::config) stop: Placed<Vec<String>>,
+    pub(in crate::config) automatic: Placed<bool>,
+}
+
+/// `[service.KEY.rollback.snapshot]`: how its whole database is put back from one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Restored {
+    pub(in crate::config) files: Spanned<String>,
+    pub(in crate::config) through: Spanned<String>,
+    pub(in crate::config) pg_restore: Placed<String>,
+    #[serde(default)]
+    pub(in crate::config) options: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(in crate::config) lost: BTreeMap<String, Spanned<String>>,
+    pub(in crate::config) every: Placed<Span>,
+    pub(in crate::config) files_max: Placed<usize>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) stop_writes: Placed<Stop>,
+    pub(in crate::config) stop: Placed<Vec<String>>,
+    #[serde(default)]
+    pub(in crate::config) env: BTreeMap<String, EnvValue>,
+    pub(in crate::config) dir: Placed<String>,
     pub(in crate::config) automatic: Placed<bool>,
 }
 

@@ -6,9 +6,9 @@ use super::{Shaped, Tables};
 use crate::config::raw::{
     Alertmanager, Annotated, Ask, Baseline, Basic, Command, Database, Deployment, Discover,
     Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Manifest,
-    Migrated, Notify, People, Pods, Probe, Raw, Recurrent, Registries, Release, Rollback, Row,
-    Scrape, Script, Server, Service, Severities, Signal, Slack, Store, Switch, Target, Tls, Token,
-    Trigger, Undo, Verification, Webhook,
+    Migrated, Notify, People, Pods, Probe, Raw, Recurrent, Registries, Release, Restored, Rollback,
+    Row, Scrape, Script, Server, Service, Severities, Signal, Slack, Store, Switch, Target, Tls,
+    Token, Trigger, Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -101,11 +101,12 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application maintenance database before after check job;
+    [Rollback] application maintenance database snapshot before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
     partial [Manifest] manifest timeout attempts required page_after;
+    partial [Restored] files through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
     partial [Undo] undo env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;

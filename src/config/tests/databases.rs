@@ -93,3 +93,48 @@ fn what_would_take_a_schema_back_blindly_is_refused() {
     let all = refused(&GOES_BACK.replace("'backward compatible'", "'a'"));
     assert!(all.contains("every migration could hold it"), "{all}");
 }
+
+const RESTORED: &str = "[database.shop]\nurl = 'postgres://rollbackd@db/shop'\n[database.admin]\nurl = 'postgres://admin@db/postgres'\ntls = 'prefer'\n\
+     [database.other]\nurl = 'postgres://admin@else/postgres'\n[service.shop.database]\nfrom = 'shop'\n\
+     [service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart = { unit = 'shop.service' }\nrunning = { unit = 'shop.service' }\n\
+     [service.shop.rollback.snapshot]\n";
+
+#[test]
+fn a_database_is_restored_by_one_who_may_and_reached_as_its_table_says() {
+    let (config, _) = loaded(&format!(
+        "{RESTORED}files = '/tmp/shop-*.dump'\nthrough = 'admin'\noptions = ['--jobs=2']\nstop_writes = 'no'\nlost = {{ orders = 'SELECT {{taken_at}}' }}"
+    ));
+    let service = config.policy.services.values().next().unwrap();
+    let restore = service.runbook.as_ref().unwrap().restore.as_ref().unwrap();
+    assert_eq!(restore.database, "shop");
+    assert_eq!(restore.restore.argv, ["pg_restore", "--exit-on-error", "--jobs=2"]);
+    let names: Vec<&str> = restore.restore.env.keys().map(String::as_str).collect();
+    assert_eq!(names, ["PGCONNECT_TIMEOUT", "PGHOST", "PGPORT", "PGSSLMODE", "PGUSER"]);
+    let kept = config.databases.values().next().unwrap().snapshots.as_ref().unwrap();
+    assert_eq!(kept.keeper.through.database.name, "postgres");
+    let files = &kept.keeper.files;
+    assert_eq!((files.begins.as_str(), files.ends.as_str(), files.max), ("shop-", ".dump", 20));
+    assert_eq!((kept.every, restore.automatic), (Span::minutes(5), false));
+}
+
+#[test]
+fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
+    for (said, told) in [
+        ("files = 'shop.dump'\nthrough = 'admin'", "no pattern for files of one directory"),
+        ("files = '/tmp/*/x'\nthrough = 'admin'", "no pattern for files of one directory"),
+        ("files = '/tmp/*'\nthrough = 'admim'", "did you mean `admin`?"),
+        ("files = '/tmp/*'\nthrough = 'other'", "on another server"),
+        ("files = '/tmp/*'\nthrough = 'shop'", "cannot rename it"),
+        ("files = '/tmp/*'\nthrough = 'admin'\nlost = { x = 'SELECT 1' }", "was written since"),
+        ("files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'scale'", "a Deployment is scaled"),
+    ] {
+        let all = refused(&format!("{RESTORED}{said}"));
+        assert!(all.contains(told), "{said}: {all}");
+    }
+    let mysql = RESTORED.replace("postgres://", "mysql://");
+    let all = refused(&format!("{mysql}files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'no'"));
+    assert!(all.contains("only a PostgreSQL database"), "{all}");
+    let unseen = RESTORED.replace("[service.shop.database]\nfrom = 'shop'\n", "");
+    let all = refused(&format!("{unseen}files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'no'"));
+    assert!(all.contains("of a database that is looked at"), "{all}");
+}

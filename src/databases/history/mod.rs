@@ -5,6 +5,8 @@
 mod locks;
 mod table;
 
+pub use self::table::row;
+
 use std::fmt;
 
 use crate::{

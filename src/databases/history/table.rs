@@ -126,7 +126,8 @@ pub(super) async fn rows(
     Ok((read, all))
 }
 
-fn row(cells: Row) -> Option<history::Row> {
+/// One row of its ten columns, as texts; `success` is 1 or 0.
+pub fn row(cells: Row) -> Option<history::Row> {
     let [rank, version, description, kind, script, checksum, by, on, took, success] =
         <[Option<String>; 10]>::try_from(cells).ok()?;
     Some(history::Row {

@@ -5,9 +5,9 @@ use crate::{
         change::{Component, Migrations, Revision},
         guard::{Guard, Verdict},
         inventory::Inventory,
-        plan::Plan,
+        plan::{Action, Plan},
         planning::DatabaseMove,
-        runbook::Way,
+        runbook::{Replacement, RestoreRunbook, Way},
         schema::between::{self, Between},
         situation::Situation,
     },
@@ -109,24 +109,49 @@ pub(super) fn verdict(s: &Situation<'_>, plan: Option<&Plan>) -> Option<Verdict>
         Schema::Stays(why) => return Some(Verdict::pass(guard, why)),
         Schema::Moved(what) => what,
     };
-    let goes_back = plan?.targets.iter().any(|target| target.component == DATABASE);
-    let runbook = s.policy.runbook.as_ref().and_then(|it| it.database.as_ref());
-    if let Some(runbook) = runbook.filter(|_| goes_back) {
-        return Some(match runbook.automatic {
-            true => Verdict::pass(guard, format!("the schema goes back with it: {moved}")),
-            false => Verdict::refuse(
-                guard,
-                format!(
-                    "the schema goes back with it, and what was written into what goes is lost: a person approves that. {moved}"
-                ),
-            ),
-        });
+    if let Some(verdict) = goes_back(s, plan?, &moved) {
+        return Some(verdict);
     }
     let to = &target.to;
     let why = format!(
         "{moved}. Nobody says that {to} runs on that: mark such a migration as compatible, take it back first, or roll back by hand if you know that it does"
     );
     Some(Verdict::refuse(guard, why))
+}
+
+/// What it says where the schema goes back as well: by itself only where that is allowed for this very service.
+fn goes_back(s: &Situation<'_>, plan: &Plan, moved: &str) -> Option<Verdict> {
+    let guard = Guard::SchemaMoved;
+    plan.targets.iter().find(|target| target.component == DATABASE)?;
+    let runbook = s.policy.runbook.as_ref()?;
+    let restored = plan.steps.iter().find_map(|step| {
+        let Action::SnapshotRestore { file, .. } = &step.action else { return None };
+        Some(file)
+    });
+    let (is_automatic, how, lost) = match restored {
+        Some(file) => {
+            let seen = s.watch.snapshots.iter().flatten();
+            let found = seen.flat_map(|all| &all.newest).find(|it| it.file == *file);
+            let lost = found.map_or_else(
+                || "what was written since is lost".to_owned(),
+                |snapshot| snapshot.loss(s.now.wall),
+            );
+            (runbook.restore.as_ref()?.automatic, format!("by {file}"), lost)
+        }
+        None => {
+            let lost = "what was written into what goes is lost".to_owned();
+            (runbook.database.as_ref()?.automatic, "by undoing its migrations".to_owned(), lost)
+        }
+    };
+    Some(match is_automatic {
+        true => Verdict::pass(guard, format!("the schema goes back with it, {how}: {moved}")),
+        false => Verdict::refuse(
+            guard,
+            format!(
+                "the schema goes back with it, {how}, and {lost}: a person approves that. {moved}"
+            ),
+        ),
+    })
 }
 
 /// How the schema goes back with the application to `target`, where it has to, that is configured, and there is a way; and where
@@ -137,17 +162,56 @@ pub(super) fn back(
     target: &Revision,
 ) -> (Option<DatabaseMove>, String) {
     let stays = (None, String::new());
-    let runbook = s.policy.runbook.as_ref().and_then(|it| it.database.as_ref());
-    let (Some(runbook), Schema::Moved(_)) = (runbook, of(s, target)) else { return stays };
+    let Some(runbook) = &s.policy.runbook else { return stays };
+    if runbook.database.is_none() && runbook.restore.is_none() {
+        return stays;
+    }
+    let Schema::Moved(_) = of(s, target) else { return stays };
     let (Some(good), Some(now)) = (good_for(s, target), s.watch.database.known()) else {
         return stays;
     };
-    let undone = match between::way_back(now, good) {
-        Ok(undone) => undone,
-        Err(why) => return (None, format!("the schema cannot go back with it: {why}")),
-    };
     let from = now.revision();
-    let way = Way { from: &from, to: good, undone: &undone };
     let pods = inventory.deployed.as_ref().map(|deployed| deployed.wanted);
-    (Some(runbook.back(way, pods)), String::new())
+    let undo = runbook.database.as_ref().map(|undo| {
+        let undone = between::way_back(now, good)?;
+        Ok(undo.back(Way { from: &from, to: good, undone: &undone }, pods))
+    });
+    let why = match undo {
+        Some(Ok(moved)) => return (Some(moved), String::new()),
+        Some(Err(why)) => Some(why),
+        None => None,
+    };
+    let restore = runbook.restore.as_ref().map(|restore| restored(s, restore, &from, good, pods));
+    match (restore, why) {
+        (Some(Ok((moved, lost))), None) => (Some(moved), lost),
+        (Some(Ok((moved, lost))), Some(why)) => {
+            (Some(moved), format!("its migrations cannot be taken back, {why}; {lost}"))
+        }
+        (Some(Err(why)), undone) => {
+            let why = [undone, Some(why)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            (None, format!("the schema cannot go back with it: {why}"))
+        }
+        (None, Some(why)) => (None, format!("the schema cannot go back with it: {why}")),
+        (None, None) => stays,
+    }
+}
+
+/// By an earlier copy of everything, and what would be lost with that.
+fn restored(
+    s: &Situation<'_>,
+    runbook: &RestoreRunbook,
+    from: &Revision,
+    good: &Revision,
+    pods: Option<u32>,
+) -> Result<(DatabaseMove, String), String> {
+    let seen = s.watch.snapshots.as_ref();
+    let seen = seen.ok_or("nobody has looked yet which snapshots there are")?;
+    let all =
+        seen.as_ref().map_err(|why| format!("nobody can tell which snapshots there are: {why}"))?;
+    let snapshot = all.of(good)?;
+    let [restored, replaced] =
+        ["restored", "replaced"].map(|kind| all.free(&runbook.database, kind));
+    let (restored, replaced) = (restored.as_str(), replaced.as_str());
+    let it = Replacement { from, to: good, snapshot, restored, replaced };
+    Ok((runbook.back(it, pods), snapshot.loss(s.now.wall)))
 }

@@ -60,6 +60,7 @@ impl DatabaseRunbook {
         DatabaseMove {
             from: way.from.clone(),
             to: way.to.clone(),
+            before: vec![],
             steps: stop.into_iter().chain([self.undo(way)]).collect(),
             stopped_pods: pods.filter(|_| self.stop_writes == StopWrites::Scale),
             resource: format!("database:{}", self.schema.database),
@@ -98,7 +99,7 @@ impl DatabaseRunbook {
     }
 }
 
-fn stop(run: &CommandLine) -> Step {
+pub(super) fn stop(run: &CommandLine) -> Step {
     let program = run.argv.first().map_or("", String::as_str);
     Step {
         title: format!("keep the service from writing, with `{}`", run.argv.join(" ")),

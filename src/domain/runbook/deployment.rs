@@ -92,6 +92,7 @@ impl DeploymentRunbook {
         };
         let at = self.at(place.uid.clone());
         let stopped = moves.database.and_then(|it| it.stopped_pods);
+        steps.extend(moves.database.into_iter().flat_map(|it| &it.before).cloned());
         steps.extend(stopped.map(|pods| self.stop(&at, pods)));
         steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).cloned());
         if let Some(configuration) = moves.configuration {

@@ -5,6 +5,7 @@
 mod database;
 mod deployment;
 mod release;
+mod restore;
 mod stopping;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub use self::{
     database::{DatabaseRunbook, StopWrites, Way},
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
+    restore::{Replacement, RestoreRunbook},
 };
 use super::{
     inventory::Place,
@@ -76,7 +78,8 @@ impl ApplicationRunbook {
     pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
         match self {
             Self::Release(release) => {
-                let database = moves.database.into_iter().flat_map(|it| &it.steps).cloned();
+                let moved = moves.database.into_iter();
+                let database = moved.flat_map(|it| it.before.iter().chain(&it.steps)).cloned();
                 database.chain(release.steps(moves.from, moves.to)).collect()
             }
             Self::Deployment(deployment) => deployment.steps(moves, place),

@@ -4,6 +4,7 @@ mod connections;
 pub(crate) mod flyway;
 mod histories;
 mod locks;
+mod restored;
 pub(crate) mod server;
 mod starts;
 mod undone;

@@ -3,11 +3,14 @@
 use insta::assert_snapshot;
 use rollbackd::{
     domain::{
-        event::What,
+        event::{Said, What},
         plan::{CommandLine, SchemaAt},
         policy::Policy,
-        runbook::{DatabaseRunbook, StopWrites},
-        schema::{DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen},
+        runbook::{DatabaseRunbook, RestoreRunbook, StopWrites},
+        schema::{
+            DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen,
+            snapshot::{Lost, Snapshot, Snapshots},
+        },
     },
     units::Span,
 };
@@ -17,7 +20,7 @@ use super::{
     place::{HEALTHY, errors},
     policy::{id, services_mut, shop_with},
     story,
-    town::Town,
+    town::{NOON, Town},
 };
 
 fn with_a_database() -> Policy {
@@ -250,4 +253,88 @@ fn a_person_approves_that_a_schema_goes_back() {
     let titles: Vec<&str> = plan.steps.iter().map(|step| step.title.as_str()).collect();
     assert_eq!(titles[0], "take one migration of the schema of shop back, from 7 to 6: 7");
     assert!(plan.resources.contains("database:shop"), "{:?}", plan.resources);
+}
+
+/// Its whole database goes back, to one of these.
+fn with_snapshots(town: &mut Town, snapshots: Vec<Snapshot>) {
+    let seen = Ok(Snapshots { newest: snapshots, databases: ["shop".into()].into() });
+    town.turn(What::SnapshotsSeen { service: id("shop"), seen });
+}
+
+fn with_a_restore(automatic: bool) -> Policy {
+    let mut policy = with_a_database();
+    let line = |argv: &[&str]| {
+        let argv = argv.iter().map(|it| (*it).to_owned()).collect();
+        CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) }
+    };
+    for service in services_mut(&mut policy) {
+        service.runbook.as_mut().unwrap().restore = Some(RestoreRunbook {
+            schema: SchemaAt { database: "shop".into(), history_table: "history".into() },
+            database: "shop".into(),
+            restore: line(&["pg_restore"]),
+            read: line(&["pg_restore", "--file=/dev/null"]),
+            stop_writes: StopWrites::No,
+            automatic,
+        });
+    }
+    policy
+}
+
+/// Of the version before the migration, taken ten minutes before noon.
+fn snapshot(file: &str, holds: &Seen) -> Snapshot {
+    let Seen::Known(schema) = holds else { panic!() };
+    Snapshot {
+        file: file.into(),
+        bytes: 7,
+        fingerprint: "ab".into(),
+        taken_at: NOON - Span::minutes(10),
+        schema: Ok(schema.revision()),
+        lost: vec![Lost { what: "orders".into(), rows: Ok(120) }],
+    }
+}
+
+#[test]
+fn what_would_be_lost_is_in_the_page_before_anybody_approves_and_then_all_of_it_goes_back() {
+    let mut town = Town::healthy(with_a_restore(false));
+    with_snapshots(
+        &mut town,
+        vec![snapshot("/b/late.dump", &after("7", "orders")), snapshot("/b/good.dump", &at("6"))],
+    );
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let page = town.notices("a person must decide").pop().unwrap();
+    let said = format!("{page:?}");
+    assert!(said.contains("is lost with it: 120 orders"), "{said}");
+    let plan = town.offered();
+    town.says("ada", Said::Approve { plan }).unwrap();
+    town.run("5m");
+    let restored = ["restore shop_restored_1", "keep shop_replaced_1"];
+    let done = &town.place().done;
+    assert_eq!(done[0], "pg_restore --file=/dev/null /b/good.dump", "before anything stops");
+    assert_eq!(
+        (&done[1..3], &done[3..]),
+        (
+            &restored.map(str::to_owned)[..],
+            &["switch to v1", "restart on v1"].map(str::to_owned)[..]
+        )
+    );
+}
+
+#[test]
+fn by_itself_only_where_that_is_said_for_this_very_service_and_never_to_another_schema() {
+    let mut town = Town::healthy(with_a_restore(true));
+    with_snapshots(&mut town, vec![snapshot("/b/good.dump", &at("6"))]);
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.place().done[1..3], ["restore shop_restored_1", "keep shop_replaced_1"]);
+
+    let mut town = Town::healthy(with_a_restore(true));
+    with_snapshots(&mut town, vec![snapshot("/b/old.dump", &at("5"))]);
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let plan = town.incident().decision.as_ref().unwrap().plan.clone().unwrap();
+    assert!(
+        plan.scope.contains("/b/old.dump of") && plan.scope.contains("holds 5"),
+        "{}",
+        plan.scope
+    );
 }

@@ -1,12 +1,19 @@
 //! What people own is not forgotten, and does not make the daemon deaf.
 
 use insta::assert_snapshot;
-use rollbackd::{domain::event::Said, units::Span};
+use rollbackd::{
+    domain::{
+        event::{Alert, Said, What},
+        severity::Severity,
+    },
+    units::Span,
+};
 
 use super::{
     brief,
     place::{HEALTHY, OUTAGE, errors},
     policy::{shop, shop_with},
+    story,
     town::{Town, failed},
 };
 
@@ -50,6 +57,36 @@ fn a_release_after_an_escalated_incident_is_judged_as_any_other() {
     13:24:45   -> PAGE: URGENT - Rollback in Progress - production
     13:24:45   -> stakeholders: URGENT - Rollback in Progress - production
     ");
+}
+
+/// By the clock of whoever deploys, which is half an hour ahead, the deployment and what it brought come after everything that
+/// was done here: they are of the incident all the same.
+#[test]
+fn an_incident_is_not_overtaken_by_the_deployment_that_it_is_of() {
+    let told = story(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        let ahead = town.wall() + Span::minutes(30);
+        let service = town.shop().id.clone();
+        let mut change = town.shop().changes.last().unwrap().clone();
+        (change.id, change.started_at) = ("ahead".into(), ahead);
+        change.ended_at = None;
+        change.to.version = "v3".into();
+        town.turn(What::ChangePosted { service: service.clone(), change });
+        let alert = Alert {
+            fingerprint: "8f2a".into(),
+            starts_at: ahead + Span::minutes(1),
+            firing: true,
+            name: "CheckoutErrors".into(),
+            trigger: None,
+            severity: Severity::P1,
+            summary: "checkout fails".into(),
+            labels: [].into(),
+        };
+        town.turn(What::Alerted { service, alert });
+        town.run("25m");
+    });
+    assert_eq!(told.matches(" opened as P1 ").count(), 1, "{told}");
+    assert!(told.contains("a person must decide") && !told.contains("overtaken"), "{told}");
 }
 
 #[test]

@@ -368,6 +368,8 @@ impl Place {
                 self.does(format!("restart at {version}"))
             }
             Action::MigrationsUndo { to, .. } => self.does(format!("migrate back to {to}")),
+            Action::SnapshotRestore { restored, .. } => self.does(format!("restore {restored}")),
+            Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
             Action::DeploymentStop { pods, .. } => self.does(format!("stop {pods} pods")),
             Action::DeploymentStart { pods, .. } => self.does(format!("start {pods} pods")),
             Action::DeploymentImage { to, image, .. } => {

@@ -143,6 +143,7 @@ pub(crate) fn runbook(name: &str) -> Runbook {
         }),
         maintenance: None,
         database: None,
+        restore: None,
         before: vec![],
         after: vec![],
         checks: vec![],

@@ -128,6 +128,8 @@ impl Attempt {
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
             | Action::MigrationsUndo { .. }
+            | Action::SnapshotRestore { .. }
+            | Action::DatabaseSwitch { .. }
             | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentImage { .. }

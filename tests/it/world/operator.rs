@@ -258,6 +258,7 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
         }),
         maintenance: None,
         database: None,
+        restore: None,
         before: vec![],
         after: vec![],
         checks: vec![],

@@ -334,6 +334,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
         | Action::MigrationsUndo { .. }
+        | Action::SnapshotRestore { .. }
+        | Action::DatabaseSwitch { .. }
         | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentImage { .. }

@@ -1,0 +1,146 @@
+//! Snapshots of a PostgreSQL database: which there are and what is in them, one restored beside what is there, and put in its
+//! place.
+//!
+//! A snapshot is a file that `pg_dump` wrote in its custom format. What is in it is read from itself, and what was restored is
+//! believed only where its history of migrations is the one that was planned for.
+
+mod archive;
+mod likeness;
+mod look;
+mod preflight;
+mod restore;
+mod switch;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+pub use self::{
+    look::{Known, snapshots},
+    preflight::snapshot_preflight,
+};
+pub(super) use self::{
+    restore::{Restore, restore},
+    switch::{Switch, switch},
+};
+use super::{Trouble, failed};
+use crate::{
+    databases::{self, Fault, Session, history::History, literal},
+    domain::plan::{CommandLine, SchemaAt},
+    units::Span,
+};
+
+/// For making, renaming and deleting a database.
+const STATEMENT: Span = Span::minutes(1);
+/// For one look at a history.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Where the snapshots of a database are, and through whom it is restored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keeper {
+    /// The history of migrations of what is there now.
+    pub history: History,
+    /// The same server, as one who may make and rename databases.
+    pub through: databases::Options,
+    /// Where the files are.
+    pub files: Files,
+    /// `pg_restore`, without an argument.
+    pub program: CommandLine,
+    /// What is lost with a restore: what it is, and the query that counts it.
+    pub lost: Vec<(String, String)>,
+}
+
+/// Files of one directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The directory.
+    pub dir: PathBuf,
+    /// How their names begin.
+    pub begins: String,
+    /// How their names end.
+    pub ends: String,
+    /// How many of the newest are looked at.
+    pub max: usize,
+}
+
+impl Keeper {
+    /// Any database of that server, as one who may change it.
+    fn through(&self, database: &str) -> databases::Options {
+        let mut options = self.through.clone();
+        database.clone_into(&mut options.database.name);
+        options
+    }
+
+    /// A session for what takes longer than a look.
+    async fn session(&self) -> Result<Session, Fault> {
+        let options = databases::Options { statement_timeout: STATEMENT, ..self.through.clone() };
+        Session::open_to_write(&options).await
+    }
+
+    /// The history of migrations in another database of that server.
+    fn history_in(&self, database: &str) -> History {
+        History { options: self.through(database), ..self.history.clone() }
+    }
+
+    /// The database that is restored.
+    fn database(&self) -> &str {
+        &self.history.options.database.name
+    }
+}
+
+/// Whoever can be asked to restore, by whose schema. A reload names others for all who hold it.
+#[derive(Clone, Debug, Default)]
+pub struct Keepers(Arc<RwLock<BTreeMap<SchemaAt, Keeper>>>);
+
+impl Keepers {
+    /// From now on these.
+    pub fn adopt(&self, keepers: BTreeMap<SchemaAt, Keeper>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keepers;
+    }
+
+    fn find(&self, of: &SchemaAt) -> Result<Keeper, Trouble> {
+        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).get(of).cloned();
+        found.map_or_else(
+            || failed(format!("the configuration names no snapshots of {of} any more"), false),
+            Ok,
+        )
+    }
+}
+
+/// A database of a server, and what is written beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct There {
+    name: String,
+    comment: Option<String>,
+}
+
+/// Which of these are there.
+async fn there(session: &mut Session, names: &[&str]) -> Result<Vec<There>, Fault> {
+    let kind = session.kind();
+    let named: Vec<String> = names.iter().map(|name| literal(kind, name)).collect();
+    let sql = format!(
+        "SELECT datname::text, shobj_description(oid, 'pg_database')::text FROM pg_catalog.pg_database WHERE datname IN ({})",
+        named.join(", ")
+    );
+    let rows = session.rows(&sql).await?;
+    let there = rows.into_iter().filter_map(|row| {
+        let [name, comment] = <[Option<String>; 2]>::try_from(row).ok()?;
+        Some(There { name: name?, comment })
+    });
+    Ok(there.collect())
+}
+
+/// What is written beside a database that was restored, and found good.
+fn mark(fingerprint: &str) -> String {
+    let short = fingerprint.get(..16).unwrap_or(fingerprint);
+    format!("rollbackd restored it from the snapshot {short}")
+}
+
+/// What a fault of a server means for an attempt.
+fn fault(fault: &Fault, doing: &str) -> Trouble {
+    let retry = fault.problem.passes();
+    Trouble::Failed { why: format!("{doing}: {fault}: {}", fault.advice()), retry }
+}

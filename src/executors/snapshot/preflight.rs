@@ -1,0 +1,68 @@
+//! Whether a snapshot could be restored, looked at before there is need. Looks only.
+
+use std::path::Path;
+
+use super::{Keeper, Known, snapshots};
+use crate::{
+    databases::{self, Session, literal},
+    domain::inventory::Check,
+    executors::program::Program,
+    units::UnixMs,
+};
+
+/// Everything that a restore needs, each with what was seen.
+pub async fn snapshot_preflight(keeper: &Keeper, dir: &Path, now: UnixMs) -> Vec<Check> {
+    let check = |what: &str, seen: Result<String, String>| {
+        let ok = seen.is_ok();
+        Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
+    };
+    let program = Program::resolve(&keeper.program, dir).await;
+    let program = program.map(|it| format!("{} is executable", it.path.display()));
+    vec![
+        check("snapshots can be read", program.map_err(|error| error.to_string())),
+        check("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
+        check("a database can be made and renamed", may(keeper).await),
+    ]
+}
+
+/// The one that would be restored if the next migration were bad.
+async fn newest(keeper: &Keeper, dir: &Path, now: UnixMs) -> Result<String, String> {
+    let schema = keeper.history.read().await.map_err(|why| why.to_string())?;
+    let all = snapshots(keeper, (dir, &mut Known::default()), now).await?;
+    let found = all.of(&schema.revision())?;
+    let loss = found.loss(now);
+    Ok(format!("{} holds {}; {loss}", found.file, schema.revision()))
+}
+
+/// What the server says of who would do it.
+async fn may(keeper: &Keeper) -> Result<String, String> {
+    let in_words = |fault: databases::Fault| format!("{fault}: {}", fault.advice());
+    let database = keeper.database();
+    let mut session = Session::open(&keeper.through).await.map_err(in_words)?;
+    let sql = format!(
+        "SELECT (r.rolsuper OR r.rolcreatedb)::text, pg_has_role(d.datdba, 'MEMBER')::text, \
+         (r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'))::text, current_user::text, pg_get_userbyid(d.datdba)::text \
+         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = {}",
+        literal(session.kind(), database)
+    );
+    let rows = session.rows(&sql).await;
+    session.close().await;
+    let row = rows.map_err(in_words)?.into_iter().next();
+    let cells: Vec<String> = row.into_iter().flatten().flatten().collect();
+    let [makes, owns, ends, user, owner] = cells.as_slice() else {
+        return Err(format!("there is no database {database}"));
+    };
+    let missing: Vec<String> = [
+        (makes, format!("ALTER ROLE {user} CREATEDB")),
+        (owns, format!("GRANT {owner} TO {user}")),
+        (ends, format!("GRANT pg_signal_backend TO {user}")),
+    ]
+    .into_iter()
+    .filter(|(may, _)| *may != "true")
+    .map(|(_, grant)| grant)
+    .collect();
+    match missing.as_slice() {
+        [] => Ok(format!("{user} may make and rename databases, and end sessions")),
+        missing => Err(format!("{user} may not: {}", missing.join("; "))),
+    }
+}
