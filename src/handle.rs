@@ -76,6 +76,7 @@ impl Lane {
             What::Backfilled { .. }
             | What::Seen { .. }
             | What::SchemaSeen { .. }
+            | What::IntegritySeen { .. }
             | What::AlertsActive { .. } => Self::Readings,
             What::ChangePosted { .. } | What::Alerted { .. } => Self::Told,
             What::EvidencePosted { .. }

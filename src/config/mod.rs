@@ -122,6 +122,8 @@ pub struct Migrated {
     pub history: database::History,
     /// How often.
     pub every: Span,
+    /// What its data must be, by name.
+    pub checks: BTreeMap<String, database::checks::Check>,
 }
 
 /// Services that are found, and not written in the file.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Change, inventory::Inventory, run::Report, schema, service::ServiceId,
+    change::Change, integrity, inventory::Inventory, run::Report, schema, service::ServiceId,
     severity::Severity, watch::Raw,
 };
-use crate::units::UnixMs;
+use crate::units::{Span, UnixMs};
 
 /// The two times of a turn.
 ///
@@ -132,6 +132,17 @@ pub enum What {
         service: ServiceId,
         /// What was seen.
         seen: schema::Seen,
+    },
+    /// A check of a database's data was asked.
+    IntegritySeen {
+        /// Whose.
+        service: ServiceId,
+        /// Its name.
+        check: String,
+        /// What the database answered.
+        answer: integrity::Answer,
+        /// How long that took.
+        took: Span,
     },
     /// A pipeline or a person told of a change.
     ChangePosted {
@@ -261,6 +272,7 @@ impl What {
             | Self::Backfilled { service, .. }
             | Self::Seen { service, .. }
             | Self::SchemaSeen { service, .. }
+            | Self::IntegritySeen { service, .. }
             | Self::ChangePosted { service, .. }
             | Self::Alerted { service, .. }
             | Self::AlertsActive { service, .. }

@@ -51,6 +51,7 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
             (no_longer_active(s, &still), None)
         }
         What::Polled { .. }
+        | What::IntegritySeen { .. }
         | What::Backfilled { .. }
         | What::Undelivered { .. }
         | What::KillSwitch { .. }

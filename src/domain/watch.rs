@@ -9,6 +9,7 @@ mod before;
 mod continuity;
 mod database;
 mod instances;
+mod integrity;
 mod latency;
 mod pods;
 mod reading;
@@ -26,6 +27,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use self::{
     before::{Before, acknowledged},
     database::DatabaseSeen,
+    integrity::IntegritySeen,
     pods::PodsSeen,
     reading::Raw,
     snapshot::{Past, Snapshot},
@@ -115,6 +117,8 @@ pub struct ServiceWatch {
     looked_at: Option<UnixMs>,
     /// Its database, as last looked at.
     pub database: DatabaseSeen,
+    /// Its data, as last checked.
+    pub integrity: IntegritySeen,
     /// Since when nobody can tell what is deployed, on the wall clock.
     undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
@@ -145,6 +149,7 @@ impl ServiceWatch {
             inventory: None,
             looked_at: None,
             database: DatabaseSeen::default(),
+            integrity: IntegritySeen::default(),
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
@@ -214,6 +219,11 @@ impl ServiceWatch {
                 self.looked_at = Some(now.wall);
             }
             What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
+            What::IntegritySeen { check, answer, took, .. } => {
+                if let Some(asked) = policy.checks.get(check) {
+                    self.integrity.see(check, asked, answer, *took, now.wall);
+                }
+            }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);

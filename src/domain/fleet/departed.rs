@@ -38,6 +38,7 @@ impl Fleet {
             | What::Alerted { .. }
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
+            | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

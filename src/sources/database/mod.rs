@@ -2,6 +2,7 @@
 //!
 //! It reads, and decides nothing. The lock is looked at before the table: what ended in between has left its row.
 
+pub mod checks;
 mod locks;
 mod table;
 
