@@ -301,10 +301,12 @@ impl ServiceWatch {
         self.triggers.is_restless()
     }
 
-    /// Whether every trigger is clean or without data, and every signal and the platform tell something.
+    /// Whether every trigger is clean or without data, and every signal, the platform and the database tell something.
     pub(super) fn is_at_rest(&self) -> bool {
         !self.triggers.is_restless()
             && self.undeployed_since.is_none()
+            && self.database.tells()
+            && self.integrity.tells()
             && self.signals.values().all(|signal| signal.unknown_since.is_none())
     }
 

@@ -66,6 +66,11 @@ impl DatabaseSeen {
         self.unknown.as_ref().map(|(_, why)| why.as_str()).or(not_yet)
     }
 
+    /// Whether no look since the newest that told something told nothing.
+    pub(super) fn tells(&self) -> bool {
+        self.unknown.is_none()
+    }
+
     /// When the look before the newest one was.
     pub fn looked_before(&self) -> Option<UnixMs> {
         self.looks.as_ref()?.before

@@ -102,6 +102,11 @@ impl IntegritySeen {
         name.strip_prefix(PREFIX).is_some_and(|name| s.policy.checks.contains_key(name))
     }
 
+    /// Whether no check tells nothing.
+    pub(super) fn tells(&self) -> bool {
+        self.checks.values().all(|seen| seen.unknown.is_none())
+    }
+
     /// How one stands.
     pub fn shown(&self, name: &str) -> Shown {
         let seen = self.checks.get(name);

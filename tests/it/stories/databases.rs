@@ -174,7 +174,13 @@ fn corrupt_data_pages_when_it_is_seen_twice_running_and_is_over_when_the_check_p
         assert!(town.shop().firing.contains_key("data-corruption"), "nobody saw it end");
         rows(town, 0);
     });
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r"
+    12:04:00 decided: ask a person; guards that refuse: mode: this service did not opt in to act on data-corruption; no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time
+    12:04:00   -> PAGE: P0 shop/production: data-corruption - not rolled back: a person must decide
+    12:06:00 data-corruption clears: every check of the data that failed passes
+    12:06:00 closed: recovered by itself
+    12:06:00   -> on-call: P0 shop/production: recovered by itself
+    ");
 }
 
 #[test]
