@@ -10,6 +10,7 @@ mod jobs;
 mod kinds;
 mod kubernetes;
 mod maintenance;
+mod migrations;
 mod platform;
 mod policy;
 mod reach;

@@ -36,6 +36,7 @@ pub use self::{
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{
+    databases::{checks::Check, history::History},
     domain::{
         policy::{Policy, ServicePolicy},
         roster,
@@ -45,7 +46,7 @@ use crate::{
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        database, health, http, kubernetes, prometheus,
+        health, http, kubernetes, prometheus,
         reading::{Fold, TimeUnit},
         scrape,
     },
@@ -119,11 +120,11 @@ impl Config {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrated {
     /// How, and of which table.
-    pub history: database::History,
+    pub history: History,
     /// How often.
     pub every: Span,
     /// What its data must be, by name.
-    pub checks: BTreeMap<String, database::checks::Check>,
+    pub checks: BTreeMap<String, Check>,
 }
 
 /// Services that are found, and not written in the file.

@@ -119,8 +119,15 @@ fn look(
     };
     async move {
         let mut checks = of_platform(platform, cluster, &state_dir, also).await;
-        if let (Some(commands), Ok(options)) = (commands, executors::Options::new(state_dir)) {
-            checks.push(maintenance_preflight(&commands, &options).await);
+        if let Some(commands) = commands {
+            checks.push(match executors::Options::new(state_dir) {
+                Ok(options) => maintenance_preflight(&commands, &options).await,
+                Err(fault) => Check {
+                    what: "its maintenance mode may be switched on and off".to_owned(),
+                    ok: false,
+                    why: fault.to_string(),
+                },
+            });
         }
         checks
     }

@@ -31,7 +31,7 @@ pub(super) use self::{
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{
         Application, Command, EnvValue, Job, Maintenance, Manifest, Release, Restart, Rollback,
-        Running, Script, Switch,
+        Running, Script, Stop, Switch, Undo,
     },
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},

@@ -8,13 +8,13 @@ use tracing::{info, warn};
 use super::clock;
 use crate::{
     config::Config,
+    databases::checks::Check,
     domain::{
         event::{Event, What},
         integrity::{Answer, Meaning},
         service::ServiceId,
     },
     handle::Handle,
-    sources::database::checks::Check,
     telemetry,
     units::{Secret, Span},
 };

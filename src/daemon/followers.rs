@@ -150,6 +150,7 @@ impl Followers {
     ) {
         self.executor.clusters.adopt(wiring::reached(config));
         self.executor.manifests.adopt(wiring::manifests(config));
+        self.executor.histories.adopt(wiring::histories(config));
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {

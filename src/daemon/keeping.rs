@@ -233,7 +233,7 @@ impl Keeper {
         }
     }
 
-    /// Whether it was kept only now.
+    /// Whether it was tried: where it failed a part of it may be kept all the same.
     async fn keep_configuration(&mut self, found: &configuration::Configuration) -> bool {
         let revision = &found.revision;
         let is_by_key = self.secrets.key().is_some();
@@ -252,7 +252,8 @@ impl Keeper {
         let (clusters, maps) = (&self.clusters, &self.maps);
         let done =
             executors::keep_configuration(clusters, &self.at, found, maps, clock::wall()).await;
-        note_kept(&self.service, revision, done, &mut self.failed_configuration)
+        note_kept(&self.service, revision, done, &mut self.failed_configuration);
+        true
     }
 
     /// What cannot be read now is read again with the next look, and told once.

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     config::{self, Ask, Config, DeploymentAt, Read},
-    domain::service::ServiceId,
+    databases::history::History,
+    domain::{plan::SchemaAt, service::ServiceId},
     handle::Routing,
     kubernetes::access,
     notifiers::Channel,
@@ -288,4 +289,10 @@ pub(super) fn routing(channels: &[Channel]) -> Routing {
         (channel.name.clone(), audiences)
     };
     channels.iter().map(route).collect()
+}
+
+/// The histories of migrations, by whose they are.
+pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
+    let histories = config.databases.values().map(|migrated| &migrated.history);
+    histories.map(|history| (history.at(), history.clone())).collect()
 }

@@ -4,8 +4,10 @@
 //! bounded in time, rows and bytes. Nothing here ever prints a password, not even inside the words of a server.
 
 mod access;
+pub mod checks;
 mod classify;
 mod fault;
+pub mod history;
 mod quote;
 mod session;
 

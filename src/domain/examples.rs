@@ -68,6 +68,7 @@ fn runbook() -> Runbook {
             attempts: 2,
         }),
         maintenance: None,
+        database: None,
         before: vec![],
         after: vec![],
         checks: vec![],

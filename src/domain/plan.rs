@@ -3,7 +3,10 @@
 //! A plan names exact revisions, paths and commands. It never says "the previous one", so running a step twice
 //! cannot undo itself, and an approval can be of one exact plan: its hash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -84,6 +87,21 @@ pub struct DeploymentAt {
     /// Its uid: one that was deleted and made anew is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+}
+
+/// The schema of a database, by the table that tells its migrations.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SchemaAt {
+    /// The database's name in the configuration.
+    pub database: String,
+    /// The table, with its schema where one is said.
+    pub history_table: String,
+}
+
+impl fmt::Display for SchemaAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the schema of {}", self.database)
+    }
 }
 
 /// One ConfigMap or Secret that is set back, exactly.
@@ -241,6 +259,20 @@ pub enum Action {
         at: DeploymentAt,
         /// How many, where what was written down beside it is gone.
         pods: u32,
+    },
+    /// Take migrations back with the tool that made them, down to an exact version. What the history says is looked at before
+    /// and after; anything else than `from`, `to` or a version between them means that somebody migrated in between.
+    MigrationsUndo {
+        /// Whose.
+        schema: SchemaAt,
+        /// The version that it must be at now.
+        from: Revision,
+        /// The version that it will be at.
+        to: Revision,
+        /// What is taken back, in that order.
+        undone: Vec<String>,
+        /// What does it.
+        run: CommandLine,
     },
     /// Run a script.
     Command {

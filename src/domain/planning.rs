@@ -9,7 +9,7 @@ use super::{
     inventory::Place,
     maintenance::MaintenanceRunbook,
     plan::{Action, CommandLine, Plan, Restore, Step, Target},
-    runbook::ApplicationRunbook,
+    runbook::{ApplicationRunbook, DatabaseRunbook},
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -91,6 +91,9 @@ pub struct Runbook {
     /// What is switched on before all of it, and off when it has ended in whatever way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<MaintenanceRunbook>,
+    /// How its schema goes back with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseRunbook>,
     /// Scripts that run before the application is switched, in order.
     pub before: Vec<ScriptStep>,
     /// Scripts that run after it serves, in order.

@@ -427,6 +427,7 @@ impl Action {
             | Self::ConfigMapRestore { .. }
             | Self::DeploymentRestart { .. }
             | Self::DeploymentStop { .. }
+            | Self::MigrationsUndo { .. }
             | Self::DeploymentStart { .. }
             | Self::Check { .. }
             | Self::CheckJob { .. } => true,

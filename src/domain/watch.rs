@@ -305,8 +305,8 @@ impl ServiceWatch {
     pub(super) fn is_at_rest(&self) -> bool {
         !self.triggers.is_restless()
             && self.undeployed_since.is_none()
-            && self.database.tells()
-            && self.integrity.tells()
+            && self.database.is_at_rest()
+            && self.integrity.is_at_rest()
             && self.signals.values().all(|signal| signal.unknown_since.is_none())
     }
 

@@ -81,6 +81,12 @@ pub(super) async fn switch_off(
             return Ok(if is_new { Outcome::Done } else { Outcome::AlreadyDone });
         }
         Ok((Standing::On, seen)) => attempt.before = seen,
+        // The mark is there before anything is switched: without it there is nothing to take back.
+        Err(why) if !mark.is_there().await? => {
+            attempt.after =
+                format!("rollbackd never switched it on, and nobody can tell how it stands: {why}");
+            return Ok(Outcome::AlreadyDone);
+        }
         Err(why) => return Err(Trouble::Unknown(why)),
     }
     let off = commands.off.argv.join(" ");
@@ -177,10 +183,12 @@ impl Mark {
         .await
     }
 
+    /// Durable, too: a mark that came back would be of somebody else's page.
     async fn remove(&self) -> Result<(), Trouble> {
         self.with(|path| match fs::remove_file(path) {
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(fault),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) => fs::File::open(path.parent().unwrap_or(path))?.sync_all(),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(fault) => Err(fault),
         })
         .await
     }

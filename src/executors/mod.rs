@@ -6,6 +6,7 @@
 
 mod child;
 mod command;
+mod database;
 mod deployment;
 pub mod digest;
 pub mod inventory;
@@ -25,6 +26,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+pub use self::database::Histories;
 pub use self::deployment::{
     Also, Clusters, Looked, Manifests, keep, keep_configuration, preflight as deployment_preflight,
 };
@@ -48,6 +50,8 @@ pub struct Options {
     pub clusters: Clusters,
     /// What is made for maintenance mode.
     pub manifests: Manifests,
+    /// Whose migrations can be taken back, and where that is seen.
+    pub histories: Histories,
     http: reqwest::Client,
 }
 
@@ -65,7 +69,14 @@ impl Options {
             .pool_max_idle_per_host(0)
             .build()?;
         let (digest, clusters) = (digest::Bounds::default(), Clusters::default());
-        Ok(Self { state_dir, digest, clusters, manifests: Manifests::default(), http })
+        Ok(Self {
+            state_dir,
+            digest,
+            clusters,
+            manifests: Manifests::default(),
+            histories: Histories::default(),
+            http,
+        })
     }
 }
 
@@ -218,6 +229,9 @@ async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {
         Action::ConfigMapRestore { of, what } => deployment::restore(attempt, of, what).await,
         Action::DeploymentRestart { at, version } => {
             deployment::restart(attempt, at, version).await
+        }
+        Action::MigrationsUndo { schema, from, to, undone, run } => {
+            database::undo(attempt, database::Undo { schema, from, to, undone, run }).await
         }
         Action::DeploymentStop { at, .. } => deployment::stop(attempt, at).await,
         Action::DeploymentStart { at, pods } => deployment::start(attempt, at, *pods).await,

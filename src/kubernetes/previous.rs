@@ -42,6 +42,11 @@ fn image(
     let mut all = known.containers();
     let meant = match container {
         Some(name) => all.find(|(known, _)| *known == name),
+        // Whose version it is that was before, of several, only people know.
+        None if known.containers().count() > 1 => {
+            let instead = "name the one it is about with `container`";
+            return Err(format!("its template has several containers; {instead}"));
+        }
         None => all.next(),
     };
     let (name, now) = meant.ok_or_else(|| match container {
@@ -110,7 +115,7 @@ mod tests {
         let with = with_image(&template(), "app", &app.image).unwrap();
         assert_eq!(Template::of(&with).revision(None).digest, app.revision.digest);
         let image = |container, prefix| of("1.4.1", container, prefix).unwrap().image;
-        assert_eq!(image(None, ""), "registry:5000/envoy:1.4.1", "the first");
+        assert!(of("1.4.1", None, "").unwrap_err().contains("several containers; name the one"));
         for prefix in ["mirror.internal/eu", "mirror.internal/eu/"] {
             assert_eq!(image(Some("app"), prefix), "mirror.internal/eu/app:1.4.1");
         }
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn what_is_no_tag_is_told_with_what_one_is() {
         for good in ["1.4.1", "v1", "_x", "2026-11-27_1", &"a".repeat(128)] {
-            assert!(of(good, None, "").is_ok(), "{good}");
+            assert!(of(good, Some("app"), "").is_ok(), "{good}");
         }
         for bad in
             ["", "shop:1.4.1", "a/b", ".1", "-1", "1.4.1\n", "1 4", "1.4.ü", &"a".repeat(129)]

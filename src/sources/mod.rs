@@ -4,7 +4,6 @@
 //! another.
 
 pub mod alertmanager;
-pub mod database;
 pub mod exposition;
 pub mod health;
 pub mod http;

@@ -11,7 +11,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("domain", &["units"]),
     ("kubernetes", &["domain", "units", "tls"]),
-    ("databases", &["units", "tls"]),
+    ("databases", &["domain", "units", "tls"]),
     ("sources", &["domain", "units", "tls", "kubernetes", "databases"]),
     ("notifiers", &["domain", "units", "tls"]),
     ("store", &["domain", "units"]),

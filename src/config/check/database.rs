@@ -8,9 +8,9 @@ use toml::Spanned;
 
 use crate::{
     config::{Migrated, check::found::Found, nearest::nearest, raw},
+    databases::history::{History, Name},
     databases::{Database, Options},
     domain::schema::DatabasePolicy,
-    sources::database::{History, Name},
     units::Span,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Reached {
     /// At most so much of the time goes into checks.
     share: f64,
 }
+/// A shorter marker is in a name by chance.
+const MARKER_MIN: usize = 4;
 
 /// Every `[database.NAME]`.
 pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, Reached> {
@@ -99,12 +101,25 @@ pub(super) fn migrated(
     let stuck_after = found.positive(&said.stuck_after, Span::minutes(30));
     let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
     let name = table(found, said.history_table.as_ref());
+    let compatible_marker = marker(found, said.compatible_marker.as_ref());
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
     let checks = checks::checks(found, &said.check, reached);
     let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
-    let policy = DatabasePolicy { place: options.database.to_string(), stuck_after, every };
+    let place = options.database.to_string();
+    let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     Some((Migrated { history: History { options, name: name?, rows_max }, every, checks }, policy))
+}
+
+/// A marker that stands in every name would make every migration compatible.
+fn marker(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<String> {
+    let said = said?;
+    if said.get_ref().trim().len() < MARKER_MIN {
+        let instead = "write a text that stands in no other name, like \"backward compatible\"";
+        found.error(said.span(), "every migration could hold it", instead);
+        return None;
+    }
+    Some(said.get_ref().clone())
 }
 
 fn table(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<Name> {

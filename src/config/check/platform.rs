@@ -44,8 +44,16 @@ pub(super) fn runbook(
     let jobs = jobs::jobs(found, &raw.job, &application);
     let maintenance = raw.maintenance.as_ref();
     let maintenance = maintenance.and_then(|raw| maintenance::mode(found, raw, id, &mut platform));
-    let runbook =
-        Runbook { application, maintenance, before, after, checks, jobs, verify_hold: hold };
+    let runbook = Runbook {
+        application,
+        maintenance,
+        database: None,
+        before,
+        after,
+        checks,
+        jobs,
+        verify_hold: hold,
+    };
     Some((runbook, platform))
 }
 

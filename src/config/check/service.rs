@@ -10,7 +10,7 @@ use crate::{
         check::{
             database,
             found::Found,
-            kinds, platform, policy,
+            kinds, migrations, platform, policy,
             shared::Shared,
             signal::{self, Of, Signal},
             trigger,
@@ -66,10 +66,8 @@ pub(super) fn services(found: &mut Found<'_>, common: &Common<'_>) -> Vec<Checke
             let mine = (key.get_ref().as_str(), id.clone());
             if let Some((other_key, other)) = made.insert(what.clone(), mine) {
                 found.about(&[key.get_ref(), other_key]);
-                let what =
-                    format!("{other} makes the same object for its maintenance mode: {what}");
-                let instead =
-                    "give each service objects of its own, or nobody knows when they may go";
+                let what = format!("{other} switches the same on for its maintenance mode: {what}");
+                let instead = "give each service a maintenance mode of its own, or nobody knows when it may go off";
                 found.error(key.span(), what, instead);
             }
         }
@@ -143,6 +141,12 @@ fn service(
     let (database, looked_at) = migrated.unzip();
     let checks = database.iter().flat_map(|it| &it.checks);
     let checks = checks.map(|(name, check)| (name.clone(), check.policy())).collect();
+    let back = raw.rollback.as_ref().and_then(|it| it.get_ref().database.as_ref());
+    let looked = (raw.database.is_some(), database.as_ref());
+    let runbook = runbook.map(|runbook| {
+        let back = back.and_then(|said| migrations::back(found, said, looked, &runbook));
+        Runbook { database: back, ..runbook }
+    });
     let policy = ServicePolicy {
         mode,
         signals: shared

@@ -19,6 +19,7 @@ use crate::{
 pub(in crate::config) struct Rollback {
     pub(in crate::config) application: Placed<Application>,
     pub(in crate::config) maintenance: Placed<Maintenance>,
+    pub(in crate::config) database: Placed<Undo>,
     pub(in crate::config) before: Table<Script>,
     pub(in crate::config) after: Table<Script>,
     pub(in crate::config) check: Table<Script>,
@@ -57,6 +58,29 @@ pub(in crate::config) enum Maintenance {
     Kubernetes(Manifest),
     /// Programs.
     Command(Switch),
+}
+
+/// `[service.KEY.rollback.database]`: how its schema goes back with it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Undo {
+    pub(in crate::config) undo: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(in crate::config) env: BTreeMap<String, EnvValue>,
+    pub(in crate::config) dir: Placed<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) stop_writes: Placed<Stop>,
+    pub(in crate::config) stop: Placed<Vec<String>>,
+    pub(in crate::config) automatic: Placed<bool>,
+}
+
+/// What keeps a service from writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Stop {
+    Scale,
+    Command,
+    No,
 }
 
 /// `[service.KEY.rollback.maintenance.command]`.

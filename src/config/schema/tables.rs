@@ -8,7 +8,7 @@ use crate::config::raw::{
     Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log, Manifest,
     Migrated, Notify, People, Pods, Probe, Raw, Recurrent, Registries, Release, Rollback, Row,
     Scrape, Script, Server, Service, Severities, Signal, Slack, Store, Switch, Target, Tls, Token,
-    Trigger, Verification, Webhook,
+    Trigger, Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -79,7 +79,7 @@ tables! {
         trigger service template discover prometheus kubernetes database notify heartbeat http alertmanager token freeze store limits;
     [Database] url password tls ca_file connect_timeout statement_timeout replica_url checks_share;
     [Check] query no_row within every confirm_after statement_timeout;
-    [Migrated] from history_table every stuck_after history_max check;
+    [Migrated] from history_table every stuck_after compatible_marker history_max check;
     [Discover] template from query label kubernetes every services_max forget_after doubt_factor doubt_for;
     [Annotated] from namespace annotation;
     [Severities] p0 = "P0" p1 = "P1" p2 = "P2" p3 = "P3";
@@ -102,11 +102,12 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application maintenance before after check job;
+    [Rollback] application maintenance database before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
     partial [Manifest] manifest timeout attempts required page_after;
+    partial [Undo] undo env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page

@@ -13,7 +13,7 @@ use crate::{
         raw::{
             Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold,
             LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release, Restart,
-            Running, SecretRef, Service, Switch, Word,
+            Running, SecretRef, Service, Stop, Switch, Word,
         },
     },
     databases::Tls as DatabaseTls,
@@ -175,6 +175,7 @@ macro_rules! words {
 
 words!(
     DatabaseTls,
+    Stop,
     Mode,
     OwnerRule,
     Response,

@@ -4,7 +4,7 @@ use super::{loaded, refused};
 use crate::{
     config::load_text,
     databases::{Kind, Tls},
-    domain::integrity::Expects,
+    domain::{integrity::Expects, runbook::StopWrites},
     units::Span,
 };
 
@@ -104,4 +104,44 @@ fn every_fault_of_a_database_is_told_at_once_and_no_password_with_it() {
     let plain =
         load_text("rollbackd.toml", "[database.x]\nurl = 'postgres://x@h/d'\npassword = 'hunter2'");
     assert!(!format!("{plain:?}").contains("hunter2"));
+}
+
+const GOES_BACK: &str = "[database.shop]\nurl = 'postgres://rollbackd@db/shop'\n[service.shop.database]\ncompatible_marker = 'backward compatible'\n\
+     [service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart = { unit = 'shop.service' }\nrunning = { unit = 'shop.service' }\n\
+     [service.shop.rollback.database]\n";
+
+#[test]
+fn a_schema_goes_back_while_nothing_writes() {
+    let text = format!("{GOES_BACK}undo = ['/bin/true', '{{last}}']\nstop = ['/bin/true']");
+    let (config, _) = loaded(&text);
+    let service = config.policy.services.values().next().unwrap();
+    let marker = service.database.as_ref().unwrap().compatible_marker.as_deref();
+    assert_eq!(marker, Some("backward compatible"));
+    let back = service.runbook.as_ref().unwrap().database.as_ref().unwrap();
+    assert!(matches!(back.stop_writes, StopWrites::Command(_)) && !back.automatic);
+    assert_eq!(back.schema.history_table, "flyway_schema_history");
+    assert_eq!(back.undo_timeout, Span::minutes(10));
+}
+
+#[test]
+fn what_would_take_a_schema_back_blindly_is_refused() {
+    for (said, told) in [
+        ("undo = ['/bin/true']\nstop_writes = 'no'", "nothing tells it how far to go back"),
+        ("undo = ['/bin/true', '{to}']", "nothing keeps the service from writing"),
+        ("undo = ['/bin/true', '{to}']\nstop_writes = 'scale'", "a Deployment is scaled"),
+        ("undo = ['/bin/true', '{to}']\nstop_writes = 'command'", "does not say which program"),
+        (
+            "undo = ['/bin/true', '{to}']\nstop_writes = 'no'\nstop = ['/bin/true']",
+            "a program that stop_writes does not want",
+        ),
+    ] {
+        let all = refused(&format!("{GOES_BACK}{said}"));
+        assert!(all.contains(told), "{said}: {all}");
+    }
+    let unseen = GOES_BACK
+        .replace("[service.shop.database]\ncompatible_marker = 'backward compatible'\n", "");
+    let all = refused(&format!("{unseen}undo = ['/bin/true', '{{to}}']\nstop_writes = 'no'"));
+    assert!(all.contains("nobody looks at the history of its migrations"), "{all}");
+    let all = refused(&GOES_BACK.replace("'backward compatible'", "'a'"));
+    assert!(all.contains("every migration could hold it"), "{all}");
 }

@@ -80,7 +80,7 @@ fn maintenance_mode_is_read_with_the_configuration_and_is_of_one_service_alone()
     assert_eq!(maintenance.mode.manifest, manifest.hash);
     assert_eq!(manifest.objects[0]["data"]["html"], "soon");
     let both = refused(&format!("{cluster}{}{}", of("shop"), of("cart")));
-    assert!(both.contains("makes the same object for its maintenance mode"), "{both}");
+    assert!(both.contains("switches the same on for its maintenance mode"), "{both}");
     let release = of("shop").replace(
         "[service.shop.rollback.application.kubernetes]\n    namespace = 'shop'\n    deployment = 'shop'\n    container = 'app'",
         "[service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart.unit = 'shop.service'\nrunning.unit = 'shop.service'",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Incident,
     grounds::Grounds,
-    pulled,
+    pulled, schema,
     target::{self, To},
     witness,
 };
@@ -64,7 +64,7 @@ pub fn judge(s: &Situation<'_>, incident: &Incident) -> Judgement {
             | Guard::Loop => grounds.verdict(guard),
             Guard::OneWitness => witness::one_witness(s, lead),
             Guard::NowhereSafe => nowhere_safe(s, &plan),
-            Guard::SchemaMoved => schema_moved(s, change),
+            Guard::SchemaMoved => schema_moved(s, change, plan.as_deref().ok()),
             Guard::Owner => owner(s, plan.as_deref().ok()),
             Guard::Storm => storm(s, incident, change),
             Guard::Locked => locked(s, &plan),
@@ -149,7 +149,7 @@ fn offered(s: &Situation<'_>, plan: Option<&Arc<Plan>>) -> String {
     format!("; the platform offers {} to a person's choice", names.join(", "))
 }
 
-fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
+fn schema_moved(s: &Situation<'_>, change: Option<&Change>, plan: Option<&Plan>) -> Verdict {
     let guard = Guard::SchemaMoved;
     if let Some(half) = half_applied(s) {
         return Verdict::refuse(
@@ -159,6 +159,9 @@ fn schema_moved(s: &Situation<'_>, change: Option<&Change>) -> Verdict {
                 half.says
             ),
         );
+    }
+    if let Some(verdict) = schema::verdict(s, plan) {
+        return verdict;
     }
     let Some(change) = change else {
         return Verdict::not_applicable(guard, "there is no change");

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::scope::{self, Scope};
+use super::{
+    schema,
+    scope::{self, Scope},
+};
 use crate::{
     domain::{
         change::{Change, Component, Revision},
@@ -77,9 +80,14 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
         place.owners.dedup();
     }
     let (from, to) = way.application.as_ref().map_or((linked, linked), |(from, to)| (from, to));
-    let moves = Moves { from, to, configuration, database: None };
+    let (database, why) = match &way.application {
+        Some((_, to)) => schema::back(s, inventory, to),
+        None => (None, String::new()),
+    };
+    let moves = Moves { from, to, configuration, database: database.as_ref() };
     let plan = runbook.plan_of(&s.state.id, &moves, &place, s.now.wall);
-    Ok(Arc::new(Plan { scope: way.scope, ..plan }))
+    let scope = [way.scope, why].into_iter().filter(|said| !said.is_empty());
+    Ok(Arc::new(Plan { scope: scope.collect::<Vec<_>>().join("; "), ..plan }))
 }
 
 /// Where nobody named anything.
@@ -168,6 +176,11 @@ fn to_previous(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> R
         ));
     }
     is_free(s, &image.revision)?;
+    if let Some(bad) = rolled_away_from(s, &image.revision) {
+        return Err(format!(
+            "{bad}, which has the same tag, was itself rolled away from; `rollbackd lift` it first"
+        ));
+    }
     let scope = match inventory.deployed.as_ref().is_some_and(|it| it.configuration.is_some()) {
         true => "only the image is set, as was asked for: what its pods read stays as it is",
         false => "",
@@ -179,6 +192,9 @@ fn to_previous(s: &Situation<'_>, inventory: &Inventory, linked: &Revision) -> R
 
 /// Adds to why there is no way back what a person could do: only where that would be taken now.
 fn or_previous(s: &Situation<'_>, inventory: &Inventory, why: String) -> String {
+    if inventory.deployed.as_deref().and_then(Deployed::bars).is_some() {
+        return why;
+    }
     let offered =
         inventory.linked.as_ref().and_then(|linked| to_previous(s, inventory, linked).ok());
     let Some(NewImage { image, .. }) = offered.and_then(|way| way.image) else { return why };
@@ -196,6 +212,17 @@ fn there(s: &Situation<'_>, inventory: &Inventory, target: &Revision) -> Result<
         .map_err(|why| or_previous(s, inventory, why))?;
     is_free(s, target)?;
     Ok(inventory.place(there))
+}
+
+/// The template that is set now with another image is a version that never was: what is bad about an image stays bad.
+fn rolled_away_from<'s>(s: &Situation<'s>, target: &Revision) -> Option<&'s Revision> {
+    let tag = |revision: &Revision| {
+        let version = &revision.version;
+        version.split_once('+').map_or(version.clone(), |(tag, _)| tag.to_owned())
+    };
+    let entries = &s.state.ledger.shelves.get(&Component::Application)?.entries;
+    let bad = entries.iter().find(|it| it.quarantine.is_some() && tag(&it.revision) == tag(target));
+    bad.map(|entry| &entry.revision)
 }
 
 fn is_free(s: &Situation<'_>, target: &Revision) -> Result<(), String> {
@@ -268,6 +295,11 @@ pub(super) fn not_undone_by(
     change: &Change,
     plan: Option<&Plan>,
 ) -> Option<String> {
+    if change.component == Component::Database
+        && let Some(release) = came_with(s, change)
+    {
+        return not_undone_by(s, release, plan);
+    }
     let component = change.component;
     let targets = plan.map(|plan| plan.targets.as_slice()).unwrap_or_default();
     let Some(target) = targets.iter().find(|t| t.component == component) else {
@@ -287,6 +319,15 @@ pub(super) fn not_undone_by(
             plan_in_words(target)
         )
     })
+}
+
+/// The release that a migration belongs to: of the changes of the application that are near in time, the nearest. Whether the earlier
+/// one runs on what the migration left is another guard's question.
+fn came_with<'s>(s: &Situation<'s>, migration: &Change) -> Option<&'s Change> {
+    let away = |change: &&Change| change.started_at.0.abs_diff(migration.started_at.0);
+    let near = u64::try_from(s.policy.bake.ms()).unwrap_or(0);
+    let releases = s.state.changes.iter().filter(|it| it.component == Component::Application);
+    releases.filter(|it| away(it) <= near).min_by_key(away)
 }
 
 fn plan_in_words(target: &Target) -> String {

@@ -2,6 +2,7 @@
 //!
 //! A runbook says how; which revisions are meant is chosen when a plan is made. Nothing here looks at a platform.
 
+mod database;
 mod deployment;
 mod release;
 mod stopping;
@@ -9,6 +10,7 @@ mod stopping;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    database::{DatabaseRunbook, StopWrites, Way},
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
 };

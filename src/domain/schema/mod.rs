@@ -3,6 +3,7 @@
 //! The history is Flyway's table. What it does not say (a failed migration of PostgreSQL leaves no row) is told by its lock, by
 //! [`crate::domain::schema::trouble`].
 
+pub mod between;
 pub mod history;
 mod migration_state;
 pub mod trouble;
@@ -26,6 +27,9 @@ pub struct DatabasePolicy {
     pub stuck_after: Span,
     /// How often it is looked at.
     pub every: Span,
+    /// The earlier application runs on what a migration leaves whose description, or script's name, holds this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compatible_marker: Option<String>,
 }
 
 /// What one look gave.
@@ -139,8 +143,13 @@ impl Schema {
     pub fn revision(&self) -> Revision {
         Revision {
             version: self.current.clone().unwrap_or_else(|| "none".to_owned()),
-            digest: Some(self.digest.clone()),
+            digest: Some(between::digest(self.last_rank(), &self.digest)),
         }
+    }
+
+    /// The number of the newest row.
+    fn last_rank(&self) -> i64 {
+        self.newest.first().map_or(0, |newest| newest.rank)
     }
 
     /// What failed and is not mended: the newest first.

@@ -50,6 +50,14 @@ impl DatabaseSeen {
         self.looks = looks;
     }
 
+    /// Whether it was seen, and nothing is wrong with it or about to be.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let calm = |looks: &Looks| {
+            looks.failed_since.is_none() && looks.vanished.is_none() && looks.run_since.is_none()
+        };
+        self.unknown.is_none() && self.looks.as_ref().is_none_or(calm)
+    }
+
     pub(super) fn looks(&self) -> Option<&Looks> {
         self.looks.as_ref()
     }
@@ -64,11 +72,6 @@ impl DatabaseSeen {
     pub fn unknown(&self) -> Option<&str> {
         let not_yet = (!self.asked).then_some("it was not looked at since the daemon started");
         self.unknown.as_ref().map(|(_, why)| why.as_str()).or(not_yet)
-    }
-
-    /// Whether no look since the newest that told something told nothing.
-    pub(super) fn tells(&self) -> bool {
-        self.unknown.is_none()
     }
 
     /// When the look before the newest one was.

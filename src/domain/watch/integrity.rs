@@ -102,9 +102,10 @@ impl IntegritySeen {
         name.strip_prefix(PREFIX).is_some_and(|name| s.policy.checks.contains_key(name))
     }
 
-    /// Whether no check tells nothing.
-    pub(super) fn tells(&self) -> bool {
-        self.checks.values().all(|seen| seen.unknown.is_none())
+    /// Whether no check tells nothing, and none is violated or was once.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let passes = |last: &Last| last.violated.is_none();
+        self.checks.values().all(|it| it.unknown.is_none() && it.last.as_ref().is_none_or(passes))
     }
 
     /// How one stands.

@@ -125,7 +125,8 @@ fn another(instance: &Instance, known: &Firing, s: &Situation<'_>) -> Option<Uni
     let relapsed = instance.trigger.relapsed_at().filter(|_| dismissed);
     let since = relapsed.or_else(|| instance.trigger.evidence().onset)?;
     let behind = || s.state.change_behind(since, s.policy.guards.max_change_age);
-    let another = since > known.fired_at
+    // Where the clock was set back in between, it fired before it began: that is known, too.
+    let another = since > known.fired_at.max(known.onset)
         && behind().is_some_and(|c| !c.is_rollback && c.started_at > known.fired_at);
     another.then_some(since)
 }

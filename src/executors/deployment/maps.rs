@@ -271,7 +271,7 @@ pub async fn keep_configuration(
         metadata: Default::default(),
     };
     let key = clusters.find(&of.cluster).and_then(|cluster| cluster.secrets.key().cloned());
-    let (mut contents, mut secrets) = (vec![], vec![]);
+    let (mut contents, mut secrets, mut refused) = (vec![], vec![], None);
     for item in &seen.items {
         kept.items.push(configuration::KeptItem {
             kind: item.kind,
@@ -284,7 +284,16 @@ pub async fn keep_configuration(
             continue;
         }
         let looking = |refusal: Refusal| refusal.trouble("looking", false).to_string();
-        let object = api.get(&path(of, item.kind, &item.name)).await.map_err(looking)?;
+        let object = match api.get(&path(of, item.kind, &item.name)).await {
+            // A right that is missing for a Secret keeps nothing else from being kept.
+            Err(Refusal::Refused { why, .. }) if item.kind == Kind::Secret => {
+                refused.get_or_insert_with(|| {
+                    format!("all of it but what {} holds: {why}", item.called())
+                });
+                continue;
+            }
+            read => read.map_err(looking)?,
+        };
         let content = Content::of(&object);
         if Some(content.digest()) != item.digest {
             return Err(format!("{} was changed a moment ago", item.called()));
@@ -311,7 +320,8 @@ pub async fn keep_configuration(
         maps.keep(&kept, &contents)
     })
     .await;
-    done.map_err(|fault| fault.to_string())?.map_err(|fault| fault.to_string())
+    done.map_err(|fault| fault.to_string())?.map_err(|fault| fault.to_string())?;
+    refused.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     api::Api,
     patch,
     refusal::Refusal,
-    undo::{LOOKS_MAX, pause},
+    undo::{LOOKS_MAX, looked, pause},
 };
 use crate::{
     domain::{change::Revision, plan::DeploymentAt, run::Outcome},
@@ -27,13 +27,7 @@ pub(in crate::executors) async fn restart(
     let api = Api::open(&attempt.options.clusters, at, attempt.until).await?;
     let mut last = Refusal::Silent("it was not looked at".to_owned());
     for look in 0..LOOKS_MAX {
-        let live = match api.look().await {
-            Ok(live) => live,
-            Err(refusal) => {
-                last = pause(attempt, refusal, "looking at the Deployment", look).await?;
-                continue;
-            }
-        };
+        let Some(live) = looked(attempt, &api, look, &mut last).await? else { continue };
         attempt.after = in_words(&live);
         if look == 0 {
             attempt.before.clone_from(&attempt.after);

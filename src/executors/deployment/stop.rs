@@ -13,7 +13,7 @@ use super::{
     api::Api,
     patch,
     refusal::Refusal,
-    undo::{LOOKS_MAX, pause},
+    undo::{LOOKS_MAX, looked, pause},
 };
 use crate::{
     domain::{plan::DeploymentAt, run::Outcome},
@@ -134,13 +134,7 @@ impl To {
 async fn scale(attempt: &mut Attempt<'_>, api: &Api, to: &To) -> Result<bool, Trouble> {
     let mut last = Refusal::Silent("it was not looked at".to_owned());
     for look in 0..LOOKS_MAX {
-        let live = match api.look().await {
-            Ok(live) => live,
-            Err(refusal) => {
-                last = pause(attempt, refusal, "looking at the Deployment", look).await?;
-                continue;
-            }
-        };
+        let Some(live) = looked(attempt, api, look, &mut last).await? else { continue };
         attempt.after = in_words(&live);
         if look == 0 {
             attempt.before.clone_from(&attempt.after);

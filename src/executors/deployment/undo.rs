@@ -60,13 +60,7 @@ pub(in crate::executors) async fn undo(
     let mut target: Option<Held> = None;
     let mut last = Refusal::Silent("it was not looked at".to_owned());
     for look in 0..LOOKS_MAX {
-        let live = match api.look().await {
-            Ok(live) => live,
-            Err(refusal) => {
-                last = pause(attempt, refusal, "looking at the Deployment", look).await?;
-                continue;
-            }
-        };
+        let Some(live) = looked(attempt, &api, look, &mut last).await? else { continue };
         if look == 0 {
             attempt.before = live.in_words();
         }
@@ -156,6 +150,22 @@ fn may_be_set(live: &Live, undo: &Undo<'_>, run: &str) -> Result<(), Trouble> {
         return failed(why.to_owned(), false);
     }
     Ok(())
+}
+
+/// The Deployment as it is now; nothing where it is to be looked at again, and `last` says why.
+pub(super) async fn looked(
+    attempt: &Attempt<'_>,
+    api: &Api,
+    look: u32,
+    last: &mut Refusal,
+) -> Result<Option<Live>, Trouble> {
+    match api.look().await {
+        Ok(live) => Ok(Some(live)),
+        Err(refusal) => {
+            *last = pause(attempt, refusal, "looking at the Deployment", look).await?;
+            Ok(None)
+        }
+    }
 }
 
 /// What may be asked again is asked again, after a pause where one was asked for.

@@ -93,10 +93,12 @@ async fn what_cannot_be_observed_is_neither_on_nor_off_and_nothing_is_run() {
         let (why, retry) = failure(&report);
         assert!(why.contains("nothing was begun") && retry, "{broken}: {why}");
         unknown(&shop.does(&resumed(shop.on())).await);
-        unknown(&shop.does(&shop.off()).await);
+        let report = shop.does(&shop.off()).await;
+        assert_eq!(report.outcome, Outcome::AlreadyDone, "there is nothing to take back");
+        assert!(report.after.contains("rollbackd never switched it on"), "{report:?}");
     }
     shop.with("observe.sh", "exit 1");
-    let why = unknown(&shop.does(&shop.off()).await).to_owned();
+    let why = unknown(&shop.does(&resumed(shop.on())).await).to_owned();
     assert!(
         why.contains("exited with 1, which is neither 0 (it is on) nor 3 (it is off)"),
         "{why}"

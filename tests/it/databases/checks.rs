@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rollbackd::{
-    databases::{Kind, Options},
+    databases::{Kind, Options, checks::Check},
     domain::integrity::{Answer, COUNTED_MAX, Expects, Found},
-    sources::database::checks::Check,
     units::Span,
 };
 

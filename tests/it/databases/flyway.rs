@@ -81,6 +81,14 @@ impl Flyway {
         Running(child.expect("setpriv (util-linux) can be started"))
     }
 
+    /// How somebody else runs it.
+    pub(crate) fn argv(&self, arguments: &[&str]) -> Vec<String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/flyway");
+        let own = [script.display().to_string(), "run".to_owned()].into_iter();
+        let further = arguments.iter().map(|text| (*text).to_owned());
+        own.chain(self.arguments.iter().cloned()).chain(further).collect()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/flyway");
         let mut command = Command::new("setpriv");

@@ -1,9 +1,9 @@
 //! What the real Flyway leaves in its history, as it is read.
 
 use rollbackd::{
+    databases::history::{History, Name},
     databases::{Kind, Options},
     domain::schema::{MigrationState, Schema, Seen},
-    sources::database::{History, Name},
     units::Secret,
 };
 

@@ -21,6 +21,7 @@ fn policy() -> DatabasePolicy {
         place: "shop at db:5432".into(),
         stuck_after: Span::minutes(30),
         every: Span::seconds(30),
+        compatible_marker: None,
     }
 }
 

@@ -7,3 +7,4 @@ mod histories;
 mod locks;
 pub(crate) mod server;
 mod starts;
+mod undone;

@@ -5,7 +5,9 @@ use rollbackd::{
     domain::{
         event::What,
         integrity::{Answer, CheckPolicy, Expects, Found},
+        plan::{CommandLine, SchemaAt},
         policy::Policy,
+        runbook::{DatabaseRunbook, StopWrites},
         schema::{DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen},
     },
     units::Span,
@@ -13,8 +15,8 @@ use rollbackd::{
 
 use super::{
     brief,
-    place::HEALTHY,
-    policy::{id, shop_with},
+    place::{HEALTHY, errors},
+    policy::{id, services_mut, shop_with},
     story,
     town::Town,
 };
@@ -25,6 +27,7 @@ fn with_a_database() -> Policy {
             place: "shop at db:5432".into(),
             stuck_after: Span::minutes(30),
             every: Span::seconds(30),
+            compatible_marker: Some("backward compatible".into()),
         });
     })
 }
@@ -58,6 +61,17 @@ fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
 
 fn at(version: &str) -> Seen {
     schema(version, migration(version.parse().unwrap(), version, MigrationState::Success), None)
+}
+
+/// The same with one more, of this description, after version 6.
+fn after(version: &str, description: &str) -> Seen {
+    let newest = Migration {
+        description: description.into(),
+        ..migration(7, version, MigrationState::Success)
+    };
+    let Seen::Known(mut schema) = schema(version, newest, None) else { panic!() };
+    schema.newest.push(migration(6, "6", MigrationState::Success));
+    Seen::Known(schema)
 }
 
 fn looked(town: &mut Town, seen: Seen) {
@@ -197,4 +211,106 @@ fn a_check_that_cannot_be_asked_is_neither_well_nor_broken_and_pages_as_blind() 
     });
     let words = "check orphans tells nothing (shop at replica:5432): the user may not do that";
     assert!(told.contains(words), "{told}");
+}
+
+/// The release of a version and its migration, which came a minute before it; then it fails.
+fn migrated_and_bad(town: &mut Town, before: &Seen, after: &Seen) {
+    looked(town, before.clone());
+    // Both earn that they are good.
+    for _ in 0..40 {
+        town.run("1m");
+        looked(town, before.clone());
+    }
+    looked(town, after.clone());
+    town.run("1m");
+    town.deploy("v2", errors(0.10));
+    for _ in 0..20 {
+        town.run("1m");
+        looked(town, after.clone());
+    }
+}
+
+fn refusals(town: &Town) -> String {
+    let decision = town.shop().incident.as_ref().or(town.shop().past.last().map(AsRef::as_ref));
+    let decision = decision.and_then(|incident| incident.decision.as_ref()).unwrap();
+    decision
+        .refusing()
+        .map(|verdict| format!("{}: {}\n", verdict.guard, verdict.refusal().unwrap()))
+        .collect()
+}
+
+#[test]
+fn code_does_not_go_back_across_a_migration_of_which_nobody_says_that_it_may() {
+    let mut town = Town::healthy(with_a_database());
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let said = refusals(&town);
+    assert!(
+        said.contains("schema-moved: applied since v1 ran well, on version 6 of the schema"),
+        "{said}"
+    );
+    assert!(said.contains("V7__orders.sql"), "{said}");
+}
+
+#[test]
+fn code_goes_back_across_a_migration_that_its_author_marked() {
+    let mut town = Town::healthy(with_a_database());
+    migrated_and_bad(&mut town, &at("6"), &after("7", "add note backward compatible"));
+    assert_eq!(town.serving(), "v1", "{}", town.transcript());
+    // And where the schema stayed as it was.
+    let mut town = Town::healthy(with_a_database());
+    migrated_and_bad(&mut town, &at("6"), &at("6"));
+    assert_eq!(town.serving(), "v1", "{}", town.transcript());
+}
+
+#[test]
+fn code_stays_where_nobody_can_tell_what_was_migrated() {
+    let mut town = Town::healthy(with_a_database());
+    migrated_and_bad(&mut town, &at("6"), &Seen::Unknown("nobody answers there".into()));
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let said = refusals(&town);
+    assert!(
+        said.contains("nobody can tell which migrations it has: nobody answers there"),
+        "{said}"
+    );
+}
+
+/// Its schema goes back with it, by itself or not.
+fn with_an_undo(automatic: bool) -> Policy {
+    let mut policy = with_a_database();
+    for service in services_mut(&mut policy) {
+        let argv = ["/opt/flyway/flyway", "undo", "-target={last}"].map(str::to_owned).to_vec();
+        let run = CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) };
+        let schema = SchemaAt { database: "shop".into(), history_table: "history".into() };
+        let database = DatabaseRunbook {
+            schema,
+            undo: run,
+            undo_timeout: Span::minutes(1),
+            stop_writes: StopWrites::No,
+            automatic,
+        };
+        service.runbook.as_mut().unwrap().database = Some(database);
+    }
+    policy
+}
+
+#[test]
+fn the_schema_goes_back_before_the_old_code_starts_where_it_may() {
+    let mut town = Town::healthy(with_an_undo(true));
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.place().done, ["migrate back to 6", "switch to v1", "restart on v1"]);
+    assert_eq!(town.serving(), "v1");
+}
+
+#[test]
+fn a_person_approves_that_a_schema_goes_back() {
+    let mut town = Town::healthy(with_an_undo(false));
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let said = refusals(&town);
+    assert!(said.contains("a person approves that"), "{said}");
+    let plan = town.incident().decision.as_ref().unwrap().plan.clone().unwrap();
+    let titles: Vec<&str> = plan.steps.iter().map(|step| step.title.as_str()).collect();
+    assert_eq!(titles[0], "take one migration of the schema of shop back, from 7 to 6: 7");
+    assert!(plan.resources.contains("database:shop"), "{:?}", plan.resources);
 }

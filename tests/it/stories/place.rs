@@ -367,6 +367,7 @@ impl Place {
                 self.restart(at);
                 self.does(format!("restart at {version}"))
             }
+            Action::MigrationsUndo { to, .. } => self.does(format!("migrate back to {to}")),
             Action::DeploymentStop { pods, .. } => self.does(format!("stop {pods} pods")),
             Action::DeploymentStart { pods, .. } => self.does(format!("start {pods} pods")),
             Action::DeploymentImage { to, image, .. } => {

@@ -143,6 +143,7 @@ pub(crate) fn runbook(name: &str) -> Runbook {
             attempts: 2,
         }),
         maintenance: None,
+        database: None,
         before: vec![],
         after: vec![],
         checks: vec![],

@@ -100,5 +100,10 @@ fn what_was_rolled_away_from_is_not_gone_back_to_by_its_annotation_either() {
         town.run("1m");
         let refused = town.says("ada", back("please")).unwrap_err();
         assert_eq!(refused, "v2 was itself rolled away from; `rollbackd lift` it first");
+        // The same image in the template that is set now has another hash.
+        town.place().previous = names("v2+0123");
+        town.run("1m");
+        let refused = town.says("ada", back("please")).unwrap_err();
+        assert!(refused.starts_with("v2, which has the same tag, was itself"), "{refused}");
     });
 }

@@ -127,6 +127,7 @@ impl Attempt {
             | Action::ConfigMapRestore { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
+            | Action::MigrationsUndo { .. }
             | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentImage { .. }

@@ -258,6 +258,7 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
             attempts: 2,
         }),
         maintenance: None,
+        database: None,
         before: vec![],
         after: vec![],
         checks: vec![],

@@ -7,9 +7,8 @@ use toml::Spanned;
 use super::Reached;
 use crate::{
     config::{check::found::Found, raw},
-    databases::Options,
+    databases::{Options, checks::Check},
     domain::integrity::Expects,
-    sources::database::checks::Check,
     units::Span,
 };
 

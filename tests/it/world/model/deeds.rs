@@ -333,6 +333,7 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::ConfigMapRestore { .. }
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
+        | Action::MigrationsUndo { .. }
         | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentImage { .. }

@@ -2,7 +2,6 @@
 //!
 //! It reads, and decides nothing. The lock is looked at before the table: what ended in between has left its row.
 
-pub mod checks;
 mod locks;
 mod table;
 
@@ -10,7 +9,10 @@ use std::fmt;
 
 use crate::{
     databases::{Fault, Kind, Options, Problem, Session},
-    domain::schema::{Schema, Seen, history},
+    domain::{
+        plan::SchemaAt,
+        schema::{Schema, Seen, history},
+    },
 };
 
 /// The history's table.
@@ -63,6 +65,11 @@ pub struct History {
 }
 
 impl History {
+    /// Whose it is, as a plan names it.
+    pub fn at(&self) -> SchemaAt {
+        SchemaAt { database: self.options.name.clone(), history_table: self.name.to_string() }
+    }
+
     /// Looks once, through a connection of its own.
     pub async fn look(&self) -> Seen {
         match self.read().await {

@@ -34,7 +34,7 @@ async fn of_postgresql(session: &mut Session, place: &Place) -> Result<Option<Ru
     let (high, low) = (key >> 32, key & 0xffff_ffff);
     // The holder, and beside it every session of the same program: by user, address and name, begun with it or after.
     let sql = format!(
-        "WITH holder AS (SELECT l.pid, a.* FROM pg_catalog.pg_locks l \
+        "WITH holder AS (SELECT l.pid, a.usename, a.application_name, a.client_addr, a.xact_start, a.state FROM pg_catalog.pg_locks l \
            LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.classid = {high} AND l.objid = {low} \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) LIMIT 1) \
@@ -46,8 +46,7 @@ async fn of_postgresql(session: &mut Session, place: &Place) -> Result<Option<Ru
          FROM holder h LEFT JOIN pg_catalog.pg_stat_activity m ON m.pid <> h.pid AND m.datname = current_database() \
            AND m.usename = h.usename AND m.application_name = h.application_name \
            AND m.client_addr IS NOT DISTINCT FROM h.client_addr AND m.pid <> pg_backend_pid() LIMIT 100"
-    )
-    .replace("SELECT l.pid, a.*", "SELECT l.pid, a.usename, a.application_name, a.client_addr, a.xact_start, a.state");
+    );
     let rows = session.rows(&sql).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let holder = text(first, 0);

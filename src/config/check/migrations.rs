@@ -1,0 +1,95 @@
+//! How a service's schema goes back with its code.
+
+use toml::Spanned;
+
+use crate::{
+    config::{
+        Migrated,
+        check::{found::Found, platform::line},
+        raw::{self, Stop},
+    },
+    domain::{
+        planning::Runbook,
+        runbook::{ApplicationRunbook, DatabaseRunbook, StopWrites},
+    },
+    units::Span,
+};
+
+const UNDO: Span = Span::minutes(10);
+
+/// What `[service.NAME.rollback.database]` says.
+pub(super) fn back(
+    found: &mut Found<'_>,
+    said: &Spanned<raw::Undo>,
+    (is_looked_at, looked_at): (bool, Option<&Migrated>),
+    runbook: &Runbook,
+) -> Option<DatabaseRunbook> {
+    let (at, said) = (said.span(), said.get_ref());
+    let timeout = found.positive(&said.timeout, UNDO);
+    let run = line(found, &said.undo, &said.env, &said.dir, &said.timeout);
+    let names_it = said
+        .undo
+        .get_ref()
+        .iter()
+        .any(|text| ["{to}", "{last}", "{count}"].iter().any(|place| text.contains(place)));
+    if !names_it {
+        let instead = "write {last} where it wants the oldest version that is taken back (-target={last} for Flyway), {to} where it wants the one that stays, or {count}";
+        found.error(said.undo.span(), "nothing tells it how far to go back", instead);
+    }
+    let stop_writes = stop_writes(found, said, at.clone(), runbook);
+    if !is_looked_at {
+        let instead = "add [service.NAME.database]";
+        found.error(at, "nobody looks at the history of its migrations", instead);
+    }
+    // What is wrong with that was said there.
+    Some(DatabaseRunbook {
+        schema: looked_at?.history.at(),
+        undo: run.filter(|_| names_it)?,
+        undo_timeout: timeout,
+        stop_writes: stop_writes?,
+        automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
+    })
+}
+
+fn stop_writes(
+    found: &mut Found<'_>,
+    said: &raw::Undo,
+    at: std::ops::Range<usize>,
+    runbook: &Runbook,
+) -> Option<StopWrites> {
+    let is_deployment = matches!(runbook.application, ApplicationRunbook::Deployment(_));
+    let how = said.stop_writes.as_ref().map(|said| *said.get_ref());
+    let place = said.stop_writes.as_ref().map_or(at, Spanned::span);
+    match (how, &said.stop) {
+        (Some(Stop::Command) | None, Some(argv)) => {
+            line(found, argv, &said.env, &said.dir, &None).map(StopWrites::Command)
+        }
+        (Some(Stop::Scale) | None, None) if is_deployment => Some(StopWrites::Scale),
+        (Some(Stop::No), None) => Some(StopWrites::No),
+        (Some(Stop::Scale), None) => {
+            let what = "a Deployment is scaled, and here is none";
+            found.error(
+                place,
+                what,
+                "write stop = [\"/path/to/program\"], or stop_writes = \"no\"",
+            );
+            None
+        }
+        (Some(Stop::Command), None) => {
+            let what = "it does not say which program keeps the service from writing";
+            found.error(place, what, "add stop = [\"/path/to/program\"]");
+            None
+        }
+        (None, None) => {
+            let what = "nothing keeps the service from writing while its schema goes back";
+            let instead = "add stop = [\"/path/to/program\"]; or stop_writes = \"no\", where maintenance mode does";
+            found.error(place, what, instead);
+            None
+        }
+        (Some(Stop::Scale | Stop::No), Some(_)) => {
+            let what = "it names a program that stop_writes does not want";
+            found.error(place, what, "write stop_writes = \"command\", or leave stop out");
+            None
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A schema that goes back: with the tool that made its migrations, down to an exact version, while nothing writes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        change::Revision,
+        plan::{Action, CommandLine, SchemaAt, Step},
+        planning::DatabaseMove,
+    },
+    units::Span,
+};
+
+/// How the schema of a service goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseRunbook {
+    /// Whose schema.
+    pub schema: SchemaAt,
+    /// What takes its migrations back: in its arguments `{to}` stands for the version that stays, `{last}` for the oldest that is
+    /// taken back, and `{count}` for how many are.
+    pub undo: CommandLine,
+    /// How long all of them may take together.
+    pub undo_timeout: Span,
+    /// How the service is kept from writing meanwhile.
+    pub stop_writes: StopWrites,
+    /// Whether the daemon may do it by itself: a schema that goes back loses what was written into what goes.
+    pub automatic: bool,
+}
+
+/// How a service is kept from writing while its schema goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopWrites {
+    /// Its Deployment is scaled to no pods, and gets them back before the rollout is waited for.
+    Scale,
+    /// A command, that may be run twice; what restarts the application lets it write again.
+    Command(CommandLine),
+    /// Nothing is done: maintenance mode, or a script before, sees to it.
+    No,
+}
+
+/// Where a schema goes, and what is taken back on the way.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'w> {
+    /// Where it is.
+    pub from: &'w Revision,
+    /// Where it will be.
+    pub to: &'w Revision,
+    /// The versions that are taken back, in that order.
+    pub undone: &'w [String],
+}
+
+impl DatabaseRunbook {
+    /// What is done for it; `pods` are how many the service's Deployment has.
+    pub fn back(&self, way: Way<'_>, pods: Option<u32>) -> DatabaseMove {
+        let stop = match &self.stop_writes {
+            StopWrites::Command(run) => Some(stop(run)),
+            StopWrites::Scale | StopWrites::No => None,
+        };
+        DatabaseMove {
+            from: way.from.clone(),
+            to: way.to.clone(),
+            steps: stop.into_iter().chain([self.undo(way)]).collect(),
+            stopped_pods: pods.filter(|_| self.stop_writes == StopWrites::Scale),
+            resource: format!("database:{}", self.schema.database),
+            takes: self.undo_timeout,
+        }
+    }
+
+    fn undo(&self, Way { from, to, undone }: Way<'_>) -> Step {
+        let run = filled(&self.undo, to, undone);
+        let program = run.argv.first().map_or("", String::as_str);
+        let needs = vec![
+            format!("the program {program}, and what takes {} back", undone.join(", ")),
+            format!("{}, at {from}", self.schema),
+            "nobody else who migrates it at the same time".to_owned(),
+        ];
+        Step {
+            title: format!(
+                "take {} of {} back, from {from} to {to}: {}",
+                migrations(undone.len()),
+                self.schema,
+                undone.join(", ")
+            ),
+            action: Action::MigrationsUndo {
+                schema: self.schema.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                undone: undone.to_vec(),
+                run,
+            },
+            needs,
+            timeout: self.undo_timeout + Span::seconds(30),
+            // What failed half-way is for people: another try begins from where nobody knows.
+            attempts: 1,
+            fallback: None,
+        }
+    }
+}
+
+fn stop(run: &CommandLine) -> Step {
+    let program = run.argv.first().map_or("", String::as_str);
+    Step {
+        title: format!("keep the service from writing, with `{}`", run.argv.join(" ")),
+        action: Action::Command { run: run.clone(), observe: None, idempotent: true },
+        needs: vec![format!("the program {program}")],
+        timeout: run.timeout + Span::seconds(30),
+        attempts: 2,
+        fallback: None,
+    }
+}
+
+fn migrations(count: usize) -> String {
+    if count == 1 { "one migration".to_owned() } else { format!("{count} migrations") }
+}
+
+fn filled(line: &CommandLine, to: &Revision, undone: &[String]) -> CommandLine {
+    let last = undone.last().map_or("", String::as_str);
+    let fill = |text: &String| {
+        text.replace("{to}", &to.version)
+            .replace("{last}", last)
+            .replace("{count}", &undone.len().to_string())
+    };
+    CommandLine { argv: line.argv.iter().map(fill).collect(), ..line.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(argv: &[&str]) -> CommandLine {
+        let argv = argv.iter().map(|text| (*text).to_owned()).collect();
+        CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) }
+    }
+
+    fn runbook(stop_writes: StopWrites) -> DatabaseRunbook {
+        DatabaseRunbook {
+            schema: SchemaAt {
+                database: "shop".into(),
+                history_table: "flyway_schema_history".into(),
+            },
+            undo: line(&["flyway", "undo", "-target={last}", "--keep={to}"]),
+            undo_timeout: Span::minutes(10),
+            stop_writes,
+            automatic: false,
+        }
+    }
+
+    #[test]
+    fn a_plan_names_each_migration_that_is_taken_back_and_what_stays() {
+        let [from, to] = ["7", "5"].map(Revision::named);
+        let undone = ["7".to_owned(), "6".to_owned()];
+        let way = Way { from: &from, to: &to, undone: &undone };
+        let back = runbook(StopWrites::Scale).back(way, Some(3));
+        assert_eq!((back.stopped_pods, back.steps.len()), (Some(3), 1));
+        assert_eq!(
+            back.steps[0].title,
+            "take 2 migrations of the schema of shop back, from 7 to 5: 7, 6"
+        );
+        let Action::MigrationsUndo { run, undone: named, .. } = &back.steps[0].action else {
+            panic!("{:?}", back.steps[0].action);
+        };
+        assert_eq!(run.argv, ["flyway", "undo", "-target=6", "--keep=5"]);
+        assert_eq!(named, &undone);
+        assert_eq!(back.resource, "database:shop");
+        assert!(back.steps[0].action.may_repeat(), "the history tells how far it came");
+    }
+
+    #[test]
+    fn what_keeps_it_from_writing_is_done_first() {
+        let [from, to] = ["7", "6"].map(Revision::named);
+        let undone = ["7".to_owned()];
+        let way = Way { from: &from, to: &to, undone: &undone };
+        let stops = StopWrites::Command(line(&["/usr/bin/drain", "shop"]));
+        let back = runbook(stops).back(way, Some(3));
+        let titles: Vec<&str> = back.steps.iter().map(|step| step.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "keep the service from writing, with `/usr/bin/drain shop`",
+                "take one migration of the schema of shop back, from 7 to 6: 7",
+            ]
+        );
+        assert_eq!(back.stopped_pods, None);
+        assert_eq!(runbook(StopWrites::No).back(way, Some(3)).steps.len(), 1);
+    }
+}

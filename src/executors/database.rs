@@ -1,0 +1,246 @@
+//! Taking migrations back with the tool that made them. What the history says decides, before and after, and never what the tool
+//! says of itself: Flyway was seen to end with 0 where a migration had failed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+
+use super::{Attempt, Trouble, command::run_recorded, failed};
+use crate::{
+    databases::history::{History, Unreadable},
+    domain::{
+        change::Revision,
+        plan::{CommandLine, SchemaAt},
+        run::Outcome,
+        schema::{MigrationState, Schema},
+    },
+};
+
+/// For one look.
+const LOOK: Duration = Duration::from_secs(30);
+/// Between two looks at a history that cannot be read at the moment.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What Flyway's free edition says of an undo.
+const NO_UNDO: [&str; 2] = ["FlywayRedgateEditionRequired", "Edition Required"];
+
+/// The histories that may be looked at, by whose they are. A reload names others for all who hold it.
+#[derive(Clone, Debug, Default)]
+pub struct Histories(Arc<RwLock<BTreeMap<SchemaAt, History>>>);
+
+impl Histories {
+    /// From now on these.
+    pub fn adopt(&self, histories: BTreeMap<SchemaAt, History>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = histories;
+    }
+
+    fn find(&self, of: &SchemaAt) -> Option<History> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(of).cloned()
+    }
+}
+
+/// What a [`crate::domain::plan::Action::MigrationsUndo`] says.
+pub(super) struct Undo<'a> {
+    /// Whose.
+    pub schema: &'a SchemaAt,
+    /// Where it must be now.
+    pub from: &'a Revision,
+    /// Where it will be.
+    pub to: &'a Revision,
+    /// What is taken back.
+    pub undone: &'a [String],
+    /// With what.
+    pub run: &'a CommandLine,
+}
+
+/// How far it is on its way.
+#[derive(Debug, PartialEq, Eq)]
+enum Stands {
+    /// Nothing is taken back yet.
+    AtBegin,
+    /// All of it is.
+    AtEnd,
+    /// These are still there, of all that go.
+    Between(Vec<String>),
+    /// It is on no way that the plan knows; why.
+    Elsewhere(String),
+}
+
+/// Carries one out.
+pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Outcome, Trouble> {
+    let history = attempt.options.histories.find(undo.schema);
+    let history = history.ok_or_else(|| Trouble::Failed {
+        why: format!("the configuration names no history of {} any more", undo.schema),
+        retry: false,
+    })?;
+    let before = look(&history, attempt.until).await;
+    let before = before.map_err(|why| {
+        let why = format!("nothing was begun, since its history cannot be read: {why}");
+        if attempt.touched { Trouble::Unknown(why) } else { Trouble::Failed { why, retry: true } }
+    })?;
+    attempt.before = in_words(&before);
+    attempt.after.clone_from(&attempt.before);
+    match stands(&before, &undo) {
+        Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),
+        Stands::AtEnd => return Ok(Outcome::AlreadyDone),
+        Stands::AtBegin => {}
+        Stands::Between(left) => return failed(half_way(&left, &undo), false),
+        Stands::Elsewhere(why) => return failed(why, false),
+    }
+    attempt.permits()?;
+    attempt.touched = true;
+    let ran = run_recorded(attempt, undo.run).await?;
+    attempt.note(&ran);
+    let until = attempt.until.max(Instant::now() + LOOK);
+    let after = look(&history, until).await.map_err(|why| {
+        Trouble::Unknown(format!("{}, and its history cannot be read: {why}", ran.end))
+    })?;
+    attempt.after = in_words(&after);
+    match stands(&after, &undo) {
+        Stands::AtEnd => Ok(Outcome::Done),
+        Stands::AtBegin if NO_UNDO.iter().any(|said| attempt.output.contains(said)) => {
+            let why = "this edition of Flyway has no undo: it needs a license, or another way back";
+            failed(why.to_owned(), false)
+        }
+        Stands::AtBegin => {
+            let why = format!(
+                "{}, and nothing was taken back: the history is still at {}. Is there a script that takes {} back?",
+                ran.end,
+                after.version(),
+                undo.undone.first().map_or("", String::as_str)
+            );
+            failed(why, false)
+        }
+        Stands::Between(left) => failed(format!("{}: {}", ran.end, half_way(&left, &undo)), false),
+        Stands::Elsewhere(why) => failed(format!("{}: {why}", ran.end), false),
+    }
+}
+
+/// Until it can be read; what a person must mend is told at once.
+async fn look(history: &History, until: Instant) -> Result<Schema, String> {
+    loop {
+        let why = match timeout(LOOK, history.read()).await {
+            Ok(Ok(schema)) => return Ok(schema),
+            Ok(Err(unreadable)) if !Unreadable::passes(&unreadable) => {
+                return Err(unreadable.to_string());
+            }
+            Ok(Err(unreadable)) => unreadable.to_string(),
+            Err(_) => format!("no answer within {} s", LOOK.as_secs()),
+        };
+        if Instant::now() + PAUSE >= until {
+            return Err(why);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn stands(now: &Schema, undo: &Undo<'_>) -> Stands {
+    if let Some(failed) = now.failed().next() {
+        return Stands::Elsewhere(format!(
+            "{} failed and is not mended: what is there of it nobody knows",
+            failed.called()
+        ));
+    }
+    if let Some(run) = &now.run {
+        return Stands::Elsewhere(format!("somebody else migrates it now: {}", run.session));
+    }
+    let there: BTreeSet<&str> = now
+        .newest
+        .iter()
+        .filter(|it| {
+            matches!(it.state, MigrationState::Success | MigrationState::OutOfOrder)
+                && !it.kind.starts_with("UNDO")
+        })
+        .filter_map(|it| it.version.as_deref())
+        .collect();
+    let left: Vec<String> =
+        undo.undone.iter().filter(|it| there.contains(it.as_str())).cloned().collect();
+    let is_at = |revision: &Revision| {
+        now.current.as_deref() == Some(revision.version.as_str())
+            || now.current.is_none() && revision.version == "none"
+    };
+    match left.len() {
+        0 if is_at(undo.to) => Stands::AtEnd,
+        all if all == undo.undone.len() && now.revision().agrees_with(undo.from) => Stands::AtBegin,
+        some if some > 0 && some < undo.undone.len() => Stands::Between(left),
+        _ => Stands::Elsewhere(format!(
+            "somebody migrated in between, it is at {}: this plan was made to go from {} to {}",
+            now.version(),
+            undo.from,
+            undo.to
+        )),
+    }
+}
+
+fn half_way(left: &[String], undo: &Undo<'_>) -> String {
+    format!(
+        "it stopped half-way: {} of {} are still there. The code of neither version may run on that: see what the tool says, and go on by hand",
+        left.join(", "),
+        undo.undone.join(", ")
+    )
+}
+
+fn in_words(schema: &Schema) -> String {
+    format!("{} has {}", schema.table, schema.version())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{examples, schema::Migration},
+        units::Span,
+    };
+
+    fn schema(newest: Vec<Migration>, current: &str) -> Schema {
+        let rows = newest.len() as u64;
+        Schema { newest, rows, ..examples::schema(current) }
+    }
+
+    fn row(rank: i64, version: &str, state: MigrationState) -> Migration {
+        Migration { state, ..examples::migration(rank, Some(version)) }
+    }
+
+    #[test]
+    fn how_far_it_came_is_told_by_what_is_still_there() {
+        use MigrationState::{Failed, Success, Undone};
+        let run = CommandLine {
+            argv: vec!["undo".into()],
+            env: [].into(),
+            dir: None,
+            timeout: Span::minutes(1),
+        };
+        let at = SchemaAt { database: "shop".into(), history_table: "history".into() };
+        let begin =
+            schema(vec![row(3, "7", Success), row(2, "6", Success), row(1, "5", Success)], "7");
+        let (from, to) = (begin.revision(), Revision::named("5"));
+        let undone = ["7".to_owned(), "6".to_owned()];
+        let undo = Undo { schema: &at, from: &from, to: &to, undone: &undone, run: &run };
+        assert_eq!(stands(&begin, &undo), Stands::AtBegin);
+        let half =
+            schema(vec![row(3, "7", Undone), row(2, "6", Success), row(1, "5", Success)], "6");
+        assert_eq!(stands(&half, &undo), Stands::Between(vec!["6".into()]));
+        let end = schema(vec![row(3, "7", Undone), row(2, "6", Undone), row(1, "5", Success)], "5");
+        assert_eq!(stands(&end, &undo), Stands::AtEnd);
+        let gone = schema(vec![row(1, "5", Success)], "5");
+        assert_eq!(stands(&gone, &undo), Stands::AtEnd, "a tool that deletes its rows");
+        let later = schema(
+            vec![
+                row(4, "8", Success),
+                row(3, "7", Success),
+                row(2, "6", Success),
+                row(1, "5", Success),
+            ],
+            "8",
+        );
+        assert!(
+            matches!(stands(&later, &undo), Stands::Elsewhere(why) if why.contains("in between"))
+        );
+        let broken =
+            schema(vec![row(3, "7", Failed), row(2, "6", Success), row(1, "5", Success)], "6");
+        assert!(matches!(stands(&broken, &undo), Stands::Elsewhere(why) if why.contains("failed")));
+    }
+}
