@@ -77,6 +77,7 @@ impl Lane {
             | What::Seen { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::IntegritySeen { .. }
             | What::AlertsActive { .. } => Self::Readings,
             What::ChangePosted { .. } | What::Alerted { .. } => Self::Told,
             What::EvidencePosted { .. }

@@ -59,6 +59,11 @@ pub const METRICS: &[(&str, Kind, &str)] = &[
         Kind::Counter,
         "Readings dropped or mended, by reason and by who noticed (source, counter)",
     ),
+    (
+        "rollbackd_database_check_seconds",
+        Kind::Histogram,
+        "How long a check of a database's data took, by service and check",
+    ),
     ("rollbackd_trigger_firing", Kind::Gauge, "1 while a trigger fires, by service and trigger"),
     (
         "rollbackd_trigger_fired_total",
@@ -420,6 +425,12 @@ pub fn discovered(of: &str, named: Option<usize>) {
     if let Some(named) = named {
         discovered_last(of, named);
     }
+}
+
+/// What a check of a database's data cost.
+pub fn database_check(service: &ServiceId, check: &str, took: Duration) {
+    let labels = [("service", service.to_string()), ("check", check.to_owned())];
+    histogram!("rollbackd_database_check_seconds", &labels).record(took.as_secs_f64());
 }
 
 /// How many services the newest answer named, said again for as long as it is the newest.

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     domain::{guard::Says, incident::judge::Ground, shown},
-    http::views::{ConfigurationView, DatabaseView, Explain as View, ServiceView, TriggerView},
+    http::views::{
+        CheckView, ConfigurationView, DatabaseView, Explain as View, ServiceView, TriggerView,
+    },
 };
 
 /// Why a service is where it is.
@@ -41,12 +43,21 @@ fn read(configuration: &ConfigurationView, paint: Paint) -> String {
     format!("its pods read {serving}{good}: {}\n", items.join(", "))
 }
 
+/// What its data must be, and is.
+fn checked(check: &CheckView, paint: Paint) -> String {
+    let CheckView { name, place, says, .. } = check;
+    let took = check.took.map_or_else(String::new, |it| format!(" (took {it})"));
+    let what = if check.is_violated { paint.bad("check") } else { "check".to_owned() };
+    format!("{what} {name} of {place}: {says}{took}\n")
+}
+
 /// How far its database is migrated.
 fn migrated(database: &DatabaseView, paint: Paint) -> String {
     let place = &database.place;
+    let checks: String = database.checks.iter().map(|it| checked(it, paint)).collect();
     if let Some(why) = &database.unknown {
         return format!(
-            "{} how far {place} is migrated is unknown: {why}\n",
+            "{} how far {place} is migrated is unknown: {why}\n{checks}",
             paint.warn("database")
         );
     }
@@ -60,6 +71,7 @@ fn migrated(database: &DatabaseView, paint: Paint) -> String {
     if let Some(trouble) = &database.trouble {
         text.push_str(&format!("{} {trouble}\n", paint.bad("database")));
     }
+    text.push_str(&checks);
     text
 }
 

@@ -36,6 +36,7 @@ pub use self::{
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{
+    databases::{checks::Check, history::History},
     domain::{
         policy::{Policy, ServicePolicy},
         roster,
@@ -119,11 +120,13 @@ impl Config {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrated {
     /// How, and of which table.
-    pub history: crate::databases::history::History,
+    pub history: History,
     /// How often.
     pub every: Span,
     /// The snapshots of it that are looked for.
     pub snapshots: Option<Kept>,
+    /// What its data must be, by name.
+    pub checks: BTreeMap<String, Check>,
 }
 
 /// Snapshots of a database.

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     backfill::Owed,
-    delivery,
+    checks, delivery,
     discovery::{self, Answer},
     migrations, platforms, poller, snapshots, supervise, wiring,
 };
@@ -205,6 +205,13 @@ impl Followers {
             self.begun.insert(key, task);
         }
         self.look_for_snapshots(config, &mut before);
+        for (place, asked) in checks::by_database(config) {
+            let key = hashed(&("checks", &place, checks::identity(&asked)));
+            let task = before
+                .remove(&key)
+                .unwrap_or_else(|| self.tasks.spawn(checks::ask(asked, self.handle.clone())));
+            self.begun.insert(key, task);
+        }
         before.into_values().for_each(|task| task.abort());
     }
 

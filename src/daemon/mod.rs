@@ -1,6 +1,7 @@
 //! The shell: wires everything, gathers, writes down, carries out. It decides nothing.
 
 mod backfill;
+mod checks;
 pub mod clock;
 mod delivery;
 mod discovery;

@@ -82,11 +82,27 @@ impl Session {
                 Inner::Mysql(it) => gathered(it.fetch(statement), &options).await,
             }
         };
-        let late = |_| {
-            let said = format!("no answer within {}", options.statement_timeout);
-            Fault::new(Problem::Timeout, &options, &said)
+        tokio::time::timeout(within, rows).await.map_err(|_| late(&options))?
+    }
+
+    /// How many rows a statement returns, and not one more than `most`: none of them is kept. It is the last of its session, for whoever
+    /// has heard enough hangs up.
+    pub async fn counted(mut self, sql: &str, most: u64) -> Result<u64, Fault> {
+        let options = self.options.clone();
+        let within = options.statement_timeout.duration() + GRACE;
+        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let counted = async {
+            match &mut self.connection {
+                Inner::Postgresql(it) => counted(it.fetch(statement), &options, most).await,
+                Inner::Mysql(it) => counted(it.fetch(statement), &options, most).await,
+            }
         };
-        tokio::time::timeout(within, rows).await.map_err(late)?
+        let counted = tokio::time::timeout(within, counted).await;
+        let rows = counted.map_err(|_| late(&options))??;
+        if rows < most {
+            self.close().await;
+        }
+        Ok(rows)
     }
 
     /// Tells the server that it is over. A server that does not listen is left.
@@ -187,6 +203,27 @@ fn mysql(options: &Options) -> MySqlConnectOptions {
         all = all.ssl_ca(file);
     }
     all
+}
+
+fn late(options: &Options) -> Fault {
+    let said = format!("no answer within {}", options.statement_timeout);
+    Fault::new(Problem::Timeout, options, &said)
+}
+
+async fn counted<R>(
+    mut answers: BoxStream<'_, Result<R, Error>>,
+    options: &Options,
+    most: u64,
+) -> Result<u64, Fault> {
+    let mut rows = 0;
+    while rows < most {
+        match answers.next().await {
+            Some(Ok(_)) => rows += 1,
+            Some(Err(error)) => return Err(classify::fault(&error, options)),
+            None => break,
+        }
+    }
+    Ok(rows)
 }
 
 /// Reads row by row, and lets go as soon as there is too much.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Change, inventory::Inventory, run::Report, schema, service::ServiceId,
+    change::Change, integrity, inventory::Inventory, run::Report, schema, service::ServiceId,
     severity::Severity, watch::Raw,
 };
-use crate::units::UnixMs;
+use crate::units::{Span, UnixMs};
 
 /// The two times of a turn.
 ///
@@ -140,6 +140,17 @@ pub enum What {
         /// What there is; or why nobody can tell.
         seen: Result<schema::snapshot::Snapshots, String>,
     },
+    /// A check of a database's data was asked.
+    IntegritySeen {
+        /// Whose.
+        service: ServiceId,
+        /// Its name.
+        check: String,
+        /// What the database answered.
+        answer: integrity::Answer,
+        /// How long that took.
+        took: Span,
+    },
     /// A pipeline or a person told of a change.
     ChangePosted {
         /// Whose.
@@ -269,6 +280,7 @@ impl What {
             | Self::Seen { service, .. }
             | Self::SchemaSeen { service, .. }
             | Self::SnapshotsSeen { service, .. }
+            | Self::IntegritySeen { service, .. }
             | Self::ChangePosted { service, .. }
             | Self::Alerted { service, .. }
             | Self::AlertsActive { service, .. }

@@ -44,6 +44,7 @@ pub(crate) fn service(id: &str, mode: Mode) -> ServicePolicy {
         guards: GuardPolicy::default(),
         runbook: Some(runbook()),
         database: None,
+        checks: BTreeMap::new(),
         verification: VerificationPolicy::default(),
         people: PeoplePolicy::default(),
         bake: Span::minutes(30),

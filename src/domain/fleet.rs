@@ -222,6 +222,7 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }
@@ -249,8 +250,7 @@ impl Fleet {
         };
         let told = fact.as_ref().and_then(|f| wording::fleet_notice(f, &concerned, &event.id, now));
         let departed = self.departures(&event.what, now).into_iter().map(Fact::Fleet);
-        let told = told.map(|notice| Fact::Told(Box::new(notice)));
-        fact.into_iter().chain(told).chain(departed).collect()
+        fact.into_iter().chain(told.map(|it| Fact::Told(Box::new(it)))).chain(departed).collect()
     }
 
     /// The windows see the event, whether or not anything follows from it. Whether nothing does: a service was asked for once
@@ -352,6 +352,7 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

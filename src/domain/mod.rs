@@ -22,6 +22,7 @@ pub mod histogram;
 pub mod history;
 pub mod image;
 pub mod incident;
+pub mod integrity;
 pub mod inventory;
 pub mod ledger;
 pub mod maintenance;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     baseline,
+    integrity::CheckPolicy,
     owner::OwnerRule,
     planning::Runbook,
     schema::DatabasePolicy,
@@ -336,6 +337,9 @@ pub struct ServicePolicy {
     /// The database whose history of migrations is looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabasePolicy>,
+    /// What its database's data must be, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checks: BTreeMap<String, CheckPolicy>,
     /// When a rollback has worked.
     pub verification: VerificationPolicy,
     /// How people are reminded.

@@ -52,6 +52,7 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
         }
         What::Polled { .. }
         | What::SnapshotsSeen { .. }
+        | What::IntegritySeen { .. }
         | What::Backfilled { .. }
         | What::Undelivered { .. }
         | What::KillSwitch { .. }

@@ -9,6 +9,7 @@ mod before;
 mod continuity;
 mod database;
 mod instances;
+mod integrity;
 mod latency;
 mod pods;
 mod reading;
@@ -26,6 +27,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use self::{
     before::{Before, acknowledged},
     database::DatabaseSeen,
+    integrity::IntegritySeen,
     pods::PodsSeen,
     reading::Raw,
     snapshot::{Past, Snapshot},
@@ -118,6 +120,8 @@ pub struct ServiceWatch {
     pub database: DatabaseSeen,
     /// Which copies of its database there are, as the newest look of this daemon showed them; or why nobody can tell.
     pub snapshots: Option<Result<Snapshots, String>>,
+    /// Its data, as last checked.
+    pub integrity: IntegritySeen,
     /// Since when nobody can tell what is deployed, on the wall clock.
     undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
@@ -149,6 +153,7 @@ impl ServiceWatch {
             looked_at: None,
             database: DatabaseSeen::default(),
             snapshots: None,
+            integrity: IntegritySeen::default(),
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
             signals: BTreeMap::new(),
@@ -219,6 +224,11 @@ impl ServiceWatch {
             }
             What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
             What::SnapshotsSeen { seen, .. } => self.snapshots = Some(seen.clone()),
+            What::IntegritySeen { check, answer, took, .. } => {
+                if let Some(asked) = policy.checks.get(check) {
+                    self.integrity.see(check, asked, answer, *took, now.wall);
+                }
+            }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
                     self.alerts_seen.insert(fingerprint.clone(), now.wall);
@@ -296,11 +306,12 @@ impl ServiceWatch {
         self.triggers.is_restless()
     }
 
-    /// Whether every trigger is clean or without data, and every signal and the platform tell something.
+    /// Whether every trigger is clean or without data, and every signal, the platform and the database tell something.
     pub(super) fn is_at_rest(&self) -> bool {
         !self.triggers.is_restless()
             && self.undeployed_since.is_none()
             && self.database.is_at_rest()
+            && self.integrity.is_at_rest()
             && self.signals.values().all(|signal| signal.unknown_since.is_none())
     }
 

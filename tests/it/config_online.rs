@@ -212,6 +212,9 @@ database.from = "gone"
 watch_only = true
 signal.health.http.url = "http://127.0.0.1:1/health"
 database.from = "shop"
+[service.shop.database.check.wrong]
+query = "SELECT nothing FROM nowhere"
+no_row = true
 "#,
         fresh.server.port(),
         fresh.name,
@@ -219,8 +222,10 @@ database.from = "shop"
     );
     let problems = asked(&text).await;
     let told: Vec<(usize, Level)> = problems.iter().map(|p| (p.line, p.level)).collect();
-    assert_eq!(told, [(3, Level::Warning), (5, Level::Error)], "{problems:?}");
+    assert_eq!(told, [(3, Level::Warning), (5, Level::Error), (17, Level::Error)], "{problems:?}");
     let words = problems[1].to_string();
     assert!(words.contains("there is no table `flyway_schema_history`"), "{words}");
-    assert!(!words.contains(fresh.server.password()));
+    let of_check = problems[2].to_string();
+    assert!(of_check.contains("the check wrong of shop/production cannot be asked"), "{of_check}");
+    assert!(!format!("{words}{of_check}").contains(fresh.server.password()));
 }

@@ -1,5 +1,7 @@
 //! Databases, and what of them is a service's.
 
+mod checks;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use toml::Spanned;
@@ -14,28 +16,67 @@ use crate::{
 
 const TABLE: &str = "flyway_schema_history";
 const ROWS_MAX: usize = 500;
+const SHARE: f64 = 0.05;
+
+/// How a database is reached.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// For its history.
+    pub(super) options: Options,
+    /// For checks of its data: a replica, where one is named.
+    replica: Options,
+    /// At most so much of the time goes into checks.
+    share: f64,
+}
 /// A shorter marker is in a name by chance.
 const MARKER_MIN: usize = 4;
 
 /// Every `[database.NAME]`.
-pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, Options> {
+pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, Reached> {
     let database = |(name, said): (&Spanned<String>, &raw::Database)| {
-        let options = options(found, name.get_ref(), said)?;
-        Some((name.get_ref().clone(), options))
+        let options = options(found, name.get_ref(), said);
+        let (replica, share) = replica(found, said, options.as_ref());
+        Some((name.get_ref().clone(), Reached { replica: replica?, share, options: options? }))
     };
     raw.database.iter().filter_map(database).collect()
 }
 
-fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Options> {
-    let database = match Database::parse(said.url.get_ref()) {
+/// Where checks are asked, and how much of the time they may take.
+fn replica(
+    found: &mut Found<'_>,
+    said: &raw::Database,
+    primary: Option<&Options>,
+) -> (Option<Options>, f64) {
+    let share = said.checks_share.as_ref().map_or(SHARE, |said| said.get_ref().0);
+    if let Some(said) = said.checks_share.as_ref().filter(|_| !(0.001..=0.5).contains(&share)) {
+        let instead = "write between 0.1% and 50%; the default is 5%";
+        found.error(said.span(), "checks cannot take that share of the time", instead);
+    }
+    let Some(url) = &said.replica_url else { return (primary.cloned(), share) };
+    let database = parsed(found, url);
+    let kind = database.as_ref().zip(primary).filter(|(it, of)| it.kind != of.database.kind);
+    if kind.is_some() {
+        let what = "a replica is of the family of what it replicates";
+        found.error_without_the_line(url.span(), what, "write it with the scheme of `url`");
+    }
+    let of = |(database, primary): (Database, &Options)| Options { database, ..primary.clone() };
+    (database.zip(primary).map(of), share)
+}
+
+/// Whatever it is, a password may stand in it: the line is not shown.
+fn parsed(found: &mut Found<'_>, url: &Spanned<String>) -> Option<Database> {
+    match Database::parse(url.get_ref()) {
         Ok(database) => Some(database),
         Err(fault) => {
             let (what, instead) = fault.split_once("; ").unwrap_or((&fault, ""));
-            // Whatever it is, a password may stand in it.
-            found.error_without_the_line(said.url.span(), what, instead);
+            found.error_without_the_line(url.span(), what, instead);
             None
         }
-    };
+    }
+}
+
+fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Options> {
+    let database = parsed(found, &said.url);
     let password = said.password.as_ref().and_then(|from| found.secret(from));
     let ca_file = said.ca_file.as_ref().and_then(|path| {
         found.certificates(path)?;
@@ -52,7 +93,7 @@ fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Op
 pub(super) fn migrated(
     found: &mut Found<'_>,
     raw: &raw::Raw,
-    databases: &BTreeMap<String, Options>,
+    databases: &BTreeMap<String, Reached>,
     said: &Spanned<raw::Migrated>,
 ) -> Option<(Migrated, DatabasePolicy)> {
     let (place, said) = (said.span(), said.get_ref());
@@ -62,11 +103,13 @@ pub(super) fn migrated(
     let name = table(found, said.history_table.as_ref());
     let compatible_marker = marker(found, said.compatible_marker.as_ref());
     let name_of = named(found, raw, said.from.as_ref(), place)?;
-    let options = Options { rows_max: rows_max.max(100), ..databases.get(&name_of)?.clone() };
+    let reached = databases.get(&name_of)?;
+    let checks = checks::checks(found, &said.check, reached);
+    let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     let history = History { options, name: name?, rows_max };
-    Some((Migrated { history, every, snapshots: None }, policy))
+    Some((Migrated { history, every, checks, snapshots: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

@@ -18,7 +18,6 @@ use crate::{
         nearest::nearest,
         raw::{self, Over},
     },
-    databases::Options,
     domain::{
         maintenance::MaintenanceRunbook,
         planning::Runbook,
@@ -32,7 +31,7 @@ use crate::{
 /// What all services share.
 pub(super) struct Common<'r> {
     pub(super) raw: &'r raw::Raw,
-    pub(super) databases: &'r BTreeMap<String, Options>,
+    pub(super) databases: &'r BTreeMap<String, database::Reached>,
     pub(super) environment: &'r str,
     pub(super) scrape_limits: exposition::Limits,
 }
@@ -140,6 +139,8 @@ fn service(
     let migrated = raw.database.as_ref();
     let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
     let (database, looked_at) = migrated.unzip();
+    let checks = database.iter().flat_map(|it| &it.checks);
+    let checks = checks.map(|(name, check)| (name.clone(), check.policy())).collect();
     let mut database = database;
     let runbook =
         runbook.map(|runbook| with_its_database(found, common, raw, &mut database, runbook));
@@ -151,6 +152,7 @@ fn service(
         matrix,
         runbook,
         database: looked_at,
+        checks,
         verification,
         people: policy::people(found, &people),
         bake: raw.bake.or(all.bake).unwrap_or(Span::minutes(30)),

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use toml::Spanned;
 
-use super::migrations::{self, Stops};
+use super::{
+    database::Reached,
+    migrations::{self, Stops},
+};
 use crate::{
     config::{Kept, Migrated, check::found::Found, nearest::nearest, raw},
     databases::{Kind, Options, Tls},
@@ -26,7 +29,7 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Everything of the file that has a say.
 pub(super) struct Among<'r> {
     pub(super) raw: &'r raw::Raw,
-    pub(super) databases: &'r BTreeMap<String, Options>,
+    pub(super) databases: &'r BTreeMap<String, Reached>,
     /// What of the service's database is looked at.
     pub(super) looked_at: Option<&'r Migrated>,
     pub(super) runbook: &'r Runbook,
@@ -126,7 +129,7 @@ fn through(
         }
         return None;
     };
-    let options = among.databases.get(name)?;
+    let options = &among.databases.get(name)?.options;
     let server = |options: &Options| {
         let it = &options.database;
         (it.kind, it.host.clone(), it.port)

@@ -1,4 +1,4 @@
-//! Whether each service's database lets its history of migrations be read.
+//! Whether each service's database lets its history of migrations be read, and understands the checks of its data.
 
 use toml::de::DeTable;
 
@@ -15,7 +15,31 @@ pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Pro
         let problem = Problem::error(name, text, at, what, instead);
         problems.push(if fault.passes() { problem.but_only_a_warning() } else { problem });
     }
+    for (service, database) in &config.databases {
+        for (check_name, check) in &database.checks {
+            let Err(fault) = check.explain().await else { continue };
+            let at = query(text, check_name, &check.query).unwrap_or(0..0);
+            let what = format!("the check {check_name} of {service} cannot be asked: {fault}");
+            let instead = format!("{}; until it can, nobody looks at that data", fault.advice());
+            let problem = Problem::error(name, text, at, what, instead);
+            let passes = fault.problem.passes();
+            problems.push(if passes { problem.but_only_a_warning() } else { problem });
+        }
+    }
     problems
+}
+
+/// Where the query stands, be it a service's or a template's.
+fn query(text: &str, name: &str, query: &str) -> Option<std::ops::Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let tables = ["service", "template"].into_iter().filter_map(|it| document.get_ref().get(it));
+    let stanzas = tables.filter_map(|it| it.get_ref().as_table()).flat_map(|it| it.values());
+    let queries = stanzas.filter_map(|it| {
+        let check = it.get_ref().get("database")?.get_ref().get("check")?.get_ref().get(name)?;
+        check.get_ref().get("query")
+    });
+    let ours = queries.filter(|it| it.get_ref().as_str().is_some_and(|it| it.contains(query)));
+    ours.map(|it| it.span()).next()
 }
 
 /// Where the database's address stands.

@@ -4,9 +4,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Placed, SecretRef},
+    config::raw::{Placed, SecretRef, Table},
     databases::Tls,
-    units::Span,
+    units::{Percent, Span},
 };
 
 /// `[database.NAME]`.
@@ -18,6 +18,20 @@ pub(in crate::config) struct Database {
     pub(in crate::config) tls: Placed<Tls>,
     pub(in crate::config) ca_file: Placed<String>,
     pub(in crate::config) connect_timeout: Placed<Span>,
+    pub(in crate::config) statement_timeout: Placed<Span>,
+    pub(in crate::config) replica_url: Placed<String>,
+    pub(in crate::config) checks_share: Placed<Percent>,
+}
+
+/// `[service.KEY.database.check.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Check {
+    pub(in crate::config) query: Spanned<String>,
+    pub(in crate::config) no_row: Placed<bool>,
+    pub(in crate::config) within: Placed<Vec<f64>>,
+    pub(in crate::config) every: Placed<Span>,
+    pub(in crate::config) confirm_after: Placed<Span>,
     pub(in crate::config) statement_timeout: Placed<Span>,
 }
 
@@ -31,4 +45,5 @@ pub(in crate::config) struct Migrated {
     pub(in crate::config) stuck_after: Placed<Span>,
     pub(in crate::config) compatible_marker: Placed<String>,
     pub(in crate::config) history_max: Placed<usize>,
+    pub(in crate::config) check: Table<Check>,
 }

@@ -4,7 +4,7 @@ use super::{loaded, refused};
 use crate::{
     config::load_text,
     databases::{Kind, Tls},
-    domain::runbook::StopWrites,
+    domain::{integrity::Expects, runbook::StopWrites},
     units::Span,
 };
 
@@ -25,6 +25,58 @@ fn a_services_database_is_the_one_that_it_names_or_the_only_one() {
     assert_eq!((policy.place.as_str(), policy.stuck_after), ("shop at db:3306", Span::minutes(30)));
     let (config, _) = loaded("[service.shop]\nwatch_only = true");
     assert!(config.databases.is_empty());
+}
+
+#[test]
+fn checks_of_the_data_are_asked_at_the_replica_within_their_share() {
+    let (config, _) = loaded(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_url = 'postgres://x@replica/shop'\nchecks_share = '10%'\n\
+         [service.shop]\nwatch_only = true\n\
+         [service.shop.database.check.orphans]\nquery = 'SELECT 1 WHERE false; '\nno_row = true\nstatement_timeout = '3s'\n\
+         [service.shop.database.check.orders]\nquery = 'with x as (select 1) select * from x'\nwithin = [1, 2.5]\nevery = '1h'",
+    );
+    let (id, database) = config.databases.iter().next().unwrap();
+    assert_eq!(database.history.options.database.host, "db");
+    let (orders, orphans) = (&database.checks["orders"], &database.checks["orphans"]);
+    assert_eq!(orphans.query, "SELECT 1 WHERE false");
+    assert_eq!((orphans.every, orphans.confirm_after), (Span::minutes(5), Span::seconds(10)));
+    assert_eq!(orphans.options.statement_timeout, Span::seconds(3));
+    assert_eq!((orphans.share, orders.every), (0.1, Span::hours(1)));
+    let policy = &config.policy.services[id].checks;
+    assert_eq!(policy["orders"].expects, Expects::Within { low: 1.0, high: 2.5 });
+    assert_eq!(policy["orphans"].expects, Expects::NoRow);
+    assert_eq!(policy["orphans"].place, "shop at replica:5432");
+}
+
+#[test]
+fn every_fault_of_a_check_is_told_at_once() {
+    let told = refused(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_url = 'mysql://x@db/shop'\n\
+         [database.other]\nurl = 'postgres://x@db/shop'\nchecks_share = '90%'\n\
+         [service.shop]\nwatch_only = true\ndatabase.from = 'other'\n\
+         [service.shop.database.check]\n\
+         a = { query = 'DELETE FROM orders', no_row = true }\n\
+         b = { query = 'SELECT 1; DELETE FROM orders', no_row = true }\n\
+         c = { query = 'SELECT 1' }\n\
+         d = { query = 'SELECT 1', no_row = true, within = [1, 2] }\n\
+         e = { query = 'SELECT 1', within = [2, 1] }\n\
+         f = { query = 'SELECT 1', no_row = false }\n\
+         'g h' = { query = 'SELECT 1', no_row = true, every = '0s' }",
+    );
+    for part in [
+        "a replica is of the family",
+        "checks cannot take that share",
+        "it does not begin with SELECT or WITH",
+        "there is more than one statement in it",
+        "what the answer of the check `c` must be",
+        "it must be two things at once",
+        "these are no bounds",
+        "nobody knows what its answer must be",
+        "`g h` cannot be a check's name",
+        "takes no time at all",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }
 
 #[test]

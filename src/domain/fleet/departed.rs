@@ -39,6 +39,7 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

@@ -69,6 +69,8 @@ pub fn all() -> Vec<Default> {
 
 /// The trigger that stands for a migration that failed.
 pub const MIGRATION_FAILURE: &str = "migration-failure";
+/// The trigger that stands for data that is not as it must be.
+pub const DATA_CORRUPTION: &str = "data-corruption";
 
 /// Whether a posted event is a reason to act only where the service opted in: of the table's, and of any other name.
 pub fn needs_opt_in(name: &str) -> bool {
@@ -107,7 +109,7 @@ fn acting() -> Vec<Default> {
         row("failed-health-checks", Health, unhealthy, ByMatrix),
         // P0 when half applied: who posts it says which.
         row(MIGRATION_FAILURE, Migration, Rule::event(P1, false), ByMatrix),
-        row("data-corruption", Integrity, Rule::event(P0, true), ByMatrixIfOptedIn),
+        row(DATA_CORRUPTION, Integrity, Rule::event(P0, true), ByMatrixIfOptedIn),
         row("security-breach", Security, Rule::event(P0, true), ByMatrixIfOptedIn),
     ]
 }

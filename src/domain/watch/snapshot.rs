@@ -38,6 +38,8 @@ pub struct Snapshot {
     inventory: Option<Inventory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     database: Option<Looks>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    checks: BTreeMap<String, super::integrity::Last>,
     alerts_seen: BTreeMap<String, UnixMs>,
 }
 
@@ -111,6 +113,7 @@ impl ServiceWatch {
             heard_at: self.heard_at,
             inventory: self.inventory.clone(),
             database: self.database.looks().cloned(),
+            checks: self.integrity.kept(),
             alerts_seen: self.alerts_seen.clone(),
         }
     }
@@ -165,6 +168,7 @@ impl ServiceWatch {
         self.heard_at = snapshot.heard_at;
         self.inventory = snapshot.inventory;
         self.database.restore(snapshot.database);
+        self.integrity.restore(snapshot.checks);
         self.alerts_seen = snapshot.alerts_seen;
     }
 }

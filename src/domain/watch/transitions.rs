@@ -1,6 +1,6 @@
 //! What the windows see that is not true yet: triggers that fire or are clear, signals that went blind or see again.
 
-use super::{Instance, ServiceWatch, Signal, says};
+use super::{Instance, IntegritySeen, ServiceWatch, Signal, says};
 use crate::domain::{
     firing::{Basis, Fact, Firing},
     inventory::PLATFORM,
@@ -43,9 +43,13 @@ impl ServiceWatch {
         facts.extend(self.platform_blindness(s));
         facts.extend(self.database.transition(s));
         facts.extend(self.database.blindness(s));
+        facts.extend(self.integrity.transition(s));
+        facts.extend(self.integrity.blindness(s));
         // What is not read any more cannot be blind, and must not hide what is.
         let platform = |name: &str| name == PLATFORM && s.policy.runbook.is_some();
-        let database = |name: &str| name == DATABASE && s.policy.database.is_some();
+        let database = |name: &str| {
+            name == DATABASE && s.policy.database.is_some() || IntegritySeen::is_a_check(name, s)
+        };
         let gone =
             s.state.blind.keys().filter(|name| {
                 !self.signals.contains_key(*name) && !platform(name) && !database(name)

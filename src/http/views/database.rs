@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
-    change::Component,
-    schema::{Doing, Migration, Run},
-    situation::Situation,
+use crate::{
+    domain::{
+        change::Component,
+        integrity::CheckPolicy,
+        schema::{Doing, Migration, Run},
+        situation::Situation,
+    },
+    units::Span,
 };
 
 /// So many of the newest migrations are shown.
@@ -32,6 +36,24 @@ pub struct DatabaseView {
     pub trouble: Option<String>,
     /// Why nobody can tell.
     pub unknown: Option<String>,
+    /// What its data must be, and is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
+}
+
+/// A check of the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// Its name.
+    pub name: String,
+    /// Where it is asked.
+    pub place: String,
+    /// How it stands, in words.
+    pub says: String,
+    /// Whether it is violated and confirmed.
+    pub is_violated: bool,
+    /// How long the newest query took.
+    pub took: Option<Span>,
 }
 
 impl DatabaseView {
@@ -54,7 +76,19 @@ impl DatabaseView {
             runs: schema.and_then(|it| it.run.as_ref()).map(in_words),
             trouble: schema.and_then(|_| seen.trouble(policy)).map(|it| it.says),
             unknown: seen.unknown().map(str::to_owned),
+            checks: s.policy.checks.iter().map(|(name, it)| checked(s, name, it)).collect(),
         })
+    }
+}
+
+fn checked(s: &Situation<'_>, name: &str, policy: &CheckPolicy) -> CheckView {
+    let shown = s.watch.integrity.shown(name);
+    CheckView {
+        name: name.to_owned(),
+        place: policy.place.clone(),
+        says: shown.says,
+        is_violated: shown.is_violated,
+        took: shown.took,
     }
 }
 

@@ -9,7 +9,7 @@ mod stray;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    database::DatabaseView,
+    database::{CheckView, DatabaseView},
     explain::{Explain, TriggerView},
     incident::{ClockView, IncidentLine, IncidentView, TimelineLine},
     service::{BlindView, ConfigurationView, ServiceView, TriggerState},

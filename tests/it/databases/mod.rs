@@ -1,5 +1,6 @@
 //! Databases, against the real PostgreSQL and MariaDB, migrated by the real Flyway.
 
+mod checks;
 mod connections;
 pub(crate) mod flyway;
 mod histories;

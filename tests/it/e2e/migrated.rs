@@ -102,3 +102,39 @@ async fn a_migration_that_postgresql_took_back_pages_although_it_left_no_row() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn data_that_is_not_as_it_must_be_pages_with_the_check_and_not_with_the_data() {
+    let postgresql = Fresh::of(Kind::Postgresql).await;
+    postgresql.run("CREATE TABLE customers (name TEXT)").await;
+    let setup = Setup::with(Behaviour::Healthy, "");
+    let mut world = World::open(&setup).await;
+    let password = world.dir().join("database.password");
+    std::fs::write(password, postgresql.server.password()).unwrap();
+    let check = "[service.shop.database.check.nobody]\nquery = \"SELECT name FROM customers\"\n\
+                 no_row = true\nevery = \"300ms\"\nconfirm_after = \"200ms\"\n";
+    let text = format!("{}{check}", config(&postgresql));
+    world.configure(&Setup::with(Behaviour::Healthy, &text));
+    world.start().await;
+    let says = |it: &rollbackd::http::views::DatabaseView| it.checks[0].says.clone();
+    let passes = world.explained("it passes", |it| {
+        it.service.database.as_ref().is_some_and(|it| says(it) == "passes")
+    });
+    let checked = passes.await.service.database.expect("it is looked at");
+    assert!(checked.checks[0].took.is_some());
+    postgresql.run("INSERT INTO customers VALUES ('Ada Lovelace')").await;
+    let page = eventually("a page of the data", SOON, async || {
+        let notices = world.told.all();
+        let mut pages = notices.iter().filter(|it| it.is_page()).map(|it| it.body.to_string());
+        pages.find(|text| text.contains("data-corruption"))
+    });
+    let page = page.await;
+    assert!(page.contains("the check nobody of") && page.contains("1 row returned"), "{page}");
+    assert!(!format!("{page}{}", world.log()).contains("Lovelace"), "{page}");
+    postgresql.run("DELETE FROM customers").await;
+    patiently("it is over", Duration::from_secs(30), async || {
+        let log = world.get("/v1/services/shop/production").await;
+        (!log.contains("data-corruption (")).then_some(())
+    })
+    .await;
+}

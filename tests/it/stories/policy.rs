@@ -74,6 +74,7 @@ fn service(id: ServiceId) -> ServicePolicy {
         guards: GuardPolicy::default(),
         runbook: Some(runbook(&name)),
         database: None,
+        checks: BTreeMap::new(),
         verification: VerificationPolicy::default(),
         people: PeoplePolicy::default(),
         bake: Span::minutes(30),

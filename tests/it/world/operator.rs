@@ -112,6 +112,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         guards: guards(),
         runbook: Some(runbook),
         database: None,
+        checks: BTreeMap::new(),
         verification: VerificationPolicy {
             hold: Span::minutes(2),
             ..VerificationPolicy::default()

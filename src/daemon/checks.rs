@@ -1,0 +1,118 @@
+//! Asks what databases' data are: one query after the other for one database, and never more than its share of the time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::clock;
+use crate::{
+    config::Config,
+    databases::checks::Check,
+    domain::{
+        event::{Event, What},
+        integrity::{Answer, Meaning},
+        service::ServiceId,
+    },
+    handle::Handle,
+    telemetry,
+    units::{Secret, Span},
+};
+
+/// One check, and whose it is.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    service: ServiceId,
+    name: String,
+    check: Check,
+}
+
+/// Every check, by the database in the configuration: those of one are asked by one.
+pub(super) fn by_database(config: &Config) -> BTreeMap<String, Vec<Asked>> {
+    let mut all: BTreeMap<String, Vec<Asked>> = BTreeMap::new();
+    for (service, database) in &config.databases {
+        for (name, check) in &database.checks {
+            let asked =
+                Asked { service: service.clone(), name: name.clone(), check: check.clone() };
+            all.entry(check.options.name.clone()).or_default().push(asked);
+        }
+    }
+    all
+}
+
+/// What they are, with the password that is printed nowhere.
+pub(super) fn identity(asked: &[Asked]) -> (Option<String>, String) {
+    let first = asked.first().and_then(|it| it.check.options.password.as_ref());
+    (first.map(Secret::expose).map(str::to_owned), format!("{asked:?}"))
+}
+
+struct Turn {
+    asked: Asked,
+    due: Instant,
+    last: Option<Meaning>,
+}
+
+/// Asks until the event loop has gone: always what is due for longest.
+pub(super) async fn ask(asked: Vec<Asked>, handle: Handle) {
+    let mut free = Instant::now();
+    let turn = |asked| Turn { asked, due: free, last: None };
+    let mut turns: Vec<Turn> = asked.into_iter().map(turn).collect();
+    while let Some(turn) = turns.iter_mut().min_by_key(|turn| turn.due) {
+        tokio::time::sleep_until(turn.due.max(free)).await;
+        let Asked { service, name, check } = &turn.asked;
+        let begun = Instant::now();
+        let answer = check.ask().await;
+        let took = begun.elapsed();
+        free = begun + took + pause(took, check.share);
+        telemetry::database_check(service, name, took);
+        let meaning = check.expects.judge(&answer);
+        tell(&turn.asked, turn.last.as_ref(), &meaning);
+        if !report(&turn.asked, answer, took, &handle).await {
+            return;
+        }
+        let was_violated = matches!(turn.last, Some(Meaning::Violated(_)));
+        let is_new = matches!(meaning, Meaning::Violated(_)) && !was_violated;
+        let wait = if is_new { check.confirm_after.min(check.every) } else { check.every };
+        turn.due = Instant::now() + wait.duration();
+        turn.last = Some(meaning);
+    }
+}
+
+async fn report(asked: &Asked, answer: Answer, took: Duration, handle: &Handle) -> bool {
+    let Asked { service, name, .. } = asked;
+    let id = format!("check:{service}:{name}:{}", clock::wall().0);
+    let took = Span(i64::try_from(took.as_millis()).unwrap_or(i64::MAX));
+    let what = What::IntegritySeen { service: service.clone(), check: name.clone(), answer, took };
+    handle.report(Event { id, what }).await.is_ok()
+}
+
+/// After a query, so that queries take no more than that share of the time.
+fn pause(took: Duration, share: f64) -> Duration {
+    took.mul_f64((1.0 / share - 1.0).max(0.0))
+}
+
+/// Once when it cannot be asked, and once when it can again.
+fn tell(asked: &Asked, last: Option<&Meaning>, meaning: &Meaning) {
+    let Asked { service, name, .. } = asked;
+    match (last, meaning) {
+        (Some(Meaning::Unknown(before)), Meaning::Unknown(why)) if before == why => {}
+        (_, Meaning::Unknown(why)) => {
+            warn!(%service, check = %name, "the check {name} of {service} tells nothing: {why}");
+        }
+        (Some(Meaning::Unknown(_)), _) => {
+            info!(%service, check = %name, "the check {name} of {service} tells again");
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_query_of_two_seconds_nothing_is_asked_for_thirty_eight() {
+        let pause = pause(Duration::from_secs(2), 0.05);
+        assert!(pause.abs_diff(Duration::from_secs(38)) < Duration::from_millis(1), "{pause:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Checks of a database's data: one query each, and what it answers. What rows hold is looked at by nobody.
+
+use crate::{
+    databases::{Fault, Kind, Options, Session},
+    domain::integrity::{Answer, COUNTED_MAX, CheckPolicy, Expects, Found},
+    units::Span,
+};
+
+/// How one is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// How the database is asked, with the check's own limit of time.
+    pub options: Options,
+    /// The query, without a semicolon.
+    pub query: String,
+    /// What the answer must be.
+    pub expects: Expects,
+    /// How often.
+    pub every: Span,
+    /// A violation is looked at again after so long.
+    pub confirm_after: Span,
+    /// All checks of one database take at most this share of the time.
+    pub share: f64,
+}
+
+impl Check {
+    /// What is decided by.
+    pub fn policy(&self) -> CheckPolicy {
+        let place = self.options.database.to_string();
+        CheckPolicy { expects: self.expects, place, every: self.every }
+    }
+
+    /// Asks once, through a connection of its own that can only read.
+    pub async fn ask(&self) -> Answer {
+        let said = match self.expects {
+            Expects::NoRow => self.rows().await,
+            Expects::Within { .. } => self.number().await,
+        };
+        match said {
+            Ok(Some(found)) => Answer::Known(found),
+            Ok(None) => Answer::Unknown("the query returned no number: see what it selects".into()),
+            Err(fault) => Answer::Unknown(format!("{fault}: {}", fault.advice())),
+        }
+    }
+
+    async fn rows(&self) -> Result<Option<Found>, Fault> {
+        let session = Session::open(&self.options).await?;
+        let rows = session.counted(&self.query, COUNTED_MAX + 1).await?;
+        Ok(Some(Found::Rows(rows)))
+    }
+
+    /// In parentheses it can only be one value: more rows or columns than one are the server's to refuse.
+    async fn number(&self) -> Result<Option<Found>, Fault> {
+        let mut session = Session::open(&self.options).await?;
+        let text = match session.kind() {
+            Kind::Postgresql => "text",
+            Kind::Mysql => "char",
+        };
+        // A comment at the query's end would swallow what follows on its line.
+        let query = format!("SELECT CAST((\n{}\n) AS {text})", self.query);
+        let rows = session.rows(&query).await;
+        session.close().await;
+        let first = rows?.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
+        let number = first.and_then(|text| text.trim().parse().ok());
+        Ok(number.map(Found::Number))
+    }
+
+    /// Whether the server understands it, without carrying it out.
+    pub async fn explain(&self) -> Result<(), Fault> {
+        let mut session = Session::open(&self.options).await?;
+        let explained = session.rows(&format!("EXPLAIN {}", self.query)).await;
+        session.close().await;
+        explained.map(drop)
+    }
+}

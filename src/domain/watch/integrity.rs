@@ -1,0 +1,243 @@
+//! What the checks of a service's data showed: `data-corruption` fires when the same query shows it twice running.
+//!
+//! A transaction that is seen between its halves, or a replica that lags, is another at the second look. What cannot be asked is
+//! neither well nor broken: a violation that was seen is not over because nobody sees it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        firing::{Basis, Fact, Firing},
+        integrity::{Answer, CheckPolicy, Meaning},
+        situation::{Holds, Situation},
+        trigger::defaults::DATA_CORRUPTION,
+    },
+    units::{Span, UnixMs},
+};
+
+/// The same violation, seen so often running, is one.
+const CONFIRMED_BY: u32 = 2;
+/// Under which a check that tells nothing stands beside signals that do.
+const PREFIX: &str = "check ";
+
+/// Every check, by its name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IntegritySeen {
+    checks: BTreeMap<String, Seen>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Seen {
+    /// When this daemon asked first.
+    asked: Option<UnixMs>,
+    last: Option<Last>,
+    took: Option<Span>,
+    /// Since when nobody can tell, and why not.
+    unknown: Option<(UnixMs, String)>,
+}
+
+/// The newest that told something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Last {
+    /// What is wrong, in words; nothing where it passed.
+    violated: Option<String>,
+    since: UnixMs,
+    /// How often running.
+    times: u32,
+}
+
+/// One check, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// How it stands, in words.
+    pub says: String,
+    /// Whether it is violated and confirmed.
+    pub is_violated: bool,
+    /// What the newest query cost.
+    pub took: Option<Span>,
+}
+
+impl IntegritySeen {
+    pub(super) fn see(
+        &mut self,
+        name: &str,
+        policy: &CheckPolicy,
+        answer: &Answer,
+        took: Span,
+        now: UnixMs,
+    ) {
+        let seen = self.checks.entry(name.to_owned()).or_default();
+        seen.asked.get_or_insert(now);
+        seen.took = Some(took);
+        let violated = match policy.expects.judge(answer) {
+            Meaning::Unknown(why) => {
+                let since = seen.unknown.as_ref().map_or(now, |(since, _)| *since);
+                seen.unknown = Some((since, why));
+                return;
+            }
+            Meaning::Passes => None,
+            Meaning::Violated(says) => Some(says),
+        };
+        let same = seen.last.take().filter(|it| it.violated.is_some() == violated.is_some());
+        let (since, times) =
+            same.map_or((now, 1), |it| (it.since, it.times.saturating_add(1).min(CONFIRMED_BY)));
+        seen.last = Some(Last { violated, since, times });
+        seen.unknown = None;
+    }
+
+    pub(super) fn kept(&self) -> BTreeMap<String, Last> {
+        let last = |(name, seen): (&String, &Seen)| Some((name.clone(), seen.last.clone()?));
+        self.checks.iter().filter_map(last).collect()
+    }
+
+    pub(super) fn restore(&mut self, kept: BTreeMap<String, Last>) {
+        let seen = |last| Seen { last: Some(last), ..Seen::default() };
+        self.checks = kept.into_iter().map(|(name, last)| (name, seen(last))).collect();
+    }
+
+    /// Whether that check tells nothing, by the name under which that is known.
+    pub(super) fn is_a_check(name: &str, s: &Situation<'_>) -> bool {
+        name.strip_prefix(PREFIX).is_some_and(|name| s.policy.checks.contains_key(name))
+    }
+
+    /// Whether no check tells nothing, and none is violated or was once.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let passes = |last: &Last| last.violated.is_none();
+        self.checks.values().all(|it| it.unknown.is_none() && it.last.as_ref().is_none_or(passes))
+    }
+
+    /// How one stands.
+    pub fn shown(&self, name: &str) -> Shown {
+        let seen = self.checks.get(name);
+        let is_violated = seen.is_some_and(|it| it.violation().is_some());
+        let last = seen.and_then(|it| it.last.as_ref());
+        let unknown = seen.and_then(|it| it.unknown.as_ref());
+        let told = match last.map(|it| &it.violated) {
+            Some(Some(says)) if is_violated => says.clone(),
+            Some(Some(says)) => format!("{says}; asked once more before that is believed"),
+            Some(None) => "passes".to_owned(),
+            None => "not asked yet".to_owned(),
+        };
+        let says = match (unknown, last) {
+            (Some((_, why)), None) => format!("unknown: {why}"),
+            (Some((_, why)), Some(_)) => format!("unknown: {why}; before: {told}"),
+            (None, _) => told,
+        };
+        Shown { says, is_violated, took: seen.and_then(|it| it.took) }
+    }
+
+    /// Whether what fired is so still.
+    pub fn holds(&self, s: &Situation<'_>) -> Holds {
+        let ours =
+            || s.policy.checks.keys().filter_map(|name| Some((name, self.checks.get(name)?)));
+        let violated = |seen: &Seen| seen.violation().is_some();
+        if ours().any(|(_, it)| violated(it) && it.asked.is_some() && it.unknown.is_none()) {
+            return Holds::Yes;
+        }
+        match ours().find(|(_, it)| violated(it)) {
+            Some((name, seen)) => {
+                let why = seen.unknown.as_ref().map_or("not asked yet", |(_, why)| why);
+                Holds::Unknown(format!("nobody can tell how the check {name} is: {why}"))
+            }
+            None => Holds::Recovering,
+        }
+    }
+
+    /// The trigger fires, or clears, or neither while nobody can tell.
+    pub(super) fn transition(&self, s: &Situation<'_>) -> Option<Fact> {
+        let trigger = DATA_CORRUPTION.to_owned();
+        let known = s.state.firing.get(DATA_CORRUPTION);
+        let ours = known.filter(|firing| firing.basis == Basis::Database);
+        let rule = s.policy.triggers.get(DATA_CORRUPTION).filter(|_| !s.policy.checks.is_empty());
+        let Some(rule) = rule else {
+            let why = "no check of the data is made any more".to_owned();
+            return ours.map(|_| Fact::Cleared { trigger, why });
+        };
+        let violated: Vec<(&str, &CheckPolicy, &Last)> = s
+            .policy
+            .checks
+            .iter()
+            .filter_map(|(name, policy)| {
+                let seen = self.checks.get(name).filter(|it| it.asked.is_some())?;
+                Some((name.as_str(), policy, seen.violation()?))
+            })
+            .collect();
+        if let Some(onset) = violated.iter().map(|(_, _, last)| last.since).min() {
+            if known.is_some() {
+                return None;
+            }
+            return Some(Fact::Fired(Box::new(Firing {
+                trigger,
+                severity: rule.rule.severity,
+                basis: Basis::Database,
+                onset,
+                fired_at: s.now.wall,
+                says: in_words(&violated),
+                may_act: rule.may_act,
+                evidence: None,
+            })));
+        }
+        let ours = ours?;
+        let may_hurt = |name: &String| match self.checks.get(name) {
+            None => true,
+            // What an earlier daemon fired by, and nobody has asked about yet.
+            Some(Seen { asked: None, .. }) => true,
+            Some(Seen { asked: Some(asked), last: None, .. }) => ours.fired_at < *asked,
+            Some(Seen { last: Some(last), .. }) => last.violated.is_some(),
+        };
+        if s.policy.checks.keys().any(may_hurt) {
+            return None;
+        }
+        let why = "every check of the data that failed passes".to_owned();
+        Some(Fact::Cleared { trigger, why })
+    }
+
+    /// What tells nothing for too long.
+    pub(super) fn blindness(&self, s: &Situation<'_>) -> Vec<Fact> {
+        let watched = s.state.is_watched(s.policy, s.now.wall);
+        let patience = if watched { s.policy.blind_watched } else { s.policy.blind_idle };
+        let of = |(name, policy): (&String, &CheckPolicy)| {
+            let seen = self.checks.get(name)?;
+            let signal = format!("{PREFIX}{name}");
+            let Some((since, why)) = &seen.unknown else {
+                let is_blind = s.state.blind.contains_key(&signal) && seen.asked.is_some();
+                return is_blind.then_some(Fact::Sighted { signal });
+            };
+            // Between two looks nothing more can be known.
+            let is_long = s.now.wall.since(*since) >= patience.max(policy.every);
+            let known = s.state.knows_blind(&signal, watched, s.now.wall);
+            (!known && is_long).then(|| Fact::Blind {
+                signal,
+                source: policy.place.clone(),
+                since: *since,
+                why: why.clone(),
+                watched,
+            })
+        };
+        s.policy.checks.iter().filter_map(of).collect()
+    }
+}
+
+impl Seen {
+    fn violation(&self) -> Option<&Last> {
+        self.last.as_ref().filter(|it| it.violated.is_some() && it.times >= CONFIRMED_BY)
+    }
+}
+
+/// So many are told at length.
+const TOLD_MAX: usize = 5;
+
+fn in_words(violated: &[(&str, &CheckPolicy, &Last)]) -> String {
+    let told = violated.iter().take(TOLD_MAX).map(|(name, policy, last)| {
+        let says = last.violated.as_deref().unwrap_or_default();
+        format!("the check {name} of {}: {says}", policy.place)
+    });
+    let told: Vec<String> = told.collect();
+    let more = match violated.len().saturating_sub(TOLD_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("{}{more} (seen twice running)", told.join("; "))
+}
