@@ -196,11 +196,13 @@ impl Followers {
         }
         for (service, database) in &config.databases {
             // Another password is another way to look, and is printed nowhere.
-            let password = database.history.options.password.as_ref().map(Secret::expose);
+            let password = database.history().and_then(|it| it.options.password.as_ref());
+            let password = password.map(Secret::expose);
             let key = hashed(&("database", service, password, format!("{database:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (service, database) = (service.clone(), database.clone());
-                self.tasks.spawn(migrations::look(service, database, self.handle.clone()))
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                self.tasks.spawn(migrations::look(service, database, executor, handle))
             });
             self.begun.insert(key, task);
         }

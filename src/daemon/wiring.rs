@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    config::{self, Ask, Config, DeploymentAt, Read},
+    config::{self, Ask, Config, DeploymentAt, Migrated, Read},
     databases::history::History,
     domain::{plan::SchemaAt, service::ServiceId},
     executors::snapshot::Keeper,
@@ -294,12 +294,12 @@ pub(super) fn routing(channels: &[Channel]) -> Routing {
 
 /// The histories of migrations, by whose they are.
 pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
-    let histories = config.databases.values().map(|migrated| &migrated.history);
+    let histories = config.databases.values().filter_map(Migrated::history);
     histories.map(|history| (history.at(), history.clone())).collect()
 }
 
 /// Whose databases can be restored, and from what.
 pub(super) fn keepers(config: &Config) -> BTreeMap<SchemaAt, Keeper> {
     let kept = config.databases.values().filter_map(|it| Some((it, it.snapshots.as_ref()?)));
-    kept.map(|(it, kept)| (it.history.at(), kept.keeper.clone())).collect()
+    kept.filter_map(|(it, kept)| Some((it.history()?.at(), kept.keeper.clone()))).collect()
 }

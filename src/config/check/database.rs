@@ -7,7 +7,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 use toml::Spanned;
 
 use crate::{
-    config::{Migrated, check::found::Found, nearest::nearest, raw},
+    config::{
+        Migrated, Teller,
+        check::{found::Found, tellers},
+        nearest::nearest,
+        raw,
+    },
     databases::history::{History, Name},
     databases::{Database, Options},
     domain::schema::DatabasePolicy,
@@ -102,14 +107,19 @@ pub(super) fn migrated(
     let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
     let name = table(found, said.history_table.as_ref());
     let compatible_marker = marker(found, said.compatible_marker.as_ref());
+    if let Some((teller, place)) = tellers::teller(found, said, rows_max)? {
+        let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
+        let checks = BTreeMap::new();
+        return Some((Migrated { teller, every, checks, snapshots: None }, policy));
+    }
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
     let checks = checks::checks(found, &said.check, reached);
     let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
-    let history = History { options, name: name?, rows_max };
-    Some((Migrated { history, every, checks, snapshots: None }, policy))
+    let teller = Teller::Table(Box::new(History { options, name: name?, rows_max }));
+    Some((Migrated { teller, every, checks, snapshots: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

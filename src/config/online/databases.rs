@@ -8,8 +8,9 @@ use crate::config::{Config, Problem};
 pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Problem> {
     let mut problems = vec![];
     for (service, database) in &config.databases {
-        let Err(fault) = database.history.read().await else { continue };
-        let at = place(text, &database.history.options.name).unwrap_or(0..0);
+        let Some(history) = database.history() else { continue };
+        let Err(fault) = history.read().await else { continue };
+        let at = place(text, &history.options.name).unwrap_or(0..0);
         let what = format!("the history of migrations of {service} cannot be read: {fault}");
         let instead = "until it can, no migration that fails is noticed";
         let problem = Problem::error(name, text, at, what, instead);

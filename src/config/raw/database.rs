@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Placed, SecretRef, Table},
+    config::raw::{Basic, Command, Placed, Reach, SecretRef, Table, signal::reaches},
     databases::Tls,
     units::{Percent, Span},
 };
@@ -46,4 +46,21 @@ pub(in crate::config) struct Migrated {
     pub(in crate::config) compatible_marker: Placed<String>,
     pub(in crate::config) history_max: Placed<usize>,
     pub(in crate::config) check: Table<Check>,
+    pub(in crate::config) actuator: Placed<Actuator>,
+    pub(in crate::config) info: Placed<Command>,
 }
+
+/// `[service.KEY.database.actuator]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Actuator {
+    pub(in crate::config) url: Spanned<String>,
+    pub(in crate::config) bean: Option<String>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) bearer: Placed<SecretRef>,
+    pub(in crate::config) basic: Placed<Basic>,
+    pub(in crate::config) ca_file: Placed<String>,
+    #[serde(default)]
+    pub(in crate::config) insecure: bool,
+}
+reaches!(Actuator);

@@ -2,7 +2,7 @@
 
 use super::{loaded, refused};
 use crate::{
-    config::load_text,
+    config::{Teller, load_text},
     databases::{Kind, Tls},
     domain::{integrity::Expects, runbook::StopWrites},
     units::Span,
@@ -15,10 +15,10 @@ fn a_services_database_is_the_one_that_it_names_or_the_only_one() {
          [service.shop]\nwatch_only = true\n[service.shop.database]\nhistory_table = 'audit.history'\nevery = '5s'",
     );
     let (id, database) = config.databases.iter().next().unwrap();
-    let options = &database.history.options;
+    let options = &database.history().unwrap().options;
     assert_eq!((options.database.kind, options.tls), (Kind::Mysql, Tls::Prefer));
     assert_eq!(
-        (database.history.name.to_string().as_str(), database.every),
+        (database.history().unwrap().name.to_string().as_str(), database.every),
         ("audit.history", Span::seconds(5))
     );
     let policy = config.policy.services[id].database.as_ref().unwrap();
@@ -36,7 +36,7 @@ fn checks_of_the_data_are_asked_at_the_replica_within_their_share() {
          [service.shop.database.check.orders]\nquery = 'with x as (select 1) select * from x'\nwithin = [1, 2.5]\nevery = '1h'",
     );
     let (id, database) = config.databases.iter().next().unwrap();
-    assert_eq!(database.history.options.database.host, "db");
+    assert_eq!(database.history().unwrap().options.database.host, "db");
     let (orders, orphans) = (&database.checks["orders"], &database.checks["orphans"]);
     assert_eq!(orphans.query, "SELECT 1 WHERE false");
     assert_eq!((orphans.every, orphans.confirm_after), (Span::minutes(5), Span::seconds(10)));
@@ -189,4 +189,45 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
     let unseen = RESTORED.replace("[service.shop.database]\nfrom = 'shop'\n", "");
     let all = refused(&format!("{unseen}files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'no'"));
     assert!(all.contains("of a database that is looked at"), "{all}");
+}
+
+#[test]
+fn an_application_or_flyway_itself_may_tell_how_far_it_is_migrated_and_one_of_them_does() {
+    let service = "[service.shop]\nwatch_only = true\n";
+    let actuator = "[service.shop.database.actuator]\nurl = 'http://shop:8080/actuator/flyway'\n";
+    let (config, _) = loaded(&format!("{service}{actuator}"));
+    let (id, database) = config.databases.iter().next().unwrap();
+    assert!(matches!(&database.teller, Teller::Actuator(it) if it.bean.is_none()));
+    let place = &config.policy.services[id].database.as_ref().unwrap().place;
+    assert_eq!(place, "http://shop:8080/actuator/flyway");
+    let info = "[service.shop.database.info]\nargv = ['/bin/true', 'info', '-outputType=json']\n";
+    let (config, _) = loaded(&format!("{service}{info}"));
+    assert!(matches!(&config.databases.values().next().unwrap().teller, Teller::Info(_)));
+
+    for (said, told) in [
+        (format!("{service}{actuator}{info}"), "two are named that tell"),
+        (
+            format!("{service}[service.shop.database]\nfrom = 'x'\n{info}"),
+            "two are named that tell",
+        ),
+        (
+            format!(
+                "{service}{info}[service.shop.database.check.x]\nquery = 'SELECT 1'\nno_row = true"
+            ),
+            "checked in the database itself",
+        ),
+    ] {
+        let all = refused(&said);
+        assert!(all.contains(told), "{said}: {all}");
+    }
+    let (_, warnings) = loaded(&format!("{service}{}", info.replace(", '-outputType=json'", "")));
+    assert!(
+        warnings.iter().any(|it| it.what.contains("prints a table for people")),
+        "{warnings:?}"
+    );
+    let undo = GOES_BACK
+        .replace("[service.shop.database]\ncompatible_marker = 'backward compatible'\n", "");
+    let all =
+        refused(&format!("{actuator}{undo}undo = ['/bin/true', '{{to}}']\nstop_writes = 'no'"));
+    assert!(all.contains("is seen in the table of migrations alone"), "{all}");
 }

@@ -101,6 +101,7 @@ impl History {
             digest: told.digest,
             rows: all,
             newest: told.newest,
+            waiting: vec![],
             run,
             transactional: session.kind() == Kind::Postgresql,
         })

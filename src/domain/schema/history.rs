@@ -40,9 +40,21 @@ pub fn told(mut rows: Vec<Row>, rows_in_all: u64) -> Told {
         rows[at].migration.state = state;
     }
     let current = applied.keys().max_by(|a, b| version::compare(a, b)).cloned();
-    let digest = digest(&rows, rows_in_all);
+    let digest = digest(rows.iter().map(|row| &row.migration), rows_in_all);
     let newest = rows.into_iter().rev().map(|row| row.migration).collect();
     Told { current, digest, newest }
+}
+
+/// Reads what somebody told who knows already how each of them stands: those that are written down, whatever their order.
+pub fn of_states(mut all: Vec<Migration>, rows_max: usize) -> Told {
+    all.sort_by_key(|it| it.rank);
+    let is_applied = |it: &&Migration| it.state.is_applied() && !it.kind.starts_with("UNDO");
+    let versions = all.iter().filter(is_applied).filter_map(|it| it.version.as_deref());
+    let current = versions.max_by(|a, b| version::compare(a, b)).map(str::to_owned);
+    let rows = all.len();
+    let newest = all.split_off(rows.saturating_sub(rows_max));
+    let digest = digest(newest.iter(), rows as u64);
+    Told { current, digest, newest: newest.into_iter().rev().collect() }
 }
 
 /// How one stands after those before it, which it may undo.
@@ -96,11 +108,10 @@ fn standing(
     }
 }
 
-fn digest(rows: &[Row], rows_in_all: u64) -> String {
+fn digest<'r>(rows: impl Iterator<Item = &'r Migration>, rows_in_all: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(rows_in_all.to_be_bytes());
-    for row in rows {
-        let it = &row.migration;
+    for it in rows {
         let version = it.version.as_deref().unwrap_or("-");
         // What an author wrote cannot end a field: its length stands before it.
         for field in [version, &it.script, &it.kind, it.state.named()] {

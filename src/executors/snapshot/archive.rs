@@ -12,7 +12,7 @@ use crate::{
         plan::{CommandLine, EnvValue},
         schema::{Schema, history},
     },
-    executors::command::run_reading,
+    executors::command::{run_reading, whole},
     units::UnixMs,
 };
 
@@ -48,7 +48,7 @@ async fn ask(
     line.argv.push(file.to_owned());
     // It writes times as the clock on the wall shows them.
     line.env.insert("TZ".to_owned(), EnvValue::Text("UTC".to_owned()));
-    run_reading(&line, dir, until, bytes_max).await
+    run_reading(&line, dir, until, bytes_max).await.and_then(whole)
 }
 
 /// When it was taken; fails where it is no such file, or one that ends within its list.
@@ -92,6 +92,7 @@ pub(super) async fn schema(
         digest: told.digest,
         rows: all,
         newest: told.newest,
+        waiting: vec![],
         run: None,
         transactional: true,
     }

@@ -57,6 +57,7 @@ fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
         digest: format!("sha256:{}{}", newest.script, newest.state),
         rows: 7,
         newest: vec![newest],
+        waiting: vec![],
         run,
         transactional: true,
     }))
