@@ -220,9 +220,7 @@ impl ServiceWatch {
             }
             What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
             What::IntegritySeen { check, answer, took, .. } => {
-                if let Some(asked) = policy.checks.get(check) {
-                    self.integrity.see(check, asked, answer, *took, now.wall);
-                }
+                self.integrity.see((check, policy), state, (answer, *took), now);
             }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {
