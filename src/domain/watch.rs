@@ -218,7 +218,7 @@ impl ServiceWatch {
                 self.inventory = Some(inventory.clone());
                 self.looked_at = Some(now.wall);
             }
-            What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
+            What::SchemaSeen { seen, .. } => self.database.see(seen, now),
             What::IntegritySeen { check, answer, took, .. } => {
                 self.integrity.see((check, policy), state, (answer, *took), now);
             }

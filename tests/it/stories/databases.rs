@@ -240,6 +240,22 @@ fn the_schema_goes_back_before_the_old_code_starts_where_it_may() {
 }
 
 #[test]
+fn a_schema_that_went_back_is_looked_at_before_the_rollback_is_verified() {
+    for (there, verified) in [(at("6"), true), (after("7", "orders"), false)] {
+        let mut town = Town::healthy(with_an_undo(true));
+        migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+        for _ in 0..40 {
+            looked(&mut town, there.clone());
+            town.run("1m");
+        }
+        let told = town.transcript();
+        assert_eq!(told.contains("verified; watching"), verified, "{told}");
+        let why = "the schema is as it must be: it is at version 7, not at version 6";
+        assert_eq!(told.contains(why), !verified, "{told}");
+    }
+}
+
+#[test]
 fn a_person_approves_that_a_schema_goes_back() {
     let mut town = Town::healthy(with_an_undo(false));
     migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));

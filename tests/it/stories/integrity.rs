@@ -13,7 +13,7 @@ use rollbackd::{
 
 use super::{
     brief,
-    place::HEALTHY,
+    place::{HEALTHY, OUTAGE},
     policy::{id, shop_with},
     story,
     town::Town,
@@ -164,4 +164,48 @@ fn a_check_that_cannot_be_asked_is_neither_well_nor_broken_and_pages_as_blind() 
     });
     let words = "check orphans tells nothing (shop at replica:5432): the user may not do that";
     assert!(told.contains(words), "{told}");
+}
+
+/// A release that fails and is rolled back, with that answer of the check every minute from then on; whether that was verified.
+fn rolled_back(answer: Option<Answer>) -> (Town, bool) {
+    let mut town = Town::healthy(with_checks());
+    let fine = || Answer::Known(Found::Number(5.0));
+    asked(&mut town, "orders", fine());
+    rows(&mut town, 0);
+    town.deploy("v2", OUTAGE);
+    town.run("1m 50s");
+    for _ in 0..40 {
+        asked(&mut town, "orders", fine());
+        if let Some(answer) = &answer {
+            asked(&mut town, "orphans", answer.clone());
+        }
+        town.run("1m");
+    }
+    assert_eq!((town.serving(), town.rollbacks()), ("v1".to_owned(), 1));
+    let verified = town.transcript().contains("verified; watching");
+    (town, verified)
+}
+
+#[test]
+fn a_rollback_is_verified_by_checks_that_were_asked_after_it() {
+    let (town, verified) = rolled_back(Some(Answer::Known(Found::Rows(0))));
+    assert!(verified, "{}", town.transcript());
+    let told = town.notices("Complete")[0].lines.join("\n");
+    assert!(told.contains("check orphans: Passed"), "{told}");
+    let (town, verified) = rolled_back(None);
+    assert!(!verified, "what passed before the rollback says nothing of it");
+    let why = "could not be verified: check orphans: it was not asked since the rollback";
+    assert!(town.transcript().contains(why), "{}", town.transcript());
+}
+
+#[test]
+fn a_rollback_is_not_verified_while_the_data_is_corrupt_or_nobody_can_tell() {
+    for (answer, why) in [
+        (Answer::Known(Found::Rows(3)), "check orphans: 3 rows returned, where there must be none"),
+        (Answer::Unknown("nobody answers there".into()), "check orphans: nobody answers there"),
+    ] {
+        let (town, verified) = rolled_back(Some(answer));
+        assert!(!verified);
+        assert!(town.transcript().contains(why), "{}", town.transcript());
+    }
 }
