@@ -209,9 +209,10 @@ impl Followers {
         self.look_for_snapshots(config, &mut before);
         for (place, asked) in checks::by_database(config) {
             let key = hashed(&("checks", &place, checks::identity(&asked)));
-            let task = before
-                .remove(&key)
-                .unwrap_or_else(|| self.tasks.spawn(checks::ask(asked, self.handle.clone())));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (handle, watched) = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(checks::ask(asked, handle, watched))
+            });
             self.begun.insert(key, task);
         }
         before.into_values().for_each(|task| task.abort());

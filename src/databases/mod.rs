@@ -7,6 +7,7 @@ mod access;
 pub mod checks;
 mod classify;
 mod fault;
+mod foreign_keys;
 pub mod history;
 mod quote;
 mod session;

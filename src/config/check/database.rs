@@ -114,7 +114,8 @@ pub(super) fn migrated(
     }
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
-    let checks = checks::checks(found, &said.check, reached);
+    let schema = name.as_ref().and_then(|name| name.schema.as_deref());
+    let checks = checks::checks(found, &said.check, reached, schema);
     let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };

@@ -27,10 +27,14 @@ pub(in crate::config) struct Database {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Check {
-    pub(in crate::config) query: Spanned<String>,
+    pub(in crate::config) query: Placed<String>,
     pub(in crate::config) no_row: Placed<bool>,
     pub(in crate::config) within: Placed<Vec<f64>>,
+    pub(in crate::config) drops_at_most: Placed<Percent>,
+    pub(in crate::config) foreign_keys: Placed<bool>,
+    pub(in crate::config) foreign_keys_max: Placed<usize>,
     pub(in crate::config) every: Placed<Span>,
+    pub(in crate::config) every_watched: Placed<Span>,
     pub(in crate::config) confirm_after: Placed<Span>,
     pub(in crate::config) statement_timeout: Placed<Span>,
 }

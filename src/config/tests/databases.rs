@@ -3,7 +3,7 @@
 use super::{loaded, refused};
 use crate::{
     config::{Teller, load_text},
-    databases::{Kind, Tls},
+    databases::{Kind, Tls, checks::Asks},
     domain::{integrity::Expects, runbook::StopWrites},
     units::Span,
 };
@@ -38,7 +38,8 @@ fn checks_of_the_data_are_asked_at_the_replica_within_their_share() {
     let (id, database) = config.databases.iter().next().unwrap();
     assert_eq!(database.history().unwrap().options.database.host, "db");
     let (orders, orphans) = (&database.checks["orders"], &database.checks["orphans"]);
-    assert_eq!(orphans.query, "SELECT 1 WHERE false");
+    assert_eq!(orphans.asks, Asks::Query("SELECT 1 WHERE false".into()));
+    assert_eq!((orphans.every_watched, orders.every_watched), (Span::minutes(1), Span::minutes(1)));
     assert_eq!((orphans.every, orphans.confirm_after), (Span::minutes(5), Span::seconds(10)));
     assert_eq!(orphans.options.statement_timeout, Span::seconds(3));
     assert_eq!((orphans.share, orders.every), (0.1, Span::hours(1)));
@@ -46,6 +47,22 @@ fn checks_of_the_data_are_asked_at_the_replica_within_their_share() {
     assert_eq!(policy["orders"].expects, Expects::Within { low: 1.0, high: 2.5 });
     assert_eq!(policy["orphans"].expects, Expects::NoRow);
     assert_eq!(policy["orphans"].place, "shop at replica:5432");
+}
+
+#[test]
+fn foreign_keys_are_those_of_the_schema_of_the_history_and_a_number_may_fall_by_its_share() {
+    let (config, _) = loaded(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\n[service.shop]\nwatch_only = true\n\
+         [service.shop.database]\nhistory_table = 'audit.history'\n\
+         [service.shop.database.check]\n\
+         keys = { foreign_keys = true, foreign_keys_max = 7, every = '5s' }\n\
+         people = { query = 'SELECT count(*) FROM people', drops_at_most = '5%' }",
+    );
+    let checks = &config.databases.values().next().unwrap().checks;
+    let asks = Asks::ForeignKeys { schema: Some("audit".into()), most: 7 };
+    assert_eq!((&checks["keys"].asks, checks["keys"].expects), (&asks, Expects::ForeignKeys));
+    assert_eq!(checks["keys"].every_watched, Span::seconds(5));
+    assert_eq!(checks["people"].expects, Expects::DropsAtMost { share: 0.05 });
 }
 
 #[test]
@@ -61,7 +78,11 @@ fn every_fault_of_a_check_is_told_at_once() {
          d = { query = 'SELECT 1', no_row = true, within = [1, 2] }\n\
          e = { query = 'SELECT 1', within = [2, 1] }\n\
          f = { query = 'SELECT 1', no_row = false }\n\
-         'g h' = { query = 'SELECT 1', no_row = true, every = '0s' }",
+         'g h' = { query = 'SELECT 1', no_row = true, every = '0s' }\n\
+         i = { query = 'SELECT 1', foreign_keys = true }\n\
+         j = { no_row = true }\n\
+         k = { query = 'SELECT 1', drops_at_most = '100%' }\n\
+         l = { foreign_keys = true, foreign_keys_max = 0 }",
     );
     for part in [
         "a replica is of the family",
@@ -73,6 +94,9 @@ fn every_fault_of_a_check_is_told_at_once() {
         "these are no bounds",
         "nobody knows what its answer must be",
         "`g h` cannot be a check's name",
+        "foreign keys are asked by no query",
+        "nobody knows what the check `j` asks",
+        "a number cannot fall by that and be one",
         "takes no time at all",
     ] {
         assert!(told.contains(part), "{part}: {told}");

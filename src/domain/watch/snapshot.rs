@@ -39,7 +39,7 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     database: Option<Looks>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    checks: BTreeMap<String, super::integrity::Last>,
+    checks: BTreeMap<String, super::integrity::Kept>,
     alerts_seen: BTreeMap<String, UnixMs>,
 }
 
