@@ -17,7 +17,7 @@ pub(super) fn history(options: Options, table: &str) -> History {
     History { options, name: Name::parse(table).expect("a legal name"), rows_max: 500 }
 }
 
-pub(super) async fn look(database: &Fresh<'_>) -> Schema {
+pub(crate) async fn look(database: &Fresh<'_>) -> Schema {
     match history(database.options(), "flyway_schema_history").look().await {
         Seen::Known(schema) => *schema,
         Seen::Unknown(why) => panic!("{why}"),

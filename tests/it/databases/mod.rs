@@ -3,9 +3,9 @@
 mod checks;
 mod connections;
 pub(crate) mod flyway;
-mod histories;
+pub(crate) mod histories;
 mod locks;
-mod restored;
+pub(crate) mod restored;
 pub(crate) mod server;
 mod starts;
 mod undone;
