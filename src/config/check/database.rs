@@ -2,7 +2,7 @@
 
 mod checks;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use toml::Spanned;
 
@@ -14,7 +14,7 @@ use crate::{
         raw,
     },
     databases::history::{History, Name},
-    databases::{Database, Options},
+    databases::{Database, Options, Tls},
     domain::schema::DatabasePolicy,
     units::Span,
 };
@@ -91,6 +91,12 @@ fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Op
     let statement_timeout = found.positive(&said.statement_timeout, Options::STATEMENT);
     let usual = Options::new(name, database?);
     let tls = said.tls.as_ref().map_or(usual.tls, |said| *said.get_ref());
+    let host = &usual.database.host;
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if let Some(off) = said.tls.as_ref().filter(|_| tls == Tls::Off && !is_here) {
+        let what = format!("whoever is between here and {host} can read along");
+        found.warn(off.span(), what, "leave it out, and name the authority in ca_file");
+    }
     Some(Options { password, ca_file, tls, connect_timeout, statement_timeout, ..usual })
 }
 

@@ -255,3 +255,16 @@ fn an_application_or_flyway_itself_may_tell_how_far_it_is_migrated_and_one_of_th
         refused(&format!("{actuator}{undo}undo = ['/bin/true', '{{to}}']\nstop_writes = 'no'"));
     assert!(all.contains("is seen in the table of migrations alone"), "{all}");
 }
+
+#[test]
+fn a_connection_that_anybody_can_read_is_warned_of() {
+    let told = |host: &str| {
+        let text = format!(
+            "[database.x]\nurl = 'postgres://a@{host}/x'\ntls = 'off'\n[service.shop]\nwatch_only = true"
+        );
+        let (_, warnings) = loaded(&text);
+        warnings.iter().any(|it| it.what.contains("can read along"))
+    };
+    assert!(told("db.internal"));
+    assert!(!told("127.0.0.1") && !told("localhost") && !told("[::1]"));
+}
