@@ -88,7 +88,8 @@ pub(super) fn restore(
         stop_writes: stop_writes?,
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     };
-    let keeper = Keeper { history, through, files: files?, program: bare, lost };
+    let keeps_owners = !said.options.iter().any(|option| option.get_ref() == "--no-owner");
+    let keeper = Keeper { history, through, files: files?, program: bare, keeps_owners, lost };
     Some((runbook, Kept { keeper, every }))
 }
 

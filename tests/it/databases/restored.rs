@@ -104,6 +104,7 @@ impl Shop {
                 dir: None,
                 timeout,
             },
+            keeps_owners: true,
             lost: vec![
                 ("orders".into(), "SELECT count(*) FROM orders WHERE at > {taken_at}".into()),
                 ("parcels".into(), "SELECT count(*) FROM parcels WHERE at > {taken_at}".into()),
@@ -369,4 +370,5 @@ async fn what_is_missing_for_a_restore_is_told_with_what_grants_it_before_there_
         assert!(all[2].why.contains(part), "{all:?}");
     }
     assert!(all[0].why.contains("was not found"), "{all:?}");
+    assert!(all[3].why.starts_with("GRANT postgres TO guest_"), "{all:?}");
 }
