@@ -122,7 +122,10 @@ fn transition(
 /// recovered for long enough to have ended.
 fn another(instance: &Instance, known: &Firing, s: &Situation<'_>) -> Option<UnixMs> {
     let dismissed = s.state.is_dismissed(known);
-    let relapsed = instance.trigger.relapsed_at().filter(|_| dismissed);
+    // What had come again before somebody said that it is none was meant by that, too.
+    let said_at = s.state.dismissed_at();
+    let is_new = |at: &UnixMs| dismissed && said_at.is_none_or(|said| *at > said);
+    let relapsed = instance.trigger.relapsed_at().filter(is_new);
     let since = relapsed.or_else(|| instance.trigger.evidence().onset)?;
     let behind = || s.state.change_behind(since, s.policy.guards.max_change_age);
     // Where the clock was set back in between, it fired before it began: that is known, too.
