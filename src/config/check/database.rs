@@ -109,7 +109,7 @@ pub(super) fn migrated(
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     let history = History { options, name: name?, rows_max };
-    Some((Migrated { history, every, checks, snapshots: None }, policy))
+    Some((Migrated { history, every, checks, snapshots: None, reversed: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

@@ -6,6 +6,7 @@ pub(crate) mod flyway;
 mod histories;
 mod locks;
 mod restored;
+mod reversed;
 pub(crate) mod server;
 mod starts;
 mod undone;

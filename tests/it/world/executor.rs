@@ -128,6 +128,7 @@ impl Attempt {
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
             | Action::MigrationsUndo { .. }
+            | Action::ReverseScript { .. }
             | Action::SnapshotRestore { .. }
             | Action::DatabaseSwitch { .. }
             | Action::DeploymentStart { .. }

@@ -334,6 +334,7 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
         | Action::MigrationsUndo { .. }
+        | Action::ReverseScript { .. }
         | Action::SnapshotRestore { .. }
         | Action::DatabaseSwitch { .. }
         | Action::DeploymentStart { .. }
