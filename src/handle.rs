@@ -1,5 +1,7 @@
 //! How the rest of the daemon speaks to the event loop: it hides the channel, and every answer is durable.
 
+pub mod trials;
+
 use std::collections::BTreeSet;
 
 use tokio::sync::{mpsc, oneshot};
@@ -77,6 +79,8 @@ impl Lane {
             | What::Seen { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::ScriptsSeen { .. }
+            | What::ScriptTried { .. }
             | What::IntegritySeen { .. }
             | What::AlertsActive { .. } => Self::Readings,
             What::ChangePosted { .. } | What::Alerted { .. } => Self::Told,

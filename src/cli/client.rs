@@ -74,6 +74,11 @@ pub(super) struct Client {
 impl Client {
     /// A client with this machine's credential, or the one that was given.
     pub(super) fn new(reach: &Reach) -> Result<Self, Fault> {
+        Self::patient(reach, Duration::from_secs(40))
+    }
+
+    /// The same for what may take longer.
+    pub(super) fn patient(reach: &Reach, patience: Duration) -> Result<Self, Fault> {
         let url = reach.url.trim_end_matches('/').to_owned();
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(Fault::Usage(format!(
@@ -83,7 +88,7 @@ impl Client {
         crate::tls::install();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(40))
+            .timeout(patience)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
         if let Some(file) = &reach.ca {

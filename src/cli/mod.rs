@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo;
+mod dry_run;
 mod explain;
 mod incidents;
 mod init;
@@ -96,6 +97,8 @@ enum Command {
     Explain(explain::Explain),
     /// What a rollback of a service would do, step by step.
     Plan(plan::Plan),
+    /// Try the script that takes a service's schema back, and take all of it back.
+    DryRun(dry_run::DryRun),
     /// The open incidents, and the recent ones.
     Incidents(incidents::Incidents),
     /// One incident.
@@ -149,6 +152,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
             Command::Status(what) => what.run(out).await,
             Command::Explain(what) => what.run(out).await,
             Command::Plan(what) => what.run(out).await,
+            Command::DryRun(what) => what.run(out).await,
             Command::Incidents(what) => what.run(out).await,
             Command::Show(what) => what.run(out).await,
             Command::Report(what) => what.run(out).await,

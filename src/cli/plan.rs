@@ -3,7 +3,10 @@
 use clap::Args;
 
 use super::{Client, Fault, Out, Reach, client::segment, paint::Paint};
-use crate::http::views::{PlanAnswer, PlanView};
+use crate::{
+    domain::plan::{Action, Step},
+    http::views::{PlanAnswer, PlanView},
+};
 
 /// What a rollback of a service would do.
 #[derive(Debug, Args)]
@@ -61,15 +64,25 @@ pub(super) fn text(answer: &PlanAnswer, wanted: &str, paint: Paint) -> String {
     if answer.no_approval.is_none() {
         text.push_str(&format!("approve it: rollbackd approve {service} {hash}\n"));
     }
+    let runs_a_script = |step: &Step| matches!(step.action, Action::ReverseScript { .. });
+    let named = match answer.view.plan.steps.iter().any(runs_a_script) {
+        true => format!(" --plan {hash}"),
+        false => String::new(),
+    };
     match &answer.no_rollback {
         None => {
             text.push_str(&format!(
-                "run it now: rollbackd rollback {service}{wanted} --reason '…'\n"
+                "run it now: rollbackd rollback {service}{wanted}{named} --reason '…'\n"
             ));
         }
         Some(why) => text.push_str(&format!("it cannot be run now: {why}\n")),
     }
     text
+}
+
+fn listed(what: &str, lines: &[String], paint: Paint) -> String {
+    let line = |line: &String| format!("     {}\n", paint.dim(&format!("{what}: {line}")));
+    lines.iter().map(line).collect()
 }
 
 /// A plan, step by step.
@@ -85,6 +98,10 @@ pub(super) fn steps(view: &PlanView, paint: Paint) -> String {
         let tries = if step.attempts == 1 { "once" } else { "tried again if it fails" };
         text.push_str(&paint.dim(&format!("     at most {}, {tries}", step.timeout)));
         text.push('\n');
+        if let Action::ReverseScript { head, changes, .. } = &step.action {
+            text.push_str(&listed("it begins", head, paint));
+            text.push_str(&listed("it changes", changes, paint));
+        }
         for need in &step.needs {
             text.push_str(&paint.dim(&format!("     needs {need}")));
             text.push('\n');

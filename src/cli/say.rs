@@ -71,6 +71,9 @@ pub(crate) enum Say {
         /// To the one that its Deployment's annotation `previous-version` names.
         #[arg(long, conflicts_with = "to")]
         to_previous_version: bool,
+        /// By exactly this plan, or not at all; must be said where it runs a script.
+        #[arg(long, value_name = "HASH")]
+        plan: Option<String>,
         /// Why.
         #[arg(long)]
         reason: String,
@@ -112,8 +115,8 @@ impl Say {
             }
             Self::Hold { about, reason } => ("hold", about, with(vec![("reason", Some(reason))])),
             Self::Unhold { about } => ("unhold", about, with(vec![])),
-            Self::Rollback { about, to, to_previous_version, reason } => {
-                let mut words = with(vec![("to", to), ("reason", Some(reason))]);
+            Self::Rollback { about, to, to_previous_version, plan, reason } => {
+                let mut words = with(vec![("to", to), ("plan", plan), ("reason", Some(reason))]);
                 if to_previous_version {
                     words.insert("to_previous_version".to_owned(), Value::Bool(true));
                 }

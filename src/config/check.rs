@@ -14,6 +14,7 @@ mod migrations;
 mod platform;
 mod policy;
 mod reach;
+mod scripts;
 mod service;
 mod shared;
 mod signal;

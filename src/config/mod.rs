@@ -128,6 +128,8 @@ pub struct Migrated {
     pub every: Span,
     /// The snapshots of it that are looked for.
     pub snapshots: Option<Kept>,
+    /// The scripts that take it back.
+    pub reversed: Option<Reversed>,
     /// What its data must be, by name.
     pub checks: BTreeMap<String, Check>,
 }
@@ -167,6 +169,17 @@ pub struct Info {
 pub struct Kept {
     /// Where they are, and through whom one is restored.
     pub keeper: crate::executors::snapshot::Keeper,
+    /// How often is looked.
+    pub every: Span,
+}
+
+/// Scripts that take a schema back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reversed {
+    /// Through whom they are run.
+    pub scripted: crate::executors::script::Scripted,
+    /// Where they are.
+    pub files: String,
     /// How often is looked.
     pub every: Span,
 }

@@ -17,7 +17,7 @@ use super::{
     backfill::Owed,
     checks, delivery,
     discovery::{self, Answer},
-    migrations, platforms, poller, snapshots, supervise, wiring,
+    migrations, platforms, poller, scripts, snapshots, supervise, wiring,
 };
 use crate::{
     config::{Config, Discovery, Finding},
@@ -152,6 +152,7 @@ impl Followers {
         self.executor.manifests.adopt(wiring::manifests(config));
         self.executor.histories.adopt(wiring::histories(config));
         self.executor.keepers.adopt(wiring::keepers(config));
+        self.executor.scripts.adopt(wiring::scripts(config));
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {
@@ -207,6 +208,7 @@ impl Followers {
             self.begun.insert(key, task);
         }
         self.look_for_snapshots(config, &mut before);
+        self.look_for_scripts(config, &mut before);
         for (place, asked) in checks::by_database(config) {
             let key = hashed(&("checks", &place, checks::identity(&asked)));
             let task = before.remove(&key).unwrap_or_else(|| {
@@ -216,6 +218,18 @@ impl Followers {
             self.begun.insert(key, task);
         }
         before.into_values().for_each(|task| task.abort());
+    }
+
+    fn look_for_scripts(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
+        let all = config.databases.iter().filter_map(|(id, it)| Some((id, it.reversed.as_ref()?)));
+        for (service, reversed) in all {
+            let key = hashed(&("scripts", service, &reversed.files, reversed.every));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (service, reversed) = (service.clone(), reversed.clone());
+                self.tasks.spawn(scripts::look(service, reversed, self.handle.clone()))
+            });
+            self.begun.insert(key, task);
+        }
     }
 
     fn look_for_snapshots(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {

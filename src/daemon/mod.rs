@@ -25,6 +25,7 @@ mod reload;
 mod rounds;
 mod run;
 mod scraping;
+mod scripts;
 mod serving;
 mod snapshots;
 mod standstill;

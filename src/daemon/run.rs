@@ -143,7 +143,7 @@ async fn start(
     side.spawn(supervise::housekeeping(handle.clone()));
     followers.follow(config).await?;
     let Served { stop: stop_serving, at, interface } =
-        serving::start(&mut side, config, &handle, metrics).await?;
+        serving::start(&mut side, config, &handle, metrics, &executor.scripts).await?;
     // Whatever can fail has been done: a daemon that cannot start neither begins a step nor breaks one off. What was
     // asked meanwhile waits in the channel.
     let (ending, ended) = watch::channel(false);

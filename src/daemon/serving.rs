@@ -7,10 +7,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::Notify, task::JoinSet};
 use tracing::warn;
 
-use super::reload;
+use super::{reload, scripts};
 use crate::{
     config::Config,
-    handle::Handle,
+    executors::script::Scripts,
+    handle::{Handle, trials::Trials},
     http::{Interface, Server},
 };
 
@@ -31,6 +32,7 @@ pub(super) async fn start(
     config: &Config,
     handle: &Handle,
     metrics: PrometheusHandle,
+    with: &Scripts,
 ) -> anyhow::Result<Served> {
     let stop = Arc::new(Notify::new());
     let Some(http) = &config.http else {
@@ -40,6 +42,9 @@ pub(super) async fn start(
     let tokens = reload::tokens(config, http)?;
     let interface = Interface::new(handle.clone(), metrics, tokens, http)
         .context("random numbers for the interface")?;
+    let (trials, asked) = Trials::channel();
+    side.spawn(scripts::try_out(asked, with.clone()));
+    interface.try_with(trials);
     let server = Server::bind(http, &interface).await.context("the interface")?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let at = format!("listening on {scheme}://{}", server.address());

@@ -16,7 +16,7 @@ use crate::{
     config::{self, Ask, Config, DeploymentAt, Migrated, Read},
     databases::history::History,
     domain::{plan::SchemaAt, service::ServiceId},
-    executors::snapshot::Keeper,
+    executors::{script::Scripted, snapshot::Keeper},
     handle::Routing,
     kubernetes::access,
     notifiers::Channel,
@@ -302,4 +302,10 @@ pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
 pub(super) fn keepers(config: &Config) -> BTreeMap<SchemaAt, Keeper> {
     let kept = config.databases.values().filter_map(|it| Some((it, it.snapshots.as_ref()?)));
     kept.filter_map(|(it, kept)| Some((it.history()?.at(), kept.keeper.clone()))).collect()
+}
+
+/// Whose schema goes back by scripts, and through whom.
+pub(super) fn scripts(config: &Config) -> BTreeMap<SchemaAt, Scripted> {
+    let all = config.databases.values().filter_map(|it| Some((it, it.reversed.as_ref()?)));
+    all.filter_map(|(it, reversed)| Some((it.history()?.at(), reversed.scripted.clone()))).collect()
 }

@@ -4,6 +4,7 @@
 //! bounded in time, rows and bytes. Nothing here ever prints a password, not even inside the words of a server.
 
 mod access;
+pub mod catalogue;
 pub mod checks;
 mod classify;
 mod fault;

@@ -85,6 +85,22 @@ impl Session {
         tokio::time::timeout(within, rows).await.map_err(|_| late(&options))?
     }
 
+    /// Carries out statements, and passes over whatever rows they return. After a fault the session is of no more use, unless it is the
+    /// server's own answer.
+    pub async fn run(&mut self, sql: &str) -> Result<(), Fault> {
+        let options = self.options.clone();
+        let within = options.statement_timeout.duration() + GRACE;
+        let statements = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let ran = async {
+            match &mut self.connection {
+                Inner::Postgresql(it) => it.execute(statements).await.map(drop),
+                Inner::Mysql(it) => it.execute(statements).await.map(drop),
+            }
+        };
+        let ran = tokio::time::timeout(within, ran).await.map_err(|_| late(&options))?;
+        ran.map_err(|error| classify::fault(&error, &options))
+    }
+
     /// How many rows a statement returns, and not one more than `most`: none of them is kept. It is the last of its session, for whoever
     /// has heard enough hangs up.
     pub async fn counted(mut self, sql: &str, most: u64) -> Result<u64, Fault> {

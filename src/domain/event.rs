@@ -85,6 +85,9 @@ pub enum Said {
         /// To the one that its platform says was before.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         to_previous: bool,
+        /// By exactly this plan, by its hash; whichever it is when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<String>,
         /// Why.
         reason: String,
     },
@@ -139,6 +142,20 @@ pub enum What {
         service: ServiceId,
         /// What there is; or why nobody can tell.
         seen: Result<schema::snapshot::Snapshots, String>,
+    },
+    /// It was looked at which scripts there are that take its schema back.
+    ScriptsSeen {
+        /// Whose.
+        service: ServiceId,
+        /// What there is; or why nobody can tell.
+        seen: Result<Vec<schema::script::Script>, String>,
+    },
+    /// Somebody had one of them tried.
+    ScriptTried {
+        /// Whose.
+        service: ServiceId,
+        /// What came of it.
+        trial: Box<schema::script::Trial>,
     },
     /// A check of a database's data was asked.
     IntegritySeen {
@@ -280,6 +297,8 @@ impl What {
             | Self::Seen { service, .. }
             | Self::SchemaSeen { service, .. }
             | Self::SnapshotsSeen { service, .. }
+            | Self::ScriptsSeen { service, .. }
+            | Self::ScriptTried { service, .. }
             | Self::IntegritySeen { service, .. }
             | Self::ChangePosted { service, .. }
             | Self::Alerted { service, .. }

@@ -222,6 +222,8 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::ScriptsSeen { .. }
+            | What::ScriptTried { .. }
             | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
@@ -352,6 +354,8 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::ScriptsSeen { .. }
+            | What::ScriptTried { .. }
             | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }

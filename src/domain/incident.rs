@@ -15,6 +15,7 @@ mod phase;
 pub mod pulled;
 mod schema;
 mod scope;
+pub mod script;
 pub mod speak;
 pub mod target;
 mod witness;

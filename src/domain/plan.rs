@@ -16,6 +16,7 @@ use super::{
     configuration::Kind,
     maintenance::MaintenanceMode,
     reconciler::Reconciler,
+    schema::script::ScriptRun,
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -273,6 +274,21 @@ pub enum Action {
         undone: Vec<String>,
         /// What does it.
         run: CommandLine,
+    },
+    /// Run a script that takes migrations back, in one transaction: what the history, the catalogue and the data are afterwards is looked
+    /// at before it is committed.
+    ReverseScript {
+        /// The script, from where to where, and within which limits.
+        #[serde(flatten)]
+        script: Box<ScriptRun>,
+        /// How large it is.
+        bytes: u64,
+        /// How it begins.
+        head: Vec<String>,
+        /// What it changed of the catalogue when it was tried, and must change again; in words, and the hash.
+        changes: Vec<String>,
+        /// The hash of all that it changed then.
+        changed: String,
     },
     /// Restore a snapshot into a new database beside the one that is there, and see that it holds what it should. What is left
     /// of an earlier attempt is deleted first; what anybody else made is not touched.

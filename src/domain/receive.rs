@@ -52,6 +52,8 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
         }
         What::Polled { .. }
         | What::SnapshotsSeen { .. }
+        | What::ScriptsSeen { .. }
+        | What::ScriptTried { .. }
         | What::IntegritySeen { .. }
         | What::Backfilled { .. }
         | What::Undelivered { .. }

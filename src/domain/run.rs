@@ -428,6 +428,7 @@ impl Action {
             | Self::DeploymentRestart { .. }
             | Self::DeploymentStop { .. }
             | Self::MigrationsUndo { .. }
+            | Self::ReverseScript { .. }
             | Self::SnapshotRestore { .. }
             | Self::DatabaseSwitch { .. }
             | Self::DeploymentStart { .. }

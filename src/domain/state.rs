@@ -353,15 +353,6 @@ impl ServiceState {
         self.runs.max(self.rollbacks.len() as u64)
     }
 
-    /// When a person last dismissed an incident, on the wall clock.
-    pub fn dismissed_at(&self) -> Option<UnixMs> {
-        let is_dismissed = |it: &&Arc<Incident>| {
-            matches!(it.phase, Phase::Closed { outcome: Closing::Dismissed { .. } })
-        };
-        let last = self.past.iter().rev().find(is_dismissed)?;
-        last.closed_at.map(|at| at.wall)
-    }
-
     /// What fires and was not dismissed, or is worse than what was.
     pub fn live_firings(&self) -> impl Iterator<Item = &Firing> {
         self.firing.values().filter(|f| {

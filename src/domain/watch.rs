@@ -21,6 +21,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod transitions;
+mod ways;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -46,7 +47,6 @@ use super::{
     history::History,
     inventory::{Inventory, Serving},
     policy::{LooksAt, ServicePolicy, SignalKind},
-    schema::snapshot::Snapshots,
     severity::Severity,
     signal::{Reading, Sample},
     state::ServiceState,
@@ -118,8 +118,6 @@ pub struct ServiceWatch {
     looked_at: Option<UnixMs>,
     /// Its database, as last looked at.
     pub database: DatabaseSeen,
-    /// Which copies of its database there are, as the newest look of this daemon showed them; or why nobody can tell.
-    pub snapshots: Option<Result<Snapshots, String>>,
     /// Its data, as last checked.
     pub integrity: IntegritySeen,
     /// Since when nobody can tell what is deployed, on the wall clock.
@@ -152,7 +150,6 @@ impl ServiceWatch {
             inventory: None,
             looked_at: None,
             database: DatabaseSeen::default(),
-            snapshots: None,
             integrity: IntegritySeen::default(),
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
@@ -223,7 +220,9 @@ impl ServiceWatch {
                 self.looked_at = Some(now.wall);
             }
             What::SchemaSeen { seen, .. } => self.database.see(seen, now),
-            What::SnapshotsSeen { seen, .. } => self.snapshots = Some(seen.clone()),
+            What::SnapshotsSeen { .. } | What::ScriptsSeen { .. } | What::ScriptTried { .. } => {
+                self.database.ways.see(what);
+            }
             What::IntegritySeen { check, answer, took, .. } => {
                 self.integrity.see((check, policy), state, (answer, *took), now);
             }

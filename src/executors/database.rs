@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// For one look.
-const LOOK: Duration = Duration::from_secs(30);
+pub(super) const LOOK: Duration = Duration::from_secs(30);
 /// Between two looks at a history that cannot be read at the moment.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What Flyway's free edition says of an undo.
@@ -46,19 +46,26 @@ impl Histories {
 pub(super) struct Undo<'a> {
     /// Whose.
     pub schema: &'a SchemaAt,
+    /// From where to where.
+    pub way: Way<'a>,
+    /// With what.
+    pub run: &'a CommandLine,
+}
+
+/// Where a schema goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
     /// Where it must be now.
     pub from: &'a Revision,
     /// Where it will be.
     pub to: &'a Revision,
     /// What is taken back.
     pub undone: &'a [String],
-    /// With what.
-    pub run: &'a CommandLine,
 }
 
 /// How far it is on its way.
 #[derive(Debug, PartialEq, Eq)]
-enum Stands {
+pub(super) enum Stands {
     /// Nothing is taken back yet.
     AtBegin,
     /// All of it is.
@@ -83,11 +90,11 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
     })?;
     attempt.before = in_words(&before);
     attempt.after.clone_from(&attempt.before);
-    match stands(&before, &undo) {
+    match stands(&before, &undo.way) {
         Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),
         Stands::AtEnd => return Ok(Outcome::AlreadyDone),
         Stands::AtBegin => {}
-        Stands::Between(left) => return failed(half_way(&left, &undo), false),
+        Stands::Between(left) => return failed(half_way(&left, &undo.way), false),
         Stands::Elsewhere(why) => return failed(why, false),
     }
     attempt.permits()?;
@@ -99,7 +106,7 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
         Trouble::Unknown(format!("{}, and its history cannot be read: {why}", ran.end))
     })?;
     attempt.after = in_words(&after);
-    match stands(&after, &undo) {
+    match stands(&after, &undo.way) {
         Stands::AtEnd => Ok(Outcome::Done),
         Stands::AtBegin if NO_UNDO.iter().any(|said| attempt.output.contains(said)) => {
             let why = "this edition of Flyway has no undo: it needs a license, or another way back";
@@ -110,17 +117,19 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
                 "{}, and nothing was taken back: the history is still at {}. Is there a script that takes {} back?",
                 ran.end,
                 after.version(),
-                undo.undone.first().map_or("", String::as_str)
+                undo.way.undone.first().map_or("", String::as_str)
             );
             failed(why, false)
         }
-        Stands::Between(left) => failed(format!("{}: {}", ran.end, half_way(&left, &undo)), false),
+        Stands::Between(left) => {
+            failed(format!("{}: {}", ran.end, half_way(&left, &undo.way)), false)
+        }
         Stands::Elsewhere(why) => failed(format!("{}: {why}", ran.end), false),
     }
 }
 
 /// Until it can be read; what a person must mend is told at once.
-async fn look(history: &History, until: Instant) -> Result<Schema, String> {
+pub(super) async fn look(history: &History, until: Instant) -> Result<Schema, String> {
     loop {
         let why = match timeout(LOOK, history.read()).await {
             Ok(Ok(schema)) => return Ok(schema),
@@ -137,7 +146,7 @@ async fn look(history: &History, until: Instant) -> Result<Schema, String> {
     }
 }
 
-fn stands(now: &Schema, undo: &Undo<'_>) -> Stands {
+pub(super) fn stands(now: &Schema, way: &Way<'_>) -> Stands {
     if let Some(failed) = now.failed().next() {
         return Stands::Elsewhere(format!(
             "{} failed and is not mended: what is there of it nobody knows",
@@ -157,43 +166,40 @@ fn stands(now: &Schema, undo: &Undo<'_>) -> Stands {
         .filter_map(|it| it.version.as_deref())
         .collect();
     let left: Vec<String> =
-        undo.undone.iter().filter(|it| there.contains(it.as_str())).cloned().collect();
+        way.undone.iter().filter(|it| there.contains(it.as_str())).cloned().collect();
     let is_at = |revision: &Revision| {
         now.current.as_deref() == Some(revision.version.as_str())
             || now.current.is_none() && revision.version == "none"
     };
     match left.len() {
-        0 if is_at(undo.to) => Stands::AtEnd,
-        all if all == undo.undone.len() && now.revision().agrees_with(undo.from) => Stands::AtBegin,
-        some if some > 0 && some < undo.undone.len() => Stands::Between(left),
+        0 if is_at(way.to) => Stands::AtEnd,
+        all if all == way.undone.len() && now.revision().agrees_with(way.from) => Stands::AtBegin,
+        some if some > 0 && some < way.undone.len() => Stands::Between(left),
         _ => Stands::Elsewhere(format!(
             "somebody migrated in between, it is at {}: this plan was made to go from {} to {}",
             now.version(),
-            undo.from,
-            undo.to
+            way.from,
+            way.to
         )),
     }
 }
 
-fn half_way(left: &[String], undo: &Undo<'_>) -> String {
+fn half_way(left: &[String], way: &Way<'_>) -> String {
     format!(
         "it stopped half-way: {} of {} are still there. The code of neither version may run on that: see what the tool says, and go on by hand",
         left.join(", "),
-        undo.undone.join(", ")
+        way.undone.join(", ")
     )
 }
 
-fn in_words(schema: &Schema) -> String {
+pub(super) fn in_words(schema: &Schema) -> String {
     format!("{} has {}", schema.table, schema.version())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::{examples, schema::Migration},
-        units::Span,
-    };
+    use crate::domain::{examples, schema::Migration};
 
     fn schema(newest: Vec<Migration>, current: &str) -> Schema {
         let rows = newest.len() as u64;
@@ -207,26 +213,19 @@ mod tests {
     #[test]
     fn how_far_it_came_is_told_by_what_is_still_there() {
         use MigrationState::{Failed, Success, Undone};
-        let run = CommandLine {
-            argv: vec!["undo".into()],
-            env: [].into(),
-            dir: None,
-            timeout: Span::minutes(1),
-        };
-        let at = SchemaAt { database: "shop".into(), history_table: "history".into() };
         let begin =
             schema(vec![row(3, "7", Success), row(2, "6", Success), row(1, "5", Success)], "7");
         let (from, to) = (begin.revision(), Revision::named("5"));
         let undone = ["7".to_owned(), "6".to_owned()];
-        let undo = Undo { schema: &at, from: &from, to: &to, undone: &undone, run: &run };
-        assert_eq!(stands(&begin, &undo), Stands::AtBegin);
+        let way = Way { from: &from, to: &to, undone: &undone };
+        assert_eq!(stands(&begin, &way), Stands::AtBegin);
         let half =
             schema(vec![row(3, "7", Undone), row(2, "6", Success), row(1, "5", Success)], "6");
-        assert_eq!(stands(&half, &undo), Stands::Between(vec!["6".into()]));
+        assert_eq!(stands(&half, &way), Stands::Between(vec!["6".into()]));
         let end = schema(vec![row(3, "7", Undone), row(2, "6", Undone), row(1, "5", Success)], "5");
-        assert_eq!(stands(&end, &undo), Stands::AtEnd);
+        assert_eq!(stands(&end, &way), Stands::AtEnd);
         let gone = schema(vec![row(1, "5", Success)], "5");
-        assert_eq!(stands(&gone, &undo), Stands::AtEnd, "a tool that deletes its rows");
+        assert_eq!(stands(&gone, &way), Stands::AtEnd, "a tool that deletes its rows");
         let later = schema(
             vec![
                 row(4, "8", Success),
@@ -237,10 +236,10 @@ mod tests {
             "8",
         );
         assert!(
-            matches!(stands(&later, &undo), Stands::Elsewhere(why) if why.contains("in between"))
+            matches!(stands(&later, &way), Stands::Elsewhere(why) if why.contains("in between"))
         );
         let broken =
             schema(vec![row(3, "7", Failed), row(2, "6", Success), row(1, "5", Success)], "6");
-        assert!(matches!(stands(&broken, &undo), Stands::Elsewhere(why) if why.contains("failed")));
+        assert!(matches!(stands(&broken, &way), Stands::Elsewhere(why) if why.contains("failed")));
     }
 }

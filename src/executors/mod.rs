@@ -19,6 +19,7 @@ mod program;
 mod release;
 mod restart;
 mod running;
+pub mod script;
 pub mod snapshot;
 mod tail;
 
@@ -56,6 +57,8 @@ pub struct Options {
     pub manifests: Manifests,
     /// Whose migrations can be taken back, and where that is seen.
     pub histories: Histories,
+    /// Whose schema goes back by scripts.
+    pub scripts: script::Scripts,
     /// Whose databases can be restored, and from what.
     pub keepers: snapshot::Keepers,
     http: reqwest::Client,
@@ -81,6 +84,7 @@ impl Options {
             clusters,
             manifests: Manifests::default(),
             histories: Histories::default(),
+            scripts: script::Scripts::default(),
             keepers: snapshot::Keepers::default(),
             http,
         })
@@ -250,7 +254,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
             deployment::restart(attempt, at, version).await
         }
         Action::MigrationsUndo { schema, from, to, undone, run } => {
-            database::undo(attempt, database::Undo { schema, from, to, undone, run }).await
+            let way = database::Way { from, to, undone };
+            database::undo(attempt, database::Undo { schema, way, run }).await
         }
         Action::SnapshotRestore { schema, file, bytes, fingerprint, beside, restored, to, run } => {
             let is = (*bytes, fingerprint.as_str());
@@ -260,6 +265,9 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::DatabaseSwitch { schema, database, restored, replaced, from, to } => {
             let it = snapshot::Switch { schema, database, restored, replaced, from, to };
             snapshot::switch(attempt, it).await
+        }
+        Action::ReverseScript { script, changed, .. } => {
+            script::run(attempt, script, changed).await
         }
         Action::DeploymentStop { at, .. } => deployment::stop(attempt, at).await,
         Action::DeploymentStart { at, pods } => deployment::start(attempt, at, *pods).await,

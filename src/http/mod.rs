@@ -16,11 +16,12 @@ mod serve;
 mod services;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod unmatched;
 pub mod views;
 
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
+    Arc, Mutex, OnceLock, PoisonError, RwLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -42,7 +43,7 @@ use crate::{
         incident::speak::Reply,
         plan::hex,
     },
-    handle::Handle,
+    handle::{Handle, trials::Trials},
 };
 
 /// What a reload may change.
@@ -63,6 +64,8 @@ pub struct Interface {
     unmatched: Mutex<Unmatched>,
     boot: String,
     events: AtomicU64,
+    /// Who tries a script, once there is a daemon behind it that can.
+    trials: OnceLock<Trials>,
     /// Why the daemon could not start, if it could not: then this is all that is answered.
     cannot_start: Option<String>,
 }
@@ -105,6 +108,7 @@ impl Interface {
             unmatched: Mutex::new(Unmatched::default()),
             boot: hex(&auth::random::<4>()?),
             events: AtomicU64::new(1),
+            trials: OnceLock::new(),
             cannot_start,
         }))
     }
@@ -113,6 +117,12 @@ impl Interface {
     pub fn adopt(&self, tokens: Tokens, options: &Http) {
         let settings = Arc::new(Settings::of(tokens, options));
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// Lets people have scripts tried, by whoever is at the other end.
+    pub fn try_with(&self, trials: Trials) {
+        // It is the same for as long as the daemon lives.
+        let _ = self.trials.set(trials);
     }
 
     fn settings(&self) -> Arc<Settings> {
@@ -160,8 +170,9 @@ fn router(shared: &Shared) -> Router {
         .route("/v1/incidents/{id}", get(incidents::one))
         .route("/v1/incidents/{id}/report", get(incidents::report))
         .route("/v1/unmatched", get(unmatched::list));
-    let operate =
-        Router::new().route("/v1/services/{name}/{environment}/{verb}", post(services::speak));
+    let operate = Router::new()
+        .route("/v1/services/{name}/{environment}/dry-run", post(trial::dry_run))
+        .route("/v1/services/{name}/{environment}/{verb}", post(services::speak));
     Router::new()
         .merge(behind(Scope::View, view))
         .merge(behind(Scope::Operate, operate))

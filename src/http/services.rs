@@ -161,7 +161,8 @@ fn said(verb: &str, words: Words) -> Result<Said, Problem> {
         "rollback" => {
             one_way(words.to.as_deref(), words.to_previous_version)?;
             let (to, to_previous) = (words.to, words.to_previous_version);
-            Said::RollBack { to, to_previous, reason: needed("reason", words.reason)? }
+            let plan = words.plan;
+            Said::RollBack { to, to_previous, plan, reason: needed("reason", words.reason)? }
         }
         "lift" => Said::Lift { version: needed("version", words.version)? },
         other => {
@@ -173,7 +174,7 @@ fn said(verb: &str, words: Words) -> Result<Said, Problem> {
 }
 
 /// A view of one service, taken on the event loop's thread.
-async fn look<T: Send + 'static>(
+pub(super) async fn look<T: Send + 'static>(
     shared: &Shared,
     id: ServiceId,
     view: impl FnOnce(&Situation<'_>) -> T + Send + 'static,

@@ -116,7 +116,7 @@ pub(super) fn migrated(
     if let Some((teller, place)) = tellers::teller(found, said, rows_max)? {
         let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
         let checks = BTreeMap::new();
-        return Some((Migrated { teller, every, checks, snapshots: None }, policy));
+        return Some((Migrated { teller, every, checks, snapshots: None, reversed: None }, policy));
     }
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
@@ -126,7 +126,7 @@ pub(super) fn migrated(
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     let teller = Teller::Table(Box::new(History { options, name: name?, rows_max }));
-    Some((Migrated { teller, every, checks, snapshots: None }, policy))
+    Some((Migrated { teller, every, checks, snapshots: None, reversed: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

@@ -11,8 +11,9 @@ use crate::{
         raw::{self, Stop},
     },
     domain::{
+        plan::CommandLine,
         planning::Runbook,
-        runbook::{ApplicationRunbook, DatabaseRunbook, StopWrites},
+        runbook::{ApplicationRunbook, DatabaseRunbook, ScriptRunbook, StopWrites},
     },
     units::Span,
 };
@@ -24,19 +25,15 @@ pub(super) fn back(
     found: &mut Found<'_>,
     said: &Spanned<raw::Undo>,
     (is_looked_at, looked_at): (bool, Option<&Migrated>),
-    runbook: &Runbook,
+    (script, runbook): (Option<ScriptRunbook>, &Runbook),
 ) -> Option<DatabaseRunbook> {
     let (at, said) = (said.span(), said.get_ref());
     let timeout = found.positive(&said.timeout, UNDO);
-    let run = line(found, &said.undo, &said.env, &said.dir, &said.timeout);
-    let names_it = said
-        .undo
-        .get_ref()
-        .iter()
-        .any(|text| ["{to}", "{last}", "{count}"].iter().any(|place| text.contains(place)));
-    if !names_it {
-        let instead = "write {last} where it wants the oldest version that is taken back (-target={last} for Flyway), {to} where it wants the one that stays, or {count}";
-        found.error(said.undo.span(), "nothing tells it how far to go back", instead);
+    let undo = said.undo.as_ref().and_then(|undo| undone(found, undo, said));
+    if said.undo.is_none() && said.script.is_none() {
+        let instead =
+            "add undo = [\"/path/to/program\", \"{last}\"], or script = \"/path/to/reverse.sql\"";
+        found.error(at.clone(), "nothing takes its migrations back", instead);
     }
     let stops = Stops {
         how: said.stop_writes.as_ref(),
@@ -59,13 +56,34 @@ pub(super) fn back(
         );
     }
     // What is wrong with that was said there.
+    if undo.is_none() && script.is_none() {
+        return None;
+    }
     Some(DatabaseRunbook {
         schema: history?.at(),
-        undo: run.filter(|_| names_it)?,
+        undo,
+        script,
         undo_timeout: timeout,
         stop_writes: stop_writes?,
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     })
+}
+
+fn undone(
+    found: &mut Found<'_>,
+    undo: &Spanned<Vec<String>>,
+    said: &raw::Undo,
+) -> Option<CommandLine> {
+    let run = line(found, undo, &said.env, &said.dir, &said.timeout);
+    let names_it = undo
+        .get_ref()
+        .iter()
+        .any(|text| ["{to}", "{last}", "{count}"].iter().any(|place| text.contains(place)));
+    if !names_it {
+        let instead = "write {last} where it wants the oldest version that is taken back (-target={last} for Flyway), {to} where it wants the one that stays, or {count}";
+        found.error(undo.span(), "nothing tells it how far to go back", instead);
+    }
+    run.filter(|_| names_it)
 }
 
 /// What keeps it from writing, as a table says it.

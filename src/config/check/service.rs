@@ -10,7 +10,7 @@ use crate::{
         check::{
             database,
             found::Found,
-            kinds, migrations, platform, policy,
+            kinds, migrations, platform, policy, scripts,
             shared::Shared,
             signal::{self, Of, Signal},
             snapshots, trigger,
@@ -180,15 +180,18 @@ fn with_its_database(
     let rollback = raw.rollback.as_ref().map(Spanned::get_ref);
     let looked = (raw.database.is_some(), looked_at.as_ref());
     let undo = rollback.and_then(|it| it.database.as_ref());
-    let undo = undo.and_then(|said| migrations::back(found, said, looked, &runbook));
     let restore = rollback.and_then(|it| it.snapshot.as_ref());
     let (raw, databases) = (common.raw, common.databases);
     let among =
         snapshots::Among { raw, databases, looked_at: looked_at.as_ref(), runbook: &runbook };
+    let script = undo.and_then(|said| scripts::script(found, said.get_ref(), &among));
+    let (script, reversed) = script.unzip();
+    let undo = undo.and_then(|said| migrations::back(found, said, looked, (script, &runbook)));
     let restore = restore.and_then(|said| snapshots::restore(found, said, &among));
     let (restore, kept) = restore.unzip();
     if let Some(looked_at) = looked_at {
         looked_at.snapshots = kept;
+        looked_at.reversed = reversed;
     }
     Runbook { database: undo, restore, ..runbook }
 }

@@ -65,7 +65,12 @@ pub(in crate::config) enum Maintenance {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Undo {
-    pub(in crate::config) undo: Spanned<Vec<String>>,
+    pub(in crate::config) undo: Placed<Vec<String>>,
+    pub(in crate::config) script: Placed<String>,
+    pub(in crate::config) through: Placed<String>,
+    pub(in crate::config) lock_timeout: Placed<Span>,
+    #[serde(default)]
+    pub(in crate::config) verify: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     pub(in crate::config) env: BTreeMap<String, EnvValue>,
     pub(in crate::config) dir: Placed<String>,

@@ -170,6 +170,58 @@ fn what_would_take_a_schema_back_blindly_is_refused() {
     assert!(all.contains("every migration could hold it"), "{all}");
 }
 
+const OWNER: &str = "[database.owner]\nurl = 'postgres://owner@db/shop'\n[database.else]\nurl = 'postgres://owner@db/other'\n";
+
+#[test]
+fn a_script_is_run_as_who_may_and_brings_the_services_own_checks() {
+    let text = format!(
+        "{OWNER}{}script = '/srv/shop/{{release}}/{{from}}-{{to}}.sql'\nthrough = 'owner'\nstop_writes = 'no'\nlock_timeout = '3s'\n\
+         verify = {{ 'no orphan' = 'SELECT 1 WHERE false;' }}\n\
+         [service.shop.database.check.orders]\nquery = 'SELECT count(*) FROM orders'\nwithin = [1, 9]",
+        GOES_BACK.replace(
+            "[service.shop.database]",
+            "[service.shop.database]\nfrom = 'shop'\nevery = '7s'"
+        )
+    );
+    let (config, _) = loaded(&text);
+    let service = config.policy.services.values().next().unwrap();
+    let back = service.runbook.as_ref().unwrap().database.as_ref().unwrap();
+    let script = back.script.as_ref().unwrap();
+    assert_eq!((back.undo.is_none(), script.lock_timeout), (true, Span::seconds(3)));
+    assert_eq!(script.verify["no orphan"], "SELECT 1 WHERE false");
+    let reversed = config.databases.values().next().unwrap().reversed.as_ref().unwrap();
+    assert_eq!((reversed.files.as_str(), reversed.every), (script.file.as_str(), Span::seconds(7)));
+    assert_eq!(reversed.scripted.through.database.user, "owner");
+    assert_eq!(reversed.scripted.checks["orders"].1, Expects::Within { low: 1.0, high: 9.0 });
+}
+
+#[test]
+fn what_would_run_a_script_by_itself_or_elsewhere_is_refused() {
+    let begin = format!(
+        "{OWNER}{}",
+        GOES_BACK.replace("[service.shop.database]", "[service.shop.database]\nfrom = 'shop'")
+    );
+    for (said, told) in [
+        ("script = '/r.sql'\nautomatic = true", "never run without a person"),
+        ("script = 'r.sql'", "not the absolute path"),
+        ("script = '/srv/../r.sql'", "not the absolute path"),
+        ("script = '/srv/{version}.sql'", "something else stands in braces"),
+        ("script = '/r.sql'\nthrough = 'else'", "another database than shop at db"),
+        ("script = '/r.sql'\nthrough = 'ownr'", "did you mean `owner`?"),
+        ("script = '/r.sql'\nverify = { a = 'DELETE FROM b' }", "`a` is no single query"),
+        ("script = '/r.sql'\nverify = { a = 'SELECT 1; SELECT 2' }", "`a` is no single query"),
+        ("script = '/r.sql'\nlock_timeout = '0s'", "takes no time at all"),
+        ("undo = ['/bin/true', '{to}']\nthrough = 'owner'", "`through` is of a script"),
+        ("", "nothing takes its migrations back"),
+    ] {
+        let all = refused(&format!("{begin}stop_writes = 'no'\n{said}"));
+        assert!(all.contains(told), "{said}: {all}");
+    }
+    let mariadb = GOES_BACK.replace("postgres://", "mysql://");
+    let all = refused(&format!("{mariadb}script = '/r.sql'\nstop_writes = 'no'"));
+    assert!(all.contains("commit each change of a table by itself"), "{all}");
+}
+
 const RESTORED: &str = "[database.shop]\nurl = 'postgres://rollbackd@db/shop'\n[database.admin]\nurl = 'postgres://admin@db/postgres'\ntls = 'prefer'\n\
      [database.other]\nurl = 'postgres://admin@else/postgres'\n[service.shop.database]\nfrom = 'shop'\n\
      [service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart = { unit = 'shop.service' }\nrunning = { unit = 'shop.service' }\n\

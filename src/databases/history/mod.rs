@@ -10,7 +10,7 @@ pub use self::table::row;
 use std::fmt;
 
 use crate::{
-    databases::{Fault, Kind, Options, Problem, Session},
+    databases::{Fault, Kind, Options, Problem, Session, identifier},
     domain::{
         plan::SchemaAt,
         schema::{Schema, Seen, history},
@@ -88,7 +88,8 @@ impl History {
         read
     }
 
-    async fn read_by(&self, session: &mut Session) -> Result<Schema, Unreadable> {
+    /// The same by a session that is open, inside its transaction where it has one.
+    pub async fn read_by(&self, session: &mut Session) -> Result<Schema, Unreadable> {
         let schema = table::schema_of(session, &self.name, &self.options).await?;
         let place = table::Place { schema, table: self.name.table.clone() };
         let run = locks::run(session, &place).await?;
@@ -105,6 +106,15 @@ impl History {
             run,
             transactional: session.kind() == Kind::Postgresql,
         })
+    }
+
+    /// Keeps everybody else from writing down a migration until the transaction of this session ends.
+    pub async fn lock(&self, session: &mut Session) -> Result<(), Unreadable> {
+        let schema = table::schema_of(session, &self.name, &self.options).await?;
+        let [schema, table] =
+            [schema.as_str(), &self.name.table].map(|it| identifier(session.kind(), it));
+        let lock = format!("LOCK TABLE {schema}.{table} IN SHARE ROW EXCLUSIVE MODE");
+        session.run(&lock).await.map_err(Unreadable::Fault)
     }
 
     /// What is to be granted is known here.

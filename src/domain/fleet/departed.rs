@@ -39,6 +39,8 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::ScriptsSeen { .. }
+            | What::ScriptTried { .. }
             | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }

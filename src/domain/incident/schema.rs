@@ -1,5 +1,6 @@
 //! Whether the application can go back on the schema that is there, or the schema goes back with it, or neither.
 
+use super::script;
 use crate::{
     domain::{
         change::{Component, Migrations, Revision},
@@ -68,7 +69,7 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
 }
 
 /// The newest schema on which that version of the application earned that it is good, or served while another earned it.
-fn good_for<'s>(s: &Situation<'s>, target: &Revision) -> Option<&'s Revision> {
+pub(super) fn good_for<'s>(s: &Situation<'s>, target: &Revision) -> Option<&'s Revision> {
     let ledger = &s.state.ledger;
     let replaced = ledger.replaced_at(APPLICATION, target);
     let proven = |at: UnixMs| replaced.is_none_or(|replaced| at <= replaced);
@@ -124,13 +125,20 @@ fn goes_back(s: &Situation<'_>, plan: &Plan, moved: &str) -> Option<Verdict> {
     let guard = Guard::SchemaMoved;
     plan.targets.iter().find(|target| target.component == DATABASE)?;
     let runbook = s.policy.runbook.as_ref()?;
+    if let Some(script) = script::of(plan) {
+        let what = script.in_words();
+        let why = format!(
+            "the schema goes back with it, by {what}, and what it deletes is lost: a person approves that very script. {moved}"
+        );
+        return Some(Verdict::refuse(guard, why));
+    }
     let restored = plan.steps.iter().find_map(|step| {
         let Action::SnapshotRestore { file, .. } = &step.action else { return None };
         Some(file)
     });
     let (is_automatic, how, lost) = match restored {
         Some(file) => {
-            let seen = s.watch.snapshots.iter().flatten();
+            let seen = s.watch.database.ways.snapshots.iter().flatten();
             let found = seen.flat_map(|all| &all.newest).find(|it| it.file == *file);
             let lost = found.map_or_else(
                 || "what was written since is lost".to_owned(),
@@ -159,7 +167,7 @@ fn goes_back(s: &Situation<'_>, plan: &Plan, moved: &str) -> Option<Verdict> {
 pub(super) fn back(
     s: &Situation<'_>,
     inventory: &Inventory,
-    target: &Revision,
+    (release, target): (&Revision, &Revision),
 ) -> (Option<DatabaseMove>, String) {
     let stays = (None, String::new());
     let Some(runbook) = &s.policy.runbook else { return stays };
@@ -174,7 +182,8 @@ pub(super) fn back(
     let pods = inventory.deployed.as_ref().map(|deployed| deployed.wanted);
     let undo = runbook.database.as_ref().map(|undo| {
         let undone = between::way_back(now, good)?;
-        Ok(undo.back(Way { from: &from, to: good, undone: &undone }, pods))
+        let way = Way { from: &from, to: good, undone: &undone };
+        script::back(s, undo, way, (release, pods))
     });
     let why = match undo {
         Some(Ok(moved)) => return (Some(moved), String::new()),
@@ -204,7 +213,7 @@ fn restored(
     good: &Revision,
     pods: Option<u32>,
 ) -> Result<(DatabaseMove, String), String> {
-    let seen = s.watch.snapshots.as_ref();
+    let seen = s.watch.database.ways.snapshots.as_ref();
     let seen = seen.ok_or("nobody has looked yet which snapshots there are")?;
     let all =
         seen.as_ref().map_err(|why| format!("nobody can tell which snapshots there are: {why}"))?;

@@ -3,7 +3,7 @@
 use super::{
     Closing, Fact as Incidental, Incident, Phase,
     advance::begin,
-    after,
+    after, script,
     target::{self, To},
 };
 use crate::domain::{
@@ -44,8 +44,9 @@ pub fn on_said(s: &Situation<'_>, by: &str, said: &Said) -> (Vec<Fact>, Reply) {
             .map(|fact| (vec![told(incident).1, fact], format!("{} stays with you", incident.id))),
         (Said::Dismiss { reason }, Some(incident)) => dismiss(s, incident, by, reason)
             .map(|fact| (vec![told(incident).1, fact], format!("{} is dismissed", incident.id))),
-        (Said::RollBack { to, to_previous, reason }, _) => {
-            roll_back(s, by, To::said(to.as_deref(), *to_previous), said, reason)
+        (Said::RollBack { to, to_previous, plan, reason }, _) => {
+            let to = To::said(to.as_deref(), *to_previous);
+            roll_back(s, by, (to, plan.as_deref()), said, reason)
         }
         (Said::Hold { reason }, _) => Ok((
             vec![Fact::Service(fact::Service::Held { by: by.to_owned(), reason: reason.clone() })],
@@ -87,15 +88,24 @@ fn approve(
     }
     let plan =
         target::plan(s, To::LastKnownGood).map_err(|why| format!("there is no plan: {why}"))?;
-    if plan.hash() != hash {
-        return Err(format!(
-            "plan {hash} is not the plan that would run now; look at `rollbackd plan {}` and approve {}",
-            s.state.id,
-            plan.hash()
-        ));
-    }
+    is_meant(s, &plan, Some(hash))?;
     may_begin(s, &plan)?;
     Ok(begin(s, incident, plan, Some(by.to_owned())))
+}
+
+/// Whether a plan is the one that somebody named. One that runs a script must be named: whoever does has seen which script that is.
+fn is_meant(s: &Situation<'_>, plan: &Plan, hash: Option<&str>) -> Result<(), String> {
+    let (id, is) = (&s.state.id, plan.hash());
+    match (hash, script::of(plan)) {
+        (Some(hash), _) if hash != is => Err(format!(
+            "plan {hash} is not the plan that would run now; look at `rollbackd plan {id}` and approve {is}"
+        )),
+        (None, Some(script)) => Err(format!(
+            "it runs {}, which nobody approves without having seen it: look at `rollbackd plan {id}`, then add --plan {is}",
+            script.in_words()
+        )),
+        (Some(_) | None, _) => Ok(()),
+    }
 }
 
 fn is_escalated_without_run(incident: &Incident) -> bool {
@@ -174,11 +184,12 @@ fn dismiss(s: &Situation<'_>, incident: &Incident, by: &str, reason: &str) -> Re
 fn roll_back(
     s: &Situation<'_>,
     by: &str,
-    to: To<'_>,
+    (to, hash): (To<'_>, Option<&str>),
     said: &Said,
     reason: &str,
 ) -> Result<(Vec<Fact>, String), String> {
     let plan = target::plan(s, to)?;
+    is_meant(s, &plan, hash)?;
     may_begin(s, &plan)?;
     let reply = format!("{}: plan {} begins", plan.summary(), plan.hash());
     let said = Fact::Incident(Incidental::Said { by: by.to_owned(), said: said.clone() });

@@ -81,7 +81,7 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
     }
     let (from, to) = way.application.as_ref().map_or((linked, linked), |(from, to)| (from, to));
     let (database, why) = match &way.application {
-        Some((_, to)) => schema::back(s, inventory, to),
+        Some((from, to)) => schema::back(s, inventory, (from, to)),
         None => (None, String::new()),
     };
     let moves = Moves { from, to, configuration, database: database.as_ref() };

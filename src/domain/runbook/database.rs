@@ -1,12 +1,14 @@
-//! A schema that goes back: with the tool that made its migrations, down to an exact version, while nothing writes.
+//! A schema that goes back: with the tool that made its migrations or by a reviewed script, down to an exact version, while nothing writes.
 
 use serde::{Deserialize, Serialize};
 
+use super::{ScriptRunbook, script};
 use crate::{
     domain::{
         change::Revision,
         plan::{Action, CommandLine, SchemaAt, Step},
         planning::DatabaseMove,
+        schema::script::{Changes, Script, ScriptRun},
     },
     units::Span,
 };
@@ -18,12 +20,16 @@ pub struct DatabaseRunbook {
     pub schema: SchemaAt,
     /// What takes its migrations back: in its arguments `{to}` stands for the version that stays, `{last}` for the oldest that is
     /// taken back, and `{count}` for how many are.
-    pub undo: CommandLine,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<CommandLine>,
+    /// What takes them back where there is no undo, or where the undo takes nothing back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<ScriptRunbook>,
     /// How long all of them may take together.
     pub undo_timeout: Span,
     /// How the service is kept from writing meanwhile.
     pub stop_writes: StopWrites,
-    /// Whether the daemon may do it by itself: a schema that goes back loses what was written into what goes.
+    /// Whether the daemon may do it by itself, with the undo: a schema that goes back loses what was written into what goes.
     pub automatic: bool,
 }
 
@@ -51,8 +57,24 @@ pub struct Way<'w> {
 }
 
 impl DatabaseRunbook {
-    /// What is done for it; `pods` are how many the service's Deployment has.
-    pub fn back(&self, way: Way<'_>, pods: Option<u32>) -> DatabaseMove {
+    /// What is done for it by the tool, where there is one; `pods` are how many the service's Deployment has.
+    pub fn back(&self, way: Way<'_>, pods: Option<u32>) -> Option<DatabaseMove> {
+        let undo = self.undo.as_ref()?;
+        Some(self.moved(self.undo(undo, way), way, pods))
+    }
+
+    /// What is done for it by a script that was tried and changed this.
+    pub fn back_by_script(
+        &self,
+        (run, script): (ScriptRun, &Script),
+        changes: &Changes,
+        way: Way<'_>,
+        pods: Option<u32>,
+    ) -> DatabaseMove {
+        self.moved(script::step(run, script, changes), way, pods)
+    }
+
+    fn moved(&self, step: Step, way: Way<'_>, pods: Option<u32>) -> DatabaseMove {
         let stop = match &self.stop_writes {
             StopWrites::Command(run) => Some(stop(run)),
             StopWrites::Scale | StopWrites::No => None,
@@ -61,15 +83,15 @@ impl DatabaseRunbook {
             from: way.from.clone(),
             to: way.to.clone(),
             before: vec![],
-            steps: stop.into_iter().chain([self.undo(way)]).collect(),
+            steps: stop.into_iter().chain([step]).collect(),
             stopped_pods: pods.filter(|_| self.stop_writes == StopWrites::Scale),
             resource: format!("database:{}", self.schema.database),
             takes: self.undo_timeout,
         }
     }
 
-    fn undo(&self, Way { from, to, undone }: Way<'_>) -> Step {
-        let run = filled(&self.undo, to, undone);
+    fn undo(&self, undo: &CommandLine, Way { from, to, undone }: Way<'_>) -> Step {
+        let run = filled(undo, to, undone);
         let program = run.argv.first().map_or("", String::as_str);
         let needs = vec![
             format!("the program {program}, and what takes {} back", undone.join(", ")),
@@ -140,7 +162,8 @@ mod tests {
                 database: "shop".into(),
                 history_table: "flyway_schema_history".into(),
             },
-            undo: line(&["flyway", "undo", "-target={last}", "--keep={to}"]),
+            undo: Some(line(&["flyway", "undo", "-target={last}", "--keep={to}"])),
+            script: None,
             undo_timeout: Span::minutes(10),
             stop_writes,
             automatic: false,
@@ -152,7 +175,7 @@ mod tests {
         let [from, to] = ["7", "5"].map(Revision::named);
         let undone = ["7".to_owned(), "6".to_owned()];
         let way = Way { from: &from, to: &to, undone: &undone };
-        let back = runbook(StopWrites::Scale).back(way, Some(3));
+        let back = runbook(StopWrites::Scale).back(way, Some(3)).unwrap();
         assert_eq!((back.stopped_pods, back.steps.len()), (Some(3), 1));
         assert_eq!(
             back.steps[0].title,
@@ -173,7 +196,7 @@ mod tests {
         let undone = ["7".to_owned()];
         let way = Way { from: &from, to: &to, undone: &undone };
         let stops = StopWrites::Command(line(&["/usr/bin/drain", "shop"]));
-        let back = runbook(stops).back(way, Some(3));
+        let back = runbook(stops).back(way, Some(3)).unwrap();
         let titles: Vec<&str> = back.steps.iter().map(|step| step.title.as_str()).collect();
         assert_eq!(
             titles,
@@ -183,6 +206,6 @@ mod tests {
             ]
         );
         assert_eq!(back.stopped_pods, None);
-        assert_eq!(runbook(StopWrites::No).back(way, Some(3)).steps.len(), 1);
+        assert_eq!(runbook(StopWrites::No).back(way, Some(3)).unwrap().steps.len(), 1);
     }
 }

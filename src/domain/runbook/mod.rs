@@ -6,6 +6,7 @@ mod database;
 mod deployment;
 mod release;
 mod restore;
+mod script;
 mod stopping;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use self::{
     deployment::{ARGOCD, DeploymentRunbook},
     release::ReleaseRunbook,
     restore::{Replacement, RestoreRunbook},
+    script::{PLACES, ScriptRunbook},
 };
 use super::{
     inventory::Place,

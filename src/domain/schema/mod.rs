@@ -6,6 +6,7 @@
 pub mod between;
 pub mod history;
 mod migration_state;
+pub mod script;
 pub mod snapshot;
 pub mod trouble;
 pub mod version;

@@ -2,6 +2,7 @@
 //!
 //! What an earlier daemon saw fires and clears nothing: the first look of this one does.
 
+use super::ways::WaysBack;
 use crate::{
     domain::{
         event::Now,
@@ -31,6 +32,8 @@ pub struct DatabaseSeen {
     unknown: Option<(UnixMs, String)>,
     /// What the newest look showed that the one before did not.
     added: Option<String>,
+    /// What there is to take it back with.
+    pub ways: WaysBack,
 }
 
 impl DatabaseSeen {

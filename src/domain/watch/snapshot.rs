@@ -14,7 +14,7 @@ use crate::{
         history,
         inventory::Inventory,
         policy::ServicePolicy,
-        schema::trouble::Looks,
+        schema::{script::Trial, trouble::Looks},
         trigger::{self, Trigger},
     },
     units::UnixMs,
@@ -38,6 +38,8 @@ pub struct Snapshot {
     inventory: Option<Inventory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     database: Option<Looks>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trial: Option<Box<Trial>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     checks: BTreeMap<String, super::integrity::Kept>,
     alerts_seen: BTreeMap<String, UnixMs>,
@@ -113,6 +115,7 @@ impl ServiceWatch {
             heard_at: self.heard_at,
             inventory: self.inventory.clone(),
             database: self.database.looks().cloned(),
+            trial: self.database.ways.trial.clone(),
             checks: self.integrity.kept(),
             alerts_seen: self.alerts_seen.clone(),
         }
@@ -168,6 +171,7 @@ impl ServiceWatch {
         self.heard_at = snapshot.heard_at;
         self.inventory = snapshot.inventory;
         self.database.restore(snapshot.database);
+        self.database.ways.trial = snapshot.trial;
         self.integrity.restore(snapshot.checks);
         self.alerts_seen = snapshot.alerts_seen;
     }

@@ -19,9 +19,21 @@ use crate::domain::{
     event::Said,
     incident::{pulled, speak},
     plan::Plan,
+    schema::script::Trial,
     situation::Situation,
     wording,
 };
+
+/// What came of trying a script, and the plan that there is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialAnswer {
+    /// What was run and taken back.
+    pub trial: Trial,
+    /// What would run now.
+    pub plan: Option<PlanAnswer>,
+    /// Why nothing would.
+    pub no_plan: Option<String>,
+}
 
 /// What follows from what a person said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +83,12 @@ impl PlanAnswer {
             owners: wording::owners(s),
             images: pulled::in_words(s, plan),
             no_approval: refusal(&Said::Approve { plan: plan.hash() }),
-            no_rollback: refusal(&Said::RollBack { to, to_previous, reason }),
+            no_rollback: refusal(&Said::RollBack {
+                to,
+                to_previous,
+                plan: Some(plan.hash()),
+                reason,
+            }),
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod flyway;
 pub(crate) mod histories;
 mod locks;
 pub(crate) mod restored;
+mod reversed;
 pub(crate) mod server;
 mod starts;
 mod undone;

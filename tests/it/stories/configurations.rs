@@ -180,6 +180,7 @@ fn a_person_names_a_configuration_or_a_version_as_it_is_called() {
         let to = |version: &str| Said::RollBack {
             to: Some(version.to_owned()),
             to_previous: false,
+            plan: None,
             reason: "asked".into(),
         };
         let reply = town.says("ada", to(&good.version)).unwrap();

@@ -62,12 +62,12 @@ fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
     }))
 }
 
-fn at(version: &str) -> Seen {
+pub(super) fn at(version: &str) -> Seen {
     schema(version, migration(version.parse().unwrap(), version, MigrationState::Success), None)
 }
 
 /// The same with one more, of this description, after version 6.
-fn after(version: &str, description: &str) -> Seen {
+pub(super) fn after(version: &str, description: &str) -> Seen {
     let newest = Migration {
         description: description.into(),
         ..migration(7, version, MigrationState::Success)
@@ -77,7 +77,7 @@ fn after(version: &str, description: &str) -> Seen {
     Seen::Known(schema)
 }
 
-fn looked(town: &mut Town, seen: Seen) {
+pub(super) fn looked(town: &mut Town, seen: Seen) {
     town.turn(What::SchemaSeen { service: id("shop"), seen });
 }
 
@@ -155,7 +155,7 @@ fn a_database_that_cannot_be_read_is_neither_well_nor_broken() {
 }
 
 /// The release of a version and its migration, which came a minute before it; then it fails.
-fn migrated_and_bad(town: &mut Town, before: &Seen, after: &Seen) {
+pub(super) fn migrated_and_bad(town: &mut Town, before: &Seen, after: &Seen) {
     looked(town, before.clone());
     // Both earn that they are good.
     for _ in 0..40 {
@@ -171,7 +171,7 @@ fn migrated_and_bad(town: &mut Town, before: &Seen, after: &Seen) {
     }
 }
 
-fn refusals(town: &Town) -> String {
+pub(super) fn refusals(town: &Town) -> String {
     let decision = town.shop().incident.as_ref().or(town.shop().past.last().map(AsRef::as_ref));
     let decision = decision.and_then(|incident| incident.decision.as_ref()).unwrap();
     decision
@@ -217,7 +217,7 @@ fn code_stays_where_nobody_can_tell_what_was_migrated() {
 }
 
 /// Its schema goes back with it, by itself or not.
-fn with_an_undo(automatic: bool) -> Policy {
+pub(super) fn with_an_undo(automatic: bool) -> Policy {
     let mut policy = with_a_database();
     for service in services_mut(&mut policy) {
         let argv = ["/opt/flyway/flyway", "undo", "-target={last}"].map(str::to_owned).to_vec();
@@ -225,7 +225,8 @@ fn with_an_undo(automatic: bool) -> Policy {
         let schema = SchemaAt { database: "shop".into(), history_table: "history".into() };
         let database = DatabaseRunbook {
             schema,
-            undo: run,
+            undo: Some(run),
+            script: None,
             undo_timeout: Span::minutes(1),
             stop_writes: StopWrites::No,
             automatic,

@@ -31,7 +31,8 @@ fn what_a_registry_has_no_more_is_gone_back_to_by_nobody_but_a_person() {
         breaks(town, Said::Gone);
         assert_eq!((town.rollbacks(), town.serving()), (0, "v2".into()));
         let reason = "all nodes hold it".to_owned();
-        town.says("ada", Word::RollBack { to: None, to_previous: false, reason }).unwrap();
+        town.says("ada", Word::RollBack { to: None, to_previous: false, plan: None, reason })
+            .unwrap();
         town.run("1m");
         assert_eq!((town.rollbacks(), town.serving()), (1, "v1".into()));
     });

@@ -30,6 +30,7 @@ mod people;
 mod previous;
 mod resolved;
 mod restarts;
+mod reversed;
 mod steps;
 mod undone;
 mod unseen;
@@ -83,7 +84,12 @@ fn brief(policy: Policy, happens: impl FnOnce(&mut Town)) -> String {
 
 /// What a person says who wants a rollback now.
 fn roll_back(to: Option<&str>, reason: &str) -> Said {
-    Said::RollBack { to: to.map(str::to_owned), to_previous: false, reason: reason.to_owned() }
+    Said::RollBack {
+        to: to.map(str::to_owned),
+        to_previous: false,
+        plan: None,
+        reason: reason.to_owned(),
+    }
 }
 
 /// A notice as a story tells it.

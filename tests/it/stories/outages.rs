@@ -345,7 +345,12 @@ fn a_migration_of_which_half_is_there_outlives_the_next_deployment() {
         town.place().outcomes.push_back(failed("no", false));
         town.says(
             "ada",
-            Said::RollBack { to: None, to_previous: false, reason: "half a schema".into() },
+            Said::RollBack {
+                to: None,
+                to_previous: false,
+                plan: None,
+                reason: "half a schema".into(),
+            },
         )
         .unwrap();
         town.run("1m");

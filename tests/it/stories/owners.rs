@@ -61,7 +61,8 @@ fn what_would_be_put_back_is_rolled_back_by_nobody_but_a_person() {
             breaks(town, &[helm(), owner.clone()]);
             assert_eq!((town.rollbacks(), town.serving()), (0, "v2".into()));
             let reason = "it is suspended".to_owned();
-            town.says("ada", Said::RollBack { to: None, to_previous: false, reason }).unwrap();
+            town.says("ada", Said::RollBack { to: None, to_previous: false, plan: None, reason })
+                .unwrap();
             town.run("1m");
             assert_eq!((town.rollbacks(), town.serving()), (1, "v1".into()));
             let told = town.notices("Rollback in Progress");

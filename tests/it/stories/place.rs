@@ -368,6 +368,7 @@ impl Place {
                 self.does(format!("restart at {version}"))
             }
             Action::MigrationsUndo { to, .. } => self.does(format!("migrate back to {to}")),
+            Action::ReverseScript { script, .. } => self.does(format!("run {}", script.file)),
             Action::SnapshotRestore { restored, .. } => self.does(format!("restore {restored}")),
             Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
             Action::DeploymentStop { pods, .. } => self.does(format!("stop {pods} pods")),

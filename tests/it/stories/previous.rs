@@ -26,7 +26,7 @@ fn says(names: Names) -> Option<Previous> {
 }
 
 fn back(reason: &str) -> Said {
-    Said::RollBack { to: None, to_previous: true, reason: reason.into() }
+    Said::RollBack { to: None, to_previous: true, plan: None, reason: reason.into() }
 }
 
 /// A bad version comes, and the cluster has forgotten the good one.

@@ -94,7 +94,8 @@ fn what_is_set_and_does_not_serve_is_no_target_unless_it_is_known_good() {
             town.place().switch("v2", now);
             town.run("1m");
             let reason = "nothing works".to_owned();
-            town.says("ada", Said::RollBack { to: None, to_previous: false, reason }).unwrap();
+            town.says("ada", Said::RollBack { to: None, to_previous: false, plan: None, reason })
+                .unwrap();
             town.run("1m");
             assert_eq!(
                 town.place_of("shop").running.as_deref(),
@@ -203,7 +204,12 @@ fn a_rollback_that_no_signal_can_verify_says_so() {
         town.run("1m");
         town.says(
             "ada",
-            Said::RollBack { to: Some("v1".into()), to_previous: false, reason: "slow".into() },
+            Said::RollBack {
+                to: Some("v1".into()),
+                to_previous: false,
+                plan: None,
+                reason: "slow".into(),
+            },
         )
         .unwrap();
         town.run("90m");

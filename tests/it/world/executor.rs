@@ -138,6 +138,7 @@ impl Attempt {
             | Action::ConfigMapRestore { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
+            | Action::ReverseScript { .. }
             | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentImage { .. }

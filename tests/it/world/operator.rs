@@ -164,7 +164,8 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
 fn undo(schema: SchemaAt, index: usize) -> DatabaseRunbook {
     DatabaseRunbook {
         schema,
-        undo: line("undo"),
+        undo: Some(line("undo")),
+        script: None,
         undo_timeout: Span::minutes(1),
         stop_writes: StopWrites::No,
         automatic: index == 0,

@@ -13,7 +13,7 @@ pub(crate) fn might_say(which: u64, incident: Option<&Incident>) -> Said {
         3 => Said::Dismiss { reason },
         4 => Said::Hold { reason },
         5 => Said::Unhold,
-        6 => Said::RollBack { to: None, to_previous: false, reason },
+        6 => Said::RollBack { to: None, to_previous: false, plan: None, reason },
         _ => Said::Lift { version: "v2".into() },
     }
 }

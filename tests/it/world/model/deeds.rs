@@ -361,6 +361,7 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::ConfigMapRestore { .. }
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
+        | Action::ReverseScript { .. }
         | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentImage { .. }

@@ -1,0 +1,66 @@
+//! Scripts that take a PostgreSQL schema back: which there are, what one would change, and one run for good.
+//!
+//! Trying one and running one is the same transaction, which is taken back or committed: what was approved is what happens, or nothing.
+
+mod look;
+mod run;
+mod transaction;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+pub use self::look::scripts;
+pub(super) use self::run::run;
+use crate::{
+    databases::{self, history::History},
+    domain::{
+        integrity::Expects,
+        plan::SchemaAt,
+        schema::script::{Changes, ScriptRun},
+    },
+};
+
+/// Through whom the scripts of one schema are run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scripted {
+    /// The history of its migrations.
+    pub history: History,
+    /// The same database, as one who may change it.
+    pub through: databases::Options,
+    /// The service's own checks of its data, by their names: one that passed before a script must not be violated after it.
+    pub checks: BTreeMap<String, (String, Expects)>,
+}
+
+/// Whose scripts can be run. A reload names others for all who hold it.
+#[derive(Clone, Debug, Default)]
+pub struct Scripts(Arc<RwLock<BTreeMap<SchemaAt, Scripted>>>);
+
+impl Scripts {
+    /// From now on these.
+    pub fn adopt(&self, all: BTreeMap<SchemaAt, Scripted>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    fn find(&self, of: &SchemaAt) -> Result<Scripted, String> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(of).cloned();
+        found.ok_or_else(|| format!("the configuration names no script for {of} any more"))
+    }
+
+    /// Runs a script and takes all of it back: what it would change, or why it cannot be run. What it locks is locked meanwhile.
+    pub async fn try_out(&self, of: &ScriptRun) -> Result<Changes, String> {
+        let scripted = self.find(&of.schema)?;
+        let text = look::unchanged(of).await?;
+        let trial = transaction::begun(&scripted, of, &text);
+        let tried = tokio::time::timeout(of.timeout.duration(), trial).await;
+        let late = |_| format!("it was not over within {}, and was taken back", of.timeout);
+        let (open, changes) = match tried.map_err(late)? {
+            Ok(both) => both,
+            Err(ended) => return Err(ended.to_string()),
+        };
+        open.take_back().await;
+        Ok(changes)
+    }
+}

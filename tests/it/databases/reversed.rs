@@ -1,0 +1,282 @@
+//! Scripts that take a PostgreSQL schema back, in one transaction: what was tried and approved happens, or nothing does.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use rollbackd::{
+    databases::{Kind, Session},
+    domain::{
+        integrity::Expects,
+        plan::{Action, SchemaAt, Step},
+        run::{Order, Outcome, Report},
+        schema::{
+            Schema,
+            script::{Changes, ScriptRun, sha256},
+        },
+    },
+    executors::{self, script::Scripted},
+    store::{self, Store},
+    units::Span,
+};
+use tempfile::TempDir;
+
+use super::{
+    flyway::Flyway,
+    histories::{history, look},
+    server::Fresh,
+};
+
+const TABLE: &str = "flyway_schema_history";
+const BACK: &str = "-- back to 1
+ALTER TABLE orders DROP COLUMN total;
+DROP INDEX orders_note;
+ALTER TABLE orders DROP COLUMN note;
+DELETE FROM flyway_schema_history WHERE version IN ('2', '3');
+";
+
+struct Hands<'d> {
+    options: executors::Options,
+    store: Store,
+    dir: TempDir,
+    database: Fresh<'d>,
+    before: Schema,
+    after: Schema,
+}
+
+fn at() -> SchemaAt {
+    SchemaAt { database: "shop".into(), history_table: TABLE.into() }
+}
+
+impl Hands<'static> {
+    /// Three migrations, of which two are to go; and two orders.
+    async fn new(checks: &[(&str, &str)]) -> Self {
+        let database = Fresh::of(Kind::Postgresql).await;
+        let flyway = Flyway::of(&database);
+        flyway.script("V1__orders.sql", "CREATE TABLE orders (id INT PRIMARY KEY, of INT);");
+        flyway.succeed(&["migrate"]).await;
+        let before = look(&database).await;
+        let two =
+            "ALTER TABLE orders ADD COLUMN note text; CREATE INDEX orders_note ON orders (note);";
+        flyway.script("V2__note.sql", two);
+        flyway.script("V3__sum.sql", "ALTER TABLE orders ADD COLUMN total INT NOT NULL DEFAULT 0;");
+        flyway.succeed(&["migrate"]).await;
+        database.run("INSERT INTO orders (id, of) VALUES (1, 1), (2, 1)").await;
+        let after = look(&database).await;
+        let dir = TempDir::new().unwrap();
+        let store = Store::open(store::Options::new(dir.path())).unwrap();
+        let options = executors::Options::new(dir.path().to_owned()).unwrap();
+        let checks = checks
+            .iter()
+            .map(|(name, query)| ((*name).to_owned(), ((*query).to_owned(), Expects::NoRow)));
+        let scripted = Scripted {
+            history: history(database.options(), TABLE),
+            through: database.options(),
+            checks: checks.collect(),
+        };
+        options.scripts.adopt([(at(), scripted)].into());
+        Self { options, store, dir, database, before, after }
+    }
+
+    fn script(&self, text: &str) -> ScriptRun {
+        let file = self.dir.path().join("reverse.sql");
+        fs::write(&file, text).unwrap();
+        ScriptRun {
+            schema: at(),
+            file: file.display().to_string(),
+            sha256: sha256(text.as_bytes()),
+            from: self.after.revision(),
+            to: self.before.revision(),
+            undone: vec!["3".into(), "2".into()],
+            lock_timeout: Span::seconds(1),
+            timeout: Span::seconds(30),
+            verify: BTreeMap::new(),
+        }
+    }
+
+    async fn tried(&self, script: &ScriptRun) -> Result<Changes, String> {
+        self.options.scripts.try_out(script).await
+    }
+
+    async fn refused(&self, text: &str) -> String {
+        let why = self.tried(&self.script(text)).await.unwrap_err();
+        self.is_untouched().await;
+        why
+    }
+
+    async fn run(&self, script: &ScriptRun, changed: &str, resumed: bool) -> Report {
+        let (title, needs, fallback) = ("a step".to_owned(), vec![], None);
+        let action = Action::ReverseScript {
+            script: Box::new(script.clone()),
+            bytes: 0,
+            head: vec![],
+            changes: vec![],
+            changed: changed.to_owned(),
+        };
+        let timeout = Span::minutes(1);
+        let what = Step { title, action, needs, timeout, attempts: 1, fallback };
+        let run = "run-7".to_owned();
+        let order = Order { run, step: 0, attempt: 1, fallback: false, resumed, what };
+        executors::carry_out(&order, &self.options, self.store.lease()).await
+    }
+
+    async fn columns(&self) -> Vec<String> {
+        let sql = "SELECT column_name::text FROM information_schema.columns WHERE table_name = 'orders' ORDER BY 1";
+        self.database.run(sql).await.into_iter().flatten().flatten().collect()
+    }
+
+    async fn is_untouched(&self) {
+        assert_eq!(look(&self.database).await.revision(), self.after.revision());
+        assert_eq!(self.columns().await, ["id", "note", "of", "total"]);
+        let rows = self.database.run("SELECT count(*)::text FROM orders").await;
+        assert_eq!(rows, [[Some("2".to_owned())]]);
+    }
+}
+
+fn why(report: &Report) -> (&str, bool) {
+    match &report.outcome {
+        Outcome::Failed { why, retry } => (why, *retry),
+        other @ (Outcome::Done
+        | Outcome::AlreadyDone
+        | Outcome::Unknown { .. }
+        | Outcome::Withheld { .. }) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_trial_shows_is_taken_back_and_is_what_a_run_does_once() {
+    let hands = Hands::new(&[(
+        "orphans",
+        "SELECT 1 FROM orders o WHERE of NOT IN (SELECT id FROM orders)",
+    )])
+    .await;
+    let script = hands.script(BACK);
+    let changes = hands.tried(&script).await.unwrap();
+    hands.is_untouched().await;
+    assert_eq!(
+        changes.catalogue,
+        [
+            "- column public.orders.note text",
+            "- column public.orders.total integer not null default 0",
+            "- index public.orders_note: CREATE INDEX orders_note ON public.orders USING btree (note)",
+        ]
+    );
+    assert_eq!(changes.rows, ["public.flyway_schema_history: 2 deleted"]);
+    assert_eq!(changes.checks, ["the check orphans passes after it"]);
+
+    let report = hands.run(&script, &changes.sha256, false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(report.output.contains("- column public.orders.note text"), "{report:?}");
+    assert_eq!(look(&hands.database).await.revision(), hands.before.revision());
+    assert_eq!(hands.columns().await, ["id", "of"]);
+    // Whoever began it: it is whole, and not run again.
+    for (resumed, outcome) in [(false, Outcome::AlreadyDone), (true, Outcome::Done)] {
+        let report = hands.run(&script, &changes.sha256, resumed).await;
+        assert_eq!(report.outcome, outcome, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_that_was_changed_or_changes_something_else_is_not_run() {
+    let hands = Hands::new(&[]).await;
+    let script = hands.script(BACK);
+    let changes = hands.tried(&script).await.unwrap();
+    // Somebody adds an index: dropping the column takes it along, which nobody approved.
+    hands.database.run("CREATE INDEX by_total ON orders (total)").await;
+    let report = hands.run(&script, &changes.sha256, false).await;
+    assert!(
+        why(&report).0.contains("changes something else now than when it was tried"),
+        "{report:?}"
+    );
+    hands.is_untouched().await;
+    hands.script(&format!("{BACK}-- reviewed\n"));
+    let report = hands.run(&script, &changes.sha256, false).await;
+    let (said, retry) = why(&report);
+    assert!(said.contains("was changed: its sha256 is") && !retry, "{said}");
+    hands.is_untouched().await;
+    fs::remove_file(&script.file).unwrap();
+    let report = hands.run(&script, &changes.sha256, false).await;
+    assert!(why(&report).0.contains("cannot be read"), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_ends_elsewhere_than_where_it_should_leaves_nothing_behind() {
+    let hands = Hands::new(&[]).await;
+    let forgets = BACK.replace("'2', '3'", "'3'");
+    let said = hands.refused(&forgets).await;
+    assert!(said.contains("after it the history is at version 2, and must be at 1"), "{said}");
+    let said = hands.refused(&format!("{BACK}SELECT 1 / 0;")).await;
+    assert!(said.contains("division by zero"), "{said}");
+    let said = hands.refused(&format!("{BACK}COMMIT;")).await;
+    assert!(said.contains("line 6: COMMIT would leave"), "{said}");
+    // One that the text does not show: the server ends no transaction inside of another.
+    let said = hands.refused(&format!("{BACK}DO $$ BEGIN COMMIT; END $$;")).await;
+    assert!(said.contains("invalid transaction termination"), "{said}");
+    // A constraint that would only be looked at when it is committed.
+    let deferred = format!(
+        "{BACK}ALTER TABLE orders ADD CONSTRAINT known FOREIGN KEY (of) REFERENCES orders (id) DEFERRABLE INITIALLY DEFERRED;
+         UPDATE orders SET of = 9;"
+    );
+    let said = hands.refused(&deferred).await;
+    assert!(said.contains("violates foreign key constraint"), "{said}");
+}
+
+#[tokio::test]
+async fn the_data_must_be_what_they_should_be_before_it_is_committed() {
+    let empty = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM orders)";
+    let noted = "SELECT 1 FROM orders WHERE note IS NOT NULL";
+    let burns = "SELECT 1 FROM orders";
+    let hands = Hands::new(&[("empty", empty), ("noted", noted), ("burns", burns)]).await;
+    let said = hands.refused(&format!("DELETE FROM orders; {BACK}")).await;
+    assert!(said.contains("the check empty passes before it and is violated after it"), "{said}");
+    // What was violated before is no reason to leave it so, and what cannot be asked was made for what goes.
+    let changes = hands.tried(&hands.script(BACK)).await.unwrap();
+    assert!(
+        changes.checks[0]
+            .contains("the check burns is violated after it, and did not pass before: 2 rows")
+    );
+    assert_eq!(changes.checks[1], "the check empty passes after it");
+    assert!(changes.checks[2].contains("the check noted cannot be asked after it"), "{changes:?}");
+
+    let mut script = hands.script(BACK);
+    let queries = [("no order", burns), ("no note", noted)];
+    for (query, told) in
+        [(0, "after it `no order` is violated: 2 rows"), (1, "nobody can tell `no note`")]
+    {
+        let (what, asks) = queries[query];
+        script.verify = [(what.to_owned(), asks.to_owned())].into();
+        let said = hands.tried(&script).await.unwrap_err();
+        assert!(said.contains(told), "{said}");
+    }
+    hands.is_untouched().await;
+    script.verify = [("some order".to_owned(), empty.to_owned())].into();
+    let changes = hands.tried(&script).await.unwrap();
+    assert_eq!(changes.checks[0], "some order: passes after it");
+}
+
+#[tokio::test]
+async fn a_lock_that_does_not_come_in_time_ends_it_and_the_next_attempt_may_go_well() {
+    let hands = Hands::new(&[]).await;
+    let script = hands.script(BACK);
+    let changes = hands.tried(&script).await.unwrap();
+    let mut holder = Session::open_to_write(&hands.database.options()).await.unwrap();
+    holder.run("BEGIN; LOCK TABLE orders IN ACCESS SHARE MODE").await.unwrap();
+    let begun = std::time::Instant::now();
+    let report = hands.run(&script, &changes.sha256, false).await;
+    let (said, retry) = why(&report);
+    assert!(said.contains("lock timeout") && retry, "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    holder.run("ROLLBACK").await.unwrap();
+    hands.is_untouched().await;
+    let report = hands.run(&script, &changes.sha256, false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+}
+
+#[tokio::test]
+async fn who_migrates_in_between_is_seen_inside_of_the_transaction() {
+    let hands = Hands::new(&[]).await;
+    let script = hands.script(BACK);
+    let changes = hands.tried(&script).await.unwrap();
+    hands.database.run("UPDATE flyway_schema_history SET checksum = 9 WHERE version = '3'").await;
+    let report = hands.run(&script, &changes.sha256, false).await;
+    assert!(why(&report).0.contains("somebody migrated in between"), "{report:?}");
+    assert_eq!(hands.columns().await, ["id", "note", "of", "total"]);
+}
