@@ -22,6 +22,7 @@ mod proven;
 mod pulled;
 mod reloads;
 mod replayed;
+mod reversed;
 mod sidecar;
 mod space;
 mod stops;
