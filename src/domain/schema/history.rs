@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Migration, MigrationState, version};
+use super::{Migration, MigrationState, Schema, version};
 use crate::domain::plan::hex;
 
 /// A row as it is written, before anything is known of how it stands.
@@ -28,6 +28,14 @@ pub struct Told {
     pub digest: String,
     /// Each with its state, newest first.
     pub newest: Vec<Migration>,
+}
+
+impl Told {
+    /// As a look shows it: of `table`, which has so many rows. Nobody migrates, as far as this says.
+    pub fn schema(self, table: String, rows: u64, transactional: bool) -> Schema {
+        let Self { current, digest, newest } = self;
+        Schema { table, current, digest, rows, newest, waiting: vec![], run: None, transactional }
+    }
 }
 
 /// Reads them, whatever their order; `rows_in_all` are there with those that were not read.

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         change::Revision,
         plan::{CommandLine, EnvValue},
-        schema::{Schema, history},
+        schema::history,
     },
     executors::command::{run_reading, whole},
     units::UnixMs,
@@ -85,18 +85,7 @@ pub(super) async fn schema(
     let all = rows.len() as u64;
     rows.sort_by_key(|row| std::cmp::Reverse(row.migration.rank));
     rows.truncate(rows_max);
-    let told = history::told(rows, all);
-    Ok(Schema {
-        table: table.to_owned(),
-        current: told.current,
-        digest: told.digest,
-        rows: all,
-        newest: told.newest,
-        waiting: vec![],
-        run: None,
-        transactional: true,
-    }
-    .revision())
+    Ok(history::told(rows, all).schema(table.to_owned(), all, true).revision())
 }
 
 /// The rows of the one `COPY` of the text.

@@ -82,16 +82,7 @@ fn schema(table: String, all: Vec<Said>, rows_max: usize) -> Result<Schema, Stri
     }
     let rows = written.len() as u64;
     waiting.truncate(WAITING_MAX);
-    let told = history::of_states(written, rows_max);
-    Ok(Schema {
-        table,
-        current: told.current,
-        digest: told.digest,
-        rows,
-        newest: told.newest,
-        waiting,
-        run: None,
-        // Where one that fails leaves a row, nothing was taken back.
-        transactional: false,
-    })
+    // Where one that fails leaves a row, nothing was taken back.
+    let told = history::of_states(written, rows_max).schema(table, rows, false);
+    Ok(Schema { waiting, ..told })
 }

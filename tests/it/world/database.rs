@@ -111,16 +111,7 @@ impl Database {
         };
         let all = rows.len() as u64;
         let told = history::told(rows.iter().map(migration).collect(), all);
-        Schema {
-            table: "public.history".into(),
-            current: told.current,
-            digest: told.digest,
-            rows: all,
-            newest: told.newest,
-            waiting: vec![],
-            run: None,
-            transactional: true,
-        }
+        told.schema("public.history".into(), all, true)
     }
 
     pub(crate) fn revision(&self) -> Revision {
