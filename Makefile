@@ -103,6 +103,7 @@ rig: $(CARGO_DEB)
 	tests/rig/postgresql install
 	tests/rig/mariadb install
 	tests/rig/flyway install
+	tests/rig/sqlx install
 
 fmt:
 	cargo fmt --check

@@ -1,9 +1,10 @@
-//! The history of a database's migrations, as Flyway keeps it: its table, and whoever holds its lock.
+//! The history of a database's migrations, as Flyway or sqlx keeps it: its table, and whoever holds Flyway's lock.
 //!
 //! It reads, and decides nothing. The lock is looked at before the table: what ended in between has left its row.
 
 mod locks;
 mod table;
+mod tool;
 
 pub use self::table::row;
 
@@ -92,8 +93,9 @@ impl History {
     pub async fn read_by(&self, session: &mut Session) -> Result<Schema, Unreadable> {
         let schema = table::schema_of(session, &self.name, &self.options).await?;
         let place = table::Place { schema, table: self.name.table.clone() };
+        let tool = tool::of(session, &place).await?;
         let run = locks::run(session, &place).await?;
-        let read = table::rows(session, &place, self.rows_max).await;
+        let read = table::rows(session, &place, tool, self.rows_max).await;
         let (rows, all) = read.map_err(|fault| self.denied(fault, &place))?;
         let transactional = session.kind() == Kind::Postgresql;
         let table = format!("{}.{}", place.schema, place.table);

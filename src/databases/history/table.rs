@@ -1,13 +1,10 @@
 //! The history's table: where it is, and its newest rows.
 
-use super::{Name, Unreadable};
+use super::{Name, Unreadable, tool::Tool};
 use crate::{
     databases::{Fault, Kind, Options, Row, Session, identifier, literal},
     domain::schema::{Migration, MigrationState, history},
 };
-
-/// More of a text than this is not read.
-const TEXT_MAX: usize = 300;
 
 /// A table that is there.
 pub(super) struct Place {
@@ -89,35 +86,19 @@ pub(super) fn grant(options: &Options, place: &Place) -> String {
 pub(super) async fn rows(
     session: &mut Session,
     place: &Place,
+    tool: Tool,
     rows_max: usize,
 ) -> Result<(Vec<history::Row>, u64), Fault> {
     let kind = session.kind();
     let table = format!("{}.{}", identifier(kind, &place.schema), identifier(kind, &place.table));
-    let (text, number, success) = match kind {
-        Kind::Postgresql => ("left(@::text, 300)", "@::text", "success::int::text"),
-        Kind::Mysql => ("LEFT(CAST(@ AS CHAR), 300)", "CAST(@ AS CHAR)", "CAST(success AS CHAR)"),
-    };
-    debug_assert!(text.contains(&TEXT_MAX.to_string()));
-    let of = |form: &str, column: &str| form.replace('@', column);
-    let columns: Vec<String> = [
-        of(number, "installed_rank"),
-        of(text, "version"),
-        of(text, "description"),
-        of(text, "type"),
-        of(text, "script"),
-        of(number, "checksum"),
-        of(text, "installed_by"),
-        of(text, "installed_on"),
-        of(number, "execution_time"),
-        success.to_owned(),
-    ]
-    .into();
+    let (columns, order) = tool.columns(kind);
     // By the column, and not by the text that is made of it, which PostgreSQL would take for what is meant.
-    let newest = format!(
-        "SELECT {} FROM {table} h ORDER BY h.installed_rank DESC LIMIT {rows_max}",
-        columns.join(", ")
-    );
-    let count = format!("SELECT {} FROM {table}", of(number, "count(*)"));
+    let newest =
+        format!("SELECT {} FROM {table} h ORDER BY {order} LIMIT {rows_max}", columns.join(", "));
+    let count = match kind {
+        Kind::Postgresql => format!("SELECT count(*)::text FROM {table}"),
+        Kind::Mysql => format!("SELECT CAST(count(*) AS CHAR) FROM {table}"),
+    };
     let rows = session.rows(&newest).await?;
     let all = session.rows(&count).await?;
     let all = all.first().and_then(|row| row.first()?.as_ref()?.parse().ok());

@@ -1,6 +1,6 @@
 //! What a look at a database's history of migrations showed: which version it has, what failed, and what runs.
 //!
-//! The history is Flyway's table. What it does not say (a failed migration of PostgreSQL leaves no row) is told by its lock, by
+//! The history is Flyway's table, or sqlx's. What it does not say (a failed migration of PostgreSQL leaves no row) is told by its lock, by
 //! [`crate::domain::schema::trouble`].
 
 pub mod between;
@@ -19,6 +19,9 @@ use crate::units::Span;
 
 /// The name under which a database that tells nothing stands beside signals that do.
 pub const DATABASE: &str = "database";
+
+/// The kind of a migration that sqlx made.
+pub const SQLX: &str = "sqlx";
 
 /// What the operator decided about a service's database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +56,7 @@ pub struct Migration {
     pub version: Option<String>,
     /// What it does, in its author's words.
     pub description: String,
-    /// `SQL`, `JDBC`, `BASELINE`, `UNDO_SQL`, `DELETE`…
+    /// Flyway's `SQL`, `JDBC`, `BASELINE`, `UNDO_SQL`, `DELETE`…; or `sqlx`.
     pub kind: String,
     /// Its file.
     pub script: String,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabasePolicy, Doing, Migration, Run, Schema};
+use super::{DatabasePolicy, Doing, Migration, Run, SQLX, Schema};
 use crate::{domain::severity::Severity, units::UnixMs};
 
 /// What is wrong with a database's migrations.
@@ -96,11 +96,12 @@ impl Looks {
     fn of_failed(&self, migration: &Migration, policy: &DatabasePolicy) -> Trouble {
         let says = format!(
             "the migration {} failed in {} and is half applied: what ran before the statement that failed stays. The version before it is {}. \
-             While that row is in {}, no version of the application that checks it will start: mend by hand what it left, then `flyway repair`",
+             While that row is in {}, no version of the application that checks it will start: mend by hand what it left, then {}",
             migration.called(),
             policy.place,
             self.schema.version(),
-            self.schema.table
+            self.schema.table,
+            if migration.kind == SQLX { "delete that row" } else { "`flyway repair`" }
         );
         Trouble { severity: Severity::P0, onset: self.failed_since.unwrap_or(self.at), says }
     }

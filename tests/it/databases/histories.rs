@@ -18,7 +18,11 @@ pub(super) fn history(options: Options, table: &str) -> History {
 }
 
 pub(crate) async fn look(database: &Fresh<'_>) -> Schema {
-    match history(database.options(), "flyway_schema_history").look().await {
+    look_at(database, "flyway_schema_history").await
+}
+
+pub(super) async fn look_at(database: &Fresh<'_>, table: &str) -> Schema {
+    match history(database.options(), table).look().await {
         Seen::Known(schema) => *schema,
         Seen::Unknown(why) => panic!("{why}"),
     }

@@ -8,5 +8,6 @@ mod locks;
 pub(crate) mod restored;
 mod reversed;
 pub(crate) mod server;
+mod sqlx;
 mod starts;
 mod undone;
