@@ -5,6 +5,7 @@ mod connections;
 pub(crate) mod flyway;
 mod histories;
 mod locks;
+mod replicas;
 pub(crate) mod server;
 mod starts;
 mod undone;
