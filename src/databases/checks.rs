@@ -1,13 +1,13 @@
 //! Checks of a database's data: one query each, and what it answers. What rows hold is looked at by nobody.
 
 use crate::{
-    databases::{Fault, Kind, Options, Session, foreign_keys},
+    databases::{Fault, Kind, Options, Session, foreign_keys, lag},
     domain::integrity::{Answer, COUNTED_MAX, CheckPolicy, Expects, Found},
     units::Span,
 };
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Asks {
     /// A query, without a semicolon.
     Query(String),
@@ -17,6 +17,11 @@ pub enum Asks {
         schema: Option<String>,
         /// More of them are not asked.
         most: usize,
+    },
+    /// How far the replica is behind.
+    Lag {
+        /// What it is behind.
+        primary: Box<Options>,
     },
 }
 
@@ -33,6 +38,8 @@ pub struct Check {
     pub every: Span,
     /// How often while a change or an incident is watched.
     pub every_watched: Span,
+    /// What is asked shows what was written so long ago.
+    pub shows_after: Span,
     /// A violation is looked at again after so long.
     pub confirm_after: Span,
     /// All checks of one database take at most this share of the time.
@@ -43,7 +50,12 @@ impl Check {
     /// What is decided by.
     pub fn policy(&self) -> CheckPolicy {
         let place = self.options.database.to_string();
-        CheckPolicy { expects: self.expects, place, every: self.every }
+        CheckPolicy {
+            expects: self.expects,
+            place,
+            every: self.every,
+            shows_after: self.shows_after,
+        }
     }
 
     /// Asks once, through a connection of its own that can only read.
@@ -53,17 +65,22 @@ impl Check {
             Asks::ForeignKeys { schema, most } => {
                 return foreign_keys::ask(&self.options, schema.as_deref(), *most).await;
             }
+            Asks::Lag { primary } => {
+                let lag = lag::ask(&self.options, primary).await;
+                return lag.unwrap_or_else(|fault| unknown(&fault));
+            }
         };
         let said = match self.expects {
             Expects::NoRow => self.rows(query).await,
-            Expects::Within { .. } | Expects::DropsAtMost { .. } | Expects::ForeignKeys => {
-                self.number(query).await
-            }
+            Expects::Within { .. }
+            | Expects::DropsAtMost { .. }
+            | Expects::ForeignKeys
+            | Expects::LagAtMost { .. } => self.number(query).await,
         };
         match said {
             Ok(Some(found)) => Answer::Known(found),
             Ok(None) => Answer::Unknown("the query returned no number: see what it selects".into()),
-            Err(fault) => Answer::Unknown(format!("{fault}: {}", fault.advice())),
+            Err(fault) => unknown(&fault),
         }
     }
 
@@ -95,10 +112,15 @@ impl Check {
             Asks::Query(query) => query.as_str(),
             // The catalogue is read when it is asked.
             Asks::ForeignKeys { .. } => "SELECT 1",
+            Asks::Lag { primary } => return lag::ask(&self.options, primary).await.map(drop),
         };
         let mut session = Session::open(&self.options).await?;
         let explained = session.rows(&format!("EXPLAIN {query}")).await;
         session.close().await;
         explained.map(drop)
     }
+}
+
+pub(super) fn unknown(fault: &Fault) -> Answer {
+    Answer::Unknown(format!("{fault}: {}", fault.advice()))
 }

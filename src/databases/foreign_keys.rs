@@ -4,7 +4,7 @@
 //! validated, or by triggers that are off, as a restored dump has them; MariaDB and MySQL by `foreign_key_checks`. All are asked,
 //! one after the other.
 
-use super::{Fault, Kind, Options, Row, Session, identifier, literal};
+use super::{Fault, Kind, Options, Row, Session, checks::unknown, identifier, literal};
 use crate::domain::integrity::{Answer, Broken, COUNTED_MAX, ForeignKeys, Found};
 
 /// Columns of one key, more or less, for the limit of rows.
@@ -60,10 +60,6 @@ pub(super) async fn ask(options: &Options, schema: Option<&str>, most: usize) ->
         Ok(found) => Answer::Known(Found::ForeignKeys(found)),
         Err(fault) => unknown(&fault),
     }
-}
-
-fn unknown(fault: &Fault) -> Answer {
-    Answer::Unknown(format!("{fault}: {}", fault.advice()))
 }
 
 /// A server that is not there any more is a fault; one that will not answer about one key is asked about the next.

@@ -10,6 +10,7 @@ mod classify;
 mod fault;
 mod foreign_keys;
 pub mod history;
+mod lag;
 mod quote;
 mod session;
 

@@ -5,7 +5,10 @@ mod foreign_keys;
 use serde::{Deserialize, Serialize};
 
 pub use self::foreign_keys::{Broken, ForeignKeys};
-use crate::units::{Span, UnixMs};
+use crate::{
+    domain::situation::whole_seconds,
+    units::{Span, UnixMs},
+};
 
 /// Rows that should not be there are counted so far.
 pub const COUNTED_MAX: u64 = 100;
@@ -30,6 +33,11 @@ pub enum Expects {
     },
     /// Whatever refers to a row refers to one that is there.
     ForeignKeys,
+    /// The replica that the others are asked of is no further behind.
+    LagAtMost {
+        /// Than this.
+        max: Span,
+    },
 }
 
 /// One check of a service's database.
@@ -41,6 +49,9 @@ pub struct CheckPolicy {
     pub place: String,
     /// How often.
     pub every: Span,
+    /// What is asked shows what was written so long ago: a replica, as far as it may be behind.
+    #[serde(default)]
+    pub shows_after: Span,
 }
 
 /// What the database answered. The rows themselves are customers' data, and go nowhere.
@@ -53,6 +64,8 @@ pub enum Found {
     Number(f64),
     /// What its foreign keys showed.
     ForeignKeys(ForeignKeys),
+    /// How far it is behind.
+    Lag(Span),
 }
 
 /// What one look gave.
@@ -90,6 +103,16 @@ pub enum Meaning {
 }
 
 impl Expects {
+    /// Whether it is of the data, and not of where that is asked.
+    pub fn is_of_the_data(self) -> bool {
+        match self {
+            Self::NoRow | Self::Within { .. } | Self::DropsAtMost { .. } | Self::ForeignKeys => {
+                true
+            }
+            Self::LagAtMost { .. } => false,
+        }
+    }
+
     /// What the answer means.
     pub fn judge(self, answer: &Answer, before: Before) -> Meaning {
         let found = match answer {
@@ -114,13 +137,18 @@ impl Expects {
             }
             (Self::DropsAtMost { share }, Found::Number(number)) => fallen(*number, before, share),
             (Self::ForeignKeys, Found::ForeignKeys(found)) => found.meaning(),
+            (Self::LagAtMost { max }, Found::Lag(lag)) if *lag <= max => Meaning::Passes,
+            (Self::LagAtMost { max }, Found::Lag(lag)) => {
+                Meaning::Violated(format!("it is {} behind, more than {max}", whole_seconds(*lag)))
+            }
             // Asked before the configuration was another.
-            (Self::NoRow, Found::Number(_) | Found::ForeignKeys(_))
+            (Self::NoRow, Found::Number(_) | Found::ForeignKeys(_) | Found::Lag(_))
             | (
                 Self::Within { .. } | Self::DropsAtMost { .. },
-                Found::Rows(_) | Found::ForeignKeys(_),
+                Found::Rows(_) | Found::ForeignKeys(_) | Found::Lag(_),
             )
-            | (Self::ForeignKeys, Found::Rows(_) | Found::Number(_)) => {
+            | (Self::ForeignKeys, Found::Rows(_) | Found::Number(_) | Found::Lag(_))
+            | (Self::LagAtMost { .. }, Found::Rows(_) | Found::Number(_) | Found::ForeignKeys(_)) => {
                 Meaning::Unknown("it was asked otherwise before, and not yet again".to_owned())
             }
         }
@@ -187,6 +215,16 @@ mod tests {
             Expects::NoRow.judge(&dark, Before::Unchanged),
             Meaning::Unknown("no right to".into())
         );
+    }
+
+    #[test]
+    fn a_replica_may_be_behind_by_its_bound_and_no_further() {
+        let lag = Expects::LagAtMost { max: Span::seconds(30) };
+        assert_eq!(judged(lag, Found::Lag(Span::seconds(30))), Meaning::Passes);
+        let says = "it is 1m 30s behind, more than 30s";
+        assert_eq!(judged(lag, Found::Lag(Span(90_400))), Meaning::Violated(says.into()));
+        assert!(matches!(judged(lag, Found::Number(0.0)), Meaning::Unknown(_)));
+        assert!(!lag.is_of_the_data() && Expects::NoRow.is_of_the_data());
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Reached {
     pub(super) options: Options,
     /// For checks of its data: a replica, where one is named.
     replica: Options,
+    /// How far it may be behind, where that is looked at.
+    lag_max: Option<Span>,
     /// At most so much of the time goes into checks.
     share: f64,
 }
@@ -41,7 +43,9 @@ pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<Strin
     let database = |(name, said): (&Spanned<String>, &raw::Database)| {
         let options = options(found, name.get_ref(), said);
         let (replica, share) = replica(found, said, options.as_ref());
-        Some((name.get_ref().clone(), Reached { replica: replica?, share, options: options? }))
+        let lag_max = lag_max(found, said);
+        let reached = Reached { replica: replica?, lag_max, share, options: options? };
+        Some((name.get_ref().clone(), reached))
     };
     raw.database.iter().filter_map(database).collect()
 }
@@ -66,6 +70,16 @@ fn replica(
     }
     let of = |(database, primary): (Database, &Options)| Options { database, ..primary.clone() };
     (database.zip(primary).map(of), share)
+}
+
+/// Nobody is behind without a replica.
+fn lag_max(found: &mut Found<'_>, raw: &raw::Database) -> Option<Span> {
+    let said = raw.replica_lag_max.as_ref()?;
+    if raw.replica_url.is_none() {
+        let instead = "add replica_url, where checks of the data are then asked";
+        found.error(said.span(), "there is no replica that could be behind", instead);
+    }
+    Some(found.positive(&raw.replica_lag_max, Span::minutes(1)))
 }
 
 /// Whatever it is, a password may stand in it: the line is not shown.

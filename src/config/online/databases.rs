@@ -24,7 +24,7 @@ pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Pro
             let Err(fault) = check.explain().await else { continue };
             let at = match &check.asks {
                 Asks::Query(asked) => query(text, check_name, asked),
-                Asks::ForeignKeys { .. } => place(text, &check.options.name),
+                Asks::ForeignKeys { .. } | Asks::Lag { .. } => place(text, &check.options.name),
             };
             let at = at.unwrap_or(0..0);
             let what = format!("the check {check_name} of {service} cannot be asked: {fault}");

@@ -20,6 +20,7 @@ pub(in crate::config) struct Database {
     pub(in crate::config) connect_timeout: Placed<Span>,
     pub(in crate::config) statement_timeout: Placed<Span>,
     pub(in crate::config) replica_url: Placed<String>,
+    pub(in crate::config) replica_lag_max: Placed<Span>,
     pub(in crate::config) checks_share: Placed<Percent>,
 }
 

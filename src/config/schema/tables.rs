@@ -77,7 +77,7 @@ impl Keys {
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
         trigger service template discover prometheus kubernetes database notify heartbeat http alertmanager token freeze store limits;
-    [Database] url password tls ca_file connect_timeout statement_timeout replica_url checks_share;
+    [Database] url password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
     [Check] query no_row within drops_at_most foreign_keys foreign_keys_max every every_watched confirm_after statement_timeout;
     [Migrated] from history_table every stuck_after compatible_marker history_max check actuator info;
     partial [Actuator] url bean timeout bearer basic ca_file insecure;

@@ -66,6 +66,30 @@ fn foreign_keys_are_those_of_the_schema_of_the_history_and_a_number_may_fall_by_
 }
 
 #[test]
+fn a_replica_may_be_behind_and_what_it_shows_counts_that_much_later() {
+    let (config, _) = loaded(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_url = 'postgres://x@replica/shop'\nreplica_lag_max = '30s'\n\
+         [service.shop]\nwatch_only = true\n\
+         [service.shop.database.check]\nkeys = { foreign_keys = true }",
+    );
+    let checks = &config.databases.values().next().unwrap().checks;
+    let lag = &checks["replica-lag"];
+    assert_eq!(lag.expects, Expects::LagAtMost { max: Span::seconds(30) });
+    assert_eq!(lag.options.database.host, "replica");
+    let Asks::Lag { primary } = &lag.asks else { panic!("{:?}", lag.asks) };
+    assert_eq!(primary.database.host, "db");
+    assert_eq!(checks["keys"].policy().shows_after, Span::seconds(30));
+    let told = refused(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_lag_max = '30s'\n\
+         [service.shop]\nwatch_only = true\n\
+         [service.shop.database.check]\nreplica-lag = { foreign_keys = true }",
+    );
+    for part in ["there is no replica that could be behind", "makes a check of that name"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
 fn every_fault_of_a_check_is_told_at_once() {
     let told = refused(
         "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_url = 'mysql://x@db/shop'\n\

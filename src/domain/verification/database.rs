@@ -12,8 +12,9 @@ use crate::{
 /// Its lines of the checklist; none of a service without a database.
 pub(super) fn checks(s: &Situation<'_>, incident: &Incident) -> Vec<Check> {
     let since = incident.phase.verifying_since().unwrap_or(UnixMs(0));
-    let data = s.policy.checks.keys().map(|name| {
-        let (standing, note) = s.watch.integrity.standing(name, since);
+    let data = s.policy.checks.iter().map(|(name, policy)| {
+        // A replica shows later what is so.
+        let (standing, note) = s.watch.integrity.standing(name, since + policy.shows_after);
         check(format!("check {name}"), standing, note)
     });
     schema(s, incident, since).into_iter().chain(data).collect()

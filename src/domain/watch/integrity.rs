@@ -154,8 +154,7 @@ impl IntegritySeen {
 
     /// Whether what fired is so still.
     pub fn holds(&self, s: &Situation<'_>) -> Holds {
-        let ours =
-            || s.policy.checks.keys().filter_map(|name| Some((name, self.checks.get(name)?)));
+        let ours = || of_the_data(s).filter_map(|(name, _)| Some((name, self.checks.get(name)?)));
         let violated = |seen: &Seen| seen.violation().is_some();
         if ours().any(|(_, it)| violated(it) && it.first.is_some() && it.untold.is_none()) {
             return Holds::Yes;
@@ -174,15 +173,13 @@ impl IntegritySeen {
         let trigger = DATA_CORRUPTION.to_owned();
         let known = s.state.firing.get(DATA_CORRUPTION);
         let ours = known.filter(|firing| firing.basis == Basis::Database);
-        let rule = s.policy.triggers.get(DATA_CORRUPTION).filter(|_| !s.policy.checks.is_empty());
+        let rule =
+            s.policy.triggers.get(DATA_CORRUPTION).filter(|_| of_the_data(s).next().is_some());
         let Some(rule) = rule else {
             let why = "no check of the data is made any more".to_owned();
             return ours.map(|_| Fact::Cleared { trigger, why });
         };
-        let violated: Vec<(&str, &CheckPolicy, &Last)> = s
-            .policy
-            .checks
-            .iter()
+        let violated: Vec<(&str, &CheckPolicy, &Last)> = of_the_data(s)
             .filter_map(|(name, policy)| {
                 let seen = self.checks.get(name).filter(|it| it.first.is_some())?;
                 Some((name.as_str(), policy, seen.violation()?))
@@ -218,7 +215,7 @@ impl IntegritySeen {
             Some(Seen { first: Some(first), last: None, .. }) => ours.fired_at < *first,
             Some(Seen { last: Some(last), .. }) => last.violated.is_some(),
         };
-        if s.policy.checks.keys().any(may_hurt) {
+        if of_the_data(s).any(|(name, _)| may_hurt(name)) {
             return None;
         }
         let why = "every check of the data that failed passes".to_owned();
@@ -249,6 +246,13 @@ impl IntegritySeen {
         };
         s.policy.checks.iter().filter_map(of).collect()
     }
+}
+
+/// A replica that is behind is no corruption, and keeps rollbacks from being verified all the same.
+fn of_the_data<'s>(
+    s: &Situation<'s>,
+) -> impl Iterator<Item = (&'s String, &'s CheckPolicy)> + use<'s> {
+    s.policy.checks.iter().filter(|(_, check)| check.expects.is_of_the_data())
 }
 
 impl Seen {

@@ -198,7 +198,7 @@ async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<M
             "SELECT count(*)::text FROM (SELECT 1 FROM (\n{query}\n) asked LIMIT {}) counted",
             COUNTED_MAX + 1
         ),
-        Expects::Within { .. } | Expects::DropsAtMost { .. } => {
+        Expects::Within { .. } | Expects::DropsAtMost { .. } | Expects::LagAtMost { .. } => {
             format!("SELECT CAST((\n{query}\n) AS text)")
         }
     };
@@ -210,9 +210,9 @@ async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<M
             let said = rows.into_iter().flatten().next().flatten().unwrap_or_default();
             let found = match expects {
                 Expects::NoRow | Expects::ForeignKeys => said.parse().ok().map(Found::Rows),
-                Expects::Within { .. } | Expects::DropsAtMost { .. } => {
-                    said.trim().parse().ok().map(Found::Number)
-                }
+                Expects::Within { .. }
+                | Expects::DropsAtMost { .. }
+                | Expects::LagAtMost { .. } => said.trim().parse().ok().map(Found::Number),
             };
             found.map_or_else(|| Answer::Unknown("it gives no number".to_owned()), Answer::Known)
         }

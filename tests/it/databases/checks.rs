@@ -22,6 +22,7 @@ fn check(options: Options, query: &str, expects: Expects) -> Check {
         expects,
         every: Span::minutes(5),
         every_watched: Span::minutes(1),
+        shows_after: Span::ZERO,
         confirm_after: Span::seconds(10),
         share: 0.05,
     }

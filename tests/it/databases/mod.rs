@@ -5,6 +5,7 @@ mod connections;
 pub(crate) mod flyway;
 pub(crate) mod histories;
 mod locks;
+mod replicas;
 pub(crate) mod restored;
 mod reversed;
 pub(crate) mod server;

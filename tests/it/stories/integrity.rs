@@ -25,6 +25,7 @@ fn with_checks() -> Policy {
             expects,
             place: "shop at replica:5432".into(),
             every: Span::minutes(1),
+            shows_after: Span::ZERO,
         };
         p.checks.insert("orders".into(), check(Expects::Within { low: 1.0, high: 9.0 }));
         p.checks.insert("orphans".into(), check(Expects::NoRow));
@@ -117,6 +118,7 @@ fn with_customers() -> Policy {
             expects: Expects::DropsAtMost { share: 0.1 },
             place: "shop at db:5432".into(),
             every: Span::minutes(1),
+            shows_after: Span::ZERO,
         };
         p.checks.insert("customers".into(), check);
     })
@@ -207,5 +209,32 @@ fn a_rollback_is_not_verified_while_the_data_is_corrupt_or_nobody_can_tell() {
         let (town, verified) = rolled_back(Some(answer));
         assert!(!verified);
         assert!(town.transcript().contains(why), "{}", town.transcript());
+    }
+}
+
+#[test]
+fn a_replica_that_is_behind_keeps_a_rollback_from_being_verified_and_is_no_corruption() {
+    let behind = CheckPolicy {
+        expects: Expects::LagAtMost { max: Span::seconds(30) },
+        place: "shop at replica:5432".into(),
+        every: Span::minutes(1),
+        shows_after: Span::ZERO,
+    };
+    for (seconds, verified) in [(30, true), (31, false)] {
+        let policy = shop_with(|p| {
+            p.checks.insert("replica-lag".into(), behind.clone());
+        });
+        let mut town = Town::healthy(policy);
+        town.deploy("v2", OUTAGE);
+        town.run("1m 50s");
+        for _ in 0..40 {
+            asked(&mut town, "replica-lag", Answer::Known(Found::Lag(Span::seconds(seconds))));
+            town.run("1m");
+            assert!(!town.shop().firing.contains_key("data-corruption"));
+        }
+        let told = town.transcript();
+        assert_eq!(told.contains("verified; watching"), verified, "{told}");
+        let why = "check replica-lag: it is 31s behind, more than 30s";
+        assert_eq!(told.contains(why), !verified, "{told}");
     }
 }

@@ -17,6 +17,8 @@ use crate::{
 
 /// Names stand in pages and in a metric's label.
 const NAME_MAX: usize = 60;
+/// The one that is made for a replica.
+const LAG: &str = "replica-lag";
 const FOREIGN_KEYS_MAX: usize = 200;
 const INSTEAD: &str = "write one of no_row = true, within = [0, 100], drops_at_most = \"10%\" and foreign_keys = true";
 
@@ -31,7 +33,29 @@ pub(super) fn checks(
         let check = check(found, name, said, (reached, schema))?;
         Some((name.get_ref().clone(), check))
     };
-    said.iter().filter_map(of).collect()
+    let mut all: BTreeMap<String, Check> = said.iter().filter_map(of).collect();
+    if let Some(max) = reached.lag_max {
+        if let Some(name) = said.keys().find(|name| name.get_ref() == LAG) {
+            let instead = "call it something else";
+            found.error(name.span(), "replica_lag_max makes a check of that name", instead);
+        }
+        all.insert(LAG.to_owned(), lag(reached, max));
+    }
+    all
+}
+
+/// Of the replica itself.
+fn lag(reached: &Reached, max: Span) -> Check {
+    Check {
+        options: reached.replica.clone(),
+        asks: Asks::Lag { primary: Box::new(reached.options.clone()) },
+        expects: Expects::LagAtMost { max },
+        every: Span::minutes(1),
+        every_watched: Span::minutes(1),
+        shows_after: Span::ZERO,
+        confirm_after: Span::seconds(10),
+        share: reached.share,
+    }
 }
 
 fn check(
@@ -77,6 +101,7 @@ fn check(
         expects: expects?,
         every,
         every_watched,
+        shows_after: reached.lag_max.unwrap_or(Span::ZERO),
         confirm_after,
         share: reached.share,
     })
