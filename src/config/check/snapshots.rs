@@ -79,6 +79,7 @@ pub(super) fn restore(
         CommandLine { argv: bare.argv.iter().cloned().chain(arguments).collect(), ..bare.clone() }
     };
     let mut restore = CommandLine { env, ..with(&["--exit-on-error"]) };
+    options(found, said);
     restore.argv.extend(said.options.iter().map(|option| option.get_ref().clone()));
     let runbook = RestoreRunbook {
         schema: history.at(),
@@ -91,6 +92,34 @@ pub(super) fn restore(
     let keeps_owners = !said.options.iter().any(|option| option.get_ref() == "--no-owner");
     let keeper = Keeper { history, through, files: files?, program: bare, keeps_owners, lost };
     Some((runbook, Kept { keeper, every }))
+}
+
+/// Options that neither change what is restored nor where: with some others `pg_restore` would delete the database that is there.
+const HARMLESS: [&str; 9] = [
+    "--jobs",
+    "--no-owner",
+    "--role",
+    "--no-comments",
+    "--no-privileges",
+    "--no-tablespaces",
+    "--no-publications",
+    "--no-subscriptions",
+    "--verbose",
+];
+
+fn options(found: &mut Found<'_>, said: &raw::Restored) {
+    for option in &said.options {
+        let name = option.get_ref().split('=').next().unwrap_or_default();
+        if HARMLESS.contains(&name) {
+            continue;
+        }
+        let instead = format!("write one of {}, each with = before its value", HARMLESS.join(", "));
+        found.error(
+            option.span(),
+            format!("`{}` may not be asked of pg_restore here", option.get_ref()),
+            instead,
+        );
+    }
 }
 
 /// `/var/backups/shop/*.dump`.

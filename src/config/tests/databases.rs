@@ -278,6 +278,14 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
         ("files = '/tmp/*'\nthrough = 'other'", "on another server"),
         ("files = '/tmp/*'\nthrough = 'shop'", "cannot rename it"),
         ("files = '/tmp/*'\nthrough = 'admin'\nlost = { x = 'SELECT 1' }", "was written since"),
+        (
+            "files = '/tmp/*'\nthrough = 'admin'\noptions = ['--clean']",
+            "may not be asked of pg_restore",
+        ),
+        (
+            "files = '/tmp/*'\nthrough = 'admin'\noptions = ['-Cc']",
+            "may not be asked of pg_restore",
+        ),
         ("files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'scale'", "a Deployment is scaled"),
     ] {
         let all = refused(&format!("{RESTORED}{said}"));

@@ -122,7 +122,7 @@ fn digest<'r>(rows: impl Iterator<Item = &'r Migration>, rows_in_all: u64) -> St
     for it in rows {
         let version = it.version.as_deref().unwrap_or("-");
         // What an author wrote cannot end a field: its length stands before it.
-        for field in [version, &it.script, &it.kind, it.state.named()] {
+        for field in [version, &it.script, &it.kind, it.state.to_the_database().named()] {
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field.as_bytes());
         }

@@ -86,6 +86,17 @@ impl MigrationState {
         )
     }
 
+    /// As the database itself has it, whichever scripts whoever tells of it knows.
+    pub fn to_the_database(self) -> Self {
+        match () {
+            () if self.is_failed() => Self::Failed,
+            () if matches!(self, Self::MissingSuccess | Self::FutureSuccess | Self::Outdated) => {
+                Self::Success
+            }
+            () => self,
+        }
+    }
+
     /// Whether it is to be applied, and was not yet.
     pub fn is_waiting(self) -> bool {
         matches!(self, Self::Pending | Self::AboveTarget | Self::Ignored)
