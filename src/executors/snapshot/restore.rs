@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, timeout};
 
-use super::{Keeper, LOOK, fault, likeness, look::fingerprint, mark, there};
+use super::{Keeper, LOOK, There, fault, likeness, look::fingerprint, mark, there};
 use crate::{
     databases::{self, Session, identifier},
     domain::{
@@ -72,7 +72,7 @@ pub(in crate::executors) async fn restore(
     let made = likeness::make(&mut session, (it.restored, it.beside), &begun).await;
     session.close().await;
     if let Err(problem) = made {
-        give_up(attempt, &keeper, it.restored).await;
+        give_up(attempt, &keeper, (it.restored, &begun)).await;
         return Err(fault(&problem, &format!("{} was not made as {} is", it.restored, it.beside)));
     }
     match filled(attempt, &keeper, &it).await {
@@ -81,7 +81,7 @@ pub(in crate::executors) async fn restore(
             Ok(Outcome::Done)
         }
         Err(trouble) => {
-            give_up(attempt, &keeper, it.restored).await;
+            give_up(attempt, &keeper, (it.restored, &begun)).await;
             Err(trouble)
         }
     }
@@ -120,8 +120,7 @@ async fn filled(
     }
     holds(keeper, it).await?;
     let marked = async {
-        let options = keeper.through(it.restored);
-        let mut session = Session::open_to_write(&options).await?;
+        let mut session = keeper.session().await?;
         likeness::say(&mut session, it.restored, &mark(it.is.1)).await?;
         session.close().await;
         Ok::<(), databases::Fault>(())
@@ -162,16 +161,26 @@ async fn holds(keeper: &Keeper, it: &Restore<'_>) -> Result<(), Trouble> {
     failed(why, false)
 }
 
-/// What is left of an attempt that failed is of use to nobody, and of the size of a database.
-async fn give_up(attempt: &mut Attempt<'_>, keeper: &Keeper, name: &str) {
+/// What is left of an attempt that failed is of use to nobody, and of the size of a database. Only what says that this rollback
+/// made it is deleted: somebody else may have made one of that name meanwhile.
+async fn give_up(attempt: &mut Attempt<'_>, keeper: &Keeper, (name, begun): (&str, &str)) {
     let dropped = async {
         let mut session = keeper.session().await?;
-        drop_it(&mut session, name).await?;
+        let found = there(&mut session, &[name]).await?;
+        let is_ours = |it: &There| it.comment.as_deref() == Some(begun);
+        let others = found.iter().any(|it| !is_ours(it));
+        if !others {
+            drop_it(&mut session, name).await?;
+        }
         session.close().await;
-        Ok::<(), databases::Fault>(())
+        Ok::<bool, databases::Fault>(others)
     };
-    if let Err(problem) = dropped.await {
-        attempt.left = format!("the database {name}, half restored: {problem}");
+    match dropped.await {
+        Ok(false) => {}
+        Ok(true) => attempt.left = format!("the database {name}, which does not say who made it"),
+        Err(problem) => {
+            attempt.left = format!("the database {name}, half restored: {problem}");
+        }
     }
 }
 
