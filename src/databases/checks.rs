@@ -92,16 +92,14 @@ impl Check {
 
     /// In parentheses it can only be one value: more rows or columns than one are the server's to refuse.
     async fn number(&self, query: &str) -> Result<Option<Found>, Fault> {
-        let mut session = Session::open(&self.options).await?;
-        let text = match session.kind() {
+        let text = match self.options.database.kind {
             Kind::Postgresql => "text",
             Kind::Mysql => "char",
         };
         // A comment at the query's end would swallow what follows on its line.
         let query = format!("SELECT CAST((\n{query}\n) AS {text})");
-        let rows = session.rows(&query).await;
-        session.close().await;
-        let first = rows?.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
+        let rows = Session::once(&self.options, &query).await?;
+        let first = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
         let number = first.and_then(|text| text.trim().parse().ok());
         Ok(number.map(Found::Number))
     }
@@ -114,13 +112,10 @@ impl Check {
             Asks::ForeignKeys { .. } => "SELECT 1",
             Asks::Lag { primary } => return lag::ask(&self.options, primary).await.map(drop),
         };
-        let mut session = Session::open(&self.options).await?;
-        let explained = session.rows(&format!("EXPLAIN {query}")).await;
-        session.close().await;
-        explained.map(drop)
+        Session::once(&self.options, &format!("EXPLAIN {query}")).await.map(drop)
     }
 }
 
 pub(super) fn unknown(fault: &Fault) -> Answer {
-    Answer::Unknown(format!("{fault}: {}", fault.advice()))
+    Answer::Unknown(fault.in_words())
 }

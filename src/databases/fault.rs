@@ -137,6 +137,11 @@ impl Fault {
         Self { problem, place: options.database.to_string(), said }
     }
 
+    /// What went wrong, and what a person does about it.
+    pub fn in_words(&self) -> String {
+        format!("{self}: {}", self.advice())
+    }
+
     /// What a person does about it.
     pub fn advice(&self) -> &'static str {
         self.problem.advice()

@@ -83,7 +83,7 @@ async fn each(session: Session, options: &Options, keys: &[Key]) -> Result<Forei
             }
             Err(fault) => {
                 let (key, table) = (plain(&key.name), plain(&key.child.name));
-                found.untold.push(format!("{key} of {table}: {fault}: {}", fault.advice()));
+                found.untold.push(format!("{key} of {table}: {}", fault.in_words()));
             }
         }
     }

@@ -33,10 +33,8 @@ async fn of_postgresql(
     replica: &Options,
     primary: &Options,
 ) -> Result<Result<Span, &'static str>, Fault> {
-    let mut session = Session::open(primary).await?;
-    let written = session.rows("SELECT pg_catalog.pg_current_wal_lsn()::text").await;
-    session.close().await;
-    let written = written?.into_iter().flatten().flatten().next().unwrap_or_default();
+    let written = Session::once(primary, "SELECT pg_catalog.pg_current_wal_lsn()::text").await?;
+    let written = written.into_iter().flatten().flatten().next().unwrap_or_default();
     let begun = Instant::now();
     let sql = format!(
         "SELECT pg_catalog.pg_is_in_recovery()::text, \

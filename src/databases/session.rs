@@ -48,6 +48,14 @@ impl Session {
         Self::opened(options, true).await
     }
 
+    /// The rows of one statement, through a connection of its own that can only read.
+    pub async fn once(options: &Options, sql: &str) -> Result<Vec<Row>, Fault> {
+        let mut session = Self::open(options).await?;
+        let rows = session.rows(sql).await;
+        session.close().await;
+        rows
+    }
+
     /// Opens one that may write, for whoever has the right to.
     pub async fn open_to_write(options: &Options) -> Result<Self, Fault> {
         Self::opened(options, false).await

@@ -6,7 +6,7 @@ mod locks;
 mod table;
 mod tool;
 
-pub use self::table::row;
+pub use self::table::{COLUMNS, TEXT_MAX, row};
 
 use std::fmt;
 
@@ -139,7 +139,7 @@ impl Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fault(fault) => write!(f, "{fault}: {}", fault.advice()),
+            Self::Fault(fault) => f.write_str(&fault.in_words()),
             Self::Table(why) => f.write_str(why),
         }
     }

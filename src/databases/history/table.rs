@@ -107,6 +107,22 @@ pub(super) async fn rows(
     Ok((read, all))
 }
 
+/// The columns of Flyway's, in the order in which they are read everywhere.
+pub const COLUMNS: [&str; 10] = [
+    "installed_rank",
+    "version",
+    "description",
+    "type",
+    "script",
+    "checksum",
+    "installed_by",
+    "installed_on",
+    "execution_time",
+    "success",
+];
+/// More of a text than this is not read.
+pub const TEXT_MAX: usize = 300;
+
 /// One row of its ten columns, as texts; `success` is 1 or 0.
 pub fn row(cells: Row) -> Option<history::Row> {
     let [rank, version, description, kind, script, checksum, by, on, took, success] =

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Unreadable, table::Place};
+use super::{
+    Unreadable,
+    table::{COLUMNS, Place, TEXT_MAX},
+};
 use crate::{
     databases::{Fault, Kind, Session, literal},
     domain::schema::SQLX,
 };
-
-/// More of a text than this is not read.
-const TEXT_MAX: usize = 300;
 
 /// What keeps the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,18 +91,12 @@ fn success(kind: Kind) -> String {
 }
 
 fn of_flyway(kind: Kind) -> Vec<String> {
-    vec![
-        number(kind, "installed_rank"),
-        text(kind, "version"),
-        text(kind, "description"),
-        text(kind, "type"),
-        text(kind, "script"),
-        number(kind, "checksum"),
-        text(kind, "installed_by"),
-        text(kind, "installed_on"),
-        number(kind, "execution_time"),
-        success(kind),
-    ]
+    let column = |name: &str| match name {
+        "installed_rank" | "checksum" | "execution_time" => number(kind, name),
+        "success" => success(kind),
+        _ => text(kind, name),
+    };
+    COLUMNS.into_iter().map(column).collect()
 }
 
 /// The version is no order in which they were applied, and nothing else is numbered: the time is, by the database's own clock. MariaDB and

@@ -6,7 +6,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use tokio::time::Instant;
 
 use crate::{
-    databases::history::row,
+    databases::history::{COLUMNS, TEXT_MAX, row},
     domain::{
         change::Revision,
         plan::{CommandLine, EnvValue},
@@ -20,22 +20,6 @@ use crate::{
 const LIST_MAX: usize = 16 << 20;
 /// The whole of a history: ten thousand migrations are about 2 MB.
 const HISTORY_MAX: usize = 16 << 20;
-/// The columns of a history, in the order in which they are read everywhere.
-const COLUMNS: [&str; 10] = [
-    "installed_rank",
-    "version",
-    "description",
-    "type",
-    "script",
-    "checksum",
-    "installed_by",
-    "installed_on",
-    "execution_time",
-    "success",
-];
-/// More of a text than this is read nowhere.
-const TEXT_MAX: usize = 300;
-
 /// Asks it, with these arguments before the file.
 async fn ask(
     program: &CommandLine,

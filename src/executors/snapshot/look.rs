@@ -1,6 +1,12 @@
 //! Which snapshots there are. Looks only.
 
-use std::{collections::BTreeMap, fs, io::Read, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Read,
+    path::Path,
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -9,9 +15,11 @@ use super::{Files, Keeper, archive};
 use crate::{
     databases::{self, Session, literal},
     domain::{
+        change::Revision,
         plan::hex,
         schema::snapshot::{Lost, Snapshot, Snapshots},
     },
+    executors::layout::unix_ms,
     units::{Span, UnixMs},
 };
 
@@ -64,11 +72,12 @@ pub async fn snapshots(
     }
     known.0 = kept;
     newest.sort_by_key(|it| std::cmp::Reverse(it.taken_at));
-    let mut schemas = std::collections::BTreeSet::new();
+    let mut schemas: Vec<Revision> = vec![];
     let is_meant = |it: &&mut Snapshot| {
-        it.schema.as_ref().is_ok_and(|schema| {
-            schemas.insert(schema.to_string() + schema.digest.as_deref().unwrap_or(""))
-        })
+        let Ok(schema) = &it.schema else { return false };
+        let is_new = !schemas.contains(schema);
+        schemas.extend(is_new.then(|| schema.clone()));
+        is_new
     };
     count(keeper, newest.iter_mut().filter(is_meant).take(COUNTED)).await;
     let databases = named(keeper).await?;
@@ -91,12 +100,9 @@ fn found(files: &Files) -> Result<Vec<File>, String> {
         else {
             continue;
         };
-        let written = meta.modified().ok().and_then(|at| {
-            let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
-            i64::try_from(since.as_millis()).ok()
-        });
+        let written_at = meta.modified().ok().and_then(unix_ms).unwrap_or(UnixMs(0));
         let Ok(path) = entry.path().into_os_string().into_string() else { continue };
-        all.push(File { path, bytes: meta.len(), written_at: UnixMs(written.unwrap_or_default()) });
+        all.push(File { path, bytes: meta.len(), written_at });
     }
     all.sort_by_key(|file| std::cmp::Reverse(file.written_at));
     all.truncate(*max);
@@ -162,22 +168,17 @@ async fn count(keeper: &Keeper, snapshots: impl Iterator<Item = &mut Snapshot>) 
 }
 
 async fn number(options: &databases::Options, sql: &str) -> Result<u64, String> {
-    let in_words = |fault: databases::Fault| format!("{fault}: {}", fault.advice());
-    let mut session = Session::open(options).await.map_err(in_words)?;
-    let rows = session.rows(sql).await;
-    session.close().await;
-    let first = rows.map_err(in_words)?.into_iter().flatten().flatten().next();
+    let rows = Session::once(options, sql).await.map_err(|fault| fault.in_words())?;
+    let first = rows.into_iter().flatten().flatten().next();
     let first = first.ok_or("its query gives no row")?;
     first.parse().map_err(|_| format!("its query gives `{first}`, which is no number of rows"))
 }
 
 /// The names of that server's databases that begin like this one's.
-async fn named(keeper: &Keeper) -> Result<std::collections::BTreeSet<String>, String> {
-    let in_words = |fault: databases::Fault| format!("{fault}: {}", fault.advice());
-    let mut session = Session::open(&keeper.through).await.map_err(in_words)?;
-    let rows = session.rows("SELECT datname::text FROM pg_catalog.pg_database").await;
-    session.close().await;
-    let names = rows.map_err(in_words)?.into_iter().flatten().flatten();
+async fn named(keeper: &Keeper) -> Result<BTreeSet<String>, String> {
+    let sql = "SELECT datname::text FROM pg_catalog.pg_database";
+    let rows = Session::once(&keeper.through, sql).await.map_err(|fault| fault.in_words())?;
+    let names = rows.into_iter().flatten().flatten();
     // A long name is cut where another is put behind it.
     let begin: String = keeper.database().chars().take(8).collect();
     Ok(names.filter(|name| name.starts_with(&begin)).collect())

@@ -15,8 +15,9 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
+
+use tokio::time::timeout;
 
 pub use self::{
     look::{Known, snapshots},
@@ -26,17 +27,18 @@ pub(super) use self::{
     restore::{Restore, restore},
     switch::{Switch, switch},
 };
-use super::{Trouble, failed};
+use super::{Trouble, database::LOOK, failed};
 use crate::{
     databases::{self, Fault, Session, history::History, literal},
-    domain::plan::{CommandLine, SchemaAt},
+    domain::{
+        change::Revision,
+        plan::{CommandLine, SchemaAt},
+    },
     units::Span,
 };
 
 /// For making, renaming and deleting a database.
 const STATEMENT: Span = Span::minutes(1);
-/// For one look at a history.
-const LOOK: Duration = Duration::from_secs(30);
 
 /// Where the snapshots of a database are, and through whom it is restored.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +114,14 @@ impl Keepers {
     }
 }
 
+/// Which schema a history tells of; or why that cannot be read, and whether it may be another time.
+async fn revision(history: &History) -> Result<Revision, (String, bool)> {
+    match timeout(LOOK, history.read()).await {
+        Ok(read) => read.map(|seen| seen.revision()).map_err(|why| (why.to_string(), why.passes())),
+        Err(_) => Err((format!("no answer within {} s", LOOK.as_secs()), true)),
+    }
+}
+
 /// A database of a server, and what is written beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct There {
@@ -144,5 +154,5 @@ fn mark(fingerprint: &str) -> String {
 /// What a fault of a server means for an attempt.
 fn fault(fault: &Fault, doing: &str) -> Trouble {
     let retry = fault.problem.passes();
-    Trouble::Failed { why: format!("{doing}: {fault}: {}", fault.advice()), retry }
+    Trouble::Failed { why: format!("{doing}: {}", fault.in_words()), retry }
 }

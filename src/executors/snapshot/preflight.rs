@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Keeper, Known, snapshots};
 use crate::{
-    databases::{self, Session, literal},
+    databases::{Session, literal},
     domain::inventory::Check,
     executors::program::Program,
     units::UnixMs,
@@ -31,18 +31,15 @@ async fn owners(keeper: &Keeper) -> Result<String, String> {
     if !keeper.keeps_owners {
         return Ok("with --no-owner all of it belongs to who restores it".to_owned());
     }
-    let in_words = |fault: databases::Fault| format!("{fault}: {}", fault.advice());
-    let mut session = Session::open(&keeper.through(keeper.database())).await.map_err(in_words)?;
     let sql = "SELECT DISTINCT pg_get_userbyid(o)::text, current_user::text FROM (SELECT relowner AS o FROM pg_catalog.pg_class c \
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
                UNION SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public') \
                UNION SELECT proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
                WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') all_of_them \
                WHERE NOT pg_has_role(o, 'MEMBER') ORDER BY 1 LIMIT 20";
-    let rows = session.rows(sql).await;
-    session.close().await;
+    let rows = Session::once(&keeper.through(keeper.database()), sql).await;
     let missing: Vec<String> = rows
-        .map_err(in_words)?
+        .map_err(|fault| fault.in_words())?
         .into_iter()
         .filter_map(|row| {
             let [owner, user] = <[Option<String>; 2]>::try_from(row).ok()?;
@@ -66,18 +63,15 @@ async fn newest(keeper: &Keeper, dir: &Path, now: UnixMs) -> Result<String, Stri
 
 /// What the server says of who would do it.
 async fn may(keeper: &Keeper) -> Result<String, String> {
-    let in_words = |fault: databases::Fault| format!("{fault}: {}", fault.advice());
     let database = keeper.database();
-    let mut session = Session::open(&keeper.through).await.map_err(in_words)?;
     let sql = format!(
         "SELECT (r.rolsuper OR r.rolcreatedb)::text, pg_has_role(d.datdba, 'MEMBER')::text, \
          (r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'))::text, current_user::text, pg_get_userbyid(d.datdba)::text \
          FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = {}",
-        literal(session.kind(), database)
+        literal(keeper.through.database.kind, database)
     );
-    let rows = session.rows(&sql).await;
-    session.close().await;
-    let row = rows.map_err(in_words)?.into_iter().next();
+    let rows = Session::once(&keeper.through, &sql).await.map_err(|fault| fault.in_words())?;
+    let row = rows.into_iter().next();
     let cells: Vec<String> = row.into_iter().flatten().flatten().collect();
     let [makes, owns, ends, user, owner] = cells.as_slice() else {
         return Err(format!("there is no database {database}"));

@@ -1,8 +1,8 @@
 //! A snapshot restored into a new database, beside the one that is there.
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Keeper, LOOK, There, fault, likeness, look::fingerprint, mark, there};
+use super::{Keeper, There, fault, likeness, look::fingerprint, mark, revision, there};
 use crate::{
     databases::{self, Session, identifier},
     domain::{
@@ -144,16 +144,11 @@ async fn filled(
 
 /// Whether its history of migrations is the one that was planned for.
 async fn holds(keeper: &Keeper, it: &Restore<'_>) -> Result<(), Trouble> {
-    let history = keeper.history_in(it.restored);
-    let read = match timeout(LOOK, history.read()).await {
-        Ok(read) => read.map_err(|why| why.to_string()),
-        Err(_) => Err(format!("no answer within {} s", LOOK.as_secs())),
-    };
-    let seen = read.map_err(|why| Trouble::Failed {
+    let read = revision(&keeper.history_in(it.restored)).await;
+    let revision = read.map_err(|(why, _)| Trouble::Failed {
         why: format!("what is in {} cannot be read: {why}", it.restored),
         retry: false,
     })?;
-    let revision = seen.revision();
     if revision.agrees_with(it.to) {
         return Ok(());
     }

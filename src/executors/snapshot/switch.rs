@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{Keeper, LOOK, There, fault, there};
+use super::{Keeper, There, fault, revision, there};
 use crate::{
     databases::{self, history::History, identifier, literal},
     domain::{change::Revision, plan::SchemaAt, run::Outcome},
@@ -144,15 +144,10 @@ fn stands(found: &[There], it: &Switch<'_>) -> Stands {
 
 /// Whoever migrated in between is not thrown away.
 async fn is_at(history: &History, (name, wanted): (&str, &Revision)) -> Result<(), Trouble> {
-    let read = match timeout(LOOK, history.read()).await {
-        Ok(read) => read.map_err(|why| (why.to_string(), why.passes())),
-        Err(_) => Err((format!("no answer within {} s", LOOK.as_secs()), true)),
-    };
-    let seen = read.map_err(|(why, retry)| Trouble::Failed {
+    let revision = revision(history).await.map_err(|(why, retry)| Trouble::Failed {
         why: format!("nothing was begun, since the history of {name} cannot be read: {why}"),
         retry,
     })?;
-    let revision = seen.revision();
     match revision.agrees_with(wanted) {
         true => Ok(()),
         false => failed(
