@@ -1,15 +1,11 @@
 //! Taking migrations back with the tool that made them. What the history says decides, before and after, and never what the tool
 //! says of itself: Flyway was seen to end with 0 where a migration had failed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Attempt, Trouble, command::run_recorded, failed};
+use super::{Adopted, Attempt, Trouble, command::run_recorded, failed};
 use crate::{
     databases::history::{History, Unreadable},
     domain::{
@@ -27,20 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What Flyway's free edition says of an undo.
 const NO_UNDO: [&str; 2] = ["FlywayRedgateEditionRequired", "Edition Required"];
 
-/// The histories that may be looked at, by whose they are. A reload names others for all who hold it.
-#[derive(Clone, Debug, Default)]
-pub struct Histories(Arc<RwLock<BTreeMap<SchemaAt, History>>>);
-
-impl Histories {
-    /// From now on these.
-    pub fn adopt(&self, histories: BTreeMap<SchemaAt, History>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = histories;
-    }
-
-    fn find(&self, of: &SchemaAt) -> Option<History> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(of).cloned()
-    }
-}
+/// The histories that may be looked at, by whose they are.
+pub type Histories = Adopted<SchemaAt, History>;
 
 /// What a [`crate::domain::plan::Action::MigrationsUndo`] says.
 pub(super) struct Undo<'a> {

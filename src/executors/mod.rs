@@ -4,6 +4,7 @@
 //! `Done` only when it was seen to be. What an earlier daemon may have begun is observed before it is repeated,
 //! and never repeated where that could do it twice.
 
+mod adopted;
 mod child;
 mod command;
 mod database;
@@ -31,6 +32,7 @@ use std::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+pub use self::adopted::Adopted;
 pub use self::database::Histories;
 pub use self::deployment::{
     Also, Clusters, Looked, Manifests, keep, keep_configuration, preflight as deployment_preflight,

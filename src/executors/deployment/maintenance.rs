@@ -4,11 +4,7 @@
 //! somebody else made is never changed and never deleted: where it holds the same, maintenance mode is on already, and people are
 //! told that it stays when the rollback is over.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
@@ -24,7 +20,7 @@ use crate::{
         plan::DeploymentAt,
         run::Outcome,
     },
-    executors::{Attempt, Trouble, failed},
+    executors::{Adopted, Attempt, Trouble, failed},
 };
 
 /// For which service an object was made, and by which run.
@@ -35,20 +31,8 @@ const MADE_OF: &str = "rollbackd.dev/manifest";
 /// Between two looks at what waits for its finalizers.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What the configuration's manifests hold, each by its hash. A reload names others for all who hold it.
-#[derive(Clone, Debug, Default)]
-pub struct Manifests(Arc<RwLock<BTreeMap<String, Arc<[Value]>>>>);
-
-impl Manifests {
-    /// From now on these.
-    pub fn adopt(&self, manifests: BTreeMap<String, Arc<[Value]>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = manifests;
-    }
-
-    fn find(&self, hash: &str) -> Option<Arc<[Value]>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
-    }
-}
+/// What the configuration's manifests hold, each by its hash.
+pub type Manifests = Adopted<String, Arc<[Value]>>;
 
 /// Carries out a [`crate::domain::plan::Action::MaintenanceOn`]: nothing is made before all of it was looked at.
 pub(in crate::executors) async fn switch_on(

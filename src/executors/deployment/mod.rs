@@ -20,10 +20,7 @@ mod stop;
 mod suspend;
 mod undo;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::Selector;
@@ -47,7 +44,7 @@ pub use self::{
     maps::keep_configuration,
     preflight::{Also, Looked, preflight},
 };
-use super::Attempt;
+use super::{Adopted, Attempt};
 use crate::{
     domain::{change::Revision, plan::DeploymentAt},
     kubernetes::{access, shelf::Shelf, template::Template},
@@ -63,7 +60,7 @@ impl Attempt<'_> {
 /// How the clusters are reached, by their names in the configuration. A reload names others for all who hold it.
 #[derive(Clone, Debug)]
 pub struct Clusters {
-    known: Arc<RwLock<BTreeMap<String, access::Options>>>,
+    known: Adopted<String, access::Options>,
     /// Versions that are being kept: each has a connection of its own.
     keeping: Arc<Semaphore>,
 }
@@ -73,18 +70,18 @@ const KEPT_AT_ONCE: usize = 4;
 
 impl Default for Clusters {
     fn default() -> Self {
-        Self { known: Arc::default(), keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)) }
+        Self { known: Adopted::default(), keeping: Arc::new(Semaphore::new(KEPT_AT_ONCE)) }
     }
 }
 
 impl Clusters {
     /// From now on these.
     pub fn adopt(&self, clusters: BTreeMap<String, access::Options>) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = clusters;
+        self.known.adopt(clusters);
     }
 
     fn find(&self, name: &str) -> Option<access::Options> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.known.find(name)
     }
 }
 

@@ -6,13 +6,11 @@ mod look;
 mod run;
 mod transaction;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::collections::BTreeMap;
 
 pub use self::look::scripts;
 pub(super) use self::run::run;
+use super::Adopted;
 use crate::{
     databases::{self, history::History},
     domain::{
@@ -33,25 +31,18 @@ pub struct Scripted {
     pub checks: BTreeMap<String, (String, Expects)>,
 }
 
-/// Whose scripts can be run. A reload names others for all who hold it.
-#[derive(Clone, Debug, Default)]
-pub struct Scripts(Arc<RwLock<BTreeMap<SchemaAt, Scripted>>>);
+/// Whose scripts can be run.
+pub type Scripts = Adopted<SchemaAt, Scripted>;
 
 impl Scripts {
-    /// From now on these.
-    pub fn adopt(&self, all: BTreeMap<SchemaAt, Scripted>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
-    }
-
-    fn find(&self, of: &SchemaAt) -> Result<Scripted, String> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let found = all.get(of).cloned();
+    fn of(&self, of: &SchemaAt) -> Result<Scripted, String> {
+        let found = self.find(of);
         found.ok_or_else(|| format!("the configuration names no script for {of} any more"))
     }
 
     /// Runs a script and takes all of it back: what it would change, or why it cannot be run. What it locks is locked meanwhile.
     pub async fn try_out(&self, of: &ScriptRun) -> Result<Changes, String> {
-        let scripted = self.find(&of.schema)?;
+        let scripted = self.of(&of.schema)?;
         let text = look::unchanged(of).await?;
         let trial = transaction::begun(&scripted, of, &text);
         let tried = tokio::time::timeout(of.timeout.duration(), trial).await;

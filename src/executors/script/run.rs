@@ -21,7 +21,7 @@ pub(in crate::executors) async fn run(
     script: &ScriptRun,
     changed: &str,
 ) -> Result<Outcome, Trouble> {
-    let found = attempt.options.scripts.find(&script.schema);
+    let found = attempt.options.scripts.of(&script.schema);
     let scripted = found.map_err(|why| Trouble::Failed { why, retry: false })?;
     let ScriptRun { from, to, undone, .. } = script;
     let way = Way { from, to, undone };

@@ -11,11 +11,7 @@ mod preflight;
 mod restore;
 mod switch;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::path::PathBuf;
 
 use tokio::time::timeout;
 
@@ -27,7 +23,7 @@ pub(super) use self::{
     restore::{Restore, restore},
     switch::{Switch, switch},
 };
-use super::{Trouble, database::LOOK, failed};
+use super::{Adopted, Attempt, Trouble, database::LOOK};
 use crate::{
     databases::{self, Fault, Session, history::History, literal},
     domain::{
@@ -95,23 +91,13 @@ impl Keeper {
     }
 }
 
-/// Whoever can be asked to restore, by whose schema. A reload names others for all who hold it.
-#[derive(Clone, Debug, Default)]
-pub struct Keepers(Arc<RwLock<BTreeMap<SchemaAt, Keeper>>>);
+/// Whoever can be asked to restore, by whose schema.
+pub type Keepers = Adopted<SchemaAt, Keeper>;
 
-impl Keepers {
-    /// From now on these.
-    pub fn adopt(&self, keepers: BTreeMap<SchemaAt, Keeper>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keepers;
-    }
-
-    fn find(&self, of: &SchemaAt) -> Result<Keeper, Trouble> {
-        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).get(of).cloned();
-        found.map_or_else(
-            || failed(format!("the configuration names no snapshots of {of} any more"), false),
-            Ok,
-        )
-    }
+fn keeper(attempt: &Attempt<'_>, of: &SchemaAt) -> Result<Keeper, Trouble> {
+    let why = || format!("the configuration names no snapshots of {of} any more");
+    let found = attempt.options.keepers.find(of);
+    found.ok_or_else(|| Trouble::Failed { why: why(), retry: false })
 }
 
 /// Which schema a history tells of; or why that cannot be read, and whether it may be another time.

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Keeper, There, fault, likeness, look::fingerprint, mark, revision, there};
+use super::{Keeper, There, fault, keeper, likeness, look::fingerprint, mark, revision, there};
 use crate::{
     databases::{self, Session, identifier},
     domain::{
@@ -37,7 +37,7 @@ pub(in crate::executors) async fn restore(
     attempt: &mut Attempt<'_>,
     it: Restore<'_>,
 ) -> Result<Outcome, Trouble> {
-    let keeper = attempt.options.keepers.find(it.schema)?;
+    let keeper = keeper(attempt, it.schema)?;
     is_as_planned(&it).await?;
     let reached = |problem| fault(&problem, "nothing was begun");
     let mut session = keeper.session().await.map_err(reached)?;

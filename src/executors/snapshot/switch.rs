@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Keeper, There, fault, revision, there};
+use super::{Keeper, There, fault, keeper, revision, there};
 use crate::{
     databases::{self, history::History, identifier, literal},
     domain::{change::Revision, plan::SchemaAt, run::Outcome},
@@ -45,7 +45,7 @@ pub(in crate::executors) async fn switch(
     attempt: &mut Attempt<'_>,
     it: Switch<'_>,
 ) -> Result<Outcome, Trouble> {
-    let keeper = attempt.options.keepers.find(it.schema)?;
+    let keeper = keeper(attempt, it.schema)?;
     match look(&keeper, &it).await.map_err(|problem| fault(&problem, "nothing was begun"))? {
         Stands::AtEnd => {
             attempt.after = in_words(&it);
