@@ -1,5 +1,7 @@
 //! A Deployment that has no pods while its database goes back, and has them again afterwards.
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
 use rollbackd::{
     domain::{
         plan::Action,
@@ -100,6 +102,14 @@ async fn a_pod_that_is_still_ending_may_write_and_who_scales_it_up_again_is_told
     let plan = broken(&place).await;
     place.kubelet.let_be("crash-2", Fate::Ready);
     place.hold_pods(json!(["example.com/held"])).await;
+    // Until all of them are held: those from before go at once.
+    let pods: Api<Pod> = Api::namespaced(cluster.client().await, &place.namespace);
+    eventually("all of them are held", SOON, async || {
+        let all = pods.list(&ListParams::default()).await.ok()?.items;
+        let held = |it: &Pod| it.metadata.finalizers.as_ref().is_some_and(|it| !it.is_empty());
+        (all.len() == 3 && all.iter().all(held)).then_some(())
+    })
+    .await;
     place.until_serves("crash-2").await;
     let hands = Hands::new(&place, cluster, None);
     let report = hands.stop(&plan, Span::seconds(4)).await;
