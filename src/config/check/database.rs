@@ -1,6 +1,6 @@
 //! Databases, and what of them is a service's.
 
-mod checks;
+pub(super) mod checks;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
@@ -166,6 +166,25 @@ fn table(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<Name> 
     }
 }
 
+/// The one of that name; that there is none is told, with whom it should be asked as.
+pub(super) fn called<'r>(
+    found: &mut Found<'_>,
+    raw: &'r raw::Raw,
+    name: &Spanned<String>,
+    who: &str,
+) -> Option<&'r raw::Database> {
+    let known = raw.database.iter().find(|(known, _)| known.get_ref() == name.get_ref());
+    if known.is_none() && !found.was_cut(&["database", name.get_ref()]) {
+        let names = raw.database.keys().map(|name| name.get_ref().as_str());
+        let instead = match nearest(name.get_ref(), names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add a table [database.{name}]{who}"),
+        };
+        found.error(name.span(), format!("there is no database `{name}`"), instead);
+    }
+    known.map(|(_, said)| said)
+}
+
 /// The database that is named, or the only one; `at` is where one would be named.
 fn named(
     found: &mut Found<'_>,
@@ -175,17 +194,7 @@ fn named(
 ) -> Option<String> {
     let names = || raw.database.keys().map(|name| name.get_ref().as_str());
     match from {
-        Some(from) if names().any(|name| name == from.get_ref()) => Some(from.get_ref().clone()),
-        Some(from) if found.was_cut(&["database", from.get_ref()]) => None,
-        Some(from) => {
-            let what = format!("there is no database `{from}`");
-            let instead = match nearest(from.get_ref(), names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a table [database.{from}]"),
-            };
-            found.error(from.span(), what, instead);
-            None
-        }
+        Some(from) => called(found, raw, from, "").map(|_| from.get_ref().clone()),
         None if raw.database.len() == 1 => names().next().map(str::to_owned),
         None if found.was_cut(&["database"]) => None,
         None => {

@@ -151,8 +151,7 @@ pub(super) fn line(
     let env = env.iter().map(|(name, value)| {
         let value = match value {
             raw::EnvValue::Text(text) => EnvValue::Text(text.clone()),
-            raw::EnvValue::Secret(raw::SecretRef::File(path)) => EnvValue::File(path.clone()),
-            raw::EnvValue::Secret(raw::SecretRef::Env(name)) => EnvValue::Env(name.clone()),
+            raw::EnvValue::Secret(from) => reference(from),
         };
         (name.clone(), value)
     });
@@ -162,6 +161,14 @@ pub(super) fn line(
         dir: dir.as_ref().map(|dir| dir.get_ref().clone()),
         timeout: found.positive(timeout, COMMAND),
     })
+}
+
+/// What it holds is read where it is needed, and nowhere before.
+pub(super) fn reference(from: &raw::SecretRef) -> EnvValue {
+    match from {
+        raw::SecretRef::File(path) => EnvValue::File(path.clone()),
+        raw::SecretRef::Env(name) => EnvValue::Env(name.clone()),
+    }
 }
 
 /// Only warned of: what checks a configuration need not be the machine that it is for.

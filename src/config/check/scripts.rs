@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
-use super::snapshots::Among;
+use super::{
+    database::{called, checks::one_select},
+    snapshots::Among,
+};
 use crate::{
-    config::{Migrated, Reversed, check::found::Found, nearest::nearest, raw},
+    config::{Migrated, Reversed, check::found::Found, raw},
     databases::{Kind, Options, checks::Asks},
     domain::{integrity::Expects, runbook::ScriptRunbook, schema::script},
     executors::script::Scripted,
@@ -82,14 +85,12 @@ fn file(found: &mut Found<'_>, said: &Spanned<String>) -> Option<String> {
 fn verify(found: &mut Found<'_>, said: &raw::Undo) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for (what, said) in &said.verify {
-        let query = said.get_ref().trim().trim_end_matches(';').trim_end();
-        let first: String = query.chars().take_while(char::is_ascii_alphabetic).collect();
-        let is_one = ["SELECT", "WITH"].contains(&first.to_ascii_uppercase().as_str());
-        if !is_one || query.contains(';') || script::statements::bars(query).is_some() {
+        let query = one_select(said.get_ref()).ok();
+        let Some(query) = query.filter(|it| script::statements::bars(it).is_none()) else {
             let instead = "write one SELECT, which must return no row once the script has run";
             found.error(said.span(), format!("`{what}` is no single query"), instead);
             continue;
-        }
+        };
         all.insert(what.clone(), query.to_owned());
     }
     all
@@ -100,20 +101,8 @@ fn through(found: &mut Found<'_>, said: &raw::Undo, among: &Among<'_>) -> Option
     let there = || among.looked_at.and_then(Migrated::history).map(|it| it.options.clone());
     let Some(said) = &said.through else { return there() };
     let (name, at) = (said.get_ref(), said.span());
-    let Some(reached) = among.databases.get(name) else {
-        let is_said = among.raw.database.keys().any(|known| known.get_ref() == name);
-        if !is_said && !found.was_cut(&["database", name]) {
-            let names = among.raw.database.keys().map(|name| name.get_ref().as_str());
-            let instead = match nearest(name, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    format!("add a table [database.{name}], as a user who may change its tables")
-                }
-            };
-            found.error(at, format!("there is no database `{name}`"), instead);
-        }
-        return None;
-    };
+    called(found, among.raw, said, ", as a user who may change its tables")?;
+    let reached = among.databases.get(name)?;
     let place = |options: &Options| {
         let it = &options.database;
         (it.kind, it.host.clone(), it.port, it.name.clone())

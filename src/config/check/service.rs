@@ -138,10 +138,9 @@ fn service(
     let (runbook, platform) = rolled_back.unzip();
     let migrated = raw.database.as_ref();
     let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
-    let (database, looked_at) = migrated.unzip();
+    let (mut database, looked_at) = migrated.unzip();
     let checks = database.iter().flat_map(|it| &it.checks);
     let checks = checks.map(|(name, check)| (name.clone(), check.policy())).collect();
-    let mut database = database;
     let runbook =
         runbook.map(|runbook| with_its_database(found, common, raw, &mut database, runbook));
     let policy = ServicePolicy {

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 use toml::Spanned;
 
 use super::{
-    database::Reached,
+    database::{Reached, called},
     migrations::{self, Stops},
+    platform::reference,
 };
 use crate::{
-    config::{Kept, Migrated, check::found::Found, nearest::nearest, raw},
+    config::{Kept, Migrated, check::found::Found, raw},
     databases::{Kind, Options, Tls, history::History},
     domain::{
         plan::{CommandLine, EnvValue},
@@ -153,18 +154,7 @@ fn through(
     among: &Among<'_>,
 ) -> Option<(Options, BTreeMap<String, EnvValue>)> {
     let (name, at) = (said.through.get_ref(), said.through.span());
-    let raw = among.raw.database.iter().find(|(known, _)| known.get_ref() == name);
-    let Some((_, raw)) = raw else {
-        if !found.was_cut(&["database", name]) {
-            let names = among.raw.database.keys().map(|name| name.get_ref().as_str());
-            let instead = match nearest(name, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("add a table [database.{name}], as a user who may make databases"),
-            };
-            found.error(at, format!("there is no database `{name}`"), instead);
-        }
-        return None;
-    };
+    let raw = called(found, among.raw, &said.through, ", as a user who may make databases")?;
     let options = &among.databases.get(name)?.options;
     let server = |options: &Options| {
         let it = &options.database;
@@ -210,10 +200,7 @@ fn environment(options: &Options, raw: &raw::Database) -> BTreeMap<String, EnvVa
         env.insert("PGSSLROOTCERT".to_owned(), EnvValue::Text(file));
     }
     if let Some(password) = &raw.password {
-        let from = match password.get_ref() {
-            raw::SecretRef::File(path) => EnvValue::File(path.clone()),
-            raw::SecretRef::Env(name) => EnvValue::Env(name.clone()),
-        };
+        let from = reference(password.get_ref());
         env.insert("PGPASSWORD".to_owned(), from);
     }
     env

@@ -9,7 +9,10 @@ use crate::{
         plan::{Action, Plan},
         planning::DatabaseMove,
         runbook::{Replacement, RestoreRunbook, Way},
-        schema::between::{self, Between},
+        schema::{
+            self,
+            between::{self, Between},
+        },
         situation::Situation,
     },
     units::UnixMs,
@@ -46,10 +49,9 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
             }
         };
     };
-    let Some(now) = s.watch.database.known() else {
-        let why = s.watch.database.unknown().unwrap_or("it was not looked at yet");
-        let what = format!("nobody can tell which migrations it has: {why}");
-        return Schema::Moved(what);
+    let now = match known(s) {
+        Ok(now) => now,
+        Err(what) => return Schema::Moved(what),
     };
     match between::between(now, good, policy.compatible_marker.as_deref()) {
         Between::Nothing => {
@@ -66,6 +68,14 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
         )),
         Between::Unknown(what) => Schema::Moved(what),
     }
+}
+
+/// The schema that is there; or why nobody can tell.
+pub(super) fn known<'s>(s: &Situation<'s>) -> Result<&'s schema::Schema, String> {
+    s.watch.database.known().ok_or_else(|| {
+        let why = s.watch.database.unknown().unwrap_or("it was not looked at yet");
+        format!("nobody can tell which migrations it has: {why}")
+    })
 }
 
 /// The newest schema on which that version of the application earned that it is good, or served while another earned it.

@@ -60,10 +60,7 @@ pub fn to_try(s: &Situation<'_>, to: To<'_>) -> Result<ScriptRun, String> {
     let good = schema::good_for(s, &target.to);
     let good =
         good.ok_or_else(|| format!("on which schema {} ran well was never seen", target.to))?;
-    let now = s.watch.database.known().ok_or_else(|| {
-        let why = s.watch.database.unknown().unwrap_or("it was not looked at yet");
-        format!("nobody can tell which migrations it has: {why}")
-    })?;
+    let now = schema::known(s)?;
     let (from, undone) = (now.revision(), between::way_back(now, good)?);
     let way = Way { from: &from, to: good, undone: &undone };
     let found = meant(s, script, &target.from, way)?;

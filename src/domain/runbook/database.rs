@@ -45,6 +45,21 @@ pub enum StopWrites {
     No,
 }
 
+impl StopWrites {
+    /// The step that does it, where that is one.
+    pub(super) fn step(&self) -> Option<Step> {
+        match self {
+            Self::Command(run) => Some(stop(run)),
+            Self::Scale | Self::No => None,
+        }
+    }
+
+    /// How many pods are taken away for it, of so many.
+    pub(super) fn scaled(&self, pods: Option<u32>) -> Option<u32> {
+        pods.filter(|_| *self == Self::Scale)
+    }
+}
+
 /// Where a schema goes, and what is taken back on the way.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'w> {
@@ -75,16 +90,12 @@ impl DatabaseRunbook {
     }
 
     fn moved(&self, step: Step, way: Way<'_>, pods: Option<u32>) -> DatabaseMove {
-        let stop = match &self.stop_writes {
-            StopWrites::Command(run) => Some(stop(run)),
-            StopWrites::Scale | StopWrites::No => None,
-        };
         DatabaseMove {
             from: way.from.clone(),
             to: way.to.clone(),
             before: vec![],
-            steps: stop.into_iter().chain([step]).collect(),
-            stopped_pods: pods.filter(|_| self.stop_writes == StopWrites::Scale),
+            steps: self.stop_writes.step().into_iter().chain([step]).collect(),
+            stopped_pods: self.stop_writes.scaled(pods),
             resource: format!("database:{}", self.schema.database),
             takes: self.undo_timeout,
         }
@@ -121,7 +132,7 @@ impl DatabaseRunbook {
     }
 }
 
-pub(super) fn stop(run: &CommandLine) -> Step {
+fn stop(run: &CommandLine) -> Step {
     let program = run.argv.first().map_or("", String::as_str);
     Step {
         title: format!("keep the service from writing, with `{}`", run.argv.join(" ")),

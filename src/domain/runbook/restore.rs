@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StopWrites, database::stop};
+use super::StopWrites;
 use crate::{
     domain::{
         change::Revision,
@@ -52,17 +52,14 @@ pub struct Replacement<'r> {
 impl RestoreRunbook {
     /// What is done for it; `pods` are how many the service's Deployment has.
     pub fn back(&self, it: Replacement<'_>, pods: Option<u32>) -> DatabaseMove {
-        let stop = match &self.stop_writes {
-            StopWrites::Command(run) => Some(stop(run)),
-            StopWrites::Scale | StopWrites::No => None,
-        };
+        let stop = self.stop_writes.step();
         let Replacement { from, to, .. } = it;
         DatabaseMove {
             from: from.clone(),
             to: to.clone(),
             before: vec![self.read(it)],
             steps: stop.into_iter().chain([self.restore(it), self.switch(it)]).collect(),
-            stopped_pods: pods.filter(|_| self.stop_writes == StopWrites::Scale),
+            stopped_pods: self.stop_writes.scaled(pods),
             resource: format!("database:{}", self.schema.database),
             takes: self.restore.timeout + self.read.timeout,
         }

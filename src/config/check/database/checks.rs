@@ -109,16 +109,25 @@ fn check(
 
 /// What it does is the server's to refuse, which lets this session only read. What it plainly is not, is told at once.
 fn query(found: &mut Found<'_>, said: &Spanned<String>) -> Option<String> {
-    let query = said.get_ref().trim().trim_end_matches(';').trim_end();
+    match one_select(said.get_ref()) {
+        Ok(query) => Some(query.to_owned()),
+        Err(what) => {
+            let instead = "write one SELECT; a semicolon inside a text is chr(59) on PostgreSQL and char(59) on MariaDB";
+            found.error(said.span(), what, instead);
+            None
+        }
+    }
+}
+
+/// The query without what may stand behind it; or what it is that is none.
+pub(in crate::config::check) fn one_select(text: &str) -> Result<&str, &'static str> {
+    let query = text.trim().trim_end_matches(';').trim_end();
     let first: String = query.chars().take_while(char::is_ascii_alphabetic).collect();
-    let what = match first.to_ascii_uppercase().as_str() {
-        "SELECT" | "WITH" if query.contains(';') => "there is more than one statement in it",
-        "SELECT" | "WITH" => return Some(query.to_owned()),
-        _ => "it does not begin with SELECT or WITH",
-    };
-    let instead = "write one SELECT; a semicolon inside a text is chr(59) on PostgreSQL and char(59) on MariaDB";
-    found.error(said.span(), what, instead);
-    None
+    match first.to_ascii_uppercase().as_str() {
+        "SELECT" | "WITH" if query.contains(';') => Err("there is more than one statement in it"),
+        "SELECT" | "WITH" => Ok(query),
+        _ => Err("it does not begin with SELECT or WITH"),
+    }
 }
 
 /// Exactly one of them.
