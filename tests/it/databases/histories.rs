@@ -12,11 +12,11 @@ use super::{
     server::{BOTH, Fresh},
 };
 
-pub(super) fn history(options: Options, table: &str) -> History {
+pub(crate) fn history(options: Options, table: &str) -> History {
     History { options, name: Name::parse(table).expect("a legal name"), rows_max: 500 }
 }
 
-pub(super) async fn look(database: &Fresh<'_>) -> Schema {
+pub(crate) async fn look(database: &Fresh<'_>) -> Schema {
     look_at(database, "flyway_schema_history").await
 }
 

@@ -3,7 +3,7 @@
 mod checks;
 mod connections;
 pub(crate) mod flyway;
-mod histories;
+pub(crate) mod histories;
 mod locks;
 mod restored;
 mod reversed;
