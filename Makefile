@@ -57,7 +57,7 @@ torture: ## End the daemon again and again, at random moments and at its writes:
 mutants: $(CARGO_MUTANTS) ## The domain, changed in small ways that a test must notice: SAMPLE=8 SEED=0 (one of eight, from the first)
 	CARGO_MUTANTS=$(abspath $(CARGO_MUTANTS)) tests/mutants/run $(SEED)/$(SAMPLE)
 
-wrong-designs: ## Ten designs that are wrong on purpose, and which check notices each
+wrong-designs: ## Eleven designs that are wrong on purpose, and which check notices each
 	tests/wrong/run
 
 check: fmt clippy docs deny units ## What must hold before a commit: format, lints, docs, licences, the systemd unit

@@ -19,6 +19,7 @@ mod service;
 mod shared;
 mod signal;
 mod snapshots;
+mod tellers;
 mod trigger;
 
 use std::{

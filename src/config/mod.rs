@@ -38,6 +38,7 @@ pub use self::{
 use crate::{
     databases::{checks::Check, history::History},
     domain::{
+        plan::CommandLine,
         policy::{Policy, ServicePolicy},
         roster,
         runbook::{DeploymentRunbook, ReleaseRunbook},
@@ -46,7 +47,9 @@ use crate::{
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        health, http, kubernetes, prometheus,
+        health, http, kubernetes,
+        migrations::Actuator,
+        prometheus,
         reading::{Fold, TimeUnit},
         scrape,
     },
@@ -119,8 +122,8 @@ impl Config {
 /// A service's database, whose history of migrations is looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrated {
-    /// How, and of which table.
-    pub history: History,
+    /// Who tells how far it is migrated.
+    pub teller: Teller,
     /// How often.
     pub every: Span,
     /// The snapshots of it that are looked for.
@@ -129,6 +132,36 @@ pub struct Migrated {
     pub reversed: Option<Reversed>,
     /// What its data must be, by name.
     pub checks: BTreeMap<String, Check>,
+}
+
+impl Migrated {
+    /// Its own table, where that is what tells.
+    pub fn history(&self) -> Option<&History> {
+        match &self.teller {
+            Teller::Table(history) => Some(history),
+            Teller::Actuator(_) | Teller::Info(_) => None,
+        }
+    }
+}
+
+/// Who tells how far a database is migrated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Teller {
+    /// Its own table: alone sees who migrates at this moment.
+    Table(Box<History>),
+    /// The application.
+    Actuator(Box<Actuator>),
+    /// Flyway's command line.
+    Info(Info),
+}
+
+/// `flyway info -outputType=json`, or what prints the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// The program.
+    pub line: CommandLine,
+    /// How many of the newest migrations are kept.
+    pub rows_max: usize,
 }
 
 /// Snapshots of a database.

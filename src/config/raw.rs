@@ -23,7 +23,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
-    database::{Check, Database, Migrated},
+    database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
     intake::{Freeze, Http, Limits, Store, Tls, Token},
     kubernetes::{Deployment, Kubernetes, LookAtSecrets, Pods, Registries},

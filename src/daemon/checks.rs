@@ -1,8 +1,11 @@
 //! Asks what databases' data are: one query after the other for one database, and never more than its share of the time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
 use super::clock;
@@ -11,7 +14,7 @@ use crate::{
     databases::checks::Check,
     domain::{
         event::{Event, What},
-        integrity::{Answer, Meaning},
+        integrity::{Answer, Before, Meaning},
         service::ServiceId,
     },
     handle::Handle,
@@ -52,29 +55,53 @@ struct Turn {
     last: Option<Meaning>,
 }
 
-/// Asks until the event loop has gone: always what is due for longest.
-pub(super) async fn ask(asked: Vec<Asked>, handle: Handle) {
+/// Asks until the event loop has gone: always what is due for longest; what belongs to a service that is watched sooner.
+pub(super) async fn ask(
+    asked: Vec<Asked>,
+    handle: Handle,
+    mut watched: watch::Receiver<BTreeSet<ServiceId>>,
+) {
     let mut free = Instant::now();
     let turn = |asked| Turn { asked, due: free, last: None };
     let mut turns: Vec<Turn> = asked.into_iter().map(turn).collect();
-    while let Some(turn) = turns.iter_mut().min_by_key(|turn| turn.due) {
-        tokio::time::sleep_until(turn.due.max(free)).await;
+    while let Some(next) = turns.iter().map(|turn| turn.due).min() {
+        tokio::select! {
+            () = tokio::time::sleep_until(next.max(free)) => {}
+            changed = watched.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                hurry(&mut turns, &watched);
+                continue;
+            }
+        }
+        let Some(turn) = turns.iter_mut().min_by_key(|turn| turn.due) else { return };
         let Asked { service, name, check } = &turn.asked;
         let begun = Instant::now();
         let answer = check.ask().await;
         let took = begun.elapsed();
         free = begun + took + pause(took, check.share);
         telemetry::database_check(service, name, took);
-        let meaning = check.expects.judge(&answer);
+        let meaning = check.expects.judge(&answer, Before::Unchanged);
         tell(&turn.asked, turn.last.as_ref(), &meaning);
         if !report(&turn.asked, answer, took, &handle).await {
             return;
         }
         let was_violated = matches!(turn.last, Some(Meaning::Violated(_)));
         let is_new = matches!(meaning, Meaning::Violated(_)) && !was_violated;
-        let wait = if is_new { check.confirm_after.min(check.every) } else { check.every };
+        let every =
+            if watched.borrow().contains(service) { check.every_watched } else { check.every };
+        let wait = if is_new { check.confirm_after.min(every) } else { every };
         turn.due = Instant::now() + wait.duration();
         turn.last = Some(meaning);
+    }
+}
+
+/// What belongs to a service that is watched now is due no later than it is from then on.
+fn hurry(turns: &mut [Turn], watched: &watch::Receiver<BTreeSet<ServiceId>>) {
+    let watched = watched.borrow();
+    for turn in turns.iter_mut().filter(|turn| watched.contains(&turn.asked.service)) {
+        turn.due = turn.due.min(Instant::now() + turn.asked.check.every_watched.duration());
     }
 }
 

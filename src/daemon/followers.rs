@@ -197,11 +197,13 @@ impl Followers {
         }
         for (service, database) in &config.databases {
             // Another password is another way to look, and is printed nowhere.
-            let password = database.history.options.password.as_ref().map(Secret::expose);
+            let password = database.history().and_then(|it| it.options.password.as_ref());
+            let password = password.map(Secret::expose);
             let key = hashed(&("database", service, password, format!("{database:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (service, database) = (service.clone(), database.clone());
-                self.tasks.spawn(migrations::look(service, database, self.handle.clone()))
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                self.tasks.spawn(migrations::look(service, database, executor, handle))
             });
             self.begun.insert(key, task);
         }
@@ -209,9 +211,10 @@ impl Followers {
         self.look_for_scripts(config, &mut before);
         for (place, asked) in checks::by_database(config) {
             let key = hashed(&("checks", &place, checks::identity(&asked)));
-            let task = before
-                .remove(&key)
-                .unwrap_or_else(|| self.tasks.spawn(checks::ask(asked, self.handle.clone())));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (handle, watched) = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(checks::ask(asked, handle, watched))
+            });
             self.begun.insert(key, task);
         }
         before.into_values().for_each(|task| task.abort());

@@ -4,20 +4,30 @@ use tracing::{info, warn};
 
 use super::clock;
 use crate::{
-    config::Migrated,
+    config::{Migrated, Teller},
     domain::{
         event::{Event, What},
         schema::Seen,
         service::ServiceId,
     },
+    executors,
     handle::Handle,
+    sources::migrations::told,
 };
 
+/// What `flyway info` prints of ten thousand migrations is 5 MB.
+const INFO_MAX: usize = 16 << 20;
+
 /// Looks until the event loop has gone.
-pub(super) async fn look(service: ServiceId, database: Migrated, handle: Handle) {
+pub(super) async fn look(
+    service: ServiceId,
+    database: Migrated,
+    executor: executors::Options,
+    handle: Handle,
+) {
     let mut last: Option<Seen> = None;
     loop {
-        let seen = database.history.look().await;
+        let seen = looked(&database.teller, &executor).await;
         tell(&service, last.as_ref(), &seen);
         let id = format!("schema:{service}:{}", clock::wall().0);
         let what = What::SchemaSeen { service: service.clone(), seen: seen.clone() };
@@ -26,6 +36,18 @@ pub(super) async fn look(service: ServiceId, database: Migrated, handle: Handle)
         }
         last = Some(seen);
         tokio::time::sleep(database.every.duration()).await;
+    }
+}
+
+async fn looked(teller: &Teller, executor: &executors::Options) -> Seen {
+    match teller {
+        Teller::Table(history) => history.look().await,
+        Teller::Actuator(actuator) => actuator.look().await,
+        Teller::Info(info) => {
+            let printed = executors::printed(&info.line, &executor.state_dir, INFO_MAX).await;
+            let told = printed.and_then(|text| told(&text, info.rows_max));
+            told.map_or_else(Seen::Unknown, |schema| Seen::Known(Box::new(schema)))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    config::{self, Ask, Config, DeploymentAt, Read},
+    config::{self, Ask, Config, DeploymentAt, Migrated, Read},
     databases::history::History,
     domain::{plan::SchemaAt, service::ServiceId},
     executors::{script::Scripted, snapshot::Keeper},
@@ -294,18 +294,18 @@ pub(super) fn routing(channels: &[Channel]) -> Routing {
 
 /// The histories of migrations, by whose they are.
 pub(super) fn histories(config: &Config) -> BTreeMap<SchemaAt, History> {
-    let histories = config.databases.values().map(|migrated| &migrated.history);
+    let histories = config.databases.values().filter_map(Migrated::history);
     histories.map(|history| (history.at(), history.clone())).collect()
 }
 
 /// Whose databases can be restored, and from what.
 pub(super) fn keepers(config: &Config) -> BTreeMap<SchemaAt, Keeper> {
     let kept = config.databases.values().filter_map(|it| Some((it, it.snapshots.as_ref()?)));
-    kept.map(|(it, kept)| (it.history.at(), kept.keeper.clone())).collect()
+    kept.filter_map(|(it, kept)| Some((it.history()?.at(), kept.keeper.clone()))).collect()
 }
 
 /// Whose schema goes back by scripts, and through whom.
 pub(super) fn scripts(config: &Config) -> BTreeMap<SchemaAt, Scripted> {
     let all = config.databases.values().filter_map(|it| Some((it, it.reversed.as_ref()?)));
-    all.map(|(it, reversed)| (it.history.at(), reversed.scripted.clone())).collect()
+    all.filter_map(|(it, reversed)| Some((it.history()?.at(), reversed.scripted.clone()))).collect()
 }

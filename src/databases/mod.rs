@@ -8,7 +8,9 @@ pub mod catalogue;
 pub mod checks;
 mod classify;
 mod fault;
+mod foreign_keys;
 pub mod history;
+mod lag;
 mod quote;
 mod session;
 

@@ -73,13 +73,22 @@ impl Session {
     /// The rows of a statement, all of them or none: more than the limits let through is a fault. After a fault that is not the
     /// server's own answer the session is of no more use.
     pub async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
+        self.read(sql, false).await
+    }
+
+    /// The same with the names of its columns before them; nothing where there is no row.
+    pub async fn headed(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
+        self.read(sql, true).await
+    }
+
+    async fn read(&mut self, sql: &str, headed: bool) -> Result<Vec<Row>, Fault> {
         let options = self.options.clone();
         let within = options.statement_timeout.duration() + GRACE;
         let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         let rows = async {
             match &mut self.connection {
-                Inner::Postgresql(it) => gathered(it.fetch(statement), &options).await,
-                Inner::Mysql(it) => gathered(it.fetch(statement), &options).await,
+                Inner::Postgresql(it) => gathered(it.fetch(statement), &options, headed).await,
+                Inner::Mysql(it) => gathered(it.fetch(statement), &options, headed).await,
             }
         };
         tokio::time::timeout(within, rows).await.map_err(|_| late(&options))?
@@ -246,6 +255,7 @@ async fn counted<R>(
 async fn gathered<R>(
     mut answers: BoxStream<'_, Result<R, Error>>,
     options: &Options,
+    headed: bool,
 ) -> Result<Vec<Row>, Fault>
 where
     R: sqlx::Row,
@@ -260,6 +270,9 @@ where
         };
         let cells: Result<Row, Error> = row.columns().iter().map(cell).collect();
         let cells = cells.map_err(|error| classify::fault(&error, options))?;
+        if headed && rows.is_empty() {
+            rows.push(row.columns().iter().map(|column| Some(column.name().to_owned())).collect());
+        }
         bytes += cells.iter().flatten().map(String::len).sum::<usize>();
         rows.push(cells);
         if rows.len() > options.rows_max || bytes > options.bytes_max {

@@ -132,6 +132,7 @@ pub(crate) fn schema(version: &str) -> Schema {
         digest: format!("sha256:{version}"),
         rows: 1,
         newest: vec![migration(1, Some(version))],
+        waiting: vec![],
         run: None,
         transactional: true,
     }

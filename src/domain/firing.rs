@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{severity::Severity, trigger::Evidence};
+use super::{
+    severity::Severity,
+    trigger::{Evidence, defaults::DATA_CORRUPTION},
+};
 use crate::units::UnixMs;
 
 /// Where a firing comes from.
@@ -52,6 +55,13 @@ pub struct Firing {
     pub may_act: bool,
     /// The window's numbers when it fired.
     pub evidence: Option<Box<Evidence>>,
+}
+
+impl Firing {
+    /// Whether a check of the data showed it.
+    pub fn is_of_the_data(&self) -> bool {
+        self.basis == Basis::Database && self.trigger == DATA_CORRUPTION
+    }
 }
 
 /// What is now true of a service's triggers.

@@ -11,7 +11,7 @@ use super::{
     policy::{FleetPolicy, LooksAt, ServicePolicy},
     service::{Mode, ServiceId},
     state::ServiceState,
-    trigger::{State, defaults::DATA_CORRUPTION},
+    trigger::State,
     watch::{ServiceWatch, own_name},
 };
 use crate::units::{Span, UnixMs};
@@ -165,9 +165,7 @@ impl Situation<'_> {
     pub fn still_holds_firing(&self, firing: &Firing) -> Holds {
         match &firing.basis {
             Basis::Posted { .. } => Holds::Yes,
-            Basis::Database if firing.trigger == DATA_CORRUPTION => {
-                self.watch.integrity.holds(self)
-            }
+            Basis::Database if firing.is_of_the_data() => self.watch.integrity.holds(self),
             Basis::Database => match (self.watch.database.unknown(), self.policy.database.as_ref())
             {
                 (Some(why), _) => {

@@ -3,6 +3,7 @@
 //! A rollback succeeded when this says so, not when the last step returned. A check that cannot be made is unknown,
 //! and said; it never counts as passed unless the only thing missing is traffic.
 
+mod database;
 mod pods;
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,7 @@ pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
         let note = "no signal is configured that could tell whether it is well: look, and `rollbackd dismiss` it";
         checks.push(check("health", Standing::Unknown, note));
     }
+    checks.extend(database::checks(s, incident));
     checks.push(no_trigger(s, incident));
     checks.extend(posted(s));
     Verification { holds_since: s.watch.verified_since(s.now.steady), checks }

@@ -219,14 +219,12 @@ impl ServiceWatch {
                 self.inventory = Some(inventory.clone());
                 self.looked_at = Some(now.wall);
             }
-            What::SchemaSeen { seen, .. } => self.database.see(seen, now.wall),
+            What::SchemaSeen { seen, .. } => self.database.see(seen, now),
             What::SnapshotsSeen { .. } | What::ScriptsSeen { .. } | What::ScriptTried { .. } => {
                 self.database.ways.see(what);
             }
             What::IntegritySeen { check, answer, took, .. } => {
-                if let Some(asked) = policy.checks.get(check) {
-                    self.integrity.see(check, asked, answer, *took, now.wall);
-                }
+                self.integrity.see((check, policy), state, (answer, *took), now);
             }
             What::AlertsActive { fingerprints, .. } => {
                 for fingerprint in fingerprints {

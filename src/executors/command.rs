@@ -115,17 +115,22 @@ pub(super) async fn run_reading(
     dir: &Path,
     until: Instant,
     bytes_max: usize,
-) -> Result<String, String> {
+) -> Result<Ran, String> {
     let program = Program::resolve(line, dir).await.map_err(|error| error.to_string())?;
     let program = Program { shown: bytes_max, ..program };
     let ran = child::run(&program, None, until).await.map_err(|error| error.to_string())?;
-    if !ran.is_ok() {
-        return Err(format!("{}: {}", ran.end, last_line(&ran.stderr)));
-    }
     if ran.stdout.len() >= bytes_max {
         return Err(format!("it prints more than {bytes_max} bytes"));
     }
-    Ok(ran.stdout)
+    Ok(ran)
+}
+
+/// What it printed, where it ended well.
+pub(super) fn whole(ran: Ran) -> Result<String, String> {
+    match ran.is_ok() {
+        true => Ok(ran.stdout),
+        false => Err(format!("{}: {}", ran.end, last_line(&ran.stderr))),
+    }
 }
 
 fn last_line(text: &str) -> &str {

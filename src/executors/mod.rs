@@ -23,7 +23,10 @@ pub mod script;
 pub mod snapshot;
 mod tail;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -35,7 +38,7 @@ pub use self::deployment::{
 pub use self::maintenance::maintenance_preflight;
 use crate::{
     domain::{
-        plan::Action,
+        plan::{Action, CommandLine},
         run::{Order, Outcome, Report},
     },
     store::Lease,
@@ -86,6 +89,14 @@ impl Options {
             http,
         })
     }
+}
+
+/// What a program prints that only looks, whole; or why that cannot be read.
+pub async fn printed(line: &CommandLine, dir: &Path, bytes_max: usize) -> Result<String, String> {
+    let until = Instant::now() + line.timeout.duration();
+    let ran = command::run_reading(line, dir, until, bytes_max).await?;
+    // Flyway says on its output what is wrong, however it ends.
+    if ran.stdout.is_empty() { command::whole(ran) } else { Ok(ran.stdout) }
 }
 
 /// Why an attempt did not end well; says what can be done.

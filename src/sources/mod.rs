@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod health;
 pub mod http;
 pub mod kubernetes;
+pub mod migrations;
 pub mod prometheus;
 pub mod reading;
 pub mod registry;

@@ -2,14 +2,19 @@
 
 mod checks;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use toml::Spanned;
 
 use crate::{
-    config::{Migrated, check::found::Found, nearest::nearest, raw},
+    config::{
+        Migrated, Teller,
+        check::{found::Found, tellers},
+        nearest::nearest,
+        raw,
+    },
     databases::history::{History, Name},
-    databases::{Database, Options},
+    databases::{Database, Options, Tls},
     domain::schema::DatabasePolicy,
     units::Span,
 };
@@ -25,6 +30,8 @@ pub(super) struct Reached {
     pub(super) options: Options,
     /// For checks of its data: a replica, where one is named.
     replica: Options,
+    /// How far it may be behind, where that is looked at.
+    lag_max: Option<Span>,
     /// At most so much of the time goes into checks.
     share: f64,
 }
@@ -36,7 +43,9 @@ pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<Strin
     let database = |(name, said): (&Spanned<String>, &raw::Database)| {
         let options = options(found, name.get_ref(), said);
         let (replica, share) = replica(found, said, options.as_ref());
-        Some((name.get_ref().clone(), Reached { replica: replica?, share, options: options? }))
+        let lag_max = lag_max(found, said);
+        let reached = Reached { replica: replica?, lag_max, share, options: options? };
+        Some((name.get_ref().clone(), reached))
     };
     raw.database.iter().filter_map(database).collect()
 }
@@ -63,6 +72,16 @@ fn replica(
     (database.zip(primary).map(of), share)
 }
 
+/// Nobody is behind without a replica.
+fn lag_max(found: &mut Found<'_>, raw: &raw::Database) -> Option<Span> {
+    let said = raw.replica_lag_max.as_ref()?;
+    if raw.replica_url.is_none() {
+        let instead = "add replica_url, where checks of the data are then asked";
+        found.error(said.span(), "there is no replica that could be behind", instead);
+    }
+    Some(found.positive(&raw.replica_lag_max, Span::minutes(1)))
+}
+
 /// Whatever it is, a password may stand in it: the line is not shown.
 fn parsed(found: &mut Found<'_>, url: &Spanned<String>) -> Option<Database> {
     match Database::parse(url.get_ref()) {
@@ -86,6 +105,12 @@ fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Op
     let statement_timeout = found.positive(&said.statement_timeout, Options::STATEMENT);
     let usual = Options::new(name, database?);
     let tls = said.tls.as_ref().map_or(usual.tls, |said| *said.get_ref());
+    let host = &usual.database.host;
+    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if let Some(off) = said.tls.as_ref().filter(|_| tls == Tls::Off && !is_here) {
+        let what = format!("whoever is between here and {host} can read along");
+        found.warn(off.span(), what, "leave it out, and name the authority in ca_file");
+    }
     Some(Options { password, ca_file, tls, connect_timeout, statement_timeout, ..usual })
 }
 
@@ -102,14 +127,20 @@ pub(super) fn migrated(
     let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
     let name = table(found, said.history_table.as_ref());
     let compatible_marker = marker(found, said.compatible_marker.as_ref());
+    if let Some((teller, place)) = tellers::teller(found, said, rows_max)? {
+        let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
+        let checks = BTreeMap::new();
+        return Some((Migrated { teller, every, checks, snapshots: None, reversed: None }, policy));
+    }
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
-    let checks = checks::checks(found, &said.check, reached);
+    let schema = name.as_ref().and_then(|name| name.schema.as_deref());
+    let checks = checks::checks(found, &said.check, reached, schema);
     let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
-    let history = History { options, name: name?, rows_max };
-    Some((Migrated { history, every, checks, snapshots: None, reversed: None }, policy))
+    let teller = Teller::Table(Box::new(History { options, name: name?, rows_max }));
+    Some((Migrated { teller, every, checks, snapshots: None, reversed: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

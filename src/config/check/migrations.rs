@@ -48,14 +48,23 @@ pub(super) fn back(
     let stop_writes = stop_writes(found, &stops, at.clone(), runbook);
     if !is_looked_at {
         let instead = "add [service.NAME.database]";
-        found.error(at, "nobody looks at the history of its migrations", instead);
+        found.error(at.clone(), "nobody looks at the history of its migrations", instead);
+    }
+    let history = looked_at.and_then(Migrated::history);
+    if looked_at.is_some() && history.is_none() {
+        let what = "how far an undo came is seen in the table of migrations alone";
+        found.error(
+            at,
+            what,
+            "write from = \"...\" in [service.NAME.database], instead of actuator or info",
+        );
     }
     // What is wrong with that was said there.
     if undo.is_none() && script.is_none() {
         return None;
     }
     Some(DatabaseRunbook {
-        schema: looked_at?.history.at(),
+        schema: history?.at(),
         undo,
         script,
         undo_timeout: timeout,

@@ -7,8 +7,8 @@ use toml::Spanned;
 use super::snapshots::Among;
 use crate::{
     config::{Migrated, Reversed, check::found::Found, nearest::nearest, raw},
-    databases::{Kind, Options},
-    domain::{runbook::ScriptRunbook, schema::script},
+    databases::{Kind, Options, checks::Asks},
+    domain::{integrity::Expects, runbook::ScriptRunbook, schema::script},
     executors::script::Scripted,
     units::Span,
 };
@@ -34,7 +34,7 @@ pub(super) fn script(
     }
     let through = through(found, said, among);
     let looked_at = among.looked_at?;
-    let history = looked_at.history.clone();
+    let history = looked_at.history()?.clone();
     if history.options.database.kind != Kind::Postgresql {
         let what = "MariaDB and MySQL commit each change of a table by itself: no script can be tried there, or taken back when it fails";
         found.error(
@@ -97,7 +97,7 @@ fn verify(found: &mut Found<'_>, said: &raw::Undo) -> BTreeMap<String, String> {
 
 /// The same database as somebody who may change it; as who looks at it, where nobody is named.
 fn through(found: &mut Found<'_>, said: &raw::Undo, among: &Among<'_>) -> Option<Options> {
-    let there = || among.looked_at.map(|it| it.history.options.clone());
+    let there = || among.looked_at.and_then(Migrated::history).map(|it| it.options.clone());
     let Some(said) = &said.through else { return there() };
     let (name, at) = (said.get_ref(), said.span());
     let Some(reached) = among.databases.get(name) else {
@@ -131,8 +131,15 @@ fn through(found: &mut Found<'_>, said: &raw::Undo, among: &Among<'_>) -> Option
     Some(options.clone())
 }
 
-/// The service's own.
-fn checks(looked_at: &Migrated) -> BTreeMap<String, (String, crate::domain::integrity::Expects)> {
-    let all = looked_at.checks.iter();
-    all.map(|(name, check)| (name.clone(), (check.query.clone(), check.expects))).collect()
+/// The service's own, as far as each says by itself what must be so: what is compared with before, and foreign keys, are asked when the
+/// rollback is verified.
+fn checks(looked_at: &Migrated) -> BTreeMap<String, (String, Expects)> {
+    let by_itself = |expects| matches!(expects, Expects::NoRow | Expects::Within { .. });
+    let asked = looked_at.checks.iter().filter_map(|(name, check)| match &check.asks {
+        Asks::Query(query) if by_itself(check.expects) => {
+            Some((name.clone(), (query.clone(), check.expects)))
+        }
+        Asks::Query(_) | Asks::ForeignKeys { .. } | Asks::Lag { .. } => None,
+    });
+    asked.collect()
 }

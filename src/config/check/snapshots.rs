@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{Kept, Migrated, check::found::Found, nearest::nearest, raw},
-    databases::{Kind, Options, Tls},
+    databases::{Kind, Options, Tls, history::History},
     domain::{
         plan::{CommandLine, EnvValue},
         planning::Runbook,
@@ -35,6 +35,12 @@ pub(super) struct Among<'r> {
     pub(super) runbook: &'r Runbook,
 }
 
+impl Among<'_> {
+    fn history(&self) -> Option<&History> {
+        self.looked_at.and_then(Migrated::history)
+    }
+}
+
 /// What `[service.NAME.rollback.snapshot]` says.
 pub(super) fn restore(
     found: &mut Found<'_>,
@@ -42,9 +48,9 @@ pub(super) fn restore(
     among: &Among<'_>,
 ) -> Option<(RestoreRunbook, Kept)> {
     let (at, said) = (said.span(), said.get_ref());
-    if among.looked_at.is_none() {
+    if among.history().is_none() {
         let what = "which schema a snapshot must hold is known of a database that is looked at";
-        found.error(at.clone(), what, "add [service.NAME.database]");
+        found.error(at.clone(), what, "add [service.NAME.database] with from = \"...\"");
     }
     let files = files(found, said);
     let through = through(found, said, among);
@@ -58,7 +64,7 @@ pub(super) fn restore(
         dir: &said.dir,
     };
     let stop_writes = migrations::stop_writes(found, &stops, at.clone(), among.runbook);
-    let history = among.looked_at?.history.clone();
+    let history = among.history()?.clone();
     if history.options.database.kind != Kind::Postgresql {
         let what = "only a PostgreSQL database is restored beside the one that is there";
         found.error(at, what, "leave the table out, and restore by hand");
@@ -73,6 +79,7 @@ pub(super) fn restore(
         CommandLine { argv: bare.argv.iter().cloned().chain(arguments).collect(), ..bare.clone() }
     };
     let mut restore = CommandLine { env, ..with(&["--exit-on-error"]) };
+    options(found, said);
     restore.argv.extend(said.options.iter().map(|option| option.get_ref().clone()));
     let runbook = RestoreRunbook {
         schema: history.at(),
@@ -82,8 +89,37 @@ pub(super) fn restore(
         stop_writes: stop_writes?,
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     };
-    let keeper = Keeper { history, through, files: files?, program: bare, lost };
+    let keeps_owners = !said.options.iter().any(|option| option.get_ref() == "--no-owner");
+    let keeper = Keeper { history, through, files: files?, program: bare, keeps_owners, lost };
     Some((runbook, Kept { keeper, every }))
+}
+
+/// Options that neither change what is restored nor where: with some others `pg_restore` would delete the database that is there.
+const HARMLESS: [&str; 9] = [
+    "--jobs",
+    "--no-owner",
+    "--role",
+    "--no-comments",
+    "--no-privileges",
+    "--no-tablespaces",
+    "--no-publications",
+    "--no-subscriptions",
+    "--verbose",
+];
+
+fn options(found: &mut Found<'_>, said: &raw::Restored) {
+    for option in &said.options {
+        let name = option.get_ref().split('=').next().unwrap_or_default();
+        if HARMLESS.contains(&name) {
+            continue;
+        }
+        let instead = format!("write one of {}, each with = before its value", HARMLESS.join(", "));
+        found.error(
+            option.span(),
+            format!("`{}` may not be asked of pg_restore here", option.get_ref()),
+            instead,
+        );
+    }
 }
 
 /// `/var/backups/shop/*.dump`.
@@ -134,7 +170,7 @@ fn through(
         let it = &options.database;
         (it.kind, it.host.clone(), it.port)
     };
-    let there = &among.looked_at?.history.options;
+    let there = &among.history()?.options;
     if server(options) != server(there) {
         let what = format!("`{name}` is on another server than {}", there.database);
         found.error(at, what, "name a [database.NAME] on the same host and port");

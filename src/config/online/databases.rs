@@ -2,14 +2,18 @@
 
 use toml::de::DeTable;
 
-use crate::config::{Config, Problem};
+use crate::{
+    config::{Config, Problem},
+    databases::checks::Asks,
+};
 
 /// Looks at each once. What may be over in a moment, as a server that is just starting, is a warning.
 pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Problem> {
     let mut problems = vec![];
     for (service, database) in &config.databases {
-        let Err(fault) = database.history.read().await else { continue };
-        let at = place(text, &database.history.options.name).unwrap_or(0..0);
+        let Some(history) = database.history() else { continue };
+        let Err(fault) = history.read().await else { continue };
+        let at = place(text, &history.options.name).unwrap_or(0..0);
         let what = format!("the history of migrations of {service} cannot be read: {fault}");
         let instead = "until it can, no migration that fails is noticed";
         let problem = Problem::error(name, text, at, what, instead);
@@ -18,7 +22,11 @@ pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Pro
     for (service, database) in &config.databases {
         for (check_name, check) in &database.checks {
             let Err(fault) = check.explain().await else { continue };
-            let at = query(text, check_name, &check.query).unwrap_or(0..0);
+            let at = match &check.asks {
+                Asks::Query(asked) => query(text, check_name, asked),
+                Asks::ForeignKeys { .. } | Asks::Lag { .. } => place(text, &check.options.name),
+            };
+            let at = at.unwrap_or(0..0);
             let what = format!("the check {check_name} of {service} cannot be asked: {fault}");
             let instead = format!("{}; until it can, nobody looks at that data", fault.advice());
             let problem = Problem::error(name, text, at, what, instead);

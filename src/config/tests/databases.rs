@@ -2,8 +2,8 @@
 
 use super::{loaded, refused};
 use crate::{
-    config::load_text,
-    databases::{Kind, Tls},
+    config::{Teller, load_text},
+    databases::{Kind, Tls, checks::Asks},
     domain::{integrity::Expects, runbook::StopWrites},
     units::Span,
 };
@@ -15,10 +15,10 @@ fn a_services_database_is_the_one_that_it_names_or_the_only_one() {
          [service.shop]\nwatch_only = true\n[service.shop.database]\nhistory_table = 'audit.history'\nevery = '5s'",
     );
     let (id, database) = config.databases.iter().next().unwrap();
-    let options = &database.history.options;
+    let options = &database.history().unwrap().options;
     assert_eq!((options.database.kind, options.tls), (Kind::Mysql, Tls::Prefer));
     assert_eq!(
-        (database.history.name.to_string().as_str(), database.every),
+        (database.history().unwrap().name.to_string().as_str(), database.every),
         ("audit.history", Span::seconds(5))
     );
     let policy = config.policy.services[id].database.as_ref().unwrap();
@@ -36,9 +36,10 @@ fn checks_of_the_data_are_asked_at_the_replica_within_their_share() {
          [service.shop.database.check.orders]\nquery = 'with x as (select 1) select * from x'\nwithin = [1, 2.5]\nevery = '1h'",
     );
     let (id, database) = config.databases.iter().next().unwrap();
-    assert_eq!(database.history.options.database.host, "db");
+    assert_eq!(database.history().unwrap().options.database.host, "db");
     let (orders, orphans) = (&database.checks["orders"], &database.checks["orphans"]);
-    assert_eq!(orphans.query, "SELECT 1 WHERE false");
+    assert_eq!(orphans.asks, Asks::Query("SELECT 1 WHERE false".into()));
+    assert_eq!((orphans.every_watched, orders.every_watched), (Span::minutes(1), Span::minutes(1)));
     assert_eq!((orphans.every, orphans.confirm_after), (Span::minutes(5), Span::seconds(10)));
     assert_eq!(orphans.options.statement_timeout, Span::seconds(3));
     assert_eq!((orphans.share, orders.every), (0.1, Span::hours(1)));
@@ -46,6 +47,46 @@ fn checks_of_the_data_are_asked_at_the_replica_within_their_share() {
     assert_eq!(policy["orders"].expects, Expects::Within { low: 1.0, high: 2.5 });
     assert_eq!(policy["orphans"].expects, Expects::NoRow);
     assert_eq!(policy["orphans"].place, "shop at replica:5432");
+}
+
+#[test]
+fn foreign_keys_are_those_of_the_schema_of_the_history_and_a_number_may_fall_by_its_share() {
+    let (config, _) = loaded(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\n[service.shop]\nwatch_only = true\n\
+         [service.shop.database]\nhistory_table = 'audit.history'\n\
+         [service.shop.database.check]\n\
+         keys = { foreign_keys = true, foreign_keys_max = 7, every = '5s' }\n\
+         people = { query = 'SELECT count(*) FROM people', drops_at_most = '5%' }",
+    );
+    let checks = &config.databases.values().next().unwrap().checks;
+    let asks = Asks::ForeignKeys { schema: Some("audit".into()), most: 7 };
+    assert_eq!((&checks["keys"].asks, checks["keys"].expects), (&asks, Expects::ForeignKeys));
+    assert_eq!(checks["keys"].every_watched, Span::seconds(5));
+    assert_eq!(checks["people"].expects, Expects::DropsAtMost { share: 0.05 });
+}
+
+#[test]
+fn a_replica_may_be_behind_and_what_it_shows_counts_that_much_later() {
+    let (config, _) = loaded(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_url = 'postgres://x@replica/shop'\nreplica_lag_max = '30s'\n\
+         [service.shop]\nwatch_only = true\n\
+         [service.shop.database.check]\nkeys = { foreign_keys = true }",
+    );
+    let checks = &config.databases.values().next().unwrap().checks;
+    let lag = &checks["replica-lag"];
+    assert_eq!(lag.expects, Expects::LagAtMost { max: Span::seconds(30) });
+    assert_eq!(lag.options.database.host, "replica");
+    let Asks::Lag { primary } = &lag.asks else { panic!("{:?}", lag.asks) };
+    assert_eq!(primary.database.host, "db");
+    assert_eq!(checks["keys"].policy().shows_after, Span::seconds(30));
+    let told = refused(
+        "[database.shop]\nurl = 'postgres://x@db/shop'\nreplica_lag_max = '30s'\n\
+         [service.shop]\nwatch_only = true\n\
+         [service.shop.database.check]\nreplica-lag = { foreign_keys = true }",
+    );
+    for part in ["there is no replica that could be behind", "makes a check of that name"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 }
 
 #[test]
@@ -61,7 +102,11 @@ fn every_fault_of_a_check_is_told_at_once() {
          d = { query = 'SELECT 1', no_row = true, within = [1, 2] }\n\
          e = { query = 'SELECT 1', within = [2, 1] }\n\
          f = { query = 'SELECT 1', no_row = false }\n\
-         'g h' = { query = 'SELECT 1', no_row = true, every = '0s' }",
+         'g h' = { query = 'SELECT 1', no_row = true, every = '0s' }\n\
+         i = { query = 'SELECT 1', foreign_keys = true }\n\
+         j = { no_row = true }\n\
+         k = { query = 'SELECT 1', drops_at_most = '100%' }\n\
+         l = { foreign_keys = true, foreign_keys_max = 0 }",
     );
     for part in [
         "a replica is of the family",
@@ -73,6 +118,9 @@ fn every_fault_of_a_check_is_told_at_once() {
         "these are no bounds",
         "nobody knows what its answer must be",
         "`g h` cannot be a check's name",
+        "foreign keys are asked by no query",
+        "nobody knows what the check `j` asks",
+        "a number cannot fall by that and be one",
         "takes no time at all",
     ] {
         assert!(told.contains(part), "{part}: {told}");
@@ -233,6 +281,14 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
         ("files = '/tmp/*'\nthrough = 'other'", "on another server"),
         ("files = '/tmp/*'\nthrough = 'shop'", "cannot rename it"),
         ("files = '/tmp/*'\nthrough = 'admin'\nlost = { x = 'SELECT 1' }", "was written since"),
+        (
+            "files = '/tmp/*'\nthrough = 'admin'\noptions = ['--clean']",
+            "may not be asked of pg_restore",
+        ),
+        (
+            "files = '/tmp/*'\nthrough = 'admin'\noptions = ['-Cc']",
+            "may not be asked of pg_restore",
+        ),
         ("files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'scale'", "a Deployment is scaled"),
     ] {
         let all = refused(&format!("{RESTORED}{said}"));
@@ -244,4 +300,58 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
     let unseen = RESTORED.replace("[service.shop.database]\nfrom = 'shop'\n", "");
     let all = refused(&format!("{unseen}files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'no'"));
     assert!(all.contains("of a database that is looked at"), "{all}");
+}
+
+#[test]
+fn an_application_or_flyway_itself_may_tell_how_far_it_is_migrated_and_one_of_them_does() {
+    let service = "[service.shop]\nwatch_only = true\n";
+    let actuator = "[service.shop.database.actuator]\nurl = 'http://shop:8080/actuator/flyway'\n";
+    let (config, _) = loaded(&format!("{service}{actuator}"));
+    let (id, database) = config.databases.iter().next().unwrap();
+    assert!(matches!(&database.teller, Teller::Actuator(it) if it.bean.is_none()));
+    let place = &config.policy.services[id].database.as_ref().unwrap().place;
+    assert_eq!(place, "http://shop:8080/actuator/flyway");
+    let info = "[service.shop.database.info]\nargv = ['/bin/true', 'info', '-outputType=json']\n";
+    let (config, _) = loaded(&format!("{service}{info}"));
+    assert!(matches!(&config.databases.values().next().unwrap().teller, Teller::Info(_)));
+
+    for (said, told) in [
+        (format!("{service}{actuator}{info}"), "two are named that tell"),
+        (
+            format!("{service}[service.shop.database]\nfrom = 'x'\n{info}"),
+            "two are named that tell",
+        ),
+        (
+            format!(
+                "{service}{info}[service.shop.database.check.x]\nquery = 'SELECT 1'\nno_row = true"
+            ),
+            "checked in the database itself",
+        ),
+    ] {
+        let all = refused(&said);
+        assert!(all.contains(told), "{said}: {all}");
+    }
+    let (_, warnings) = loaded(&format!("{service}{}", info.replace(", '-outputType=json'", "")));
+    assert!(
+        warnings.iter().any(|it| it.what.contains("prints a table for people")),
+        "{warnings:?}"
+    );
+    let undo = GOES_BACK
+        .replace("[service.shop.database]\ncompatible_marker = 'backward compatible'\n", "");
+    let all =
+        refused(&format!("{actuator}{undo}undo = ['/bin/true', '{{to}}']\nstop_writes = 'no'"));
+    assert!(all.contains("is seen in the table of migrations alone"), "{all}");
+}
+
+#[test]
+fn a_connection_that_anybody_can_read_is_warned_of() {
+    let told = |host: &str| {
+        let text = format!(
+            "[database.x]\nurl = 'postgres://a@{host}/x'\ntls = 'off'\n[service.shop]\nwatch_only = true"
+        );
+        let (_, warnings) = loaded(&text);
+        warnings.iter().any(|it| it.what.contains("can read along"))
+    };
+    assert!(told("db.internal"));
+    assert!(!told("127.0.0.1") && !told("localhost") && !told("[::1]"));
 }

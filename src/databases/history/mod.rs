@@ -97,16 +97,9 @@ impl History {
         let run = locks::run(session, &place).await?;
         let read = table::rows(session, &place, tool, self.rows_max).await;
         let (rows, all) = read.map_err(|fault| self.denied(fault, &place))?;
-        let told = history::told(rows, all);
-        Ok(Schema {
-            table: format!("{}.{}", place.schema, place.table),
-            current: told.current,
-            digest: told.digest,
-            rows: all,
-            newest: told.newest,
-            run,
-            transactional: session.kind() == Kind::Postgresql,
-        })
+        let transactional = session.kind() == Kind::Postgresql;
+        let table = format!("{}.{}", place.schema, place.table);
+        Ok(Schema { run, ..history::told(rows, all).schema(table, all, transactional) })
     }
 
     /// Keeps everybody else from writing down a migration until the transaction of this session ends.

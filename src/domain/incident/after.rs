@@ -233,6 +233,8 @@ fn relapsed(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
             && !worst.severity.is_worse_than(f.severity)
             && s.still_holds_firing(f) == Holds::Yes
     });
+    // Corrupt data is a trouble of its own, whatever fires beside it.
+    let known = known && !worst.is_of_the_data();
     let trigger = worst.trigger.clone();
     if known { vec![] } else { vec![Fact::Incident(Incidental::Relapsed { trigger })] }
 }

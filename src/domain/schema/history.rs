@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Migration, MigrationState, version};
+use super::{Migration, MigrationState, Schema, version};
 use crate::domain::plan::hex;
 
 /// A row as it is written, before anything is known of how it stands.
@@ -30,6 +30,14 @@ pub struct Told {
     pub newest: Vec<Migration>,
 }
 
+impl Told {
+    /// As a look shows it: of `table`, which has so many rows. Nobody migrates, as far as this says.
+    pub fn schema(self, table: String, rows: u64, transactional: bool) -> Schema {
+        let Self { current, digest, newest } = self;
+        Schema { table, current, digest, rows, newest, waiting: vec![], run: None, transactional }
+    }
+}
+
 /// Reads them, whatever their order; `rows_in_all` are there with those that were not read.
 pub fn told(mut rows: Vec<Row>, rows_in_all: u64) -> Told {
     rows.sort_by_key(|row| row.migration.rank);
@@ -40,9 +48,21 @@ pub fn told(mut rows: Vec<Row>, rows_in_all: u64) -> Told {
         rows[at].migration.state = state;
     }
     let current = applied.keys().max_by(|a, b| version::compare(a, b)).cloned();
-    let digest = digest(&rows, rows_in_all);
+    let digest = digest(rows.iter().map(|row| &row.migration), rows_in_all);
     let newest = rows.into_iter().rev().map(|row| row.migration).collect();
     Told { current, digest, newest }
+}
+
+/// Reads what somebody told who knows already how each of them stands: those that are written down, whatever their order.
+pub fn of_states(mut all: Vec<Migration>, rows_max: usize) -> Told {
+    all.sort_by_key(|it| it.rank);
+    let is_applied = |it: &&Migration| it.state.is_applied() && !it.kind.starts_with("UNDO");
+    let versions = all.iter().filter(is_applied).filter_map(|it| it.version.as_deref());
+    let current = versions.max_by(|a, b| version::compare(a, b)).map(str::to_owned);
+    let rows = all.len();
+    let newest = all.split_off(rows.saturating_sub(rows_max));
+    let digest = digest(newest.iter(), rows as u64);
+    Told { current, digest, newest: newest.into_iter().rev().collect() }
 }
 
 /// How one stands after those before it, which it may undo.
@@ -96,14 +116,13 @@ fn standing(
     }
 }
 
-fn digest(rows: &[Row], rows_in_all: u64) -> String {
+fn digest<'r>(rows: impl Iterator<Item = &'r Migration>, rows_in_all: u64) -> String {
     let mut hash = Sha256::new();
     hash.update(rows_in_all.to_be_bytes());
-    for row in rows {
-        let it = &row.migration;
+    for it in rows {
         let version = it.version.as_deref().unwrap_or("-");
         // What an author wrote cannot end a field: its length stands before it.
-        for field in [version, &it.script, &it.kind, it.state.named()] {
+        for field in [version, &it.script, &it.kind, it.state.to_the_database().named()] {
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field.as_bytes());
         }

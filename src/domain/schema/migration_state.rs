@@ -67,6 +67,42 @@ states! {
     Deleted "Deleted" "DELETED",
 }
 
+impl MigrationState {
+    /// Whether it failed, and is not mended.
+    pub fn is_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::MissingFailed | Self::FutureFailed)
+    }
+
+    /// Whether the database has what it does, whole.
+    pub fn is_applied(self) -> bool {
+        matches!(
+            self,
+            Self::Baseline
+                | Self::MissingSuccess
+                | Self::Success
+                | Self::OutOfOrder
+                | Self::FutureSuccess
+                | Self::Outdated
+        )
+    }
+
+    /// As the database itself has it, whichever scripts whoever tells of it knows.
+    pub fn to_the_database(self) -> Self {
+        match () {
+            () if self.is_failed() => Self::Failed,
+            () if matches!(self, Self::MissingSuccess | Self::FutureSuccess | Self::Outdated) => {
+                Self::Success
+            }
+            () => self,
+        }
+    }
+
+    /// Whether it is to be applied, and was not yet.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::Pending | Self::AboveTarget | Self::Ignored)
+    }
+}
+
 impl fmt::Display for MigrationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.shown())

@@ -138,6 +138,9 @@ pub struct Schema {
     pub rows: u64,
     /// The newest of them, newest first, bounded.
     pub newest: Vec<Migration>,
+    /// What is to be applied and was not yet, where whoever was asked knows of it; bounded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Migration>,
     /// Whoever migrates at this moment.
     pub run: Option<Run>,
     /// Whether what failed was rolled back by the database itself.
@@ -160,7 +163,7 @@ impl Schema {
 
     /// What failed and is not mended: the newest first.
     pub fn failed(&self) -> impl Iterator<Item = &Migration> {
-        self.newest.iter().filter(|migration| migration.state == MigrationState::Failed)
+        self.newest.iter().filter(|migration| migration.state.is_failed())
     }
 
     /// The version, for people.

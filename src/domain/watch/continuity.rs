@@ -41,6 +41,7 @@ impl ServiceWatch {
         ];
         noted.into_iter().flatten().for_each(set);
         self.alerts_seen.values_mut().for_each(set);
+        self.integrity.clock_set(by_ms);
         self.tallies = None;
         self.healthy_since = None;
         self.served.forget();

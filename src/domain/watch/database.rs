@@ -5,6 +5,7 @@
 use super::ways::WaysBack;
 use crate::{
     domain::{
+        event::Now,
         firing::{Basis, Fact, Firing},
         schema::{
             DATABASE, DatabasePolicy, Schema, Seen, history,
@@ -25,6 +26,8 @@ pub struct DatabaseSeen {
     looks: Option<Looks>,
     /// Whether this daemon has seen it.
     asked: bool,
+    /// When the newest look that told something came, on the steady clock.
+    looked_at: Option<UnixMs>,
     /// Since when nobody can tell, and why not.
     unknown: Option<(UnixMs, String)>,
     /// What the newest look showed that the one before did not.
@@ -34,17 +37,18 @@ pub struct DatabaseSeen {
 }
 
 impl DatabaseSeen {
-    pub(super) fn see(&mut self, seen: &Seen, now: UnixMs) {
+    pub(super) fn see(&mut self, seen: &Seen, now: Now) {
         match seen {
             Seen::Unknown(why) => {
-                let since = self.unknown.as_ref().map_or(now, |(since, _)| *since);
+                let since = self.unknown.as_ref().map_or(now.wall, |(since, _)| *since);
                 self.unknown = Some((since, why.clone()));
             }
             Seen::Known(schema) => {
                 let before = self.looks.take();
                 self.added = before.as_ref().and_then(|before| added(&before.schema, schema));
-                self.looks = Some(Looks::after(before, (**schema).clone(), now));
+                self.looks = Some(Looks::after(before, (**schema).clone(), now.wall));
                 (self.asked, self.unknown) = (true, None);
+                self.looked_at = Some(now.steady);
             }
         }
     }
@@ -75,6 +79,11 @@ impl DatabaseSeen {
     pub fn unknown(&self) -> Option<&str> {
         let not_yet = (!self.asked).then_some("it was not looked at since the daemon started");
         self.unknown.as_ref().map(|(_, why)| why.as_str()).or(not_yet)
+    }
+
+    /// When the newest look that told something came, on the steady clock; none where an earlier daemon took it.
+    pub fn looked_at(&self) -> Option<UnixMs> {
+        self.looked_at
     }
 
     /// When the look before the newest one was.

@@ -3,15 +3,22 @@
 //! A transaction that is seen between its halves, or a replica that lags, is another at the second look. What cannot be asked is
 //! neither well nor broken: a violation that was seen is not over because nobody sees it.
 
+mod numbers;
+mod standing;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::numbers::Numbers;
 use crate::{
     domain::{
+        event::Now,
         firing::{Basis, Fact, Firing},
-        integrity::{Answer, CheckPolicy, Meaning},
+        integrity::{Answer, CheckPolicy, Found, Meaning},
+        policy::ServicePolicy,
         situation::{Holds, Situation},
+        state::ServiceState,
         trigger::defaults::DATA_CORRUPTION,
     },
     units::{Span, UnixMs},
@@ -30,12 +37,23 @@ pub struct IntegritySeen {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Seen {
-    /// When this daemon asked first.
+    /// When this daemon's first answer came.
+    first: Option<UnixMs>,
+    /// When it asked for the newest answer, on the steady clock.
     asked: Option<UnixMs>,
     last: Option<Last>,
     took: Option<Span>,
-    /// Since when nobody can tell, and why not.
-    unknown: Option<(UnixMs, String)>,
+    /// Since when nobody can tell.
+    untold: Option<Untold>,
+    numbers: Numbers,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Untold {
+    since: UnixMs,
+    why: String,
+    /// Whether the database answered all the same, and its answer can be compared with nothing.
+    answered: bool,
 }
 
 /// The newest that told something.
@@ -44,8 +62,11 @@ pub(super) struct Last {
     /// What is wrong, in words; nothing where it passed.
     violated: Option<String>,
     since: UnixMs,
-    /// How often running.
+    /// How often running: what told nothing in between begins it anew, until it is believed.
     times: u32,
+    /// When it was believed that it is violated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<UnixMs>,
 }
 
 /// One check, for people.
@@ -62,39 +83,42 @@ pub struct Shown {
 impl IntegritySeen {
     pub(super) fn see(
         &mut self,
-        name: &str,
-        policy: &CheckPolicy,
-        answer: &Answer,
-        took: Span,
-        now: UnixMs,
+        (name, policy): (&str, &ServicePolicy),
+        state: &ServiceState,
+        (answer, took): (&Answer, Span),
+        now: Now,
     ) {
+        let Some(expects) = policy.checks.get(name).map(|check| check.expects) else { return };
         let seen = self.checks.entry(name.to_owned()).or_default();
-        seen.asked.get_or_insert(now);
-        seen.took = Some(took);
-        let violated = match policy.expects.judge(answer) {
-            Meaning::Unknown(why) => {
-                let since = seen.unknown.as_ref().map_or(now, |(since, _)| *since);
-                seen.unknown = Some((since, why));
-                return;
-            }
-            Meaning::Passes => None,
-            Meaning::Violated(says) => Some(says),
+        seen.first.get_or_insert(now.wall);
+        (seen.asked, seen.took) = (Some(now.steady - took), Some(took));
+        let before = seen.numbers.before(numbers::change(policy, state, now.wall));
+        if let Answer::Known(Found::Number(number)) = answer {
+            seen.numbers.note(now.wall - took, *number);
+        }
+        match expects.judge(answer, before) {
+            Meaning::Unknown(why) => seen.tells_nothing(why, false, now.wall),
+            Meaning::Incomparable(why) => seen.tells_nothing(why, true, now.wall),
+            Meaning::Passes => seen.tells(None, now.wall),
+            Meaning::Violated(says) => seen.tells(Some(says), now.wall),
+        }
+    }
+
+    pub(super) fn kept(&self) -> BTreeMap<String, Kept> {
+        let kept = |(name, seen): (&String, &Seen)| {
+            let Seen { last, numbers, .. } = seen.clone();
+            (name.clone(), Kept { last, numbers })
         };
-        let same = seen.last.take().filter(|it| it.violated.is_some() == violated.is_some());
-        let (since, times) =
-            same.map_or((now, 1), |it| (it.since, it.times.saturating_add(1).min(CONFIRMED_BY)));
-        seen.last = Some(Last { violated, since, times });
-        seen.unknown = None;
+        self.checks.iter().map(kept).collect()
     }
 
-    pub(super) fn kept(&self) -> BTreeMap<String, Last> {
-        let last = |(name, seen): (&String, &Seen)| Some((name.clone(), seen.last.clone()?));
-        self.checks.iter().filter_map(last).collect()
+    pub(super) fn restore(&mut self, kept: BTreeMap<String, Kept>) {
+        let seen = |Kept { last, numbers }| Seen { last, numbers, ..Seen::default() };
+        self.checks = kept.into_iter().map(|(name, kept)| (name, seen(kept))).collect();
     }
 
-    pub(super) fn restore(&mut self, kept: BTreeMap<String, Last>) {
-        let seen = |last| Seen { last: Some(last), ..Seen::default() };
-        self.checks = kept.into_iter().map(|(name, last)| (name, seen(last))).collect();
+    pub(super) fn clock_set(&mut self, by_ms: i64) {
+        self.checks.values_mut().for_each(|seen| seen.numbers.clock_set(by_ms));
     }
 
     /// Whether that check tells nothing, by the name under which that is known.
@@ -105,7 +129,7 @@ impl IntegritySeen {
     /// Whether no check tells nothing, and none is violated or was once.
     pub(super) fn is_at_rest(&self) -> bool {
         let passes = |last: &Last| last.violated.is_none();
-        self.checks.values().all(|it| it.unknown.is_none() && it.last.as_ref().is_none_or(passes))
+        self.checks.values().all(|it| it.silence().is_none() && it.last.as_ref().is_none_or(passes))
     }
 
     /// How one stands.
@@ -113,7 +137,7 @@ impl IntegritySeen {
         let seen = self.checks.get(name);
         let is_violated = seen.is_some_and(|it| it.violation().is_some());
         let last = seen.and_then(|it| it.last.as_ref());
-        let unknown = seen.and_then(|it| it.unknown.as_ref());
+        let unknown = seen.and_then(|it| it.untold.as_ref());
         let told = match last.map(|it| &it.violated) {
             Some(Some(says)) if is_violated => says.clone(),
             Some(Some(says)) => format!("{says}; asked once more before that is believed"),
@@ -121,8 +145,8 @@ impl IntegritySeen {
             None => "not asked yet".to_owned(),
         };
         let says = match (unknown, last) {
-            (Some((_, why)), None) => format!("unknown: {why}"),
-            (Some((_, why)), Some(_)) => format!("unknown: {why}; before: {told}"),
+            (Some(Untold { why, .. }), None) => format!("unknown: {why}"),
+            (Some(Untold { why, .. }), Some(_)) => format!("unknown: {why}; before: {told}"),
             (None, _) => told,
         };
         Shown { says, is_violated, took: seen.and_then(|it| it.took) }
@@ -130,15 +154,14 @@ impl IntegritySeen {
 
     /// Whether what fired is so still.
     pub fn holds(&self, s: &Situation<'_>) -> Holds {
-        let ours =
-            || s.policy.checks.keys().filter_map(|name| Some((name, self.checks.get(name)?)));
+        let ours = || of_the_data(s).filter_map(|(name, _)| Some((name, self.checks.get(name)?)));
         let violated = |seen: &Seen| seen.violation().is_some();
-        if ours().any(|(_, it)| violated(it) && it.asked.is_some() && it.unknown.is_none()) {
+        if ours().any(|(_, it)| violated(it) && it.first.is_some() && it.untold.is_none()) {
             return Holds::Yes;
         }
         match ours().find(|(_, it)| violated(it)) {
             Some((name, seen)) => {
-                let why = seen.unknown.as_ref().map_or("not asked yet", |(_, why)| why);
+                let why = seen.untold.as_ref().map_or("not asked yet", |it| &it.why);
                 Holds::Unknown(format!("nobody can tell how the check {name} is: {why}"))
             }
             None => Holds::Recovering,
@@ -150,24 +173,29 @@ impl IntegritySeen {
         let trigger = DATA_CORRUPTION.to_owned();
         let known = s.state.firing.get(DATA_CORRUPTION);
         let ours = known.filter(|firing| firing.basis == Basis::Database);
-        let rule = s.policy.triggers.get(DATA_CORRUPTION).filter(|_| !s.policy.checks.is_empty());
+        let rule =
+            s.policy.triggers.get(DATA_CORRUPTION).filter(|_| of_the_data(s).next().is_some());
         let Some(rule) = rule else {
             let why = "no check of the data is made any more".to_owned();
             return ours.map(|_| Fact::Cleared { trigger, why });
         };
-        let violated: Vec<(&str, &CheckPolicy, &Last)> = s
-            .policy
-            .checks
-            .iter()
+        let violated: Vec<(&str, &CheckPolicy, &Last)> = of_the_data(s)
             .filter_map(|(name, policy)| {
-                let seen = self.checks.get(name).filter(|it| it.asked.is_some())?;
+                let seen = self.checks.get(name).filter(|it| it.first.is_some())?;
                 Some((name.as_str(), policy, seen.violation()?))
             })
             .collect();
-        if let Some(onset) = violated.iter().map(|(_, _, last)| last.since).min() {
-            if known.is_some() {
-                return None;
-            }
+        if !violated.is_empty() {
+            // Another that is violated now is news, and another breach, whatever people said of the first.
+            let begun = |last: &Last| match known {
+                None => Some(last.since),
+                Some(known) if known.basis != Basis::Database => None,
+                Some(known) => {
+                    let is_new = last.confirmed_at.is_some_and(|at| at > known.fired_at);
+                    is_new.then(|| last.since.max(known.fired_at + Span(1)))
+                }
+            };
+            let onset = violated.iter().filter_map(|(_, _, last)| begun(last)).min()?;
             return Some(Fact::Fired(Box::new(Firing {
                 trigger,
                 severity: rule.rule.severity,
@@ -183,11 +211,11 @@ impl IntegritySeen {
         let may_hurt = |name: &String| match self.checks.get(name) {
             None => true,
             // What an earlier daemon fired by, and nobody has asked about yet.
-            Some(Seen { asked: None, .. }) => true,
-            Some(Seen { asked: Some(asked), last: None, .. }) => ours.fired_at < *asked,
+            Some(Seen { first: None, .. }) => true,
+            Some(Seen { first: Some(first), last: None, .. }) => ours.fired_at < *first,
             Some(Seen { last: Some(last), .. }) => last.violated.is_some(),
         };
-        if s.policy.checks.keys().any(may_hurt) {
+        if of_the_data(s).any(|(name, _)| may_hurt(name)) {
             return None;
         }
         let why = "every check of the data that failed passes".to_owned();
@@ -201,8 +229,8 @@ impl IntegritySeen {
         let of = |(name, policy): (&String, &CheckPolicy)| {
             let seen = self.checks.get(name)?;
             let signal = format!("{PREFIX}{name}");
-            let Some((since, why)) = &seen.unknown else {
-                let is_blind = s.state.blind.contains_key(&signal) && seen.asked.is_some();
+            let Some(Untold { since, why, .. }) = seen.silence() else {
+                let is_blind = s.state.blind.contains_key(&signal) && seen.first.is_some();
                 return is_blind.then_some(Fact::Sighted { signal });
             };
             // Between two looks nothing more can be known.
@@ -220,10 +248,52 @@ impl IntegritySeen {
     }
 }
 
+/// A replica that is behind is no corruption, and keeps rollbacks from being verified all the same.
+fn of_the_data<'s>(
+    s: &Situation<'s>,
+) -> impl Iterator<Item = (&'s String, &'s CheckPolicy)> + use<'s> {
+    s.policy.checks.iter().filter(|(_, check)| check.expects.is_of_the_data())
+}
+
 impl Seen {
+    fn tells(&mut self, violated: Option<String>, now: UnixMs) {
+        let same = self.last.take().filter(|it| it.violated.is_some() == violated.is_some());
+        let same = same.filter(|it| it.times > 0);
+        let since = same.as_ref().map_or(now, |it| it.since);
+        let times = same.as_ref().map_or(1, |it| it.times.saturating_add(1).min(CONFIRMED_BY));
+        let confirmed_at = (violated.is_some() && times >= CONFIRMED_BY)
+            .then(|| same.and_then(|it| it.confirmed_at).unwrap_or(now));
+        self.last = Some(Last { violated, since, times, confirmed_at });
+        self.untold = None;
+    }
+
+    fn tells_nothing(&mut self, why: String, answered: bool, now: UnixMs) {
+        let same = self.untold.take().filter(|it| it.answered == answered);
+        let since = same.map_or(now, |it| it.since);
+        self.untold = Some(Untold { since, why, answered });
+        // What was believed stays so; what was seen once is not seen twice running.
+        if let Some(last) = self.last.as_mut().filter(|it| it.times < CONFIRMED_BY) {
+            last.times = 0;
+        }
+    }
+
+    /// What it cannot be asked by.
+    fn silence(&self) -> Option<&Untold> {
+        self.untold.as_ref().filter(|it| !it.answered)
+    }
+
     fn violation(&self) -> Option<&Last> {
         self.last.as_ref().filter(|it| it.violated.is_some() && it.times >= CONFIRMED_BY)
     }
+}
+
+/// What outlives the daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Last>,
+    #[serde(default)]
+    numbers: Numbers,
 }
 
 /// So many are told at length.

@@ -41,7 +41,7 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trial: Option<Box<Trial>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    checks: BTreeMap<String, super::integrity::Last>,
+    checks: BTreeMap<String, super::integrity::Kept>,
     alerts_seen: BTreeMap<String, UnixMs>,
 }
 

@@ -3,6 +3,7 @@
 use super::{Instance, IntegritySeen, ServiceWatch, Signal, says};
 use crate::domain::{
     firing::{Basis, Fact, Firing},
+    incident::{Closing, Incident, Phase},
     inventory::PLATFORM,
     policy::TriggerPolicy,
     schema::DATABASE,
@@ -122,13 +123,25 @@ fn transition(
 /// recovered for long enough to have ended.
 fn another(instance: &Instance, known: &Firing, s: &Situation<'_>) -> Option<UnixMs> {
     let dismissed = s.state.is_dismissed(known);
-    let relapsed = instance.trigger.relapsed_at().filter(|_| dismissed);
+    // What had come again before somebody said that it is none was meant by that, too.
+    let said_at = dismissed_at(s);
+    let is_new = |at: &UnixMs| dismissed && said_at.is_none_or(|said| *at > said);
+    let relapsed = instance.trigger.relapsed_at().filter(is_new);
     let since = relapsed.or_else(|| instance.trigger.evidence().onset)?;
     let behind = || s.state.change_behind(since, s.policy.guards.max_change_age);
     // Where the clock was set back in between, it fired before it began: that is known, too.
     let another = since > known.fired_at.max(known.onset)
         && behind().is_some_and(|c| !c.is_rollback && c.started_at > known.fired_at);
     another.then_some(since)
+}
+
+/// When a person last dismissed an incident, on the wall clock.
+fn dismissed_at(s: &Situation<'_>) -> Option<UnixMs> {
+    let is_dismissed = |it: &&std::sync::Arc<Incident>| {
+        matches!(it.phase, Phase::Closed { outcome: Closing::Dismissed { .. } })
+    };
+    let last = s.state.past.iter().rev().find(is_dismissed)?;
+    last.closed_at.map(|at| at.wall)
 }
 
 fn blindness(name: &str, signal: &Signal, s: &Situation<'_>) -> Option<Fact> {

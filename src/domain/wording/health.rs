@@ -1,6 +1,6 @@
 //! Notices that belong to no incident: sources that tell nothing, channels that do not deliver, the daemon itself.
 
-use super::Draft;
+use super::{Draft, trouble};
 use crate::domain::{
     delivery::UNDELIVERED,
     event::Now,
@@ -202,9 +202,8 @@ pub(super) fn of_trigger(fact: &firing::Fact, s: &Situation<'_>) -> Option<Draft
             let subject = format!("{}: {what} again", s.state.id);
             Some(Draft::new(Kind::Health, Urgency::Info, subject))
         }
-        firing::Fact::Sighted { .. } | firing::Fact::Fired(_) | firing::Fact::Cleared { .. } => {
-            None
-        }
+        firing::Fact::Fired(firing) => trouble::more_corrupt(firing, s),
+        firing::Fact::Sighted { .. } | firing::Fact::Cleared { .. } => None,
     }
 }
 

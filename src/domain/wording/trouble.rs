@@ -4,6 +4,7 @@ use super::{Draft, choices, headline, issue, to_take_back, warned};
 use crate::{
     domain::{
         change::Component,
+        firing::Firing,
         incident::{Clock, Incident, Phase},
         maintenance,
         notice::{self, Kind, Urgency},
@@ -128,6 +129,17 @@ pub(super) fn relapsed(trigger: &str, incident: &Incident, s: &Situation<'_>) ->
     let subject =
         format!("{} {}: {trigger} fires, and the incident is yours", incident.severity, s.state.id);
     news(subject, incident, s)
+}
+
+/// Another check of the data is violated while an incident knows of one: what is as severe joins it in silence else. Who owns it is
+/// told of whatever begins.
+pub(super) fn more_corrupt(firing: &Firing, s: &Situation<'_>) -> Option<Draft> {
+    let incident = s.state.incident.as_ref()?;
+    let is_owned = matches!(incident.phase, Phase::Escalated { .. });
+    let is_known = incident.triggers.contains_key(&firing.trigger);
+    let subject = format!("{} {}: more of its data is corrupt", incident.severity, s.state.id);
+    (firing.is_of_the_data() && is_known && !is_owned)
+        .then(|| news(subject, incident, s).field("Data", firing.says.clone()))
 }
 
 /// What is blind pages by itself; this says what it keeps open.

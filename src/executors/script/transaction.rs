@@ -9,7 +9,7 @@ use super::Scripted;
 use crate::{
     databases::{Fault, Options, Session, catalogue, history::Unreadable},
     domain::{
-        integrity::{Answer, COUNTED_MAX, Expects, Found, Meaning},
+        integrity::{Answer, Before, COUNTED_MAX, Expects, Found, Meaning},
         schema::script::{Changes, ScriptRun},
     },
     executors::database::{Stands, Way, stands},
@@ -194,11 +194,13 @@ async fn rows(session: &mut Session) -> Result<Vec<String>, Fault> {
 async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<Meaning, Fault> {
     // A comment at the query's end would swallow what follows on its line.
     let sql = match expects {
-        Expects::NoRow => format!(
+        Expects::NoRow | Expects::ForeignKeys => format!(
             "SELECT count(*)::text FROM (SELECT 1 FROM (\n{query}\n) asked LIMIT {}) counted",
             COUNTED_MAX + 1
         ),
-        Expects::Within { .. } => format!("SELECT CAST((\n{query}\n) AS text)"),
+        Expects::Within { .. } | Expects::DropsAtMost { .. } | Expects::LagAtMost { .. } => {
+            format!("SELECT CAST((\n{query}\n) AS text)")
+        }
     };
     session.run("SAVEPOINT rollbackd").await?;
     let answer = session.rows(&sql).await;
@@ -207,14 +209,16 @@ async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<M
         Ok(rows) => {
             let said = rows.into_iter().flatten().next().flatten().unwrap_or_default();
             let found = match expects {
-                Expects::NoRow => said.parse().ok().map(Found::Rows),
-                Expects::Within { .. } => said.trim().parse().ok().map(Found::Number),
+                Expects::NoRow | Expects::ForeignKeys => said.parse().ok().map(Found::Rows),
+                Expects::Within { .. }
+                | Expects::DropsAtMost { .. }
+                | Expects::LagAtMost { .. } => said.trim().parse().ok().map(Found::Number),
             };
             found.map_or_else(|| Answer::Unknown("it gives no number".to_owned()), Answer::Known)
         }
         Err(fault) => Answer::Unknown(fault.to_string()),
     };
-    Ok(expects.judge(&answer))
+    Ok(expects.judge(&answer, Before::Unchanged))
 }
 
 async fn asked_all(
@@ -239,7 +243,7 @@ async fn verified(session: &mut Session, of: &ScriptRun) -> Result<Vec<String>, 
                     "after it `{what}` is violated: {why}. Nothing of it stays"
                 ));
             }
-            Meaning::Unknown(why) => {
+            Meaning::Unknown(why) | Meaning::Incomparable(why) => {
                 return refused(format!(
                     "after it nobody can tell `{what}`: {why}. Nothing of it stays"
                 ));
@@ -267,7 +271,7 @@ fn unharmed(
                 format!("the check {name} is violated after it, and did not pass before: {why}")
             }
             (Meaning::Passes, _) => format!("the check {name} passes after it"),
-            (Meaning::Unknown(why), _) => {
+            (Meaning::Unknown(why) | Meaning::Incomparable(why), _) => {
                 format!("the check {name} cannot be asked after it: {why}")
             }
         });

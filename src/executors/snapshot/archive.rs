@@ -10,9 +10,9 @@ use crate::{
     domain::{
         change::Revision,
         plan::{CommandLine, EnvValue},
-        schema::{Schema, history},
+        schema::history,
     },
-    executors::command::run_reading,
+    executors::command::{run_reading, whole},
     units::UnixMs,
 };
 
@@ -48,7 +48,7 @@ async fn ask(
     line.argv.push(file.to_owned());
     // It writes times as the clock on the wall shows them.
     line.env.insert("TZ".to_owned(), EnvValue::Text("UTC".to_owned()));
-    run_reading(&line, dir, until, bytes_max).await
+    run_reading(&line, dir, until, bytes_max).await.and_then(whole)
 }
 
 /// When it was taken; fails where it is no such file, or one that ends within its list.
@@ -85,17 +85,7 @@ pub(super) async fn schema(
     let all = rows.len() as u64;
     rows.sort_by_key(|row| std::cmp::Reverse(row.migration.rank));
     rows.truncate(rows_max);
-    let told = history::told(rows, all);
-    Ok(Schema {
-        table: table.to_owned(),
-        current: told.current,
-        digest: told.digest,
-        rows: all,
-        newest: told.newest,
-        run: None,
-        transactional: true,
-    }
-    .revision())
+    Ok(history::told(rows, all).schema(table.to_owned(), all, true).revision())
 }
 
 /// The rows of the one `COPY` of the text.

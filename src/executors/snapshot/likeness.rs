@@ -10,8 +10,12 @@ pub(super) async fn make(
 ) -> Result<(), Fault> {
     let kind = session.kind();
     let created = format!("CREATE DATABASE {} TEMPLATE template0", identifier(kind, name));
+    // How texts are sorted is said in columns that each release calls otherwise, or has not.
     let sql = format!(
-        "SELECT format(' OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L TABLESPACE %I', r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, t.spcname) \
+        "SELECT format(' OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L TABLESPACE %I', r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, t.spcname) || \
+         CASE to_jsonb(d) ->> 'datlocprovider' \
+         WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', coalesce(to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale')) \
+         WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', to_jsonb(d) ->> 'datlocale') ELSE '' END \
          FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace \
          WHERE d.datname = {}",
         literal(kind, like)

@@ -21,8 +21,8 @@ const SETTLES: Duration = Duration::from_secs(60);
 const BEGINNING: u64 = 1 << 20;
 /// For one file.
 const ONE: Duration = Duration::from_secs(60);
-/// Of so many of the newest that can be used it is counted what would be lost.
-const COUNTED: usize = 2;
+/// Of the newest of so many schemas it is counted what would be lost: no other is restored.
+const COUNTED: usize = 5;
 
 /// What was found in files that are as they were: from look to look.
 #[derive(Debug, Default)]
@@ -56,13 +56,21 @@ pub async fn snapshots(
             Some(read) => read,
             None => read(keeper, &file, dir).await,
         };
-        kept.insert(file, read.clone());
+        // What could not be read is tried again: the program may have been missing for a moment.
+        if read.schema.is_ok() {
+            kept.insert(file, read.clone());
+        }
         newest.push(read);
     }
     known.0 = kept;
     newest.sort_by_key(|it| std::cmp::Reverse(it.taken_at));
-    let usable = newest.iter_mut().filter(|it| it.schema.is_ok()).take(COUNTED);
-    count(keeper, usable).await;
+    let mut schemas = std::collections::BTreeSet::new();
+    let is_meant = |it: &&mut Snapshot| {
+        it.schema.as_ref().is_ok_and(|schema| {
+            schemas.insert(schema.to_string() + schema.digest.as_deref().unwrap_or(""))
+        })
+    };
+    count(keeper, newest.iter_mut().filter(is_meant).take(COUNTED)).await;
     let databases = named(keeper).await?;
     Ok(Snapshots { newest, databases })
 }

@@ -49,6 +49,8 @@ pub struct Keeper {
     pub files: Files,
     /// `pg_restore`, without an argument.
     pub program: CommandLine,
+    /// Whether what is restored is given to whom it belonged, who must be somebody that the restorer may act as.
+    pub keeps_owners: bool,
     /// What is lost with a restore: what it is, and the query that counts it.
     pub lost: Vec<(String, String)>,
 }

@@ -22,7 +22,37 @@ pub async fn snapshot_preflight(keeper: &Keeper, dir: &Path, now: UnixMs) -> Vec
         check("snapshots can be read", program.map_err(|error| error.to_string())),
         check("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
         check("a database can be made and renamed", may(keeper).await),
+        check("what is restored can be given to whom it belongs", owners(keeper).await),
     ]
+}
+
+/// Who owns something there that could not be given back.
+async fn owners(keeper: &Keeper) -> Result<String, String> {
+    if !keeper.keeps_owners {
+        return Ok("with --no-owner all of it belongs to who restores it".to_owned());
+    }
+    let in_words = |fault: databases::Fault| format!("{fault}: {}", fault.advice());
+    let mut session = Session::open(&keeper.through(keeper.database())).await.map_err(in_words)?;
+    let sql = "SELECT DISTINCT pg_get_userbyid(o)::text, current_user::text FROM (SELECT relowner AS o FROM pg_catalog.pg_class c \
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+               UNION SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public') \
+               UNION SELECT proowner FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+               WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') all_of_them \
+               WHERE NOT pg_has_role(o, 'MEMBER') ORDER BY 1 LIMIT 20";
+    let rows = session.rows(sql).await;
+    session.close().await;
+    let missing: Vec<String> = rows
+        .map_err(in_words)?
+        .into_iter()
+        .filter_map(|row| {
+            let [owner, user] = <[Option<String>; 2]>::try_from(row).ok()?;
+            Some(format!("GRANT {} TO {}", owner?, user?))
+        })
+        .collect();
+    match missing.as_slice() {
+        [] => Ok("who restores it may act as everybody who owns something there".to_owned()),
+        missing => Err(format!("{}; or options = [\"--no-owner\"]", missing.join("; "))),
+    }
 }
 
 /// The one that would be restored if the next migration were bad.

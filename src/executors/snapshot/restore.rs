@@ -71,7 +71,10 @@ pub(in crate::executors) async fn restore(
     attempt.touched = true;
     let made = likeness::make(&mut session, (it.restored, it.beside), &begun).await;
     session.close().await;
-    made.map_err(|problem| fault(&problem, &format!("{} was not made", it.restored)))?;
+    if let Err(problem) = made {
+        give_up(attempt, &keeper, it.restored).await;
+        return Err(fault(&problem, &format!("{} was not made as {} is", it.restored, it.beside)));
+    }
     match filled(attempt, &keeper, &it).await {
         Ok(()) => {
             attempt.after = format!("{} holds {}", it.restored, it.to);
@@ -109,22 +112,35 @@ async fn filled(
     let ran = run_recorded(attempt, it.run).await?;
     attempt.note(&ran);
     if !ran.is_ok() {
-        let why = format!("{} was not restored: {}; {} is as it was", it.file, ran.end, it.beside);
+        let why = format!(
+            "{} was not restored: {}; what is in {} is as it was. What was stopped for it is still stopped",
+            it.file, ran.end, it.beside
+        );
         return failed(why, false);
     }
     holds(keeper, it).await?;
-    // Without them the first queries after a restore take what tables hold for nothing, and read all of it.
+    let marked = async {
+        let options = keeper.through(it.restored);
+        let mut session = Session::open_to_write(&options).await?;
+        likeness::say(&mut session, it.restored, &mark(it.is.1)).await?;
+        session.close().await;
+        Ok::<(), databases::Fault>(())
+    };
+    marked.await.map_err(|problem| fault(&problem, &format!("{} was not marked", it.restored)))?;
+    // Without them the first queries after a restore take what tables hold for nothing, and read all of it. It is good without them.
     let left = attempt.until.saturating_duration_since(Instant::now());
     let statement_timeout = Span::from(left).max(Span::seconds(10));
     let options = databases::Options { statement_timeout, ..keeper.through(it.restored) };
     let analyzed = async {
         let mut session = Session::open_to_write(&options).await?;
         session.rows("ANALYZE").await?;
-        likeness::say(&mut session, it.restored, &mark(it.is.1)).await?;
         session.close().await;
         Ok::<(), databases::Fault>(())
     };
-    analyzed.await.map_err(|problem| fault(&problem, &format!("{} was not analyzed", it.restored)))
+    if let Err(problem) = analyzed.await {
+        attempt.say(&format!("its statistics are not all there, run ANALYZE: {problem}"));
+    }
+    Ok(())
 }
 
 /// Whether its history of migrations is the one that was planned for.

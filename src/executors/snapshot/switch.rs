@@ -77,10 +77,16 @@ pub(in crate::executors) async fn switch(
             attempt.after = in_words(&it);
             Ok(Outcome::Done)
         }
-        Stands::AtBegin => Err(last.map_or_else(
-            || Trouble::Failed { why: format!("{doing}, though the server said yes"), retry: true },
-            |problem| fault(&problem, &doing),
-        )),
+        Stands::AtBegin => {
+            attempt.left = format!("the database {}, restored and not in its place", it.restored);
+            Err(last.map_or_else(
+                || Trouble::Failed {
+                    why: format!("{doing}, though the server said yes"),
+                    retry: true,
+                },
+                |problem| fault(&problem, &doing),
+            ))
+        }
         Stands::Elsewhere(why) => failed(why, false),
     }
 }
@@ -90,8 +96,9 @@ async fn renamed(keeper: &Keeper, it: &Switch<'_>) -> Result<(), databases::Faul
     let mut session = keeper.session().await?;
     let kind = session.kind();
     let [old, new] = [it.database, it.restored].map(|name| literal(kind, name));
+    // Whoever cleans up there goes by himself when the name changes, and none but a superuser may end him.
     let go = format!(
-        "SELECT pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity WHERE datname IN ({old}, {new}) AND pid <> pg_backend_pid()"
+        "SELECT pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity WHERE datname IN ({old}, {new}) AND pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walsender')"
     );
     session.rows(&go).await?;
     let [database, restored, replaced] =

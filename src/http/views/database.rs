@@ -30,6 +30,9 @@ pub struct DatabaseView {
     pub rows: u64,
     /// The newest of them, newest first, each with its state.
     pub newest: Vec<String>,
+    /// What is to be applied and was not yet, where that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
     /// A migration under way, and what it does.
     pub runs: Option<String>,
     /// What is wrong, in a sentence.
@@ -66,6 +69,7 @@ impl DatabaseView {
         let schema = seen.known();
         let line = |it: &Migration| format!("{}: {}", it.called(), it.state);
         let newest = schema.into_iter().flat_map(|it| &it.newest).take(NEWEST_MAX);
+        let waiting = schema.into_iter().flat_map(|it| &it.waiting).take(NEWEST_MAX);
         Some(Self {
             place: policy.place.clone(),
             table: schema.map(|it| it.table.clone()),
@@ -73,6 +77,7 @@ impl DatabaseView {
             is_known_good: entry.is_some_and(|it| it.known_good_at.is_some()),
             rows: schema.map_or(0, |it| it.rows),
             newest: newest.map(line).collect(),
+            waiting: waiting.map(line).collect(),
             runs: schema.and_then(|it| it.run.as_ref()).map(in_words),
             trouble: schema.and_then(|_| seen.trouble(policy)).map(|it| it.says),
             unknown: seen.unknown().map(str::to_owned),

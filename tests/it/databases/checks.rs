@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use rollbackd::{
-    databases::{Kind, Options, checks::Check},
-    domain::integrity::{Answer, COUNTED_MAX, Expects, Found},
+    databases::{
+        Kind, Options,
+        checks::{Asks, Check},
+    },
+    domain::integrity::{Answer, Broken, COUNTED_MAX, Expects, ForeignKeys, Found},
     units::Span,
 };
 
@@ -15,9 +18,11 @@ const WITHIN: Expects = Expects::Within { low: 1.0, high: 9.5 };
 fn check(options: Options, query: &str, expects: Expects) -> Check {
     Check {
         options,
-        query: query.to_owned(),
+        asks: Asks::Query(query.to_owned()),
         expects,
         every: Span::minutes(5),
+        every_watched: Span::minutes(1),
+        shows_after: Span::ZERO,
         confirm_after: Span::seconds(10),
         share: 0.05,
     }
@@ -131,5 +136,118 @@ async fn who_may_not_read_it_and_who_would_write_is_refused_and_nothing_is_chang
         let wrong = check(fresh.options(), "SELECT nothing FROM orders", WITHIN);
         assert!(wrong.explain().await.is_err(), "{kind}");
         check(fresh.options(), "SELECT id FROM orders", WITHIN).explain().await.unwrap();
+    }
+}
+
+async fn foreign_keys(options: &Options, most: usize) -> Answer {
+    let asks = Asks::ForeignKeys { schema: None, most };
+    Check { asks, ..check(options.clone(), "", Expects::ForeignKeys) }.ask().await
+}
+
+/// A row that nothing checked while it was written, as a dump is restored.
+async fn unchecked(fresh: &Fresh<'_>, sql: &str) {
+    let off = match fresh.kind {
+        Kind::Postgresql => "SET session_replication_role = replica",
+        Kind::Mysql => "SET foreign_key_checks = 0",
+    };
+    fresh.run(&format!("{off}; {sql}")).await;
+}
+
+#[tokio::test]
+async fn a_row_that_refers_to_what_is_not_there_is_found_by_the_catalogue_alone() {
+    for kind in BOTH {
+        let fresh = Fresh::of(kind).await;
+        let none = foreign_keys(&fresh.options(), 10).await;
+        assert!(
+            matches!(&none, Answer::Unknown(why) if why.contains("no foreign key")),
+            "{none:?}"
+        );
+        fresh.run("CREATE TABLE customers (land INT, id INT, PRIMARY KEY (land, id))").await;
+        fresh
+            .run(
+                "CREATE TABLE orders (id INT PRIMARY KEY, land INT, customer INT, after INT, \
+                 CONSTRAINT whose FOREIGN KEY (land, customer) REFERENCES customers (land, id), \
+                 CONSTRAINT after_which FOREIGN KEY (after) REFERENCES orders (id))",
+            )
+            .await;
+        fresh.run("INSERT INTO customers VALUES (1, 1)").await;
+        fresh
+            .run("INSERT INTO orders VALUES (1, 1, 1, NULL), (2, 1, NULL, 1), (3, NULL, 9, NULL)")
+            .await;
+        let found = async || match foreign_keys(&fresh.options(), 10).await {
+            Answer::Known(Found::ForeignKeys(found)) => found,
+            answer @ (Answer::Known(_) | Answer::Unknown(_)) => panic!("{kind}: {answer:?}"),
+        };
+        let whole = ForeignKeys { count: 2, ..ForeignKeys::default() };
+        assert_eq!(found().await, whole, "{kind}");
+        unchecked(&fresh, "INSERT INTO orders VALUES (4, 1, 7, 1), (5, 2, 1, NULL)").await;
+        let broken = vec![Broken { key: "whose".into(), table: "orders".into(), rows: 2 }];
+        assert_eq!(found().await, ForeignKeys { broken, ..whole }, "{kind}");
+        let answer = foreign_keys(&fresh.options(), 1).await;
+        assert!(
+            matches!(&answer, Answer::Unknown(why) if why.contains("raise foreign_keys_max")),
+            "{kind}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_constraint_that_postgresql_was_told_not_to_validate_is_validated() {
+    let fresh = Fresh::of(Kind::Postgresql).await;
+    fresh.run("CREATE TABLE customers (id INT PRIMARY KEY)").await;
+    fresh.run("CREATE TABLE orders (id INT, customer INT)").await;
+    fresh.run("INSERT INTO orders SELECT n, n FROM generate_series(1, 500) n").await;
+    fresh
+        .run("ALTER TABLE orders ADD CONSTRAINT whose FOREIGN KEY (customer) REFERENCES customers NOT VALID")
+        .await;
+    let Answer::Known(Found::ForeignKeys(found)) = foreign_keys(&fresh.options(), 10).await else {
+        panic!("nobody can tell")
+    };
+    assert_eq!(found.broken[0].rows, COUNTED_MAX + 1);
+}
+
+/// Of what the user may not read nobody can tell: that is not well.
+#[tokio::test]
+async fn a_table_that_may_not_be_read_is_not_taken_for_well() {
+    for kind in BOTH {
+        let fresh = Fresh::of(kind).await;
+        fresh.run("CREATE TABLE customers (id INT PRIMARY KEY)").await;
+        fresh
+            .run("CREATE TABLE orders (id INT, customer INT, CONSTRAINT whose FOREIGN KEY (customer) REFERENCES customers (id))")
+            .await;
+        let grant = match kind {
+            Kind::Postgresql => "GRANT SELECT ON orders TO {}".to_owned(),
+            Kind::Mysql => format!("GRANT SELECT ON {}.orders TO {{}}", fresh.name),
+        };
+        let half = fresh.user("keys", &[&grant]).await;
+        let answer = foreign_keys(&half, 10).await;
+        let untold = match &answer {
+            Answer::Unknown(_) => true,
+            Answer::Known(Found::ForeignKeys(found)) => {
+                found.broken.is_empty() && found.untold[0].contains("may not do that")
+            }
+            Answer::Known(_) => false,
+        };
+        assert!(untold, "{kind}: {answer:?}");
+        let rest = match kind {
+            Kind::Postgresql => "GRANT SELECT ON customers TO {}".to_owned(),
+            Kind::Mysql => format!("GRANT SELECT ON {}.customers TO {{}}", fresh.name),
+        };
+        fresh
+            .run(&rest.replace(
+                "{}",
+                &match kind {
+                    Kind::Postgresql => half.database.user.clone(),
+                    Kind::Mysql => format!("{}@'127.0.0.1'", half.database.user),
+                },
+            ))
+            .await;
+        let answer = foreign_keys(&half, 10).await;
+        let whole = ForeignKeys { count: 1, ..ForeignKeys::default() };
+        assert_eq!(
+            answer,
+            Answer::Known(Found::ForeignKeys(whole)),
+            "{kind}: whoever may read sees them"
+        );
     }
 }

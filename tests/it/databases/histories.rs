@@ -4,6 +4,7 @@ use rollbackd::{
     databases::history::{History, Name},
     databases::{Kind, Options},
     domain::schema::{MigrationState, Schema, Seen},
+    sources::migrations::told,
     units::Secret,
 };
 
@@ -164,4 +165,38 @@ async fn ten_thousand_rows_and_names_with_quotes_and_line_breaks_are_read_within
             .await;
         assert_ne!(look(&fresh).await.digest, schema.digest, "{kind}: one that was repaired");
     }
+}
+
+/// What Flyway's own command line says of the same is the same, but for what only the table knows.
+#[tokio::test]
+async fn flyway_itself_tells_the_same_of_its_history_and_what_waits() {
+    let fresh = Fresh::of(Kind::Mysql).await;
+    let flyway = Flyway::of(&fresh);
+    flyway.script("V3__orders.sql", "CREATE TABLE orders (id INT PRIMARY KEY);");
+    flyway.script("R__view.sql", "CREATE OR REPLACE VIEW v AS SELECT 1 AS x;");
+    flyway.succeed(&["migrate"]).await;
+    flyway.script("V2__late.sql", "CREATE TABLE late (id INT PRIMARY KEY);");
+    flyway.succeed(&["-outOfOrder=true", "migrate"]).await;
+    flyway.script("V4__note.sql", "ALTER TABLE orders ADD COLUMN note INT; SELECT nonsense;");
+    assert!(!flyway.said(&["migrate"]).await["error"].is_null());
+    flyway.remove("V2__late.sql");
+    flyway.script("V5__sum.sql", "ALTER TABLE orders ADD COLUMN total INT;");
+    let info = async |table: &str| {
+        let said = flyway.succeed(&[&format!("-table={table}"), "info"]).await;
+        told(&said.to_string(), 500)
+    };
+    let by_flyway = info("flyway_schema_history").await.unwrap();
+    let by_table = look(&fresh).await;
+    assert_eq!((&by_flyway.current, by_flyway.rows), (&by_table.current, by_table.rows));
+    let versions = |schema: &Schema| {
+        let all = schema.newest.iter().map(|it| (it.rank, it.version.clone()));
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&by_flyway), versions(&by_table));
+    assert_eq!(by_flyway.failed().count(), 1);
+    let missing = by_flyway.newest.iter().find(|it| it.version.as_deref() == Some("2")).unwrap();
+    assert_eq!(missing.state, MigrationState::MissingSuccess, "which the table does not know");
+    let waiting: Vec<_> = by_flyway.waiting.iter().map(|it| it.version.as_deref()).collect();
+    assert_eq!(waiting, [Some("5")]);
+    assert_eq!(info("flyway_schema_history").await.unwrap().revision(), by_flyway.revision());
 }

@@ -46,8 +46,22 @@ fn at() -> SchemaAt {
     SchemaAt { database: "shop".into(), history_table: TABLE.into() }
 }
 
+/// As a backup would, an hour ago.
+pub(crate) fn dump(database: &Fresh<'_>, path: &Path) {
+    let server = database.server;
+    let ran = Command::new(program("pg_dump"))
+        .args(["-Fc", "-h", "127.0.0.1", "-U", server.administrator()])
+        .args(["-p", &server.port().to_string(), "-f"])
+        .args([path.as_os_str(), database.name.as_ref()])
+        .env("PGPASSWORD", server.password())
+        .output()
+        .expect("pg_dump can be started");
+    assert!(ran.status.success(), "{ran:?}");
+    age(path);
+}
+
 /// Of the newest release that is installed.
-fn program(name: &str) -> String {
+pub(crate) fn program(name: &str) -> String {
     let series = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
     let newest = series.flatten().map(|entry| entry.path().join("bin").join(name)).max();
     newest.expect("a release of it").display().to_string()
@@ -90,6 +104,7 @@ impl Shop {
                 dir: None,
                 timeout,
             },
+            keeps_owners: true,
             lost: vec![
                 ("orders".into(), "SELECT count(*) FROM orders WHERE at > {taken_at}".into()),
                 ("parcels".into(), "SELECT count(*) FROM parcels WHERE at > {taken_at}".into()),
@@ -97,19 +112,8 @@ impl Shop {
         }
     }
 
-    /// As a backup would, an hour ago.
     fn dump(&self, name: &str) {
-        let path = self.dir.path().join(name);
-        let server = self.database.server;
-        let ran = Command::new(program("pg_dump"))
-            .args(["-Fc", "-h", "127.0.0.1", "-U", server.administrator()])
-            .args(["-p", &server.port().to_string(), "-f"])
-            .args([path.as_os_str(), self.database.name.as_ref()])
-            .env("PGPASSWORD", server.password())
-            .output()
-            .expect("pg_dump can be started");
-        assert!(ran.status.success(), "{ran:?}");
-        age(&path);
+        dump(&self.database, &self.dir.path().join(name));
     }
 
     async fn seen(&mut self) -> Snapshots {
@@ -366,4 +370,5 @@ async fn what_is_missing_for_a_restore_is_told_with_what_grants_it_before_there_
         assert!(all[2].why.contains(part), "{all:?}");
     }
     assert!(all[0].why.contains("was not found"), "{all:?}");
+    assert!(all[3].why.starts_with("GRANT postgres TO guest_"), "{all:?}");
 }

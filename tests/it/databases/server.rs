@@ -41,12 +41,27 @@ pub(crate) struct Server {
 impl Server {
     /// One for this test alone, which may kill it.
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::started(kind, &[])
+    }
+
+    /// One that can be replicated, and one that replicates it once it is told to: PostgreSQL's is told by how it is made.
+    pub(crate) fn with_a_replica(kind: Kind) -> [Self; 2] {
+        let primary = Self::started(kind, &[("SERVER_ID", "1")]);
+        let (port, password) = (primary.port().to_string(), primary.password().to_owned());
+        let replica =
+            [("SERVER_ID", "2"), ("REPLICA_OF", port.as_str()), ("PASSWORD", password.as_str())];
+        let replica = Self::started(kind, &replica);
+        [primary, replica]
+    }
+
+    fn started(kind: Kind, with: &[(&str, &str)]) -> Self {
         let home = TempDir::new().expect("a temporary directory");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig").join(script(kind));
         let port = ReservedPort::reserve().expect("a port");
         let mut child = Command::new(script)
             .args([Path::new("serve"), home.path(), Path::new("--remove")])
             .env("PORT", port.number.to_string())
+            .envs(with.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -6,7 +6,12 @@ use rollbackd::{databases::Kind, demo::shop::Behaviour};
 
 use super::world::{SOON, Setup, World};
 use crate::{
-    databases::{flyway::Flyway, server::Fresh},
+    databases::{
+        flyway::Flyway,
+        histories::look,
+        restored::{dump, program},
+        server::Fresh,
+    },
     rig::{eventually, patiently},
 };
 
@@ -21,6 +26,7 @@ password = {{ file = "{{dir}}/database.password" }}
 tls = "verify"
 ca_file = "{}"
 [service.shop.database]
+from = "shop"
 every = "250ms"
 "#,
         database.name,
@@ -137,4 +143,72 @@ async fn data_that_is_not_as_it_must_be_pages_with_the_check_and_not_with_the_da
         (!log.contains("data-corruption (")).then_some(())
     })
     .await;
+}
+
+/// Its writes stop, all of it goes back beside what is there, and both change places: the daemon dies in the middle of that.
+#[tokio::test]
+async fn a_database_goes_back_to_a_snapshot_before_its_code_also_by_a_daemon_that_was_killed_meanwhile()
+ {
+    let postgresql = Fresh::of(Kind::Postgresql).await;
+    let flyway = Flyway::of(&postgresql);
+    flyway.script("V1__one.sql", "CREATE TABLE orders (id INT PRIMARY KEY, at TIMESTAMPTZ);");
+    flyway.succeed(&["migrate"]).await;
+    postgresql
+        .run("INSERT INTO orders SELECT n, now() - interval '1 day' FROM generate_series(1, 5) n")
+        .await;
+    let mut world = World::open(&Setup::with(Behaviour::Errors, "")).await;
+    let password = world.dir().join("database.password");
+    std::fs::write(password, postgresql.server.password()).unwrap();
+    dump(&postgresql, &world.dir().join("good.dump"));
+    let (port, user) = (postgresql.server.port(), postgresql.server.administrator());
+    let restore = format!(
+        r#"
+[database.admin]
+url = "postgres://{user}@127.0.0.1:{port}/postgres"
+password = {{ file = "{{dir}}/database.password" }}
+tls = "off"
+[service.shop.rollback.snapshot]
+files = "{{dir}}/*.dump"
+through = "admin"
+pg_restore = "{}"
+lost = {{ orders = "SELECT count(*) FROM orders WHERE at > {{taken_at}}" }}
+every = "500ms"
+stop_writes = "command"
+stop = ["/bin/sh", "-c", "echo stop >>{{dir}}/stops.log; exec sleep 1"]
+automatic = true
+"#,
+        program("pg_restore")
+    );
+    let text = format!("{}{restore}", config(&postgresql));
+    world.configure(&Setup::with(Behaviour::Errors, &text));
+    world.start().await;
+    world.settled().await;
+    let known = |it: &rollbackd::http::views::Explain| {
+        it.service.database.as_ref().is_some_and(|it| it.is_known_good)
+    };
+    world.explained("its schema is known good", known).await;
+
+    flyway.script("V2__two.sql", "ALTER TABLE orders ADD COLUMN note INT NOT NULL DEFAULT 0;");
+    flyway.succeed(&["migrate"]).await;
+    postgresql.run("INSERT INTO orders VALUES (6, now())").await;
+    world.stage.deploy("v2").expect("it is deployed");
+    eventually("its writes are stopped", SOON, async || {
+        world.dir().join("stops.log").exists().then_some(())
+    })
+    .await;
+    world.crash().await;
+    let over = world.incident("over", |it| it.line.closed.is_some()).await;
+    assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
+    assert_eq!(look(&postgresql).await.version(), "version 1");
+    let rows = postgresql.run("SELECT count(*)::text FROM orders").await;
+    assert_eq!(rows, [[Some("5".to_owned())]]);
+    let kept = format!(
+        "SELECT datname::text FROM pg_database WHERE datname = '{}_replaced_1'",
+        postgresql.name
+    );
+    assert_eq!(postgresql.run(&kept).await.len(), 1, "what was there is kept");
+    let all = format!("{}{:?}", world.log(), world.told.all());
+    assert!(!all.contains(postgresql.server.password()));
+    assert!(all.contains("is lost with it: 1 orders"), "{all}");
+    world.ended().await;
 }

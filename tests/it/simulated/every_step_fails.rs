@@ -11,6 +11,11 @@ const LEFT_ON: &str = "maintenance mode is still on";
 /// Maintenance mode on, switch and restart.
 const MAINTAINED: usize = 3;
 
+/// The migration taken back, switch and restart.
+const MIGRATED: usize = 3;
+/// The snapshot read, restored, put in its place; switch and restart.
+const RESTORED: usize = 5;
+
 fn fates() -> Vec<Fate> {
     let each =
         Mishap::ALL.into_iter().flat_map(|mishap| [Fate::Once(mishap), Fate::Always(mishap)]);
@@ -53,6 +58,8 @@ fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done(
         (Layout::Pair, PLAIN, PLAIN),
         // Switching it off is no step of the plan, and fails as each of them.
         (Layout::Maintained, MAINTAINED, MAINTAINED + 1),
+        (Layout::Migrated, MIGRATED, MIGRATED),
+        (Layout::Restored, RESTORED, RESTORED),
     ];
     for (layout, steps, all) in plans {
         for step in 0..all {

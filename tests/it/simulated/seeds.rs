@@ -166,6 +166,12 @@ fn what_another_process_answered_in_the_middle_is_no_bake_time() {
     is_well(2696263);
 }
 
+/// A source whose clock was wrong froze the windows in the middle of a second breach, which a person dismissed as well.
+#[test]
+fn what_had_come_again_before_a_person_dismissed_it_does_not_open_anew() {
+    is_well(4011985);
+}
+
 #[test]
 fn seeds_that_taught_the_model_something_stay_well() {
     // A dismissal, a page of the same minute, a storm that was paged once: none of them is silence.

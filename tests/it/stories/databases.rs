@@ -4,7 +4,6 @@ use insta::assert_snapshot;
 use rollbackd::{
     domain::{
         event::{Said, What},
-        integrity::{Answer, CheckPolicy, Expects, Found},
         plan::{CommandLine, SchemaAt},
         policy::Policy,
         runbook::{DatabaseRunbook, RestoreRunbook, StopWrites},
@@ -58,6 +57,7 @@ fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
         digest: format!("sha256:{}{}", newest.script, newest.state),
         rows: 7,
         newest: vec![newest],
+        waiting: vec![],
         run,
         transactional: true,
     }))
@@ -155,68 +155,6 @@ fn a_database_that_cannot_be_read_is_neither_well_nor_broken() {
     assert!(told.contains("how far the database is migrated"), "{told}");
 }
 
-fn with_checks() -> Policy {
-    shop_with(|p| {
-        let check = |expects| CheckPolicy {
-            expects,
-            place: "shop at replica:5432".into(),
-            every: Span::minutes(1),
-        };
-        p.checks.insert("orders".into(), check(Expects::Within { low: 1.0, high: 9.0 }));
-        p.checks.insert("orphans".into(), check(Expects::NoRow));
-    })
-}
-
-fn asked(town: &mut Town, check: &str, answer: Answer) {
-    let took = Span::seconds(1);
-    town.turn(What::IntegritySeen { service: id("shop"), check: check.into(), answer, took });
-}
-
-fn rows(town: &mut Town, rows: u64) {
-    asked(town, "orphans", Answer::Known(Found::Rows(rows)));
-    town.run("1m");
-}
-
-#[test]
-fn corrupt_data_pages_when_it_is_seen_twice_running_and_is_over_when_the_check_passes() {
-    let told = brief(with_checks(), |town| {
-        asked(town, "orders", Answer::Known(Found::Number(5.0)));
-        for seen in [0, 3, 0, 3] {
-            rows(town, seen);
-        }
-        assert!(town.shop().firing.is_empty(), "a transaction seen between its halves");
-        rows(town, 4);
-        assert!(town.shop().firing["data-corruption"].says.contains("4 rows returned"));
-        asked(town, "orphans", Answer::Unknown("nobody answers there".into()));
-        town.run("1m");
-        assert!(town.shop().firing.contains_key("data-corruption"), "nobody saw it end");
-        rows(town, 0);
-    });
-    assert_snapshot!(told, @r"
-    12:04:00 decided: ask a person; guards that refuse: mode: this service did not opt in to act on data-corruption; no-change: no change of this service is known; nowhere-safe: no earlier revision has served healthily for the bake time
-    12:04:00   -> PAGE: P0 shop/production: data-corruption - not rolled back: a person must decide
-    12:06:00 data-corruption clears: every check of the data that failed passes
-    12:06:00 closed: recovered by itself
-    12:06:00   -> on-call: P0 shop/production: recovered by itself
-    ");
-}
-
-#[test]
-fn a_check_that_cannot_be_asked_is_neither_well_nor_broken_and_pages_as_blind() {
-    let told = story(with_checks(), |town| {
-        asked(town, "orders", Answer::Known(Found::Number(5.0)));
-        for _ in 0..40 {
-            asked(town, "orphans", Answer::Unknown("the user may not do that".into()));
-            town.run("1m");
-        }
-        assert!(town.shop().firing.is_empty() && town.shop().blind.contains_key("check orphans"));
-        rows(town, 0);
-        assert!(town.shop().blind.is_empty());
-    });
-    let words = "check orphans tells nothing (shop at replica:5432): the user may not do that";
-    assert!(told.contains(words), "{told}");
-}
-
 /// The release of a version and its migration, which came a minute before it; then it fails.
 pub(super) fn migrated_and_bad(town: &mut Town, before: &Seen, after: &Seen) {
     looked(town, before.clone());
@@ -305,6 +243,22 @@ fn the_schema_goes_back_before_the_old_code_starts_where_it_may() {
     migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
     assert_eq!(town.place().done, ["migrate back to 6", "switch to v1", "restart on v1"]);
     assert_eq!(town.serving(), "v1");
+}
+
+#[test]
+fn a_schema_that_went_back_is_looked_at_before_the_rollback_is_verified() {
+    for (there, verified) in [(at("6"), true), (after("7", "orders"), false)] {
+        let mut town = Town::healthy(with_an_undo(true));
+        migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+        for _ in 0..40 {
+            looked(&mut town, there.clone());
+            town.run("1m");
+        }
+        let told = town.transcript();
+        assert_eq!(told.contains("verified; watching"), verified, "{told}");
+        let why = "the schema is as it must be: it is at version 7, not at version 6";
+        assert_eq!(told.contains(why), !verified, "{told}");
+    }
 }
 
 #[test]

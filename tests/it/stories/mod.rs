@@ -18,6 +18,7 @@ mod departed;
 mod deployments;
 mod fleets;
 mod images;
+mod integrity;
 mod maintenance;
 mod missed;
 mod not_rolled_back;

@@ -13,7 +13,7 @@ use super::{
     Wall, World,
     daemon::strikes,
     executor::Mishap,
-    operator::{self, POLL_MS},
+    operator::{self, Layout, POLL_MS},
     script::{Boundary, Fate},
     site::{Actor, Effect},
 };
@@ -104,6 +104,14 @@ impl World {
             if at.rem_euclid(2 * POLL_MS) < POLL_MS || self.sites[site].is_new(at - POLL_MS) {
                 let inventory = self.sites[site].inventory(at);
                 self.turn(What::Seen { service: id.clone(), inventory });
+            }
+            if let Some(database) = &self.sites[site].database {
+                let is_readable = at >= self.sites[site].unreadable_until;
+                let (seen, copies) = (database.seen(is_readable), database.snapshots(is_readable));
+                self.turn(What::SchemaSeen { service: id.clone(), seen });
+                if self.script.layout == Layout::Restored {
+                    self.turn(What::SnapshotsSeen { service: id.clone(), seen: copies });
+                }
             }
             for (signal, readings, fault) in polls {
                 let (service, signal) = (id.clone(), signal.to_owned());

@@ -4,12 +4,14 @@
 use std::collections::VecDeque;
 
 use rollbackd::domain::{
+    change::Revision,
     plan::Action,
     run::{Order, Outcome, Report},
     service::ServiceId,
 };
 
 use super::{
+    operator::READ,
     rng::Dice,
     site::{Actor, Site},
 };
@@ -123,14 +125,20 @@ impl Attempt {
             }
             Action::MaintenanceOn { .. } => self.maintain(site, true, at),
             Action::MaintenanceOff { .. } => self.maintain(site, false, at),
+            Action::MigrationsUndo { from, to, undone, .. } => {
+                self.undo(site, (from, to), undone, at)
+            }
+            Action::SnapshotRestore { .. } => self.restore(site),
+            Action::DatabaseSwitch { from, to, .. } => self.replace(site, (from, to), at),
+            Action::Check { run } if run.argv[0] == READ => match self.mishap {
+                Mishap::Nothing => Outcome::Done,
+                _ => failed("it ends too early", true),
+            },
             Action::OwnerSuspend { .. }
             | Action::ConfigMapRestore { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
-            | Action::MigrationsUndo { .. }
             | Action::ReverseScript { .. }
-            | Action::SnapshotRestore { .. }
-            | Action::DatabaseSwitch { .. }
             | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentImage { .. }
@@ -187,6 +195,80 @@ impl Attempt {
         match self.mishap {
             Mishap::TimesOutAfter => unknown("the file system did not answer"),
             Mishap::Late => failed("somebody else moves it", true),
+            _ => Outcome::Done,
+        }
+    }
+
+    /// What the history says decides, before and after.
+    fn undo(
+        &self,
+        site: &mut Site,
+        (from, to): (&Revision, &Revision),
+        undone: &[String],
+        at: i64,
+    ) -> Outcome {
+        let Some(database) = &mut site.database else { return failed("no database", false) };
+        let left = undone.iter().filter(|version| database.has(version)).count();
+        match left {
+            0 if database.revision().version == to.version => {
+                return if self.order.resumed { Outcome::Done } else { Outcome::AlreadyDone };
+            }
+            all if all == undone.len() && database.revision().agrees_with(from) => {}
+            0 => return failed("somebody migrated in between", false),
+            _ => return failed("it stopped half-way, or somebody migrated in between", false),
+        }
+        let takes = match self.mishap {
+            Mishap::TimesOutBefore | Mishap::Lies => 0,
+            Mishap::Half => undone.len() - 1,
+            _ => undone.len(),
+        };
+        undone.iter().take(takes).for_each(|version| database.take_back(version));
+        if takes > 0 {
+            site.migrated(self.by(), at);
+        }
+        match takes {
+            0 => failed("nothing was taken back", false),
+            some if some < undone.len() => failed("it stopped half-way", false),
+            _ => Outcome::Done,
+        }
+    }
+
+    /// Beside what is there, which stays as it is.
+    fn restore(&self, site: &mut Site) -> Outcome {
+        let Some(database) = &mut site.database else { return failed("no database", false) };
+        if database.is_restored() {
+            return if self.order.resumed { Outcome::Done } else { Outcome::AlreadyDone };
+        }
+        match self.mishap {
+            Mishap::Nothing => {
+                database.restore();
+                Outcome::Done
+            }
+            _ => failed("it was not restored", false),
+        }
+    }
+
+    fn replace(&self, site: &mut Site, (from, to): (&Revision, &Revision), at: i64) -> Outcome {
+        let Some(database) = &mut site.database else { return failed("no database", false) };
+        let now = database.revision();
+        if !database.is_restored() {
+            return match now.agrees_with(to) {
+                true if self.order.resumed => Outcome::Done,
+                true => Outcome::AlreadyDone,
+                false => failed("what was restored is gone", false),
+            };
+        }
+        if !now.agrees_with(from) {
+            return failed("somebody migrated in between", false);
+        }
+        if matches!(self.mishap, Mishap::TimesOutBefore | Mishap::Half) {
+            return failed("it is as it was", true);
+        }
+        database.replace();
+        site.migrated(self.by(), at);
+        match self.mishap {
+            Mishap::TimesOutAfter => unknown("whether the names have changed nobody can tell"),
+            // It looks again, and believes what it sees.
             _ => Outcome::Done,
         }
     }

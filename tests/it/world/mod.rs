@@ -10,6 +10,7 @@ mod act;
 mod base;
 mod channels;
 mod daemon;
+mod database;
 pub(crate) mod executor;
 mod happen;
 mod journal;

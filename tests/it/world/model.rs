@@ -2,7 +2,7 @@
 //!
 //! It knows the truth that the daemon can only guess, and nothing of how the daemon decides. Each check names its invariant:
 //!
-//! * I1, I2, I4, I6, I7, I9, I11, I13: `deeds.rs`, at each plan and each change that is made outside.
+//! * I1, I2, I4, I6, I7, I9, I11, I13, I14: `deeds.rs`, at each plan and each change that is made outside.
 //! * I3: `deeds.rs`, at each plan and each end. I5, I8: `owed.rs`, after each turn and at the end.
 //! * I9: `owed.rs`, after each turn and at the end.
 //! * I10, I12: `memory.rs`, after each turn and at the end.
@@ -14,6 +14,7 @@ mod owed;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollbackd::domain::{
+    change::Component,
     event::{Event, Said},
     fact::{self, Fact},
     firing,
@@ -78,6 +79,8 @@ pub(super) struct Running {
     pub(super) to: String,
     pub(super) steps: Vec<Step>,
     pub(super) since: i64,
+    /// Whether the daemon decided it.
+    pub(super) own: bool,
 }
 
 /// What is known of one service.
@@ -342,12 +345,15 @@ impl Model {
                     service.owed = Some("people are asked".into());
                 }
             }
-            incident::Fact::Planned { run, plan, .. } => {
+            incident::Fact::Planned { run, plan, by, .. } => {
                 service.quarantined.extend(plan.targets.iter().map(|t| t.from.version.clone()));
-                let (run, to) = (run.clone(), plan.to_versions());
+                let application =
+                    plan.targets.iter().find(|it| it.component == Component::Application);
+                let to = application.map_or_else(String::new, |it| it.to.version.clone());
+                let (run, own) = (run.clone(), by.is_none());
                 let resources = plan.resources.clone();
                 let steps = plan.steps.clone();
-                service.running = Some(Running { run, resources, to, steps, since: at });
+                service.running = Some(Running { run, resources, to, steps, since: at, own });
             }
             incident::Fact::Late(Clock::Acted) => {
                 if let Some(open) = &mut service.open {

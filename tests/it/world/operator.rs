@@ -10,13 +10,16 @@ use rollbackd::{
     domain::{
         baseline,
         maintenance::{MaintenanceMode, MaintenanceRunbook, ObjectAt},
-        plan::{CommandLine, Restart, Running},
+        plan::{CommandLine, Restart, Running, SchemaAt},
         planning::{Runbook, ScriptStep, Smoke},
         policy::{
             FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, Response, Row,
             ServicePolicy, SignalKind, SignalPolicy, TriggerPolicy, VerificationPolicy,
         },
-        runbook::{ApplicationRunbook, ReleaseRunbook},
+        runbook::{
+            ApplicationRunbook, DatabaseRunbook, ReleaseRunbook, RestoreRunbook, StopWrites,
+        },
+        schema::DatabasePolicy,
         service::{Mode, ServiceId},
         severity::Severity,
         trigger::{Escalation, Rule},
@@ -24,6 +27,10 @@ use rollbackd::{
     units::{Percent, Span},
 };
 
+use super::database::MARKER;
+
+/// The program that reads a whole snapshot.
+pub(crate) const READ: &str = "read";
 /// For how long a P1 is monitored after a reload that says so.
 pub(crate) const LONGER_MONITOR: Span = Span::minutes(4);
 /// As coarse as the rules bear: each poll costs as much as any event.
@@ -47,6 +54,10 @@ pub(crate) enum Layout {
     Twins,
     /// Two that are put into maintenance mode: one in `auto`, one in `approve`.
     Maintained,
+    /// Two whose migrations can be taken back.
+    Migrated,
+    /// Two whose database can be restored.
+    Restored,
     /// Six: enough for a storm.
     Street,
 }
@@ -55,7 +66,7 @@ impl Layout {
     pub(crate) fn services(self) -> usize {
         match self {
             Self::Alone => 1,
-            Self::Pair | Self::Twins | Self::Maintained => 2,
+            Self::Pair | Self::Twins | Self::Maintained | Self::Migrated | Self::Restored => 2,
             Self::Modes => 3,
             Self::Street => 6,
         }
@@ -63,17 +74,28 @@ impl Layout {
 
     fn mode(self, index: usize) -> Mode {
         match (self, index) {
-            (Self::Modes | Self::Maintained, 1) => Mode::Approve,
+            (Self::Modes | Self::Maintained | Self::Migrated | Self::Restored, 1) => Mode::Approve,
             (Self::Modes, 2) => Mode::Observe,
             _ => Mode::Auto,
         }
+    }
+
+    /// Whether its services have a database.
+    pub(crate) fn has_databases(self) -> bool {
+        matches!(self, Self::Migrated | Self::Restored)
     }
 
     /// Which release directory a service is deployed from.
     pub(crate) fn root(self, index: usize) -> String {
         match self {
             Self::Twins => "/srv/twins".into(),
-            Self::Alone | Self::Pair | Self::Modes | Self::Maintained | Self::Street => {
+            Self::Alone
+            | Self::Pair
+            | Self::Modes
+            | Self::Maintained
+            | Self::Migrated
+            | Self::Restored
+            | Self::Street => {
                 format!("/srv/{}", name(index))
             }
         }
@@ -102,6 +124,9 @@ pub(crate) fn policy(layout: Layout) -> Policy {
 fn service(layout: Layout, index: usize) -> ServicePolicy {
     let mut runbook = runbook(&layout.root(index), layout == Layout::Alone);
     runbook.maintenance = (layout == Layout::Maintained).then(|| maintenance(index));
+    let schema = SchemaAt { database: name(index), history_table: "history".into() };
+    runbook.database = (layout == Layout::Migrated).then(|| undo(schema.clone(), index));
+    runbook.restore = (layout == Layout::Restored).then(|| restore(schema, index));
     let signals = [("errors", SignalKind::ErrorRate), ("health", SignalKind::Health)];
     ServicePolicy {
         id: id(index),
@@ -111,7 +136,12 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         triggers: triggers().into(),
         guards: guards(),
         runbook: Some(runbook),
-        database: None,
+        database: layout.has_databases().then(|| DatabasePolicy {
+            place: format!("{} at db:5432", name(index)),
+            stuck_after: Span::minutes(30),
+            every: Span(POLL_MS),
+            compatible_marker: Some(MARKER.into()),
+        }),
         checks: BTreeMap::new(),
         verification: VerificationPolicy {
             hold: Span::minutes(2),
@@ -128,6 +158,28 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         blind_idle: Span::minutes(6),
         history_slot: Span::seconds(30),
         baseline: baseline::Options::default(),
+    }
+}
+
+fn undo(schema: SchemaAt, index: usize) -> DatabaseRunbook {
+    DatabaseRunbook {
+        schema,
+        undo: Some(line("undo")),
+        script: None,
+        undo_timeout: Span::minutes(1),
+        stop_writes: StopWrites::No,
+        automatic: index == 0,
+    }
+}
+
+fn restore(schema: SchemaAt, index: usize) -> RestoreRunbook {
+    RestoreRunbook {
+        database: "shop".into(),
+        schema,
+        restore: line("pg_restore"),
+        read: line(READ),
+        stop_writes: StopWrites::No,
+        automatic: index == 0,
     }
 }
 

@@ -174,6 +174,9 @@ impl Script {
         if layout == Layout::Pair && Dice::of(seed, "maintenance").percent(50) {
             layout = Layout::Maintained;
         }
+        if layout == Layout::Modes && Dice::of(seed, "databases").percent(50) {
+            layout = Dice::of(seed, "which").pick(&[Layout::Migrated, Layout::Restored]);
+        }
         let mut script = Self { layout, fate: None, happenings: vec![], calm_at: 0 };
         script.troubles(&mut dice);
         let faults = dice.below(7);

@@ -10,6 +10,8 @@ use rollbackd::{
     units::UnixMs,
 };
 
+use super::{database::Database, operator::Layout};
+
 /// How a release behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Behaviour {
@@ -64,6 +66,10 @@ pub(crate) enum Done {
         script: String,
         in_effect: bool,
     },
+    /// Its schema went to another version.
+    Migrated {
+        to: u32,
+    },
     /// Maintenance mode was switched on or off.
     Maintained {
         on: bool,
@@ -88,6 +94,7 @@ pub(crate) struct Site {
     pub(crate) starts: u64,
     pub(crate) scripts: BTreeMap<String, bool>,
     pub(crate) maintained: bool,
+    pub(crate) database: Option<Database>,
     /// Everything that was ever done, in order.
     pub(crate) done: Vec<Effect>,
     /// Until then nobody can tell what is deployed.
@@ -95,7 +102,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(wall: UnixMs) -> Self {
+    pub(crate) fn of(layout: Layout, wall: UnixMs) -> Self {
         Self {
             releases: [("v1".to_owned(), WELL)].into(),
             linked: "v1".into(),
@@ -104,14 +111,26 @@ impl Site {
             starts: 0,
             scripts: BTreeMap::new(),
             maintained: false,
+            database: layout.has_databases().then(|| Database::new(wall)),
             done: vec![],
             unreadable_until: i64::MIN,
         }
     }
 
     pub(crate) fn behaviour(&self) -> Behaviour {
-        let running = self.running.as_ref().and_then(|version| self.releases.get(version));
-        running.copied().unwrap_or(DOWN)
+        let running = self.running.as_ref().filter(|version| self.bears(version));
+        running.and_then(|version| self.releases.get(version)).copied().unwrap_or(DOWN)
+    }
+
+    /// Whether a release runs on the schema that is there.
+    pub(crate) fn bears(&self, release: &str) -> bool {
+        self.database.as_ref().is_none_or(|database| database.bears(release))
+    }
+
+    /// Something was done to its database.
+    pub(crate) fn migrated(&mut self, by: Actor, at: i64) {
+        let to = self.database.as_ref().map_or(0, Database::current);
+        self.done.push(Effect { at, by, done: Done::Migrated { to } });
     }
 
     pub(crate) fn switch(&mut self, to: &str, by: Actor, at: i64, wall: UnixMs) {

@@ -7,32 +7,62 @@ use toml::Spanned;
 use super::Reached;
 use crate::{
     config::{check::found::Found, raw},
-    databases::{Options, checks::Check},
+    databases::{
+        Options,
+        checks::{Asks, Check},
+    },
     domain::integrity::Expects,
-    units::Span,
+    units::{Percent, Span},
 };
 
 /// Names stand in pages and in a metric's label.
 const NAME_MAX: usize = 60;
+/// The one that is made for a replica.
+const LAG: &str = "replica-lag";
+const FOREIGN_KEYS_MAX: usize = 200;
+const INSTEAD: &str = "write one of no_row = true, within = [0, 100], drops_at_most = \"10%\" and foreign_keys = true";
 
 /// Every `[service.KEY.database.check.NAME]`.
 pub(super) fn checks(
     found: &mut Found<'_>,
     said: &raw::Table<raw::Check>,
     reached: &Reached,
+    schema: Option<&str>,
 ) -> BTreeMap<String, Check> {
     let of = |(name, said): (&Spanned<String>, &raw::Check)| {
-        let check = check(found, name, said, reached)?;
+        let check = check(found, name, said, (reached, schema))?;
         Some((name.get_ref().clone(), check))
     };
-    said.iter().filter_map(of).collect()
+    let mut all: BTreeMap<String, Check> = said.iter().filter_map(of).collect();
+    if let Some(max) = reached.lag_max {
+        if let Some(name) = said.keys().find(|name| name.get_ref() == LAG) {
+            let instead = "call it something else";
+            found.error(name.span(), "replica_lag_max makes a check of that name", instead);
+        }
+        all.insert(LAG.to_owned(), lag(reached, max));
+    }
+    all
+}
+
+/// Of the replica itself.
+fn lag(reached: &Reached, max: Span) -> Check {
+    Check {
+        options: reached.replica.clone(),
+        asks: Asks::Lag { primary: Box::new(reached.options.clone()) },
+        expects: Expects::LagAtMost { max },
+        every: Span::minutes(1),
+        every_watched: Span::minutes(1),
+        shows_after: Span::ZERO,
+        confirm_after: Span::seconds(10),
+        share: reached.share,
+    }
 }
 
 fn check(
     found: &mut Found<'_>,
     name: &Spanned<String>,
     said: &raw::Check,
-    reached: &Reached,
+    (reached, schema): (&Reached, Option<&str>),
 ) -> Option<Check> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.get_ref().is_empty()
@@ -42,16 +72,36 @@ fn check(
         let instead = format!("use letters, digits and . _ -, at most {NAME_MAX} of them");
         found.error(name.span(), format!("`{name}` cannot be a check's name"), instead);
     }
-    let query = query(found, &said.query);
     let expects = expects(found, name, said);
+    let most = found.at_least_one(&said.foreign_keys_max, FOREIGN_KEYS_MAX);
+    let asks = match (&said.query, expects) {
+        (None, Some(Expects::ForeignKeys)) => {
+            Some(Asks::ForeignKeys { schema: schema.map(str::to_owned), most })
+        }
+        (Some(said), Some(Expects::ForeignKeys)) => {
+            let instead = "leave out the query: its catalogue says what is to be asked";
+            found.error(said.span(), "foreign keys are asked by no query", instead);
+            None
+        }
+        (Some(said), _) => query(found, said).map(Asks::Query),
+        (None, None) => None,
+        (None, Some(_)) => {
+            let what = format!("nobody knows what the check `{name}` asks");
+            found.error(name.span(), what, "add a line query = \"SELECT ...\"");
+            None
+        }
+    };
     let timeout = found.positive(&said.statement_timeout, reached.replica.statement_timeout);
     let every = found.positive(&said.every, Span::minutes(5));
+    let every_watched = found.positive(&said.every_watched, every.min(Span::minutes(1)));
     let confirm_after = found.positive(&said.confirm_after, Span::seconds(10));
     Some(Check {
         options: Options { statement_timeout: timeout, ..reached.replica.clone() },
-        query: query?,
+        asks: asks?,
         expects: expects?,
         every,
+        every_watched,
+        shows_after: reached.lag_max.unwrap_or(Span::ZERO),
         confirm_after,
         share: reached.share,
     })
@@ -71,25 +121,51 @@ fn query(found: &mut Found<'_>, said: &Spanned<String>) -> Option<String> {
     None
 }
 
+/// Exactly one of them.
 fn expects(found: &mut Found<'_>, name: &Spanned<String>, said: &raw::Check) -> Option<Expects> {
-    let instead = "write no_row = true, or within = [0, 100]";
-    match (&said.no_row, &said.within) {
-        (Some(no_row), None) if *no_row.get_ref() => Some(Expects::NoRow),
-        (Some(no_row), None) => {
-            found.error(no_row.span(), "nobody knows what its answer must be", instead);
-            None
-        }
-        (None, Some(within)) => bounds(found, within),
-        (Some(_), Some(within)) => {
-            found.error(within.span(), "it must be two things at once", "keep no_row or within");
-            None
-        }
-        (None, None) => {
+    let said_so = [
+        said.no_row.as_ref().map(Spanned::span),
+        said.within.as_ref().map(Spanned::span),
+        said.drops_at_most.as_ref().map(Spanned::span),
+        said.foreign_keys.as_ref().map(Spanned::span),
+    ];
+    match said_so.into_iter().flatten().collect::<Vec<_>>().as_slice() {
+        [_] => {}
+        [] => {
             let what = format!("nobody knows what the answer of the check `{name}` must be");
-            found.error(name.span(), what, instead);
-            None
+            found.error(name.span(), what, INSTEAD);
+            return None;
+        }
+        [.., last] => {
+            found.error(last.clone(), "it must be two things at once", INSTEAD);
+            return None;
         }
     }
+    if let Some(within) = &said.within {
+        return bounds(found, within);
+    }
+    if let Some(drops) = &said.drops_at_most {
+        return fall(found, drops);
+    }
+    let (said, expects) = match (&said.no_row, &said.foreign_keys) {
+        (Some(no_row), _) => (no_row, Expects::NoRow),
+        (None, foreign_keys) => (foreign_keys.as_ref()?, Expects::ForeignKeys),
+    };
+    if !*said.get_ref() {
+        found.error(said.span(), "nobody knows what its answer must be", INSTEAD);
+        return None;
+    }
+    Some(expects)
+}
+
+fn fall(found: &mut Found<'_>, said: &Spanned<Percent>) -> Option<Expects> {
+    let share = said.get_ref().0;
+    if (0.0..1.0).contains(&share) {
+        return Some(Expects::DropsAtMost { share });
+    }
+    let instead = "write a share from 0% to below 100%: drops_at_most = \"10%\"";
+    found.error(said.span(), "a number cannot fall by that and be one", instead);
+    None
 }
 
 fn bounds(found: &mut Found<'_>, within: &Spanned<Vec<f64>>) -> Option<Expects> {

@@ -1,10 +1,11 @@
 //! What is done outside, and what is planned to be done.
 
 use rollbackd::domain::{
+    change::Component,
     event::Event,
     firing::{Basis, Firing},
     incident::{self, Closing, Phase},
-    plan::{Action, Plan, Step},
+    plan::{Action, Plan, Step, Target},
     run::{self, Order},
     service::{Mode, ServiceId},
     severity::Severity,
@@ -138,7 +139,8 @@ impl Model {
         let at = look.at;
         let service = &self.services[id];
         let mut wrong = vec![];
-        for target in &plan.targets {
+        let of_application = |target: &&Target| target.component == Component::Application;
+        for target in plan.targets.iter().filter(of_application) {
             let to = &target.to.version;
             if !service.earned.contains(to) {
                 wrong.push(("I2", format!("{to} of {id} never was good for the bake time")));
@@ -282,7 +284,26 @@ impl Model {
                 service.maintained_at.get_or_insert(at);
             }
             Done::Maintained { on: false } => service.maintained_at = None,
-            Done::Ran { .. } | Done::Switched { .. } | Done::Restarted { .. } => {}
+            Done::Ran { .. }
+            | Done::Switched { .. }
+            | Done::Restarted { .. }
+            | Done::Migrated { .. } => {}
+        }
+        self.bears_its_code(effect, attempt, site);
+    }
+
+    /// No code is started by the daemon itself on a schema that it does not run on.
+    fn bears_its_code(&mut self, effect: &Effect, attempt: &Attempt, site: &Site) {
+        let Done::Restarted { on } = &effect.done else { return };
+        let running = self.services.get(&attempt.service).and_then(|it| it.running.as_ref());
+        let Some(running) = running.filter(|it| it.own && it.run == attempt.order.run) else {
+            return;
+        };
+        let by_others = site.touched_by_others().is_some_and(|at| at >= running.since);
+        if !by_others && !site.bears(on) {
+            let id = &attempt.service;
+            let how = format!("{id} is started on {on}, which does not run on its schema");
+            self.violated("I14", effect.at, how);
         }
     }
 
@@ -292,7 +313,7 @@ impl Model {
         let again = match (&effect.done, &order.what.action) {
             (Done::Ran { in_effect: true, .. }, Action::Command { observe: Some(_), .. }) => true,
             (Done::Ran { .. }, Action::Command { observe: None, idempotent: false, .. })
-            | (Done::Switched { .. }, _) => {
+            | (Done::Switched { .. } | Done::Migrated { .. }, _) => {
                 let key = (order.run.clone(), order.step, String::new());
                 let (count, _) = self.deeds.entry(key).or_insert((0, at));
                 *count += 1;
@@ -329,14 +350,18 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         // Where it is not required the rollback goes on without it.
         Action::MaintenanceOn { required, .. } => site.maintained || !required,
         Action::MaintenanceOff { .. } => !site.maintained,
+        Action::MigrationsUndo { to, .. } | Action::DatabaseSwitch { to, .. } => {
+            site.database.as_ref().is_some_and(|it| it.revision().version == to.version)
+        }
+        Action::SnapshotRestore { to, .. } => site
+            .database
+            .as_ref()
+            .is_some_and(|it| it.is_restored() || it.revision().agrees_with(to)),
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
-        | Action::MigrationsUndo { .. }
         | Action::ReverseScript { .. }
-        | Action::SnapshotRestore { .. }
-        | Action::DatabaseSwitch { .. }
         | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentImage { .. }
