@@ -10,6 +10,7 @@ use crate::{
     domain::{
         inventory::Check,
         maintenance::Commands,
+        schema::undo::UndoBy,
         service::{Mode, ServiceId},
     },
     executors::{
@@ -85,7 +86,13 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
             let usage = asks(|question| matches!(question, Question::Usage(_)));
             let runbook = config.policy.services.get(&service).and_then(|s| s.runbook.as_ref());
             let jobs = runbook.map(|runbook| runbook.jobs.as_slice()).unwrap_or_default();
-            let cron_jobs = jobs.iter().map(|job| job.cron_job.clone()).collect();
+            let undo = runbook.and_then(|it| it.database.as_ref()?.undo.as_ref());
+            let undo = undo.and_then(|undo| match undo {
+                UndoBy::Job(job) => Some(job.cron_job.clone()),
+                UndoBy::Run(_) => None,
+            });
+            let smoke = jobs.iter().map(|job| job.cron_job.clone());
+            let cron_jobs = smoke.chain(undo).collect();
             let manifest = match platform {
                 Platform::Kubernetes(platform) => platform.manifest.as_ref(),
                 Platform::Release(_) => None,

@@ -16,7 +16,7 @@ use super::{
     configuration::Kind,
     maintenance::MaintenanceMode,
     reconciler::Reconciler,
-    schema::script::ScriptRun,
+    schema::{script::ScriptRun, undo::UndoBy},
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -273,7 +273,8 @@ pub enum Action {
         /// What is taken back, in that order.
         undone: Vec<String>,
         /// What does it.
-        run: CommandLine,
+        #[serde(flatten)]
+        by: UndoBy,
     },
     /// Run a script that takes migrations back, in one transaction: what the history, the catalogue and the data are afterwards is looked
     /// at before it is committed.

@@ -5,14 +5,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Adopted, Attempt, Trouble, command::run_recorded, failed};
+use super::{Adopted, Attempt, Trouble, command::run_recorded, deployment, failed};
 use crate::{
     databases::history::{History, Unreadable},
     domain::{
         change::Revision,
-        plan::{CommandLine, SchemaAt},
+        plan::SchemaAt,
         run::Outcome,
-        schema::{MigrationState, Schema},
+        schema::{
+            MigrationState, Schema,
+            undo::{UndoBy, UndoJob},
+        },
     },
 };
 
@@ -33,7 +36,7 @@ pub(super) struct Undo<'a> {
     /// From where to where.
     pub way: Way<'a>,
     /// With what.
-    pub run: &'a CommandLine,
+    pub by: &'a UndoBy,
 }
 
 /// Where a schema goes.
@@ -67,6 +70,8 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
         why: format!("the configuration names no history of {} any more", undo.schema),
         retry: false,
     })?;
+    // What an earlier daemon began is waited for before anything is made of how far it is.
+    let earlier = if attempt.touched { job(attempt, undo.by, false).await? } else { None };
     let before = look(&history, attempt.until).await;
     let before = before.map_err(|why| {
         let why = format!("nothing was begun, since its history cannot be read: {why}");
@@ -77,20 +82,40 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
     match stands(&before, &undo.way) {
         Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),
         Stands::AtEnd => return Ok(Outcome::AlreadyDone),
-        Stands::AtBegin => {}
-        Stands::Between(left) => return failed(half_way(&left, &undo.way), false),
-        Stands::Elsewhere(why) => return failed(why, false),
+        Stands::AtBegin if earlier.is_none() => {}
+        now @ (Stands::AtBegin | Stands::Between(_) | Stands::Elsewhere(_)) => {
+            return ended(attempt, now, &before, &earlier.unwrap_or_default(), &undo);
+        }
     }
     attempt.permits()?;
     attempt.touched = true;
-    let ran = run_recorded(attempt, undo.run).await?;
-    attempt.note(&ran);
+    let end = match undo.by {
+        UndoBy::Run(run) => {
+            let ran = run_recorded(attempt, run).await?;
+            attempt.note(&ran);
+            ran.end.to_string()
+        }
+        UndoBy::Job(_) => job(attempt, undo.by, true).await?.unwrap_or_default(),
+    };
     let until = attempt.until.max(Instant::now() + LOOK);
-    let after = look(&history, until).await.map_err(|why| {
-        Trouble::Unknown(format!("{}, and its history cannot be read: {why}", ran.end))
-    })?;
+    let after = look(&history, until)
+        .await
+        .map_err(|why| Trouble::Unknown(format!("{end}, and its history cannot be read: {why}")))?;
     attempt.after = in_words(&after);
-    match stands(&after, &undo.way) {
+    let now = stands(&after, &undo.way);
+    ended(attempt, now, &after, &end, &undo)
+}
+
+/// What it comes to, after a tool that ended so; empty where none was begun.
+fn ended(
+    attempt: &Attempt<'_>,
+    stands: Stands,
+    now: &Schema,
+    end: &str,
+    undo: &Undo<'_>,
+) -> Result<Outcome, Trouble> {
+    let begin = if end.is_empty() { String::new() } else { format!("{end}: ") };
+    match stands {
         Stands::AtEnd => Ok(Outcome::Done),
         Stands::AtBegin if NO_UNDO.iter().any(|said| attempt.output.contains(said)) => {
             let why = "this edition of Flyway has no undo: it needs a license, or another way back";
@@ -98,17 +123,40 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
         }
         Stands::AtBegin => {
             let why = format!(
-                "{}, and nothing was taken back: the history is still at {}. Is there a script that takes {} back?",
-                ran.end,
-                after.version(),
+                "{end}, and nothing was taken back: the history is still at {}. Is there a script that takes {} back?",
+                now.version(),
                 undo.way.undone.first().map_or("", String::as_str)
             );
             failed(why, false)
         }
-        Stands::Between(left) => {
-            failed(format!("{}: {}", ran.end, half_way(&left, &undo.way)), false)
-        }
-        Stands::Elsewhere(why) => failed(format!("{}: {why}", ran.end), false),
+        Stands::Between(left) => failed(format!("{begin}{}", half_way(&left, &undo.way)), false),
+        Stands::Elsewhere(why) => failed(format!("{begin}{why}"), false),
+    }
+}
+
+/// How the Job ended that this attempt made, or finds where it may make none; nothing where there is none.
+async fn job(
+    attempt: &mut Attempt<'_>,
+    by: &UndoBy,
+    may_make: bool,
+) -> Result<Option<String>, Trouble> {
+    let UndoBy::Job(UndoJob { cluster, namespace, cron_job, timeout, keep, env }) = by else {
+        return Ok(None);
+    };
+    let from = (cluster.as_str(), namespace.as_str(), cron_job.as_str());
+    let job = deployment::Job { from, timeout: *timeout, keep: *keep, once_with: Some(env) };
+    if !may_make && !deployment::is_there(attempt, &job).await? {
+        return Ok(None);
+    }
+    let before = attempt.before.clone();
+    let ended = deployment::job(attempt, job).await;
+    // What counts is how the history was.
+    attempt.before = before;
+    match ended {
+        Ok(_) => Ok(Some(std::mem::take(&mut attempt.after))),
+        // What it did to the history is told by that, and by nothing that it says.
+        Err(Trouble::Failed { why, .. }) => Ok(Some(why)),
+        Err(trouble) => Err(trouble),
     }
 }
 

@@ -255,9 +255,9 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::DeploymentRestart { at, version } => {
             deployment::restart(attempt, at, version).await
         }
-        Action::MigrationsUndo { schema, from, to, undone, run } => {
+        Action::MigrationsUndo { schema, from, to, undone, by } => {
             let way = database::Way { from, to, undone };
-            database::undo(attempt, database::Undo { schema, way, run }).await
+            database::undo(attempt, database::Undo { schema, way, by }).await
         }
         Action::SnapshotRestore { schema, file, bytes, fingerprint, beside, restored, to, run } => {
             let is = (*bytes, fingerprint.as_str());
@@ -279,7 +279,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         }
         Action::CheckJob { cluster, namespace, cron_job, timeout, keep } => {
             let (timeout, keep) = (*timeout, *keep);
-            let job = deployment::Job { cluster, namespace, cron_job, timeout, keep };
+            let from = (cluster.as_str(), namespace.as_str(), cron_job.as_str());
+            let job = deployment::Job { from, timeout, keep, once_with: None };
             deployment::job(attempt, job).await
         }
         Action::DeploymentRollout { at, to, stuck_after } => {

@@ -66,6 +66,8 @@ pub(in crate::config) enum Maintenance {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Undo {
     pub(in crate::config) undo: Placed<Vec<String>>,
+    pub(in crate::config) cron_job: Placed<String>,
+    pub(in crate::config) keep: Placed<Span>,
     pub(in crate::config) script: Placed<String>,
     pub(in crate::config) through: Placed<String>,
     pub(in crate::config) lock_timeout: Placed<Span>,

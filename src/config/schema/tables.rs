@@ -109,7 +109,7 @@ tables! {
         owner not_configuration previous_version_annotation image_prefix;
     partial [Manifest] manifest timeout attempts required page_after;
     partial [Restored] files through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
-    [Undo] undo script through lock_timeout verify env dir timeout stop_writes stop automatic;
+    [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page

@@ -3,7 +3,7 @@
 //!
 //! It is called by the attempt, so that an attempt that was begun before finds its Job and makes no second.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -33,16 +33,44 @@ const RUN: &str = "rollbackd.dev/run";
 
 /// What a [`crate::domain::plan::Action::CheckJob`] says.
 pub(in crate::executors) struct Job<'a> {
-    /// The cluster's name in the configuration.
-    pub cluster: &'a str,
-    /// Where it runs.
-    pub namespace: &'a str,
-    /// What it is made from.
-    pub cron_job: &'a str,
+    /// The cluster's name in the configuration, where it runs, and the CronJob that it is made from.
+    pub from: (&'a str, &'a str, &'a str),
     /// It is ended after so long.
     pub timeout: Span,
     /// It stays for so long after its end, for whoever wants to see its logs.
     pub keep: Span,
+    /// Variables of all its containers, which are then run once and no more, however they end.
+    pub once_with: Option<&'a BTreeMap<String, String>>,
+}
+
+impl Job<'_> {
+    fn at(&self) -> DeploymentAt {
+        let (cluster, namespace, name) = self.from;
+        let [cluster, namespace, name] = [cluster, namespace, name].map(str::to_owned);
+        DeploymentAt { cluster, namespace, name, uid: None }
+    }
+
+    fn path(&self) -> String {
+        format!("/apis/batch/v1/namespaces/{}/jobs", self.from.1)
+    }
+}
+
+/// Whether this very attempt has made it already.
+pub(in crate::executors) async fn is_there(
+    attempt: &mut Attempt<'_>,
+    job: &Job<'_>,
+) -> Result<bool, Trouble> {
+    let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
+    let name = name(job.from.2, attempt.order);
+    let mut last = Refusal::Silent("it was not looked for".to_owned());
+    for look in 0..LOOKS_MAX {
+        match api.get(&format!("{}/{name}", job.path())).await {
+            Ok(_) => return Ok(true),
+            Err(Refusal::Gone(_)) => return Ok(false),
+            Err(refusal) => last = pause(attempt, refusal, "looking for the Job", look).await?,
+        }
+    }
+    Err(last.trouble("looking for the Job", true))
 }
 
 /// Carries one out.
@@ -50,14 +78,9 @@ pub(in crate::executors) async fn job(
     attempt: &mut Attempt<'_>,
     job: Job<'_>,
 ) -> Result<Outcome, Trouble> {
-    let at = DeploymentAt {
-        cluster: job.cluster.to_owned(),
-        namespace: job.namespace.to_owned(),
-        name: job.cron_job.to_owned(),
-        uid: None,
-    };
-    let name = name(job.cron_job, attempt.order);
-    let path = format!("/apis/batch/v1/namespaces/{}/jobs", job.namespace);
+    let (at, path) = (job.at(), job.path());
+    let (_, namespace, cron_job) = job.from;
+    let name = name(cron_job, attempt.order);
     let mut api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
     made(&api, attempt, &job, (&path, &name)).await?;
     loop {
@@ -68,7 +91,7 @@ pub(in crate::executors) async fn job(
                     return Ok(Outcome::Done);
                 }
                 Some(Err(why)) => {
-                    let logs = format!("kubectl logs -n {} job/{name}", job.namespace);
+                    let logs = format!("kubectl logs -n {namespace} job/{name}");
                     return failed(format!("the Job {name} has failed: {why}; see `{logs}`"), true);
                 }
                 None => ("it has not ended".to_owned(), PAUSE),
@@ -96,7 +119,8 @@ async fn made(
     job: &Job<'_>,
     (path, name): (&str, &str),
 ) -> Result<(), Trouble> {
-    let from = format!("/apis/batch/v1/namespaces/{}/cronjobs/{}", job.namespace, job.cron_job);
+    let (_, namespace, cron_job_name) = job.from;
+    let from = format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{cron_job_name}");
     let mut last = Refusal::Silent("it was not looked for".to_owned());
     for look in 0..LOOKS_MAX {
         match api.get(&format!("{path}/{name}")).await {
@@ -115,7 +139,7 @@ async fn made(
             }
         };
         attempt.permits()?;
-        attempt.before = format!("made from the CronJob {}", job.cron_job);
+        attempt.before = format!("made from the CronJob {cron_job_name}");
         match api.post(path, &manifest(&cron_job, job, name, &attempt.order.run)).await {
             Ok(_) => return Ok(()),
             // Whether it was made is seen by looking again.
@@ -142,6 +166,9 @@ fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
     spec.insert("activeDeadlineSeconds".into(), usual.min(seconds(job.timeout)).into());
     spec.insert("ttlSecondsAfterFinished".into(), seconds(job.keep).into());
     spec.remove("suspend");
+    if let Some(env) = job.once_with {
+        run_once(&mut spec, env);
+    }
     let texts = |key: &str| template["metadata"][key].as_object().cloned().unwrap_or_default();
     let mut annotations: Map<String, Value> = texts("annotations");
     annotations.insert(RUN.into(), run.into());
@@ -151,6 +178,23 @@ fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
         "metadata": { "name": name, "labels": texts("labels"), "annotations": annotations },
         "spec": spec,
     })
+}
+
+/// What fails half-way is not begun again from there; each container is told the same.
+fn run_once(spec: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
+    spec.insert("backoffLimit".into(), 0.into());
+    spec.remove("backoffLimitPerIndex");
+    let Some(pod) = spec.get_mut("template").and_then(|it| it.get_mut("spec")) else { return };
+    pod["restartPolicy"] = "Never".into();
+    for kind in ["containers", "initContainers"] {
+        for container in pod.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            let said = container["env"].as_array().cloned().unwrap_or_default();
+            let is_ours = |it: &Value| it["name"].as_str().is_some_and(|it| env.contains_key(it));
+            let mut all: Vec<Value> = said.into_iter().filter(|it| !is_ours(it)).collect();
+            all.extend(env.iter().map(|(name, value)| json!({ "name": name, "value": value })));
+            container["env"] = all.into();
+        }
+    }
 }
 
 /// How it ended, if it has.
@@ -185,7 +229,7 @@ mod tests {
 
     fn job() -> Job<'static> {
         let (timeout, keep) = (Span::minutes(5), Span::hours(1));
-        Job { cluster: "main", namespace: "shop", cron_job: "smoke", timeout, keep }
+        Job { from: ("main", "shop", "smoke"), timeout, keep, once_with: None }
     }
 
     #[test]
@@ -208,6 +252,23 @@ mod tests {
         assert_eq!(made["spec"], wanted);
         let made = manifest(&json!({}), &job(), "smoke-1", "shop-1-r1");
         assert_eq!(made["spec"]["activeDeadlineSeconds"], 300);
+    }
+
+    #[test]
+    fn one_that_runs_once_is_told_so_and_what_else_its_containers_know_stays() {
+        let told = [("TO".to_owned(), "6".to_owned())].into();
+        let container = json!({ "name": "undo", "env": [{ "name": "TO", "value": "1" }, { "name": "URL", "value": "x" }] });
+        let pod = json!({ "restartPolicy": "OnFailure", "containers": [container], "initContainers": [{ "name": "wait" }] });
+        let spec = json!({ "backoffLimit": 6, "template": { "spec": pod } });
+        let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
+        let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
+        assert_eq!(made["spec"]["backoffLimit"], 0);
+        let pod = &made["spec"]["template"]["spec"];
+        assert_eq!(pod["restartPolicy"], "Never");
+        let (url, to) =
+            (json!({ "name": "URL", "value": "x" }), json!({ "name": "TO", "value": "6" }));
+        assert_eq!(pod["containers"][0]["env"], json!([url, to]));
+        assert_eq!(pod["initContainers"][0]["env"], json!([to]));
     }
 
     #[test]

@@ -99,9 +99,12 @@ enum To {
 }
 
 impl To {
-    fn is_reached(&self, live: &Live) -> bool {
+    fn is_reached(&self, live: &Live, run: &str) -> bool {
         match self {
-            Self::Nothing => live.wanted() == 0,
+            // What an earlier run took away which then halted, this one is to give back.
+            Self::Nothing => {
+                live.wanted() == 0 && (had(live).is_none() || is_stopped_by(live, run))
+            }
             Self::Had { .. } => live.wanted() > 0,
         }
     }
@@ -117,7 +120,10 @@ impl To {
     fn operations(&self, live: &Live, run: &str) -> Vec<Value> {
         let (meta, now) = (&live.object["metadata"], live.wanted());
         let (wanted, note) = match self {
-            Self::Nothing => (0, Some(format!("from {now} pods by run {run}"))),
+            Self::Nothing => {
+                let had = if now == 0 { had(live).unwrap_or(now) } else { now };
+                (0, Some(format!("from {had} pods by run {run}")))
+            }
             Self::Had { otherwise } => (had(live).unwrap_or_else(|| i64::from(*otherwise)), None),
         };
         let mut all = vec![
@@ -139,13 +145,14 @@ async fn scale(attempt: &mut Attempt<'_>, api: &Api, to: &To) -> Result<bool, Tr
         if look == 0 {
             attempt.before.clone_from(&attempt.after);
         }
-        if to.is_reached(&live) {
+        let run = &attempt.order.run;
+        if to.is_reached(&live, run) {
             return Ok(look == 0 && !attempt.touched);
         }
         attempt.permits()?;
         attempt.touched = true;
         match api.patch(&to.operations(&live, &attempt.order.run)).await {
-            Ok(live) if to.is_reached(&live) => {
+            Ok(live) if to.is_reached(&live, &attempt.order.run) => {
                 attempt.after = in_words(&live);
                 return Ok(false);
             }

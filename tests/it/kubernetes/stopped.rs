@@ -95,6 +95,28 @@ async fn one_that_somebody_else_scaled_to_nothing_is_not_set_back() {
     assert!(failed(&report).contains("scaled to 0 pods"), "{report:?}");
 }
 
+/// A rollback that halted after it had stopped it is not the last: the next one stops it for itself, and gives back what it had.
+#[tokio::test]
+async fn what_an_earlier_run_stopped_is_taken_over_by_the_next_with_what_it_had() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    let hands = Hands::new(&place, cluster, None);
+    let note = "from 3 pods by run run-6";
+    place
+        .patch(json!({
+            "metadata": { "annotations": { "rollbackd.dev/stopped": note } }, "spec": { "replicas": 0 },
+        }))
+        .await;
+    let report = hands.stop(&plan, Span::seconds(60)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(place.note().await.unwrap(), "from 3 pods by run run-7");
+    let report = hands.undo(&plan).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    hands.start(&plan).await;
+    assert_eq!(place.wanted().await, Some(3));
+}
+
 #[tokio::test]
 async fn a_pod_that_is_still_ending_may_write_and_who_scales_it_up_again_is_told() {
     let cluster = Cluster::shared();

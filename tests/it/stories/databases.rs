@@ -10,6 +10,7 @@ use rollbackd::{
         schema::{
             DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen,
             snapshot::{Lost, Snapshot, Snapshots},
+            undo::UndoBy,
         },
     },
     units::Span,
@@ -225,7 +226,7 @@ pub(super) fn with_an_undo(automatic: bool) -> Policy {
         let schema = SchemaAt { database: "shop".into(), history_table: "history".into() };
         let database = DatabaseRunbook {
             schema,
-            undo: Some(run),
+            undo: Some(UndoBy::Run(run)),
             script: None,
             undo_timeout: Span::minutes(1),
             stop_writes: StopWrites::No,

@@ -77,8 +77,10 @@ pub(super) struct Place {
     pub(super) owners: Option<Vec<Owner>>,
     /// What it says that the version before was.
     pub(super) previous: Option<Previous>,
-    /// Its pods, where it is one; three are wanted.
+    /// Its pods, where it is one.
     pub(super) pods: Option<Pods>,
+    /// How many are wanted: three, unless it was stopped.
+    wanted: u32,
     /// Who set it last.
     pub(super) set_by: Option<String>,
     /// What its pods are given: maps by name, each with what it holds.
@@ -135,6 +137,7 @@ impl Place {
             previous: None,
             pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
+            wanted: 3,
             maps: BTreeMap::new(),
             maps_written_at: None,
             reads: BTreeMap::new(),
@@ -316,7 +319,7 @@ impl Place {
                     ran: vec![],
                     warnings: self.warnings.clone(),
                     previous: self.previous.clone(),
-                    wanted: 3,
+                    wanted: self.wanted,
                     paused: false,
                     owners,
                     configuration: self.configuration(),
@@ -371,8 +374,14 @@ impl Place {
             Action::ReverseScript { script, .. } => self.does(format!("run {}", script.file)),
             Action::SnapshotRestore { restored, .. } => self.does(format!("restore {restored}")),
             Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
-            Action::DeploymentStop { pods, .. } => self.does(format!("stop {pods} pods")),
-            Action::DeploymentStart { pods, .. } => self.does(format!("start {pods} pods")),
+            Action::DeploymentStop { pods, .. } => {
+                self.wanted = 0;
+                self.does(format!("stop {pods} pods"))
+            }
+            Action::DeploymentStart { pods, .. } => {
+                self.wanted = *pods;
+                self.does(format!("start {pods} pods"))
+            }
             Action::DeploymentImage { to, image, .. } => {
                 self.switch(&to.version, at);
                 self.does(format!("set {image}"))

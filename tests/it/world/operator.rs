@@ -19,7 +19,7 @@ use rollbackd::{
         runbook::{
             ApplicationRunbook, DatabaseRunbook, ReleaseRunbook, RestoreRunbook, StopWrites,
         },
-        schema::DatabasePolicy,
+        schema::{DatabasePolicy, undo::UndoBy},
         service::{Mode, ServiceId},
         severity::Severity,
         trigger::{Escalation, Rule},
@@ -164,7 +164,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
 fn undo(schema: SchemaAt, index: usize) -> DatabaseRunbook {
     DatabaseRunbook {
         schema,
-        undo: Some(line("undo")),
+        undo: Some(UndoBy::Run(line("undo"))),
         script: None,
         undo_timeout: Span::minutes(1),
         stop_writes: StopWrites::No,
