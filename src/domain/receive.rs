@@ -190,10 +190,12 @@ fn configured(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
     if is_between(s, &found.revision) {
         return vec![];
     }
-    // Where nothing was written since, another template refers to something else.
+    // Where nothing was written since, another template refers to something else; or something was deleted, and nobody says when.
     let known_since = s.state.ledger.entry(component, before).map(|entry| entry.serving_since);
     let later = |at: &UnixMs| known_since.is_none_or(|since| *at > since);
-    let since = found.written_at.filter(later).or(inventory.switched_at.filter(later));
+    let is_of_another = s.state.ledger.serving(Component::Application) != inventory.linked.as_ref();
+    let switched_at = inventory.switched_at.filter(|at| is_of_another && later(at));
+    let since = found.written_at.filter(later).or(switched_at);
     let since = since.unwrap_or(now).min(now);
     let by = found.written.as_ref().and_then(|written| written.by.clone());
     let differs = found.kept_of(before).map(|kept| found.differs_from(kept)).unwrap_or_default();

@@ -21,6 +21,8 @@ use crate::{
     units::Span,
 };
 
+/// The table in which sqlx keeps its history.
+const SQLX: &str = "_sqlx_migrations";
 const RESTORE: Span = Span::minutes(30);
 const EVERY: Span = Span::minutes(5);
 const FILES_MAX: usize = 20;
@@ -68,6 +70,11 @@ pub(super) fn restore(
     let history = among.history()?.clone();
     if history.options.database.kind != Kind::Postgresql {
         let what = "only a PostgreSQL database is restored beside the one that is there";
+        found.error(at, what, "leave the table out, and restore by hand");
+        return None;
+    }
+    if history.name.table == SQLX {
+        let what = "which schema a snapshot holds is read from Flyway's history, and not yet from that of sqlx";
         found.error(at, what, "leave the table out, and restore by hand");
         return None;
     }

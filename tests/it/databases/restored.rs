@@ -4,7 +4,7 @@
 use std::{path::Path, process::Command};
 
 use rollbackd::{
-    databases::{Kind, Session},
+    databases::{Kind, Options, Session},
     domain::{
         plan::{Action, CommandLine, EnvValue, SchemaAt, Step, hex},
         run::{Order, Outcome, Report},
@@ -40,6 +40,8 @@ struct Shop {
     dir: TempDir,
     known: Known,
     before: Schema,
+    /// Who restores, where that is not who may do everything.
+    through: Option<Options>,
 }
 
 fn at() -> SchemaAt {
@@ -79,7 +81,16 @@ impl Shop {
         let dir = TempDir::new().unwrap();
         let store = Store::open(store::Options::new(dir.path())).unwrap();
         let options = executors::Options::new(dir.path().to_owned()).unwrap();
-        let shop = Self { database, flyway, options, store, dir, known: Known::default(), before };
+        let shop = Self {
+            database,
+            flyway,
+            options,
+            store,
+            dir,
+            known: Known::default(),
+            before,
+            through: None,
+        };
         shop.options.keepers.adopt([(at(), shop.keeper())].into());
         shop.dump("good.dump");
         shop.flyway
@@ -96,7 +107,7 @@ impl Shop {
         let timeout = Span::minutes(1);
         Keeper {
             history: history(self.database.options(), TABLE),
-            through: self.database.server.options("postgres"),
+            through: self.through(),
             files: Files { dir, begins, ends, max: 20 },
             program: CommandLine {
                 argv: vec![program("pg_restore")],
@@ -110,6 +121,12 @@ impl Shop {
                 ("parcels".into(), "SELECT count(*) FROM parcels WHERE at > {taken_at}".into()),
             ],
         }
+    }
+
+    fn through(&self) -> Options {
+        let mut options = self.through.clone().unwrap_or_else(|| self.database.options());
+        "postgres".clone_into(&mut options.database.name);
+        options
     }
 
     fn dump(&self, name: &str) {
@@ -135,14 +152,14 @@ impl Shop {
     }
 
     fn restore(&self, snapshot: &Snapshot) -> Action {
-        let server = self.database.server;
+        let through = self.through();
         let restored = self.name("restored");
         let text = |text: String| EnvValue::Text(text);
         let env = [
             ("PGHOST".to_owned(), text("127.0.0.1".into())),
-            ("PGPORT".to_owned(), text(server.port().to_string())),
-            ("PGUSER".to_owned(), text(server.administrator().into())),
-            ("PGPASSWORD".to_owned(), text(server.password().into())),
+            ("PGPORT".to_owned(), text(self.database.server.port().to_string())),
+            ("PGUSER".to_owned(), text(through.database.user)),
+            ("PGPASSWORD".to_owned(), text(through.password.unwrap().expose().to_owned())),
         ];
         let dbname = format!("--dbname={restored}");
         let argv =
@@ -243,6 +260,8 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     let mut shop = Shop::open().await;
     let name = shop.database.name.clone();
     for sql in [
+        format!("CREATE ROLE app_{name}"),
+        format!("ALTER ROLE app_{name} IN DATABASE {name} SET lock_timeout TO '3s'"),
         format!("ALTER DATABASE {name} SET search_path TO \"$user\", public"),
         format!("ALTER DATABASE {name} SET statement_timeout TO '17s'"),
         format!("CREATE ROLE guest_{name}"),
@@ -283,6 +302,9 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     for sql in [
         format!("SELECT has_database_privilege('guest_{name}', '{name}', 'CONNECT')::text"),
         format!(
+            "SELECT ('lock_timeout=3s' = ANY (setconfig))::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{name}' AND setrole <> 0"
+        ),
+        format!(
             "SELECT ('statement_timeout=17s' = ANY (setconfig))::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{name}'"
         ),
         format!(
@@ -293,16 +315,72 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     }
 }
 
+/// As on a managed server, where nobody is everything: what `check --online` names is granted, and is enough.
+#[tokio::test]
+async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
+    let mut shop = Shop::open().await;
+    let name = shop.database.name.clone();
+    let owner = format!("owner_{name}");
+    for sql in [
+        format!("CREATE ROLE {owner}"),
+        format!("ALTER DATABASE {name} OWNER TO {owner}"),
+        format!("ALTER TABLE orders OWNER TO {owner}"),
+        format!("ALTER TABLE {TABLE} OWNER TO {owner}"),
+        format!("CREATE ROLE app_{name}"),
+        format!("ALTER ROLE app_{name} IN DATABASE {name} SET search_path TO sales, public"),
+    ] {
+        shop.database.run(&sql).await;
+    }
+    shop.dump("good.dump");
+    let user = shop.database.user("keeper", &[]).await;
+    shop.through = Some(user);
+    for _ in 0..2 {
+        let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+        for check in all.iter().filter(|check| !check.ok) {
+            let grants = check.why.split("; ").filter_map(|part| {
+                let at = part.find("ALTER ROLE ").or_else(|| part.find("GRANT "))?;
+                Some(&part[at..])
+            });
+            for grant in grants {
+                shop.database.run(grant).await;
+            }
+        }
+    }
+    let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+    assert!(all.iter().all(|check| check.ok), "{all:?}");
+    let after = look(&shop.database).await;
+    shop.before = after.clone();
+    let seen = shop.seen().await;
+    let snapshot = seen.of(&after.revision()).unwrap();
+    let report = shop.step(shop.restore(snapshot)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(
+        report.output.contains(&format!("`ALTER ROLE app_{name} IN DATABASE")),
+        "what is another role's to set is told: {report:?}"
+    );
+    let report = shop.step(shop.switch(&after)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    let whose = format!(
+        "SELECT string_agg(DISTINCT tableowner::text, ' ') FROM pg_tables WHERE tablename IN ('orders', '{TABLE}')"
+    );
+    assert_eq!(shop.ask(&name, &whose).await, Some(owner));
+}
+
 #[tokio::test]
 async fn what_stopped_in_the_middle_begins_anew_and_what_is_not_ours_is_let_be() {
     let mut shop = Shop::open().await;
     let seen = shop.seen().await;
     let snapshot = seen.of(&shop.before.revision()).unwrap();
     let restored = shop.name("restored");
-    // As a daemon leaves it that is killed meanwhile.
+    // Somebody else's.
     shop.database.run(&format!("CREATE DATABASE {restored}")).await;
+    shop.ask(&restored, "CREATE TABLE theirs (id INT)").await;
     let report = shop.attempt(shop.restore(snapshot), true).await;
     assert!(why(&report).contains("this rollback did not make"), "{report:?}");
+    // As a daemon leaves it that is killed meanwhile: at once, and later.
+    shop.ask(&restored, "DROP TABLE theirs").await;
+    let report = shop.attempt(shop.restore(snapshot), true).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     let mark = format!("COMMENT ON DATABASE {restored} IS 'rollbackd restores it for run-7'");
     shop.database.run(&mark).await;
     shop.ask(&restored, "CREATE TABLE half (id INT)").await;
@@ -358,7 +436,7 @@ async fn what_is_missing_for_a_restore_is_told_with_what_grants_it_before_there_
 
     let user = shop.database.user("guest", &[]).await;
     let database = user.database.clone();
-    let through = rollbackd::databases::Options {
+    let through = Options {
         database: rollbackd::databases::Database { name: "postgres".into(), ..database },
         ..user
     };
