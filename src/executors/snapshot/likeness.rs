@@ -11,9 +11,11 @@ pub(super) async fn make(
 ) -> Result<Vec<String>, Fault> {
     let kind = session.kind();
     let created = format!("CREATE DATABASE {} TEMPLATE template0", identifier(kind, name));
-    // How texts are sorted is said in columns that each release calls otherwise, or has not.
+    // How texts are sorted is said in columns that each release calls otherwise, or has not. The tablespace of every other database is
+    // not named: to name it takes a right that to use it does not.
     let sql = format!(
-        "SELECT format(' OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L TABLESPACE %I', r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, t.spcname) || \
+        "SELECT format(' OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype) || \
+         CASE WHEN t.spcname = 'pg_default' THEN '' ELSE format(' TABLESPACE %I', t.spcname) END || \
          CASE to_jsonb(d) ->> 'datlocprovider' \
          WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', coalesce(to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale')) \
          WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', to_jsonb(d) ->> 'datlocale') ELSE '' END \

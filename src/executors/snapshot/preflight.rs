@@ -66,20 +66,24 @@ async fn may(keeper: &Keeper) -> Result<String, String> {
     let database = keeper.database();
     let sql = format!(
         "SELECT (r.rolsuper OR r.rolcreatedb)::text, pg_has_role(d.datdba, 'MEMBER')::text, \
-         (r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'))::text, current_user::text, pg_get_userbyid(d.datdba)::text \
-         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = {}",
+         (r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'))::text, \
+         (t.spcname = 'pg_default' OR has_tablespace_privilege(t.oid, 'CREATE'))::text, \
+         current_user::text, pg_get_userbyid(d.datdba)::text, t.spcname::text \
+         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace \
+         WHERE r.rolname = current_user AND d.datname = {}",
         literal(keeper.through.database.kind, database)
     );
     let rows = Session::once(&keeper.through, &sql).await.map_err(|fault| fault.in_words())?;
     let row = rows.into_iter().next();
     let cells: Vec<String> = row.into_iter().flatten().flatten().collect();
-    let [makes, owns, ends, user, owner] = cells.as_slice() else {
+    let [makes, owns, ends, places, user, owner, tablespace] = cells.as_slice() else {
         return Err(format!("there is no database {database}"));
     };
     let missing: Vec<String> = [
         (makes, format!("ALTER ROLE {user} CREATEDB")),
         (owns, format!("GRANT {owner} TO {user}")),
         (ends, format!("GRANT pg_signal_backend TO {user}")),
+        (places, format!("GRANT CREATE ON TABLESPACE {tablespace} TO {user}")),
     ]
     .into_iter()
     .filter(|(may, _)| *may != "true")

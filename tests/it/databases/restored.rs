@@ -334,6 +334,7 @@ async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
     shop.dump("good.dump");
     let user = shop.database.user("keeper", &[]).await;
     shop.through = Some(user);
+    shop.options.keepers.adopt([(at(), shop.keeper())].into());
     for _ in 0..2 {
         let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
         for check in all.iter().filter(|check| !check.ok) {
