@@ -104,7 +104,10 @@ pub(super) async fn ask(
         let begun = Instant::now();
         let answer = check.ask().await;
         let took = begun.elapsed();
-        turn.free = begun + took + pause(took, check.share / among as f64);
+        let is_watched = watched.borrow().contains(service);
+        // While something is decided by it, what is asked may take all of the share.
+        let part = if is_watched { check.share } else { check.share / among as f64 };
+        turn.free = begun + took + pause(took, part);
         telemetry::database_check(service, name, took);
         let meaning = check.expects.judge(&answer, Before::Unchanged);
         tell(&turn.asked, turn.last.as_ref(), &meaning);
@@ -113,10 +116,13 @@ pub(super) async fn ask(
         }
         let was_violated = matches!(turn.last, Some(Meaning::Violated(_)));
         let is_new = matches!(meaning, Meaning::Violated(_)) && !was_violated;
-        let every =
-            if watched.borrow().contains(service) { check.every_watched } else { check.every };
+        let every = if is_watched { check.every_watched } else { check.every };
         let wait = if is_new { check.confirm_after.min(every) } else { every };
         turn.due = Instant::now() + wait.duration();
+        // Once, whatever it costs: it decides whether somebody is woken.
+        if is_new {
+            turn.free = turn.due;
+        }
         turn.tell_if_slow(wait, took);
         turn.last = Some(meaning);
     }
@@ -127,6 +133,7 @@ fn hurry(turns: &mut [Turn], watched: &watch::Receiver<BTreeSet<ServiceId>>) {
     let watched = watched.borrow();
     for turn in turns.iter_mut().filter(|turn| watched.contains(&turn.asked.service)) {
         turn.due = turn.due.min(Instant::now() + turn.asked.check.every_watched.duration());
+        turn.free = turn.free.min(turn.due);
     }
 }
 

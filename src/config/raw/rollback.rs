@@ -93,6 +93,7 @@ pub(in crate::config) struct Restored {
     pub(in crate::config) options: Vec<Spanned<String>>,
     #[serde(default)]
     pub(in crate::config) lost: BTreeMap<String, Spanned<String>>,
+    pub(in crate::config) time_zone: Placed<String>,
     pub(in crate::config) every: Placed<Span>,
     pub(in crate::config) files_max: Placed<usize>,
     pub(in crate::config) timeout: Placed<Span>,

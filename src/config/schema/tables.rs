@@ -108,7 +108,7 @@ tables! {
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
     partial [Manifest] manifest timeout attempts required page_after;
-    partial [Restored] files through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
+    partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
     [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;

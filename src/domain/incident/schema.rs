@@ -37,9 +37,13 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
     let Some(policy) = &s.policy.database else { return Schema::Unwatched };
     let Some(good) = good_for(s, target) else {
         let shelf = s.state.ledger.shelves.get(&DATABASE);
-        // What was there at the first look was never seen to change.
-        return match shelf.map(|shelf| shelf.entries.len()) {
-            Some(1) => Schema::Stays("its schema was never seen to change".into()),
+        let replaced = s.state.ledger.replaced_at(APPLICATION, target);
+        let served_on_it = |since: UnixMs| replaced.is_none_or(|replaced| since <= replaced);
+        return match shelf.map(|shelf| shelf.entries.as_slice()) {
+            // What was there at the first look, while the target served, was never seen to change.
+            Some([only]) if served_on_it(only.serving_since) => {
+                Schema::Stays("its schema was never seen to change".into())
+            }
             Some(_) | None => {
                 let what = match s.watch.database.unknown() {
                     Some(why) => format!("nobody can tell which migrations it has: {why}"),

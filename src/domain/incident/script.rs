@@ -25,8 +25,8 @@ pub(super) fn of(plan: &Plan) -> Option<&ScriptRun> {
     })
 }
 
-/// How the schema goes back by what its runbook says: by the undo of the tool; by the script where there is no undo, or where it was
-/// tried in this incident and the schema is still where it was.
+/// How the schema goes back by what its runbook says: by the undo of the tool; by the script where there is no undo, where it would take
+/// back something else, or where it was tried in this incident and the schema is still where it was.
 pub(super) fn back(
     s: &Situation<'_>,
     runbook: &DatabaseRunbook,
@@ -34,8 +34,11 @@ pub(super) fn back(
     (release, pods): (&Revision, Option<u32>),
 ) -> Result<DatabaseMove, String> {
     let undo = runbook.undo.as_ref();
-    let script = runbook.script.as_ref().filter(|_| undo.is_none() || took_nothing_back(s, way));
-    let Some(script) = script else {
+    let is_exact = between::are_all_above(way.undone, way.to);
+    let instead =
+        |_: &&ScriptRunbook| undo.is_none() || is_exact.is_err() || took_nothing_back(s, way);
+    let Some(script) = runbook.script.as_ref().filter(instead) else {
+        is_exact?;
         return runbook.back(way, pods).ok_or_else(|| "nothing takes it back".to_owned());
     };
     let found = meant(s, script, release, way)?;

@@ -2,8 +2,8 @@
 
 use crate::databases::{Fault, Session, identifier, literal};
 
-/// Makes an empty database that is like `like` in all of that, and says beside it who made it and what for. What is set there for one
-/// role alone is another role's to set: what of it was not, in words.
+/// Makes an empty database that is like `like` in all of that, and says beside it who made it and what for. Not all that is
+/// set there is everybody's to set: what of it was not, in words.
 pub(super) async fn make(
     session: &mut Session,
     (name, like): (&str, &str),
@@ -26,11 +26,13 @@ pub(super) async fn make(
     let options = session.rows(&sql).await?.into_iter().flatten().flatten().next();
     session.rows(&(created + &options.unwrap_or_default())).await?;
     say(session, name, comment).await?;
-    for sql in statements(session, (name, like)).await? {
+    for sql in rights(session, (name, like)).await? {
         session.rows(&sql).await?;
     }
     let mut missing = vec![];
-    for sql in settings(session, (name, like), Whose::OneRole).await? {
+    let all = settings(session, (name, like), Whose::All).await?;
+    let one = settings(session, (name, like), Whose::OneRole).await?;
+    for sql in all.into_iter().chain(one) {
         match session.rows(&sql).await {
             Ok(_) => {}
             Err(fault) if fault.problem.passes() => return Err(fault),
@@ -52,11 +54,8 @@ pub(super) async fn say(session: &mut Session, name: &str, comment: &str) -> Res
     session.rows(&sql).await.map(drop)
 }
 
-/// Who may what there, and what is set for all; the server writes the statements itself, with every name as it must be.
-async fn statements(
-    session: &mut Session,
-    (name, like): (&str, &str),
-) -> Result<Vec<String>, Fault> {
+/// Who may what there; the server writes the statements itself, with every name as it must be.
+async fn rights(session: &mut Session, (name, like): (&str, &str)) -> Result<Vec<String>, Fault> {
     let kind = session.kind();
     let (new, old) = (literal(kind, name), literal(kind, like));
     let rights = format!(
@@ -66,10 +65,7 @@ async fn statements(
          CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
          FROM pg_catalog.pg_database d, aclexplode(d.datacl) a WHERE d.datname = {old}"
     );
-    let rights = session.rows(&rights).await?;
-    let mut all: Vec<String> = rows_of_one(rights);
-    all.extend(settings(session, (name, like), Whose::All).await?);
-    Ok(all)
+    Ok(rows_of_one(session.rows(&rights).await?))
 }
 
 /// For whom something is set in a database.

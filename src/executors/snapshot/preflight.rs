@@ -23,7 +23,26 @@ pub async fn snapshot_preflight(keeper: &Keeper, dir: &Path, now: UnixMs) -> Vec
         check("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
         check("a database can be made and renamed", may(keeper).await),
         check("what is restored can be given to whom it belongs", owners(keeper).await),
+        check("who is connected can be disconnected", connected(keeper).await),
     ]
+}
+
+/// Who is there now and could not be asked to go: nobody but a superuser ends a superuser's session.
+async fn connected(keeper: &Keeper) -> Result<String, String> {
+    let sql = format!(
+        "SELECT DISTINCT a.usename::text FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid \
+         WHERE a.datname = {} AND r.rolsuper AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1 LIMIT 20",
+        literal(keeper.through.database.kind, keeper.database())
+    );
+    let rows = Session::once(&keeper.through, &sql).await.map_err(|fault| fault.in_words())?;
+    let users: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    match users.as_slice() {
+        [] => Ok("nobody is connected whom only a superuser may disconnect".to_owned()),
+        users => Err(format!(
+            "{} is connected, and only a superuser may end that: let it connect as somebody else, or as less",
+            users.join(", ")
+        )),
+    }
 }
 
 /// Who owns something there that could not be given back.

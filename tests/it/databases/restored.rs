@@ -3,6 +3,7 @@
 
 use std::{path::Path, process::Command};
 
+use jiff::tz::TimeZone;
 use rollbackd::{
     databases::{Kind, Options, Session},
     domain::{
@@ -42,20 +43,27 @@ struct Shop {
     before: Schema,
     /// Who restores, where that is not who may do everything.
     through: Option<Options>,
+    zone: TimeZone,
 }
 
 fn at() -> SchemaAt {
     SchemaAt { database: "shop".into(), history_table: TABLE.into() }
 }
 
-/// As a backup would, an hour ago.
+/// As a backup would, a while ago.
 pub(crate) fn dump(database: &Fresh<'_>, path: &Path) {
+    dump_in(database, path, "UTC");
+}
+
+/// The same on a machine of that time zone.
+fn dump_in(database: &Fresh<'_>, path: &Path, zone: &str) {
     let server = database.server;
     let ran = Command::new(program("pg_dump"))
         .args(["-Fc", "-h", "127.0.0.1", "-U", server.administrator()])
         .args(["-p", &server.port().to_string(), "-f"])
         .args([path.as_os_str(), database.name.as_ref()])
         .env("PGPASSWORD", server.password())
+        .env("TZ", zone)
         .output()
         .expect("pg_dump can be started");
     assert!(ran.status.success(), "{ran:?}");
@@ -90,6 +98,7 @@ impl Shop {
             known: Known::default(),
             before,
             through: None,
+            zone: TimeZone::UTC,
         };
         shop.options.keepers.adopt([(at(), shop.keeper())].into());
         shop.dump("good.dump");
@@ -109,6 +118,7 @@ impl Shop {
             history: history(self.database.options(), TABLE),
             through: self.through(),
             files: Files { dir, begins, ends, max: 20 },
+            zone: self.zone.clone(),
             program: CommandLine {
                 argv: vec![program("pg_restore")],
                 env: [].into(),
@@ -217,8 +227,8 @@ fn now() -> UnixMs {
 /// What was written to lately may still be.
 fn age(path: &Path) {
     let file = std::fs::File::options().append(true).open(path).unwrap();
-    let hour = std::time::Duration::from_secs(3600);
-    file.set_modified(std::time::SystemTime::now() - hour).unwrap();
+    let while_ago = std::time::Duration::from_secs(90);
+    file.set_modified(std::time::SystemTime::now() - while_ago).unwrap();
 }
 
 fn why(report: &Report) -> &str {
@@ -315,6 +325,21 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     }
 }
 
+/// A dump holds what the clock on its wall showed, and not in which zone; what was written since is counted from there.
+#[tokio::test]
+async fn when_a_snapshot_was_taken_is_read_in_the_zone_where_it_was() {
+    let mut shop = Shop::open().await;
+    let path = shop.dir.path().join("good.dump");
+    dump_in(&shop.database, &path, "UTC-2");
+    let find = |seen: Snapshots| seen.newest.into_iter().next().unwrap();
+    let why = find(shop.seen().await).schema.unwrap_err();
+    assert!(why.contains("write time_zone"), "{why}");
+    shop.zone = TimeZone::fixed(jiff::tz::offset(2));
+    let seen = find(shop.seen().await);
+    assert!(seen.schema.is_ok(), "{seen:?}");
+    assert!(now().since(seen.taken_at) < Span::minutes(2), "{}", seen.taken_at);
+}
+
 /// As on a managed server, where nobody is everything: what `check --online` names is granted, and is enough.
 #[tokio::test]
 async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
@@ -359,6 +384,17 @@ async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
         report.output.contains(&format!("`ALTER ROLE app_{name} IN DATABASE")),
         "what is another role's to set is told: {report:?}"
     );
+    let app = shop.database.user("clerk", &[]).await;
+    let mut stays = Session::open(&app).await.unwrap();
+    let mut superuser = Session::open(&shop.database.options()).await.unwrap();
+    let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+    assert!(all[4].why.starts_with("postgres is connected"), "{all:?}");
+    let report = shop.step(shop.switch(&after)).await;
+    let Outcome::Failed { why, .. } = &report.outcome else { panic!("{report:?}") };
+    assert!(why.contains("of postgres: end them"), "{why}");
+    assert!(stays.rows("SELECT 1").await.is_err(), "who could be asked to go went");
+    superuser.rows("SELECT 1").await.unwrap();
+    superuser.close().await;
     let report = shop.step(shop.switch(&after)).await;
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     let whose = format!(
@@ -444,7 +480,7 @@ async fn what_is_missing_for_a_restore_is_told_with_what_grants_it_before_there_
     let argv = vec!["/no/such/pg_restore".to_owned()];
     let program = CommandLine { argv, ..shop.keeper().program };
     let all = checks(Keeper { through, program, ..shop.keeper() }).await;
-    assert!(all.iter().all(|check| !check.ok), "{all:?}");
+    assert!(all[..4].iter().all(|check| !check.ok), "{all:?}");
     for part in ["CREATEDB; GRANT postgres TO guest_", "GRANT pg_signal_backend TO guest_"] {
         assert!(all[2].why.contains(part), "{all:?}");
     }

@@ -194,6 +194,21 @@ fn code_does_not_go_back_across_a_migration_of_which_nobody_says_that_it_may() {
     assert!(said.contains("V7__orders.sql"), "{said}");
 }
 
+/// Whoever begins to look after it was migrated knows nothing of before.
+#[test]
+fn code_stays_where_its_database_is_looked_at_only_since_it_was_migrated() {
+    let mut town = Town::healthy(with_a_database());
+    town.run("40m");
+    town.deploy("v2", errors(0.10));
+    for _ in 0..20 {
+        town.run("1m");
+        looked(&mut town, at("7"));
+    }
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let said = refusals(&town);
+    assert!(said.contains("on which schema v1 ran well was never seen"), "{said}");
+}
+
 #[test]
 fn code_goes_back_across_a_migration_that_its_author_marked() {
     let mut town = Town::healthy(with_a_database());
