@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Kept, Platform, Read, pullable};
+use super::{Config, Kept, Platform, Read, Reversed, pullable};
 use crate::{
+    databases::history::History,
     domain::{
         inventory::Check,
         maintenance::Commands,
@@ -15,7 +16,7 @@ use crate::{
     },
     executors::{
         self, Also, Looked, deployment_preflight, maintenance_preflight,
-        preflight::release_preflight, snapshot::snapshot_preflight,
+        preflight::release_preflight, script::script_preflight, snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
@@ -104,11 +105,20 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 .map(|(it, manifest)| (it.mode.clone(), manifest.objects.clone()));
             let also = Also { logs, usage, cron_jobs, maintenance };
             let looked = look(config, platform, also, commands);
-            let kept = config.databases.get(&service).and_then(|it| it.snapshots.clone());
+            let database = config.databases.get(&service).cloned();
             let state_dir = config.store.dir.clone();
             looking.spawn(async move {
                 let mut checks = looked.await;
-                if let Some(Kept { keeper, .. }) = kept {
+                let (history, snapshots, reversed) = database
+                    .map(|it| (it.history().cloned(), it.snapshots, it.reversed))
+                    .unwrap_or_default();
+                if let Some(history) = history {
+                    checks.push(read(&history).await);
+                }
+                if let Some(Reversed { scripted, .. }) = reversed {
+                    checks.extend(script_preflight(&scripted).await);
+                }
+                if let Some(Kept { keeper, .. }) = snapshots {
                     let now = UnixMs(jiff::Timestamp::now().as_millisecond());
                     checks.extend(snapshot_preflight(&keeper, &state_dir, now).await);
                 }
@@ -119,6 +129,14 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
     }
     all.sort_by(|a, b| a.service.cmp(&b.service));
     all
+}
+
+/// How far its database is migrated.
+async fn read(history: &History) -> Check {
+    let seen = history.read().await;
+    let (what, ok) = ("the history of its migrations is read".to_owned(), seen.is_ok());
+    let told = seen.map(|it| format!("{} is at {}", it.table, it.version()));
+    Check { what, ok, why: told.unwrap_or_else(|why| why.to_string()) }
 }
 
 /// Whatever is looked at is taken out of the configuration first.

@@ -13,7 +13,10 @@ use rollbackd::{
             script::{Changes, ScriptRun, sha256},
         },
     },
-    executors::{self, script::Scripted},
+    executors::{
+        self,
+        script::{Scripted, script_preflight},
+    },
     store::{self, Store},
     units::Span,
 };
@@ -303,4 +306,24 @@ async fn one_that_is_given_up_lets_go_of_what_it_locked_at_once() {
     let free = async || (!hands.is_locked().await).then_some(());
     eventually("the table is free again", Duration::from_secs(10), free).await;
     hands.is_untouched().await;
+}
+
+#[tokio::test]
+async fn what_it_takes_is_told_before_there_is_need() {
+    let hands = Hands::new(&[]).await;
+    let database = &hands.database;
+    let history = history(database.options(), TABLE);
+    let of = |through| Scripted { history: history.clone(), through, checks: [].into() };
+    let all = script_preflight(&of(database.options())).await;
+    assert!(all[0].ok && all[0].why.starts_with("postgres may change every table"), "{all:?}");
+    let guest = database.user("guest", &[]).await;
+    let name = &database.name;
+    database.run(&format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")).await;
+    let all = script_preflight(&of(guest.clone())).await;
+    assert!(!all[0].ok, "{all:?}");
+    for grant in all[0].why.split("may not: ").nth(1).unwrap().split("; ") {
+        database.run(grant).await;
+    }
+    let all = script_preflight(&of(guest)).await;
+    assert!(all[0].ok && all[0].why.contains("2 tables beside it belong to others"), "{all:?}");
 }
