@@ -1,5 +1,6 @@
 //! From what was written to what the daemon runs on. Nothing stops at the first problem.
 
+mod aws;
 mod channels;
 mod database;
 mod discover;
@@ -76,6 +77,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         })
         .collect();
     let databases = database::databases(found, raw);
+    let accounts = aws::accounts(found, raw);
     let common = Common {
         raw,
         databases: &databases,
@@ -131,6 +133,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         targets,
         platforms,
         databases: migrated,
+        accounts,
     }
 }
 

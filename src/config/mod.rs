@@ -36,6 +36,7 @@ pub use self::{
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{
+    aws::Access,
     databases::{checks::Check, history::History},
     domain::{
         plan::CommandLine,
@@ -84,6 +85,8 @@ pub struct Config {
     pub platforms: BTreeMap<ServiceId, Platform>,
     /// Whose database is looked at.
     pub databases: BTreeMap<ServiceId, Migrated>,
+    /// How each account of AWS is reached, by its name in the file.
+    pub accounts: BTreeMap<String, Access>,
     /// How people are reached; never empty.
     pub channels: Vec<Channel>,
     /// The sign of life to an outside monitor.
