@@ -48,7 +48,7 @@ use crate::{
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        health, http, kubernetes,
+        cloudwatch, health, http, kubernetes,
         migrations::Actuator,
         prometheus,
         reading::{Fold, TimeUnit},
@@ -290,6 +290,8 @@ pub enum Read {
     Kubernetes(DeploymentAt),
     /// From a cluster, asked about a Deployment's pods.
     Asked(DeploymentAt, kubernetes::Question),
+    /// From CloudWatch: how an account is asked, and what for this signal.
+    CloudWatch(Box<cloudwatch::Options>, Box<cloudwatch::Spec>),
 }
 
 /// A Deployment of a cluster.

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod faults;
+mod metrics;
 pub(crate) mod proxy;
 pub(crate) mod server;
+mod topics;
 mod tunnel;
