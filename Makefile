@@ -38,18 +38,18 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|outage|blips|monitoring-down|bad-before-deploy
-	cargo build --locked --profile demo
+	cargo build --locked --profile demo --no-default-features
 	target/demo/rollbackd demo $(SCENARIO)
 
 # Most of a test's time is waiting for a real daemon's real seconds: twice as many at once as there are cores.
 TEST_THREADS ?= $(shell echo $$(( 2 * $$(nproc) )))
 
-test: rig ## Every test, against the real Prometheus, Alertmanager, Kubernetes and databases (installed or built when missing); then simulate
+test: rig ## Every test, against the real Prometheus, Alertmanager, Kubernetes and databases, and an AWS of the machine's own (installed or built when missing); then simulate
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked
 	$(MAKE) --no-print-directory simulate N=20000
 
 simulate: ## Worlds in which everything fails, until N incidents were had: N=300000 FIRST=0 (the first seed)
-	cargo test --quiet --locked --profile simulate --test simulate -- $(N) $(FIRST)
+	cargo test --quiet --locked --profile simulate --no-default-features --test simulate -- $(N) $(FIRST)
 
 torture: ## End the daemon again and again, at random moments and at its writes: KILLS=300 [SEED=...]
 	KILLS=$(KILLS) cargo test --locked --test it -- --nocapture ended_at_random_moments
@@ -104,12 +104,15 @@ rig: $(CARGO_DEB)
 	tests/rig/mariadb install
 	tests/rig/flyway install
 	tests/rig/sqlx install
+	tests/rig/aws install
 
 fmt:
 	cargo fmt --check
 
+# Also without what is optional, with which nobody tests.
 clippy:
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features -- -D warnings
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet

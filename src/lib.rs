@@ -1,5 +1,6 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
+pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{client::Fault, out::Out, outlook::Outlook};
+use super::{
+    client::Fault,
+    out::Out,
+    outlook::{Outlook, costs::costs},
+};
 use crate::{
     config::{self, Config, Discovery, Finding, Level, Problem},
     units::UnixMs,
@@ -76,6 +80,11 @@ impl Check {
                 out.text(&line)?;
             }
             if let (0, Some(config)) = (errors, &config) {
+                // An explanation has said it already.
+                let costs = if self.explain { vec![] } else { costs(config) };
+                for line in costs {
+                    out.text(&line)?;
+                }
                 out.text(&format!("{} is usable: {}", self.file.display(), amounts(config)))?;
             }
         }

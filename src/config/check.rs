@@ -1,5 +1,6 @@
 //! From what was written to what the daemon runs on. Nothing stops at the first problem.
 
+mod aws;
 mod channels;
 mod database;
 mod discover;
@@ -75,10 +76,11 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
             Some((name.get_ref().clone(), reach::prometheus(found, server)?))
         })
         .collect();
-    let databases = database::databases(found, raw);
+    let (databases, accounts) = (database::databases(found, raw), aws::accounts(found, raw));
     let common = Common {
         raw,
         databases: &databases,
+        accounts: &accounts,
         environment: &environment,
         scrape_limits: exposition_limits(found, &raw.limits),
     };
@@ -116,7 +118,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     Config {
         clusters,
         store,
-        channels: channels::channels(found, &raw.notify),
+        channels: channels::channels(found, raw, &accounts),
         heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
         http: intake::http(found, raw, &environment),
         alertmanager: alertmanager(found, &raw.alertmanager),
@@ -131,6 +133,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         targets,
         platforms,
         databases: migrated,
+        accounts,
     }
 }
 
@@ -142,7 +145,9 @@ fn watched(
 ) -> BTreeMap<(String, Option<String>), access::Options> {
     let of_polls = polls.iter().filter_map(|poll| match &poll.read {
         Read::Kubernetes(at) | Read::Asked(at, _) => Some(at),
-        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => None,
+        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) | Read::CloudWatch(..) => {
+            None
+        }
     });
     let of_platforms = platforms.values().filter_map(|platform| match platform {
         Platform::Kubernetes(platform) => Some(&platform.at),

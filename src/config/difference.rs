@@ -100,6 +100,7 @@ impl Config {
             (self.policy.freezes != next.policy.freezes, "the freezes"),
             (self.servers != next.servers, "the Prometheus servers"),
             (self.clusters != next.clusters, "the clusters that are watched"),
+            (self.accounts != next.accounts, "how AWS is reached"),
             (self.targets != next.targets, "the targets that are scraped"),
             (self.channels != next.channels, "the channels that people are told on"),
             (self.heartbeat != next.heartbeat, "the heartbeat"),

@@ -36,6 +36,7 @@ pub use self::{
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
 use crate::{
+    aws::Access,
     databases::{checks::Check, history::History},
     domain::{
         plan::CommandLine,
@@ -47,7 +48,7 @@ use crate::{
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        health, http, kubernetes,
+        cloudwatch, health, http, kubernetes,
         migrations::Actuator,
         prometheus,
         reading::{Fold, TimeUnit},
@@ -84,6 +85,8 @@ pub struct Config {
     pub platforms: BTreeMap<ServiceId, Platform>,
     /// Whose database is looked at.
     pub databases: BTreeMap<ServiceId, Migrated>,
+    /// How each account of AWS is reached, by its name in the file.
+    pub accounts: BTreeMap<String, Access>,
     /// How people are reached; never empty.
     pub channels: Vec<Channel>,
     /// The sign of life to an outside monitor.
@@ -287,6 +290,8 @@ pub enum Read {
     Kubernetes(DeploymentAt),
     /// From a cluster, asked about a Deployment's pods.
     Asked(DeploymentAt, kubernetes::Question),
+    /// From CloudWatch: how an account is asked, and what for this signal.
+    CloudWatch(Box<cloudwatch::Options>, Box<cloudwatch::Spec>),
 }
 
 /// A Deployment of a cluster.

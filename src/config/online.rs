@@ -108,7 +108,11 @@ impl Asking<'_> {
                 .into_iter()
                 .map(|(key, query)| (server.as_str(), key, query))
                 .collect(),
-            Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) | Read::Asked(..) => vec![],
+            Read::Scrape { .. }
+            | Read::Health(_)
+            | Read::Kubernetes(_)
+            | Read::Asked(..)
+            | Read::CloudWatch(..) => vec![],
         }
     }
 

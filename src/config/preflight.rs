@@ -80,7 +80,8 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                     Read::Scrape { .. }
                     | Read::Prometheus { .. }
                     | Read::Health(_)
-                    | Read::Kubernetes(_) => false,
+                    | Read::Kubernetes(_)
+                    | Read::CloudWatch(..) => false,
                 })
             };
             let logs = asks(|question| matches!(question, Question::Lines(_)));

@@ -4,6 +4,7 @@
 //! itself is said with the same tables as for all, laid over them by [`Over`].
 
 mod alerts;
+mod aws;
 mod database;
 mod discover;
 mod intake;
@@ -23,6 +24,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
+    aws::{Aws, CloudWatch, Measured, Metric, Sns},
     database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
     intake::{Freeze, Http, Limits, Store, Tls, Token},
@@ -100,6 +102,7 @@ pub(super) struct Raw {
     pub(super) prometheus: Table<Server>,
     pub(super) kubernetes: Table<Kubernetes>,
     pub(super) database: Table<Database>,
+    pub(super) aws: Table<Aws>,
     pub(super) notify: Table<Notify>,
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) http: Http,

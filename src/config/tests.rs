@@ -1,3 +1,4 @@
+mod aws;
 mod databases;
 pub(super) mod documented;
 mod faults;

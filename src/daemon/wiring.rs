@@ -21,6 +21,7 @@ use crate::{
     kubernetes::access,
     notifiers::Channel,
     sources::{
+        cloudwatch,
         health::Probe,
         http,
         kubernetes::{Asking, Watched},
@@ -115,6 +116,7 @@ pub(super) fn sources(
 ) -> anyhow::Result<Vec<Paced>> {
     let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
     let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
+    let mut measured: Vec<Measured> = vec![];
     let mut all = vec![];
     for poll in &config.polls {
         let wanted = Wanted {
@@ -149,6 +151,7 @@ pub(super) fn sources(
                     every_watched: poll.every_watched,
                 });
             }
+            Read::CloudWatch(options, spec) => Measured::add(&mut measured, options, wanted, spec),
             Read::Asked(at, question) => {
                 let watched = watched(clusters, at)?;
                 let asking = Asking::new(watched, at.key.clone(), question.clone());
@@ -172,7 +175,38 @@ pub(super) fn sources(
             Source::Query { server: server.clone(), query: key.query, label: key.label, wants };
         all.push(Paced { source, every, every_watched });
     }
+    all.extend(measured.into_iter().map(Measured::paced));
     Ok(all)
+}
+
+/// Signals that one account of AWS is asked for at one pace.
+struct Measured {
+    options: cloudwatch::Options,
+    wants: Vec<Wanted>,
+    specs: Vec<cloudwatch::Spec>,
+}
+
+impl Measured {
+    fn add(
+        all: &mut Vec<Self>,
+        options: &cloudwatch::Options,
+        wanted: Wanted,
+        spec: &cloudwatch::Spec,
+    ) {
+        let at = all.iter().position(|it| it.options == *options).unwrap_or_else(|| {
+            all.push(Self { options: options.clone(), wants: vec![], specs: vec![] });
+            all.len() - 1
+        });
+        all[at].wants.push(wanted);
+        all[at].specs.push(spec.clone());
+    }
+
+    fn paced(self) -> Paced {
+        let period = self.options.period;
+        let reader = Box::new(cloudwatch::Reader::new(self.options, self.specs));
+        let source = Source::CloudWatch { reader, wants: self.wants };
+        Paced { source, every: period, every_watched: period }
+    }
 }
 
 /// Signals of one service that are scraped together.

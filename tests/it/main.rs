@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that cannot read its fixture fails the test")]
 
 mod allocations;
+mod aws;
 mod compared;
 mod config_init;
 mod config_online;

@@ -12,16 +12,17 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("domain", &["units"]),
     ("kubernetes", &["domain", "units", "tls"]),
     ("databases", &["domain", "units", "tls"]),
-    ("sources", &["domain", "units", "tls", "kubernetes", "databases"]),
-    ("notifiers", &["domain", "units", "tls"]),
+    ("aws", &["domain", "units", "tls"]),
+    ("sources", &["domain", "units", "tls", "kubernetes", "databases", "aws"]),
+    ("notifiers", &["domain", "units", "tls", "aws"]),
     ("store", &["domain", "units"]),
     // And store::Lease, which whoever changes the world must hold: see `only_the_lease`.
-    ("executors", &["domain", "units", "tls", "kubernetes", "databases", "store"]),
+    ("executors", &["domain", "units", "tls", "kubernetes", "databases", "aws", "store"]),
     // The event loop from outside: who tells it something needs no more of the daemon.
     ("handle", &["domain", "units", "store"]),
     // What is counted of everything inside; only the daemon and the command line count.
     ("telemetry", &["domain", "units", "notifiers", "store"]),
-    ("http", &["domain", "units", "tls", "sources", "store", "config", "handle"]),
+    ("http", &["domain", "units", "tls", "aws", "sources", "store", "config", "handle"]),
     (
         "config",
         &[
@@ -29,6 +30,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "units",
             "kubernetes",
             "databases",
+            "aws",
             "sources",
             "notifiers",
             "store",
@@ -43,6 +45,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "tls",
             "kubernetes",
             "databases",
+            "aws",
             "telemetry",
             "sources",
             "notifiers",
@@ -62,6 +65,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "tls",
             "kubernetes",
             "databases",
+            "aws",
             "telemetry",
             "sources",
             "notifiers",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::{
+    aws::Access,
     config::{
         Migrated, Platform, Poll,
         check::{
@@ -32,6 +33,7 @@ use crate::{
 pub(super) struct Common<'r> {
     pub(super) raw: &'r raw::Raw,
     pub(super) databases: &'r BTreeMap<String, database::Reached>,
+    pub(super) accounts: &'r BTreeMap<String, Access>,
     pub(super) environment: &'r str,
     pub(super) scrape_limits: exposition::Limits,
 }

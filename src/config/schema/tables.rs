@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Actuator, Alertmanager, Annotated, Ask, Baseline, Basic, Check, Command, Database, Deployment,
-    Discover, Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes, Limits, Log,
-    Manifest, Migrated, Notify, People, Pods, Probe, Raw, Recurrent, Registries, Release, Restored,
-    Rollback, Row, Scrape, Script, Server, Service, Severities, Signal, Slack, Store, Switch,
-    Target, Tls, Token, Trigger, Undo, Verification, Webhook,
+    Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
+    Database, Deployment, Discover, Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job,
+    Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods, Probe,
+    Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Server, Service,
+    Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Trigger, Undo, Verification,
+    Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -76,8 +77,10 @@ impl Keys {
 
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
-        trigger service template discover prometheus kubernetes database notify heartbeat http alertmanager token freeze store limits;
+        trigger service template discover prometheus kubernetes database aws notify heartbeat http alertmanager token freeze store limits;
     [Database] url password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
+    [Aws] region profile credentials_file role_arn external_id session_name endpoint ca_file connect_timeout
+        attempt_timeout operation_timeout attempts;
     [Check] query no_row within drops_at_most foreign_keys foreign_keys_max every every_watched confirm_after statement_timeout;
     [Migrated] from history_table every stuck_after compatible_marker history_max check actuator info;
     partial [Actuator] url bean timeout bearer basic ca_file insecure;
@@ -99,7 +102,10 @@ tables! {
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification
         people baseline trigger scrape signal database rollback;
     partial [Target] url file dns scheme path targets_max timeout bearer basic ca_file insecure version version_label lag ahead;
-    [Signal] kind every every_watched lag unit prometheus scrape http kubernetes;
+    [Signal] kind every every_watched lag unit prometheus scrape http kubernetes cloudwatch;
+    [CloudWatch] from period bad total value requests metric;
+    [Measured] expression namespace metric dimensions stat;
+    partial [Metric] namespace metric dimensions stat;
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
@@ -119,9 +125,10 @@ tables! {
     partial [Script] title argv env dir timeout observe idempotent attempts;
     partial [Job] title cron_job timeout keep attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;
-    [Notify] audiences deadline log slack webhook;
+    [Notify] audiences deadline log slack webhook sns;
     [Log];
     [Slack] url mention;
+    [Sns] from topic_arn;
     [Webhook] url bearer basic headers signing_key;
     [Basic] user password;
     [Heartbeat] url every;

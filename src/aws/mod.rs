@@ -1,0 +1,22 @@
+//! What whoever looks at AWS and whoever changes something there share.
+//!
+//! How an account is reached ([`Access`]), one that is opened once for everybody who reaches it so ([`Account`]), and what an
+//! answer that is none means ([`Fault`]). All of the SDK is behind the feature `aws`: without it an account cannot be opened,
+//! and a configuration that names one is refused before anybody tries; whoever tries all the same is answered [`Fault::not_built_in`].
+
+pub mod access;
+#[cfg(feature = "aws")]
+mod account;
+#[cfg(feature = "aws")]
+mod answer;
+pub mod fault;
+
+#[cfg(feature = "aws")]
+pub use self::account::{Account, Clients};
+pub use self::{
+    access::{Access, Role},
+    fault::{Fault, Kind},
+};
+
+/// Whether this program can speak with AWS at all.
+pub const IS_BUILT_IN: bool = cfg!(feature = "aws");

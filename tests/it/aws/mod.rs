@@ -1,0 +1,9 @@
+//! AWS, as far as a server of this machine is it, and the faults that only the real one has, put before it.
+
+mod accounts;
+mod faults;
+mod metrics;
+pub(crate) mod proxy;
+pub(crate) mod server;
+mod topics;
+mod tunnel;
