@@ -109,6 +109,25 @@ async fn versions_that_the_bucket_keeps_serve_as_an_archive() {
     assert_eq!(shop.holds().await["index.html"], NEW[0].1);
 }
 
+/// Its copy has an ETag that nobody recorded, and says of what it is one.
+#[tokio::test]
+async fn what_was_uploaded_in_parts_is_gone_back_to_and_known_again() {
+    let shop = Shop::open("parts", Archived::Below("versions/{version}/".into())).await;
+    shop.deploy("1.4.0", OLD).await;
+    shop.put_in_parts("index.html", OLD[0].1).await;
+    let recorded = shop.etag("index.html").await;
+    assert_ne!(recorded, shop.etag("versions/1.4.0/index.html").await, "the same bytes");
+    shop.record("1.4.0").await.unwrap();
+    shop.deploy_and_record("1.5.0", NEW).await;
+    let steps = shop.steps("1.4.0").await;
+    let order = Shop::order(0, &steps[0]);
+    assert_eq!(shop.carry_out(&order).await.outcome, Outcome::Done);
+    assert_ne!(shop.etag("index.html").await, recorded);
+    assert_eq!(shop.carry_out(&order).await.outcome, Outcome::AlreadyDone);
+    let seen = shop.inventory().await;
+    assert!(seen.is_settled() && seen.faults.is_empty(), "{seen:?}");
+}
+
 /// A pipeline that broke before it recorded anything is what a rollback is for.
 #[tokio::test]
 async fn what_was_never_recorded_can_be_left_and_not_gone_back_to() {
