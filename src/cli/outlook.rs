@@ -228,6 +228,14 @@ fn reads<'c>(polls: impl Iterator<Item = &'c Poll>, platform: Option<&Platform>)
             "changes: the Deployment {} of kubernetes {}, as they happen; pipelines may post them too",
             platform.at.key, platform.at.cluster
         ),
+        Some(Platform::Frontend(platform)) => format!(
+            "changes: {} of {} and what {} serves, every {}, and every {} while it is watched; pipelines may post them too",
+            platform.site.runbook.marker.name,
+            platform.site.runbook.at,
+            platform.site.runbook.url,
+            platform.look_every,
+            platform.look_every_watched
+        ),
         None => "changes: only those that are posted to /v1/changes".to_owned(),
     });
     reads

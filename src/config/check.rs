@@ -5,6 +5,7 @@ mod channels;
 mod database;
 mod discover;
 mod found;
+mod frontend;
 mod holds;
 mod intake;
 mod jobs;
@@ -84,8 +85,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         environment: &environment,
         scrape_limits: exposition_limits(found, &raw.limits),
     };
-    let mut polls = vec![];
-    let mut targets = BTreeMap::new();
+    let (mut polls, mut targets) = (vec![], BTreeMap::new());
     let mut platforms = BTreeMap::new();
     let mut migrated = BTreeMap::new();
     let mut each_found = BTreeMap::new();
@@ -151,7 +151,7 @@ fn watched(
     });
     let of_platforms = platforms.values().filter_map(|platform| match platform {
         Platform::Kubernetes(platform) => Some(&platform.at),
-        Platform::Release(_) => None,
+        Platform::Release(_) | Platform::Frontend(_) => None,
     });
     let scope = |at: &DeploymentAt| {
         let (options, all) = reached.get(&at.cluster)?;

@@ -45,6 +45,7 @@ use crate::{
         runbook::{DeploymentRunbook, ReleaseRunbook},
         service::ServiceId,
     },
+    executors,
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
@@ -171,7 +172,7 @@ pub struct Info {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Kept {
     /// Where they are, and through whom one is restored.
-    pub keeper: crate::executors::snapshot::Keeper,
+    pub keeper: executors::snapshot::Keeper,
     /// How often is looked.
     pub every: Span,
 }
@@ -180,7 +181,7 @@ pub struct Kept {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reversed {
     /// Through whom they are run.
-    pub scripted: crate::executors::script::Scripted,
+    pub scripted: executors::script::Scripted,
     /// Where they are.
     pub files: String,
     /// How often is looked.
@@ -361,6 +362,8 @@ pub enum Platform {
     Release(ReleasePlatform),
     /// A Deployment.
     Kubernetes(KubernetesPlatform),
+    /// A site of static files.
+    Frontend(Box<FrontendPlatform>),
 }
 
 impl Platform {
@@ -369,6 +372,7 @@ impl Platform {
         match self {
             Self::Release(platform) => platform.runbook.root.clone(),
             Self::Kubernetes(platform) => platform.runbook.place(),
+            Self::Frontend(platform) => platform.site.runbook.at.to_string(),
         }
     }
 
@@ -376,6 +380,7 @@ impl Platform {
         match self {
             Self::Release(_) => "a directory of its own",
             Self::Kubernetes(_) => "a Deployment of its own",
+            Self::Frontend(_) => "a bucket or a prefix of its own",
         }
     }
 }
@@ -406,6 +411,17 @@ pub struct Manifest {
     pub hash: String,
     /// In the order of the file.
     pub objects: std::sync::Arc<[serde_json::Value]>,
+}
+
+/// A site of static files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontendPlatform {
+    /// The site, and how it is rolled back.
+    pub site: executors::frontend::Site,
+    /// How often it is looked at.
+    pub look_every: Span,
+    /// How often while a change, an incident or a run is watched.
+    pub look_every_watched: Span,
 }
 
 /// A machine with `releases/VERSION/` and a `current` symlink.

@@ -15,8 +15,9 @@ use crate::{
         service::{Mode, ServiceId},
     },
     executors::{
-        self, Also, Looked, deployment_preflight, maintenance_preflight,
-        preflight::release_preflight, script::script_preflight, snapshot::snapshot_preflight,
+        self, Also, Looked, deployment_preflight, frontend::frontend_preflight,
+        maintenance_preflight, preflight::release_preflight, script::script_preflight,
+        snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
@@ -97,7 +98,7 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
             let cron_jobs = smoke.chain(undo).collect();
             let manifest = match platform {
                 Platform::Kubernetes(platform) => platform.manifest.as_ref(),
-                Platform::Release(_) => None,
+                Platform::Release(_) | Platform::Frontend(_) => None,
             };
             let maintenance = runbook.and_then(|runbook| runbook.maintenance.as_ref());
             let commands = maintenance.and_then(|it| it.mode.commands.clone());
@@ -151,7 +152,7 @@ fn look(
     let state_dir = config.store.dir.clone();
     let cluster = match &platform {
         Platform::Kubernetes(platform) => config.cluster_of(&platform.at).cloned(),
-        Platform::Release(_) => None,
+        Platform::Release(_) | Platform::Frontend(_) => None,
     };
     async move {
         let mut checks = of_platform(platform, cluster, &state_dir, also).await;
@@ -180,6 +181,10 @@ async fn of_platform(
     match (platform, cluster) {
         (Platform::Release(platform), _) => match executors::Options::new(state_dir.to_owned()) {
             Ok(options) => release_preflight(&platform.runbook, &options).await,
+            Err(fault) => failed(fault.to_string()),
+        },
+        (Platform::Frontend(platform), _) => match executors::Options::new(state_dir.to_owned()) {
+            Ok(options) => Box::pin(frontend_preflight(&platform.site, &options)).await,
             Err(fault) => failed(fault.to_string()),
         },
         (Platform::Kubernetes(platform), Some(cluster)) => {

@@ -7,6 +7,7 @@ mod alerts;
 mod aws;
 mod database;
 mod discover;
+mod frontend;
 mod intake;
 mod kubernetes;
 mod notify;
@@ -27,6 +28,7 @@ pub(super) use self::{
     aws::{Aws, CloudWatch, Measured, Metric, Sns},
     database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
+    frontend::Frontend,
     intake::{Freeze, Http, Limits, Store, Tls, Token},
     kubernetes::{Deployment, Kubernetes, LookAtSecrets, Pods, Registries},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},

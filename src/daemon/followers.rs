@@ -148,11 +148,7 @@ impl Followers {
         sources: Vec<poller::Paced>,
         deployments: Vec<platforms::Deployment>,
     ) {
-        self.executor.clusters.adopt(wiring::reached(config));
-        self.executor.manifests.adopt(wiring::manifests(config));
-        self.executor.histories.adopt(wiring::histories(config));
-        self.executor.keepers.adopt(wiring::keepers(config));
-        self.executor.scripts.adopt(wiring::scripts(config));
+        self.adopt(config);
         let mut before = std::mem::take(&mut self.begun);
         let owed = self.owed.get_or_insert_with(|| Owed::to(&sources)).clone();
         for (seed, paced) in (1..).zip(sources) {
@@ -173,6 +169,7 @@ impl Followers {
             });
             self.begun.insert(key, task);
         }
+        self.look_at_frontends(config, &mut before);
         for watched in self.clusters.values() {
             let key = hashed(&("cluster", watched.options()));
             let task = before.remove(&key).unwrap_or_else(|| {
@@ -218,6 +215,28 @@ impl Followers {
             self.begun.insert(key, task);
         }
         before.into_values().for_each(|task| task.abort());
+    }
+
+    /// What steps find by its name in the file.
+    fn adopt(&self, config: &Config) {
+        self.executor.clusters.adopt(wiring::reached(config));
+        self.executor.manifests.adopt(wiring::manifests(config));
+        self.executor.histories.adopt(wiring::histories(config));
+        self.executor.keepers.adopt(wiring::keepers(config));
+        self.executor.scripts.adopt(wiring::scripts(config));
+        self.executor.sites.adopt(wiring::sites(config));
+    }
+
+    fn look_at_frontends(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
+        for frontend in wiring::frontends(config) {
+            let key = hashed(&("frontend", &frontend.service, format!("{frontend:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                let watched = self.watched.clone();
+                self.tasks.spawn(platforms::look_at_frontend(frontend, executor, handle, watched))
+            });
+            self.begun.insert(key, task);
+        }
     }
 
     fn look_for_scripts(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {

@@ -141,6 +141,7 @@ impl Keeper {
                     held_in: None,
                     kept: *is_whole,
                     images: vec![],
+                    differs: None,
                 }),
             }
         }

@@ -8,15 +8,15 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    platforms::{Deployment, Platform},
+    platforms::{Deployment, Frontend, Platform},
     poller::{Paced, Source, Wanted},
     query::Query,
 };
 use crate::{
     config::{self, Ask, Config, DeploymentAt, Migrated, Read},
     databases::history::History,
-    domain::{plan::SchemaAt, service::ServiceId},
-    executors::{script::Scripted, snapshot::Keeper},
+    domain::{frontend::SiteAt, plan::SchemaAt, service::ServiceId},
+    executors::{frontend::Site, script::Scripted, snapshot::Keeper},
     handle::Routing,
     kubernetes::access,
     notifiers::Channel,
@@ -61,7 +61,7 @@ pub(super) fn reached(config: &Config) -> BTreeMap<String, access::Options> {
 /// What maintenance mode makes, by its hash.
 pub(super) fn manifests(config: &Config) -> BTreeMap<String, Arc<[serde_json::Value]>> {
     let manifest = |platform: &config::Platform| match platform {
-        config::Platform::Release(_) => None,
+        config::Platform::Release(_) | config::Platform::Frontend(_) => None,
         config::Platform::Kubernetes(platform) => platform.manifest.clone(),
     };
     let all = config.platforms.values().filter_map(manifest);
@@ -287,9 +287,29 @@ pub(super) fn platforms(config: &Config) -> Vec<Platform> {
             every: platform.look_every,
             every_watched: platform.look_every_watched,
         }),
-        config::Platform::Kubernetes(_) => None,
+        config::Platform::Kubernetes(_) | config::Platform::Frontend(_) => None,
     };
     config.platforms.iter().filter_map(platform).collect()
+}
+
+/// Every site that is looked at.
+pub(super) fn frontends(config: &Config) -> Vec<Frontend> {
+    let frontend = |(service, platform): (&ServiceId, &config::Platform)| match platform {
+        config::Platform::Release(_) | config::Platform::Kubernetes(_) => None,
+        config::Platform::Frontend(platform) => Some(Frontend {
+            service: service.clone(),
+            site: platform.site.clone(),
+            every: platform.look_every,
+            every_watched: platform.look_every_watched,
+        }),
+    };
+    config.platforms.iter().filter_map(frontend).collect()
+}
+
+/// The sites that may be touched, by where they are.
+pub(super) fn sites(config: &Config) -> BTreeMap<SiteAt, Site> {
+    let sites = frontends(config).into_iter().map(|it| (it.site.runbook.at.clone(), it.site));
+    sites.collect()
 }
 
 /// Every Deployment that is looked at.
@@ -299,7 +319,7 @@ pub(super) fn deployments(
     registries: &Asked,
 ) -> anyhow::Result<Vec<Deployment>> {
     let deployment = |(service, platform): (&ServiceId, &config::Platform)| match platform {
-        config::Platform::Release(_) => None,
+        config::Platform::Release(_) | config::Platform::Frontend(_) => None,
         config::Platform::Kubernetes(platform) => {
             Some(watched(clusters, &platform.at).map(|watched| Deployment {
                 service: service.clone(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision, Told},
     configuration::{self, Configuration},
+    frontend::Difference,
     image::{Image, Ran},
     owner::Owner,
     previous::{NewImage, Previous},
@@ -62,13 +63,16 @@ pub struct Available {
     /// What registries say of its images, where they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<Image>,
+    /// By how much it differs from what is set, of a site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<Difference>,
 }
 
 impl Available {
     /// A revision that its name is enough to switch to.
     pub fn named(version: &str, modified_at: Option<UnixMs>) -> Self {
         let revision = Revision::named(version);
-        Self { revision, modified_at, held_in: None, kept: false, images: vec![] }
+        Self { revision, modified_at, held_in: None, kept: false, images: vec![], differs: None }
     }
 }
 
@@ -85,6 +89,8 @@ pub struct Place {
     pub image: Option<NewImage>,
     /// What else sets it.
     pub owners: Vec<Owner>,
+    /// By how much it differs from what is set, of a site.
+    pub differs: Option<Difference>,
 }
 
 /// What a rollback of a Deployment must know beside its revisions.
@@ -266,6 +272,7 @@ impl Inventory {
             kept: of.kept,
             image: None,
             owners: self.owners().to_vec(),
+            differs: of.differs,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     inventory::Inventory,
     ledger,
     owner::SetAgain,
+    runbook::ApplicationRunbook,
     schema::Seen,
     severity::Severity,
     situation::Situation,
@@ -269,13 +270,24 @@ fn merged(s: &Situation<'_>, change: Change) -> Change {
 }
 
 fn posted(s: &Situation<'_>, change: &Change) -> (Vec<Fact>, Option<Reply>) {
-    let merged = merged(s, change.clone());
+    let merged = merged(s, of_the_site(s, change.clone()));
     let known = s.state.changes.iter().any(|c| *c == merged);
     let reply = Some(Ok(format!("change {} of {} noted", merged.id, s.state.id)));
     if known {
         return (vec![], reply);
     }
     (vec![Fact::Service(Service::Changed(merged))], reply)
+}
+
+/// A site is all that its service has: whoever calls it the frontend means what is rolled back.
+fn of_the_site(s: &Situation<'_>, change: Change) -> Change {
+    let application = s.policy.runbook.as_ref().map(|runbook| &runbook.application);
+    match (change.component, application) {
+        (Component::Frontend, Some(ApplicationRunbook::Frontend(_))) => {
+            Change { component: Component::Application, ..change }
+        }
+        _ => change,
+    }
 }
 
 /// Alerts of one service that fire at once; more of them tell nothing new.

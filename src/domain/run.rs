@@ -432,6 +432,9 @@ impl Action {
             | Self::SnapshotRestore { .. }
             | Self::DatabaseSwitch { .. }
             | Self::DeploymentStart { .. }
+            | Self::FrontendCopy { .. }
+            | Self::FrontendInvalidate { .. }
+            | Self::FrontendVerify { .. }
             | Self::Check { .. }
             | Self::CheckJob { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),

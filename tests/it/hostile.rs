@@ -23,6 +23,7 @@ const TARGETS: &[Target] = &[
     ("change", targets::change, &[]),
     ("evidence", targets::evidence, &[]),
     ("registry", targets::registry, &[]),
+    ("manifest", targets::manifest, &[]),
 ];
 
 /// Places in one body at which it is cut or a byte of it is another.

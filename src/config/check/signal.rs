@@ -189,7 +189,7 @@ fn stands(
     let application = of.raw.rollback.as_ref().and_then(|it| it.get_ref().application.as_ref());
     let rolled_back = application.and_then(|application| match application.get_ref() {
         raw::Application::Kubernetes(deployment) => Some(deployment),
-        raw::Application::Release(_) => None,
+        raw::Application::Release(_) | raw::Application::Frontend(_) => None,
     });
     let container = rolled_back.and_then(|deployment| deployment.container.as_ref());
     match kind {

@@ -9,7 +9,7 @@ use serde::{
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Deployment, Placed, SecretRef, Table},
+    config::raw::{Deployment, Frontend, Placed, SecretRef, Table},
     units::Span,
 };
 
@@ -35,6 +35,8 @@ pub(in crate::config) enum Application {
     Release(Release),
     /// A Deployment of a cluster.
     Kubernetes(Deployment),
+    /// A site of static files.
+    Frontend(Box<Frontend>),
 }
 
 /// `[service.KEY.rollback.application.release]`.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Shaped, Tables};
 use crate::config::raw::{
     Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
-    Database, Deployment, Discover, Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job,
+    Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http, Job,
     Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods, Probe,
     Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Server, Service,
     Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Trigger, Undo, Verification,
@@ -113,6 +113,9 @@ tables! {
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
+    partial [Frontend] from bucket prefix url distribution marker pointer archive manifests pages left_out also_invalidate
+        paths_max at_once pages_max versions_max objects_max copy_timeout invalidate_timeout verify_timeout attempts look_every
+        look_every_watched;
     partial [Manifest] manifest timeout attempts required page_after;
     partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
     [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;

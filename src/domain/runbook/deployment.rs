@@ -318,6 +318,7 @@ mod tests {
             kept: false,
             image: None,
             owners: vec![argo_cd()],
+            differs: None,
         };
         let from = Revision::named("1.4.2+cd");
         let moves = Moves { from: &from, to: &to, configuration: None, database: None };

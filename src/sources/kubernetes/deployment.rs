@@ -302,6 +302,7 @@ fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
                 held_in: Some(HeldIn { replica_set: set.name.to_owned(), number: set.kept.number }),
                 kept: false,
                 images: vec![],
+                differs: None,
             }),
         }
     }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod faults;
+pub(crate) mod frontend;
 mod metrics;
 pub(crate) mod proxy;
 pub(crate) mod server;

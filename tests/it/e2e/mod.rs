@@ -24,6 +24,7 @@ mod reloads;
 mod replayed;
 mod reversed;
 mod sidecar;
+mod site;
 mod space;
 mod stops;
 mod told;

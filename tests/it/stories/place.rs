@@ -398,7 +398,32 @@ impl Place {
                 why: format!("it is set to {}, and not to {to}", self.linked),
                 retry: false,
             },
+            Action::FrontendCopy { .. }
+            | Action::FrontendInvalidate { .. }
+            | Action::FrontendVerify { .. } => self.site(&step.action, at),
             Action::Command { run, .. } | Action::Check { run } => self.does(run.argv.join(" ")),
         }
+    }
+
+    /// What is copied is linked; edges serve what they had until they are told to forget.
+    fn site(&mut self, action: &Action, at: UnixMs) -> Outcome {
+        if let Action::FrontendCopy { to, .. } = action {
+            if self.linked == to.version {
+                return Outcome::AlreadyDone;
+            }
+            self.switch(&to.version, at);
+            return self.does(format!("copy {to}"));
+        }
+        if let Action::FrontendInvalidate { distribution, .. } = action {
+            self.restart(at);
+            return self.does(format!("invalidate {distribution}"));
+        }
+        let serves = self.running.clone().unwrap_or_default();
+        if let Action::FrontendVerify { to, .. } = action
+            && serves == to.version
+        {
+            return self.does(format!("see {to}"));
+        }
+        Outcome::Failed { why: format!("it serves {serves}"), retry: true }
     }
 }
