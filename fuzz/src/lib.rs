@@ -9,6 +9,7 @@ use std::{
 };
 
 use rollbackd::{
+    aws::notification::Notification,
     config::{self, HttpLimits, Mapping},
     daemon::recovery,
     domain::{
@@ -82,6 +83,34 @@ pub fn webhook(bytes: &[u8]) {
     for (_, stray) in &read.strays {
         printable(&stray.why);
         assert!(stray.labels.len() <= 16 && !stray.why.is_empty());
+    }
+}
+
+/// POST /v1/sns
+pub fn alarm(bytes: &[u8]) {
+    let limits = HttpLimits::default();
+    let text = match Notification::parse(bytes) {
+        Ok(message) => {
+            let pem = include_bytes!("../../tests/fixtures/sns/certificate.pem");
+            let _ = message.check(pem, NOW);
+            let _ = message.is_of_sns(&message.signing_cert_url, None);
+            message.message
+        }
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    match posted::alarm(&text, &Mapping::default(), &limits) {
+        Ok(Some(read)) => {
+            assert_eq!(read.alerts.len() + read.strays.len(), 1, "an alarm is one alert");
+            for (_, alert) in &read.alerts {
+                assert!(Alert::is_of_cloudwatch(&alert.fingerprint));
+                for text in [&alert.name, &alert.summary].into_iter().chain(alert.labels.values()) {
+                    printable(text);
+                    assert!(text.chars().count() <= TEXT_MAX, "too long: {text}");
+                }
+            }
+        }
+        Ok(None) => {}
+        Err(problem) => refused(&problem),
     }
 }
 

@@ -120,7 +120,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         store,
         channels: channels::channels(found, raw, &accounts),
         heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
-        http: intake::http(found, raw, &environment),
+        http: intake::http(found, raw, &environment, &accounts),
         alertmanager: alertmanager(found, &raw.alertmanager),
         limits: limits(found, &raw.limits),
         discoveries: discover::discoveries(found, raw, &reached),

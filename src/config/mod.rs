@@ -33,7 +33,7 @@ pub use self::{
     preflight::{Preflight, preflight},
     problem::{Level, Problem},
     schema::schema,
-    settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
+    settings::{Http, HttpLimits, Mapping, Scope, SnsTopics, Tls, Token},
 };
 use crate::{
     aws::Access,

@@ -29,7 +29,7 @@ pub(super) use self::{
     database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
     frontend::Frontend,
-    intake::{Freeze, Http, Limits, Store, Tls, Token},
+    intake::{Freeze, Http, Limits, Store, Tls, Token, Topics},
     kubernetes::{Deployment, Kubernetes, LookAtSecrets, Pods, Registries},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},

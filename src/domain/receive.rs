@@ -335,6 +335,12 @@ fn alerted(s: &Situation<'_>, alert: &Alert) -> Vec<Fact> {
         (false, Some((known, key, _))) if key == alert.key() => {
             cleared(known, "Alertmanager resolved it")
         }
+        // Of an alarm's end only its own time is known; one that arrives late is older than what fires.
+        (false, Some((known, _, fingerprint)))
+            if Alert::is_of_cloudwatch(fingerprint) && alert.starts_at > known.onset =>
+        {
+            cleared(known, "CloudWatch says that it is over")
+        }
         // The same alert again, an older one that arrives late, a resolve of something else.
         (true | false, Some(_)) | (false, None) => vec![],
     }
@@ -348,7 +354,9 @@ fn cleared(known: &Firing, why: &str) -> Vec<Fact> {
 /// A resolve can get lost on its way; whoever asks, finds out.
 fn no_longer_active(s: &Situation<'_>, active: &BTreeSet<String>) -> Vec<Fact> {
     let gone = alerts(s).filter(|(firing, _, fingerprint)| {
-        !active.contains(*fingerprint) && s.now.wall.since(firing.fired_at) >= ALERT_SETTLES
+        !active.contains(*fingerprint)
+            && !Alert::is_of_cloudwatch(fingerprint)
+            && s.now.wall.since(firing.fired_at) >= ALERT_SETTLES
     });
     gone.flat_map(|(firing, ..)| cleared(firing, "Alertmanager, asked, has it no longer")).collect()
 }
@@ -367,7 +375,7 @@ fn alert_firing(s: &Situation<'_>, alert: &Alert, trigger: String) -> Firing {
         },
         onset: alert.starts_at,
         fired_at: s.now.wall,
-        says: format!("Alertmanager: {} - {}", alert.name, alert.summary),
+        says: format!("{}: {} - {}", alert.teller(), alert.name, alert.summary),
         may_act: policy.is_some_and(|p| p.may_act),
         evidence: None,
     }

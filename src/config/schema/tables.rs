@@ -8,8 +8,8 @@ use crate::config::raw::{
     Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http, Job,
     Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods, Probe,
     Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Server, Service,
-    Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Trigger, Undo, Verification,
-    Webhook,
+    Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics, Trigger, Undo,
+    Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -135,7 +135,8 @@ tables! {
     [Webhook] url bearer basic headers signing_key;
     [Basic] user password;
     [Heartbeat] url every;
-    [Http] enabled listen tls allow_plain_beyond_loopback open_metrics;
+    [Http] enabled listen tls allow_plain_beyond_loopback open_metrics sns;
+    [Topics] from topics;
     [Tls] cert_file key_file;
     [Token] scopes file env;
     [Freeze] from until reason;
