@@ -2,6 +2,7 @@
 
 mod accounts;
 mod faults;
+mod looked;
 mod metrics;
 pub(crate) mod proxy;
 pub(crate) mod server;
