@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use self::sending::look;
 pub(super) use self::sending::send;
 use super::{
     text::{cut, lines, one_line},

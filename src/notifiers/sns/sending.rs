@@ -66,3 +66,17 @@ async fn publish(options: &Options, message: Message) -> Result<(), Fault> {
     let answer = request.send().await;
     answer.map(drop).map_err(|fault| clients.fault("sns:Publish", fault))
 }
+
+/// Whether the topic is there, without telling anybody anything.
+#[cfg(feature = "aws")]
+pub async fn look(options: &Options) -> Result<(), Fault> {
+    let clients = crate::aws::Account::of(&options.access)?.to_look().await;
+    let asked = clients.sns().get_topic_attributes().topic_arn(&options.topic_arn).send().await;
+    asked.map(drop).map_err(|fault| clients.fault("sns:GetTopicAttributes", fault))
+}
+
+/// Whether the topic is there, without telling anybody anything.
+#[cfg(not(feature = "aws"))]
+pub async fn look(_: &Options) -> Result<(), Fault> {
+    Err(Fault::not_built_in("sns:GetTopicAttributes"))
+}

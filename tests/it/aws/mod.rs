@@ -3,6 +3,7 @@
 mod accounts;
 mod faults;
 pub(crate) mod frontend;
+mod looked;
 mod metrics;
 pub(crate) mod proxy;
 pub(crate) mod server;
