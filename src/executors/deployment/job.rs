@@ -28,6 +28,14 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// Of the CronJob's name so much is in the Job's: a label holds 63.
 const NAME_MAX: usize = 40;
+/// What of a Job's specification can make more than one pod of it, beside how many it wants.
+const MORE_PODS: [&str; 5] = [
+    "podFailurePolicy",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "completionMode",
+    "successPolicy",
+];
 /// Tells whoever looks at the Job what made it.
 const RUN: &str = "rollbackd.dev/run";
 
@@ -183,7 +191,13 @@ fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
 /// What fails half-way is not begun again from there; each container is told the same.
 fn run_once(spec: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
     spec.insert("backoffLimit".into(), 0.into());
-    spec.remove("backoffLimitPerIndex");
+    // By these a Job makes another pod in spite of that: for a drained node, or for each of several that it wants.
+    for more in MORE_PODS {
+        spec.remove(more);
+    }
+    for one in ["completions", "parallelism"] {
+        spec.insert(one.into(), 1.into());
+    }
     let Some(pod) = spec.get_mut("template").and_then(|it| it.get_mut("spec")) else { return };
     pod["restartPolicy"] = "Never".into();
     for kind in ["containers", "initContainers"] {
@@ -262,13 +276,31 @@ mod tests {
         let spec = json!({ "backoffLimit": 6, "template": { "spec": pod } });
         let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
         let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
-        assert_eq!(made["spec"]["backoffLimit"], 0);
         let pod = &made["spec"]["template"]["spec"];
         assert_eq!(pod["restartPolicy"], "Never");
         let (url, to) =
             (json!({ "name": "URL", "value": "x" }), json!({ "name": "TO", "value": "6" }));
         assert_eq!(pod["containers"][0]["env"], json!([url, to]));
         assert_eq!(pod["initContainers"][0]["env"], json!([to]));
+    }
+
+    /// One whose policy does not count a drained node's pod was run again from where the first had been.
+    #[test]
+    fn one_that_runs_once_has_one_pod_whatever_the_cron_job_says_of_failures_and_of_how_many() {
+        let told = [].into();
+        let spec = json!({
+            "backoffLimit": 6, "completions": 3, "parallelism": 2, "completionMode": "Indexed",
+            "backoffLimitPerIndex": 1, "maxFailedIndexes": 2, "successPolicy": { "rules": [{ "succeededCount": 1 }] },
+            "podFailurePolicy": { "rules": [{ "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget" }] }] },
+            "template": { "spec": { "containers": [] } },
+        });
+        let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
+        let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
+        let wanted = json!({
+            "backoffLimit": 0, "completions": 1, "parallelism": 1, "activeDeadlineSeconds": 300,
+            "ttlSecondsAfterFinished": 3600, "template": { "spec": { "containers": [], "restartPolicy": "Never" } },
+        });
+        assert_eq!(made["spec"], wanted);
     }
 
     #[test]
