@@ -204,9 +204,10 @@ fn run_once(spec: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
         for container in pod.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
             let said = container["env"].as_array().cloned().unwrap_or_default();
             let is_ours = |it: &Value| it["name"].as_str().is_some_and(|it| env.contains_key(it));
-            let mut all: Vec<Value> = said.into_iter().filter(|it| !is_ours(it)).collect();
-            all.extend(env.iter().map(|(name, value)| json!({ "name": name, "value": value })));
-            container["env"] = all.into();
+            // First, for a variable may refer only to what stands before it.
+            let ours = env.iter().map(|(name, value)| json!({ "name": name, "value": value }));
+            let theirs = said.into_iter().filter(|it| !is_ours(it));
+            container["env"] = ours.chain(theirs).collect();
         }
     }
 }
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(pod["restartPolicy"], "Never");
         let (url, to) =
             (json!({ "name": "URL", "value": "x" }), json!({ "name": "TO", "value": "6" }));
-        assert_eq!(pod["containers"][0]["env"], json!([url, to]));
+        assert_eq!(pod["containers"][0]["env"], json!([to, url]), "it may say $(TO)");
         assert_eq!(pod["initContainers"][0]["env"], json!([to]));
     }
 
