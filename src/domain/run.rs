@@ -370,6 +370,16 @@ impl Run {
         left
     }
 
+    /// Whether something stays suspended of it, and still wants what it was rolled away from.
+    pub fn leaves_suspended(&self) -> bool {
+        self.attempts.iter().any(|attempt| {
+            let step = self.plan.steps.get(attempt.step);
+            let suspends =
+                step.is_some_and(|step| matches!(step.action, Action::OwnerSuspend { .. }));
+            suspends && attempt.ended.as_ref().is_some_and(|(_, report)| !report.left.is_empty())
+        })
+    }
+
     /// The first attempt's beginning: when the action started.
     pub fn started_at(&self) -> Option<UnixMs> {
         self.attempts.first().map(|a| a.begun_at)
