@@ -61,18 +61,34 @@ impl Job<'_> {
     fn path(&self) -> String {
         format!("/apis/batch/v1/namespaces/{}/jobs", self.from.1)
     }
+
+    /// What it is that the end of one was not seen which may be there: one that must not run twice may go on.
+    fn unseen(&self, trouble: Trouble) -> Trouble {
+        match self.once_with {
+            Some(_) => Trouble::Unknown(trouble.to_string()),
+            None => trouble,
+        }
+    }
 }
 
-/// Whether this very attempt has made it already.
-pub(in crate::executors) async fn is_there(
+/// The end of one that this very attempt has made already; nothing where there is none. It makes none.
+pub(in crate::executors) async fn begun(
     attempt: &mut Attempt<'_>,
     job: &Job<'_>,
-) -> Result<bool, Trouble> {
+) -> Result<Option<Outcome>, Trouble> {
+    let path = format!("{}/{}", job.path(), name(job.from.2, attempt.order));
+    match is_there(attempt, job, &path).await {
+        Ok(true) => end(attempt, job).await.map(Some),
+        Ok(false) => Ok(None),
+        Err(trouble) => Err(job.unseen(trouble)),
+    }
+}
+
+async fn is_there(attempt: &mut Attempt<'_>, job: &Job<'_>, path: &str) -> Result<bool, Trouble> {
     let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
-    let name = name(job.from.2, attempt.order);
     let mut last = Refusal::Silent("it was not looked for".to_owned());
     for look in 0..LOOKS_MAX {
-        match api.get(&format!("{}/{name}", job.path())).await {
+        match api.get(path).await {
             Ok(_) => return Ok(true),
             Err(Refusal::Gone(_)) => return Ok(false),
             Err(refusal) => last = pause(attempt, refusal, "looking for the Job", look).await?,
@@ -86,11 +102,23 @@ pub(in crate::executors) async fn job(
     attempt: &mut Attempt<'_>,
     job: Job<'_>,
 ) -> Result<Outcome, Trouble> {
+    let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
+    let mut may_be_there = false;
+    made(&api, attempt, &job, &mut may_be_there)
+        .await
+        .map_err(|trouble| if may_be_there { job.unseen(trouble) } else { trouble })?;
+    end(attempt, &job).await
+}
+
+/// Waits until one that is there has ended.
+async fn end(attempt: &mut Attempt<'_>, job: &Job<'_>) -> Result<Outcome, Trouble> {
     let (at, path) = (job.at(), job.path());
     let (_, namespace, cron_job) = job.from;
     let name = name(cron_job, attempt.order);
-    let mut api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
-    made(&api, attempt, &job, (&path, &name)).await?;
+    let clusters = attempt.options.clusters.clone();
+    let open = async |until| Api::open(&clusters, &at, until).await.map_err(|it| job.unseen(it));
+    let unseen = |why: String| Err(job.unseen(Trouble::Failed { why, retry: true }));
+    let mut api = open(attempt.until).await?;
     loop {
         let (why, pause) = match api.get(&format!("{path}/{name}")).await {
             Ok(seen) => match ended(&seen) {
@@ -104,30 +132,31 @@ pub(in crate::executors) async fn job(
                 }
                 None => ("it has not ended".to_owned(), PAUSE),
             },
-            Err(Refusal::Gone(why)) => return failed(format!("the Job is gone: {why}"), true),
+            Err(Refusal::Gone(why)) => return unseen(format!("the Job is gone: {why}")),
             Err(Refusal::Busy { why, pause }) => (why, pause),
             Err(Refusal::Refused { why, .. } | Refusal::Silent(why) | Refusal::Moved(why)) => {
                 // Whatever proves who the daemon is, is read anew.
-                api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
+                api = open(attempt.until).await?;
                 (why, PAUSE)
             }
         };
         attempt.after = format!("the Job {name}: {why}");
         if Instant::now() + pause >= attempt.until {
-            return failed(format!("the Job {name} did not succeed in time: {why}"), true);
+            return unseen(format!("the Job {name} did not succeed in time: {why}"));
         }
         sleep(pause).await;
     }
 }
 
-/// Sees to it that it is there.
+/// Sees to it that it is there; where that was not seen, `may_be_there` says whether it may be all the same.
 async fn made(
     api: &Api,
     attempt: &mut Attempt<'_>,
     job: &Job<'_>,
-    (path, name): (&str, &str),
+    may_be_there: &mut bool,
 ) -> Result<(), Trouble> {
     let (_, namespace, cron_job_name) = job.from;
+    let (path, name) = (job.path(), name(cron_job_name, attempt.order));
     let from = format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{cron_job_name}");
     let mut last = Refusal::Silent("it was not looked for".to_owned());
     for look in 0..LOOKS_MAX {
@@ -148,10 +177,13 @@ async fn made(
         };
         attempt.permits()?;
         attempt.before = format!("made from the CronJob {cron_job_name}");
-        match api.post(path, &manifest(&cron_job, job, name, &attempt.order.run)).await {
+        match api.post(&path, &manifest(&cron_job, job, &name, &attempt.order.run)).await {
             Ok(_) => return Ok(()),
             // Whether it was made is seen by looking again.
-            Err(refusal) => last = pause(attempt, refusal, "making the Job", look).await?,
+            Err(refusal) => {
+                *may_be_there |= matches!(refusal, Refusal::Silent(_) | Refusal::Moved(_));
+                last = pause(attempt, refusal, "making the Job", look).await?;
+            }
         }
     }
     Err(last.trouble("making the Job", false))
