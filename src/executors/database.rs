@@ -83,6 +83,11 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
     match stands(&before, &undo.way) {
         Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),
         Stands::AtEnd => return Ok(Outcome::AlreadyDone),
+        // Whether it was never made, or is gone again, the journal does not tell.
+        Stands::AtBegin if earlier.is_none() && attempt.touched && is_job(undo.by) => {
+            let why = "an earlier daemon was about to make its Job, which is not there: whether it ran nobody can tell, and no second is made";
+            return Err(Trouble::Unknown(why.to_owned()));
+        }
         Stands::AtBegin if earlier.is_none() => {}
         now @ (Stands::AtBegin | Stands::Between(_) | Stands::Elsewhere(_)) => {
             let end = earlier.unwrap_or(End::Seen(String::new()));
@@ -156,6 +161,10 @@ fn ended(
         Stands::Between(left) => failed(format!("{begin}{}", half_way(&left, &undo.way)), false),
         Stands::Elsewhere(why) => failed(format!("{begin}{why}"), false),
     }
+}
+
+fn is_job(by: &UndoBy) -> bool {
+    matches!(by, UndoBy::Job(_))
 }
 
 /// How the Job ended that this attempt made, or finds where it may make none; nothing where there is none.

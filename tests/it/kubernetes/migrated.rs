@@ -229,3 +229,15 @@ async fn a_job_that_may_have_been_made_is_not_said_to_have_taken_nothing_back() 
     assert!(unknown(&report).contains("it may go on"), "{report:?}");
     assert_eq!(jobs(&place, cluster).await.len(), 1, "it was made");
 }
+
+/// A second was made where the first was gone with the time that it is kept.
+#[tokio::test]
+async fn one_that_an_earlier_daemon_may_have_made_and_that_is_gone_is_not_made_again() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    cron_job(&place, cluster, "undo", "done-gone").await;
+    let migrated = Migrated::new(&place, cluster).await;
+    let report = migrated.undo("undo", true).await;
+    assert!(unknown(&report).contains("no second is made"), "{report:?}");
+    assert!(jobs(&place, cluster).await.is_empty());
+}
