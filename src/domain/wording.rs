@@ -2,6 +2,7 @@
 
 mod health;
 mod maintenance;
+mod stopped;
 mod trouble;
 
 pub use health::{dropped, fleet_notice, left_at_stop, left_on};
@@ -437,7 +438,7 @@ fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draf
         .field("Report", format!("rollbackd report {}", incident.id));
     let half_done = incident.run.as_ref().filter(|run| run.is_half_done());
     let draft = half_done.into_iter().fold(draft, |d, run| d.field("Steps", run.account()));
-    let draft = draft.lines(to_take_back(incident));
+    let draft = draft.lines(to_take_back(incident)).lines(stopped::still(incident, s));
     let mut all = vec![draft];
     if incident.run.is_some() {
         let mut to = Draft::new(

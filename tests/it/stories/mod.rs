@@ -32,6 +32,7 @@ mod resolved;
 mod restarts;
 mod reversed;
 mod steps;
+mod stopped;
 mod undone;
 mod unseen;
 mod witnesses;
