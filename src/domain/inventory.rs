@@ -18,6 +18,9 @@ use crate::units::UnixMs;
 /// The name under which a platform that tells nothing stands beside signals that do.
 pub const PLATFORM: &str = "platform";
 
+/// The annotation of a Deployment that says how many pods a rollback has taken away.
+pub const STOPPED: &str = "rollbackd.dev/stopped";
+
 /// What was seen to serve, at the process itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -87,6 +90,8 @@ pub struct Place {
     pub kept: bool,
     /// The image that is set in place of a template that something holds.
     pub image: Option<NewImage>,
+    /// How many pods it is given back that a rollback before this one has taken away.
+    pub stopped: Option<u32>,
     /// What else sets it.
     pub owners: Vec<Owner>,
     /// By how much it differs from what is set, of a site.
@@ -100,6 +105,9 @@ pub struct Deployed {
     pub uid: String,
     /// How many pods are wanted.
     pub wanted: u32,
+    /// How many a rollback has taken away, where it has none since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<u32>,
     /// Whether its controller leaves it alone.
     pub paused: bool,
     /// What else sets it.
@@ -271,6 +279,7 @@ impl Inventory {
             replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
             kept: of.kept,
             image: None,
+            stopped: None,
             owners: self.owners().to_vec(),
             differs: of.differs,
         }

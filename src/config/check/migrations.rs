@@ -21,6 +21,8 @@ use crate::{
 
 const UNDO: Span = Span::minutes(10);
 const KEEP: Span = Span::hours(24);
+/// One that is gone before anybody saw how it ended leaves nobody who can tell.
+const KEEP_MIN: Span = Span::hours(1);
 
 /// What `[service.NAME.rollback.database]` says.
 pub(super) fn back(
@@ -88,6 +90,10 @@ fn job(
         }
         return None;
     };
+    if let Some(said) = said.keep.as_ref().filter(|_| keep < KEEP_MIN) {
+        let what = format!("a Job that goes after {keep} may be gone before anybody saw its end");
+        found.error(said.span(), what, format!("write keep = \"{KEEP_MIN}\" or longer"));
+    }
     if said.undo.is_some() {
         let what = "a program and a Job cannot both take its migrations back";
         found.error(cron_job.span(), what, "keep undo or cron_job");

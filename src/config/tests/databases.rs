@@ -238,6 +238,7 @@ fn what_would_run_a_script_by_itself_or_elsewhere_is_refused() {
         ("undo = ['/bin/true', '{to}']\nthrough = 'owner'", "`through` is of a script"),
         ("undo = ['/bin/true', '{to}']\ncron_job = 'undo'", "a program and a Job cannot both"),
         ("cron_job = 'undo'", "a Job runs where a Deployment is"),
+        ("cron_job = 'undo'\nkeep = '59m'", "a Job that goes after 59m may be gone"),
         ("script = '/r.sql'\nkeep = '1h'", "`keep` is of a Job"),
         ("", "nothing takes its migrations back"),
     ] {

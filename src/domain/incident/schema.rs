@@ -193,9 +193,8 @@ pub(super) fn back(
         return stays;
     };
     let from = now.revision();
-    let pods = inventory.deployed.as_ref().map(|deployed| deployed.wanted);
     // Those that a rollback took away which then halted are given back by this one.
-    let pods = if pods == Some(0) { script::stopped_pods(s).or(pods) } else { pods };
+    let pods = inventory.deployed.as_ref().map(|it| it.stopped.unwrap_or(it.wanted));
     let undo = runbook.database.as_ref().map(|undo| {
         let undone = between::way_back(now, good)?;
         let way = Way { from: &from, to: good, undone: &undone };

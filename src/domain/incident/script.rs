@@ -93,16 +93,6 @@ pub(super) fn instead(s: &Situation<'_>) -> Option<String> {
     }
 }
 
-/// Of how many pods the rollback that halted has stopped the Deployment, which has none since.
-pub(super) fn stopped_pods(s: &Situation<'_>) -> Option<u32> {
-    let run = halted(s)?;
-    let begun = run.plan.steps.iter().take(run.cursor);
-    begun.rev().find_map(|step| {
-        let Action::DeploymentStop { pods, .. } = step.action else { return None };
-        Some(pods)
-    })
-}
-
 /// The file that is meant, as it was looked at last, if it can be run.
 fn meant<'s>(
     s: &'s Situation<'_>,

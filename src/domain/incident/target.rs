@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    schema,
+    schema::{self, Schema},
     scope::{self, Scope},
-    script,
 };
 use crate::{
     domain::{
@@ -90,11 +89,9 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
     let (inventory, linked) = deployed(s)?;
     let way = way(s, (inventory, linked), to)?;
     let bars = inventory.deployed.as_deref().and_then(Deployed::bars);
-    let is_stopped = || {
-        let deployed = inventory.deployed.as_deref();
-        deployed.is_some_and(|it| !it.paused) && script::stopped_pods(s).is_some()
-    };
-    if let Some(why) = bars.filter(|_| !is_stopped()) {
+    let stopped = inventory.deployed.as_deref().filter(|it| !it.paused && it.wanted == 0);
+    let stopped = stopped.and_then(|it| it.stopped).filter(|_| way.application.is_some());
+    if let Some(why) = bars.filter(|_| stopped.is_none()) {
         return Err(why.to_owned());
     }
     let mut place = match (&way.application, way.image) {
@@ -112,10 +109,15 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
         Some((from, to)) => schema::back(s, inventory, (from, to)),
         None => (None, String::new()),
     };
-    let gives_pods_back = database.as_ref().is_some_and(|it| it.stopped_pods.is_some());
-    if let Some(bars) = bars.filter(|_| !gives_pods_back) {
-        return Err(if why.is_empty() { bars.to_owned() } else { why });
+    // Its pods come back only to a schema that what they come back to runs on.
+    if let (Some(bars), None) = (bars, &database) {
+        match schema::of(s, to) {
+            Schema::Moved(_) if !why.is_empty() => return Err(why),
+            Schema::Moved(what) => return Err(format!("{bars}; {what}")),
+            Schema::Stays(_) | Schema::Unwatched => {}
+        }
     }
+    place.stopped = stopped;
     let moves = Moves { from, to, configuration, database: database.as_ref() };
     let plan = runbook.plan_of(&s.state.id, &moves, &place, s.now.wall);
     let scope = [way.scope, why].into_iter().filter(|said| !said.is_empty());

@@ -28,6 +28,14 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// Of the CronJob's name so much is in the Job's: a label holds 63.
 const NAME_MAX: usize = 40;
+/// What of a Job's specification can make more than one pod of it, beside how many it wants.
+const MORE_PODS: [&str; 5] = [
+    "podFailurePolicy",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "completionMode",
+    "successPolicy",
+];
 /// Tells whoever looks at the Job what made it.
 const RUN: &str = "rollbackd.dev/run";
 
@@ -53,18 +61,34 @@ impl Job<'_> {
     fn path(&self) -> String {
         format!("/apis/batch/v1/namespaces/{}/jobs", self.from.1)
     }
+
+    /// What it is that the end of one was not seen which may be there: one that must not run twice may go on.
+    fn unseen(&self, trouble: Trouble) -> Trouble {
+        match self.once_with {
+            Some(_) => Trouble::Unknown(trouble.to_string()),
+            None => trouble,
+        }
+    }
 }
 
-/// Whether this very attempt has made it already.
-pub(in crate::executors) async fn is_there(
+/// The end of one that this very attempt has made already; nothing where there is none. It makes none.
+pub(in crate::executors) async fn begun(
     attempt: &mut Attempt<'_>,
     job: &Job<'_>,
-) -> Result<bool, Trouble> {
+) -> Result<Option<Outcome>, Trouble> {
+    let path = format!("{}/{}", job.path(), name(job.from.2, attempt.order));
+    match is_there(attempt, job, &path).await {
+        Ok(true) => end(attempt, job).await.map(Some),
+        Ok(false) => Ok(None),
+        Err(trouble) => Err(job.unseen(trouble)),
+    }
+}
+
+async fn is_there(attempt: &mut Attempt<'_>, job: &Job<'_>, path: &str) -> Result<bool, Trouble> {
     let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
-    let name = name(job.from.2, attempt.order);
     let mut last = Refusal::Silent("it was not looked for".to_owned());
     for look in 0..LOOKS_MAX {
-        match api.get(&format!("{}/{name}", job.path())).await {
+        match api.get(path).await {
             Ok(_) => return Ok(true),
             Err(Refusal::Gone(_)) => return Ok(false),
             Err(refusal) => last = pause(attempt, refusal, "looking for the Job", look).await?,
@@ -78,11 +102,23 @@ pub(in crate::executors) async fn job(
     attempt: &mut Attempt<'_>,
     job: Job<'_>,
 ) -> Result<Outcome, Trouble> {
+    let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
+    let mut may_be_there = false;
+    made(&api, attempt, &job, &mut may_be_there)
+        .await
+        .map_err(|trouble| if may_be_there { job.unseen(trouble) } else { trouble })?;
+    end(attempt, &job).await
+}
+
+/// Waits until one that is there has ended.
+async fn end(attempt: &mut Attempt<'_>, job: &Job<'_>) -> Result<Outcome, Trouble> {
     let (at, path) = (job.at(), job.path());
     let (_, namespace, cron_job) = job.from;
     let name = name(cron_job, attempt.order);
-    let mut api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
-    made(&api, attempt, &job, (&path, &name)).await?;
+    let clusters = attempt.options.clusters.clone();
+    let open = async |until| Api::open(&clusters, &at, until).await.map_err(|it| job.unseen(it));
+    let unseen = |why: String| Err(job.unseen(Trouble::Failed { why, retry: true }));
+    let mut api = open(attempt.until).await?;
     loop {
         let (why, pause) = match api.get(&format!("{path}/{name}")).await {
             Ok(seen) => match ended(&seen) {
@@ -96,30 +132,31 @@ pub(in crate::executors) async fn job(
                 }
                 None => ("it has not ended".to_owned(), PAUSE),
             },
-            Err(Refusal::Gone(why)) => return failed(format!("the Job is gone: {why}"), true),
+            Err(Refusal::Gone(why)) => return unseen(format!("the Job is gone: {why}")),
             Err(Refusal::Busy { why, pause }) => (why, pause),
             Err(Refusal::Refused { why, .. } | Refusal::Silent(why) | Refusal::Moved(why)) => {
                 // Whatever proves who the daemon is, is read anew.
-                api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
+                api = open(attempt.until).await?;
                 (why, PAUSE)
             }
         };
         attempt.after = format!("the Job {name}: {why}");
         if Instant::now() + pause >= attempt.until {
-            return failed(format!("the Job {name} did not succeed in time: {why}"), true);
+            return unseen(format!("the Job {name} did not succeed in time: {why}"));
         }
         sleep(pause).await;
     }
 }
 
-/// Sees to it that it is there.
+/// Sees to it that it is there; where that was not seen, `may_be_there` says whether it may be all the same.
 async fn made(
     api: &Api,
     attempt: &mut Attempt<'_>,
     job: &Job<'_>,
-    (path, name): (&str, &str),
+    may_be_there: &mut bool,
 ) -> Result<(), Trouble> {
     let (_, namespace, cron_job_name) = job.from;
+    let (path, name) = (job.path(), name(cron_job_name, attempt.order));
     let from = format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{cron_job_name}");
     let mut last = Refusal::Silent("it was not looked for".to_owned());
     for look in 0..LOOKS_MAX {
@@ -140,10 +177,13 @@ async fn made(
         };
         attempt.permits()?;
         attempt.before = format!("made from the CronJob {cron_job_name}");
-        match api.post(path, &manifest(&cron_job, job, name, &attempt.order.run)).await {
+        match api.post(&path, &manifest(&cron_job, job, &name, &attempt.order.run)).await {
             Ok(_) => return Ok(()),
             // Whether it was made is seen by looking again.
-            Err(refusal) => last = pause(attempt, refusal, "making the Job", look).await?,
+            Err(refusal) => {
+                *may_be_there |= matches!(refusal, Refusal::Silent(_) | Refusal::Moved(_));
+                last = pause(attempt, refusal, "making the Job", look).await?;
+            }
         }
     }
     Err(last.trouble("making the Job", false))
@@ -183,16 +223,23 @@ fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
 /// What fails half-way is not begun again from there; each container is told the same.
 fn run_once(spec: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
     spec.insert("backoffLimit".into(), 0.into());
-    spec.remove("backoffLimitPerIndex");
+    // By these a Job makes another pod in spite of that: for a drained node, or for each of several that it wants.
+    for more in MORE_PODS {
+        spec.remove(more);
+    }
+    for one in ["completions", "parallelism"] {
+        spec.insert(one.into(), 1.into());
+    }
     let Some(pod) = spec.get_mut("template").and_then(|it| it.get_mut("spec")) else { return };
     pod["restartPolicy"] = "Never".into();
     for kind in ["containers", "initContainers"] {
         for container in pod.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
             let said = container["env"].as_array().cloned().unwrap_or_default();
             let is_ours = |it: &Value| it["name"].as_str().is_some_and(|it| env.contains_key(it));
-            let mut all: Vec<Value> = said.into_iter().filter(|it| !is_ours(it)).collect();
-            all.extend(env.iter().map(|(name, value)| json!({ "name": name, "value": value })));
-            container["env"] = all.into();
+            // First, for a variable may refer only to what stands before it.
+            let ours = env.iter().map(|(name, value)| json!({ "name": name, "value": value }));
+            let theirs = said.into_iter().filter(|it| !is_ours(it));
+            container["env"] = ours.chain(theirs).collect();
         }
     }
 }
@@ -262,13 +309,31 @@ mod tests {
         let spec = json!({ "backoffLimit": 6, "template": { "spec": pod } });
         let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
         let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
-        assert_eq!(made["spec"]["backoffLimit"], 0);
         let pod = &made["spec"]["template"]["spec"];
         assert_eq!(pod["restartPolicy"], "Never");
         let (url, to) =
             (json!({ "name": "URL", "value": "x" }), json!({ "name": "TO", "value": "6" }));
-        assert_eq!(pod["containers"][0]["env"], json!([url, to]));
+        assert_eq!(pod["containers"][0]["env"], json!([to, url]), "it may say $(TO)");
         assert_eq!(pod["initContainers"][0]["env"], json!([to]));
+    }
+
+    /// One whose policy does not count a drained node's pod was run again from where the first had been.
+    #[test]
+    fn one_that_runs_once_has_one_pod_whatever_the_cron_job_says_of_failures_and_of_how_many() {
+        let told = [].into();
+        let spec = json!({
+            "backoffLimit": 6, "completions": 3, "parallelism": 2, "completionMode": "Indexed",
+            "backoffLimitPerIndex": 1, "maxFailedIndexes": 2, "successPolicy": { "rules": [{ "succeededCount": 1 }] },
+            "podFailurePolicy": { "rules": [{ "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget" }] }] },
+            "template": { "spec": { "containers": [] } },
+        });
+        let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
+        let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
+        let wanted = json!({
+            "backoffLimit": 0, "completions": 1, "parallelism": 1, "activeDeadlineSeconds": 300,
+            "ttlSecondsAfterFinished": 3600, "template": { "spec": { "containers": [], "restartPolicy": "Never" } },
+        });
+        assert_eq!(made["spec"], wanted);
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Cluster {
             deployed: Some(Box::new(Deployed {
                 uid: deployment.uid.to_string(),
                 wanted: deployment.wanted,
+                stopped: deployment.stopped,
                 paused: deployment.paused,
                 owners: deployment.owners.to_vec(),
                 configuration: None,

@@ -1,5 +1,6 @@
 //! Migrations taken back by a Job of the cluster, which a real controller runs; the history is a real database's.
 
+use axum::http::Method;
 use rollbackd::{
     databases::Kind,
     domain::{
@@ -15,6 +16,7 @@ use rollbackd::{
 use serde_json::json;
 
 use super::{
+    between::{Asked, Between, Fault},
     cluster::Cluster,
     jobs::{cron_job, jobs},
     kubelet::Fate,
@@ -57,6 +59,26 @@ impl<'p> Migrated<'p> {
     }
 
     async fn undo(&self, cron_job: &str, resumed: bool) -> Report {
+        self.undo_within(Span::seconds(60), cron_job, resumed).await
+    }
+
+    /// The same through something between, that does so with what is asked of the Jobs.
+    async fn undo_between(
+        &self,
+        between: &Between,
+        mut with: impl FnMut(&Asked) -> Fault + Send + 'static,
+        resumed: bool,
+    ) -> Report {
+        let reached = between.options(&self.place.namespace);
+        self.hands.options.clusters.adopt([("main".to_owned(), reached)].into());
+        between.lets(move |asked| match asked.path.contains("/jobs") {
+            true => with(asked),
+            false => Fault::None,
+        });
+        self.undo_within(Span::seconds(4), "undo", resumed).await
+    }
+
+    async fn undo_within(&self, timeout: Span, cron_job: &str, resumed: bool) -> Report {
         let job = UndoBy::Job(UndoJob {
             cluster: "main".into(),
             namespace: self.place.namespace.clone(),
@@ -73,7 +95,7 @@ impl<'p> Migrated<'p> {
             by: job.filled("1", &undone),
             undone,
         };
-        self.hands.carry_out(action, Span::seconds(60), resumed).await
+        self.hands.carry_out(action, timeout, resumed).await
     }
 
     /// What its container would do, and then ends.
@@ -148,4 +170,74 @@ async fn a_job_that_takes_nothing_back_is_told_whether_it_failed_or_not() {
         assert!(why.contains(told) && why.contains("and nothing was taken back"), "{why}");
         assert!(!retry && report.before == report.after, "{report:?}");
     }
+}
+
+fn unknown(report: &Report) -> &str {
+    let Outcome::Unknown { why } = &report.outcome else { panic!("{report:?}") };
+    why
+}
+
+/// It was told that nothing was taken back, and a script was offered, while the Job went on.
+#[tokio::test]
+async fn a_job_whose_end_nobody_saw_may_go_on_and_is_not_said_to_have_taken_nothing_back() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    cron_job(&place, cluster, "undo", "slow-unseen").await;
+    let migrated = Migrated::new(&place, cluster).await;
+    let between = Between::start(cluster).await;
+    let mut made = false;
+    let silent_once_made = move |asked: &Asked| match asked.method == Method::POST {
+        true => {
+            made = true;
+            Fault::None
+        }
+        false if made => Fault::Silent,
+        false => Fault::None,
+    };
+    let report = migrated.undo_between(&between, silent_once_made, false).await;
+    let why = unknown(&report);
+    assert!(why.contains("it may go on, and the history is at version 2 now"), "{why}");
+    assert_eq!(jobs(&place, cluster).await.len(), 1);
+    // A daemon that comes after it cannot look for it.
+    let forbidden = |_: &Asked| Fault::status(403, "Forbidden", "jobs.batch is forbidden");
+    let report = migrated.undo_between(&between, forbidden, true).await;
+    assert!(unknown(&report).contains("it may go on"), "{report:?}");
+    assert_eq!(jobs(&place, cluster).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_may_have_been_made_is_not_said_to_have_taken_nothing_back() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    cron_job(&place, cluster, "undo", "slow-lost").await;
+    let migrated = Migrated::new(&place, cluster).await;
+    let between = Between::start(cluster).await;
+    let refuses = |_: &Asked| Fault::status(403, "Forbidden", "jobs.batch is forbidden");
+    let report = migrated.undo_between(&between, refuses, false).await;
+    let (why, _) = refusal(&report);
+    assert!(why.contains("and nothing was taken back"), "none was made: {why}");
+    let mut asked_for = false;
+    let lost = move |asked: &Asked| match asked.method == Method::POST {
+        true => {
+            asked_for = true;
+            Fault::Done(504)
+        }
+        false if asked_for => Fault::status(403, "Forbidden", "jobs.batch is forbidden"),
+        false => Fault::None,
+    };
+    let report = migrated.undo_between(&between, lost, false).await;
+    assert!(unknown(&report).contains("it may go on"), "{report:?}");
+    assert_eq!(jobs(&place, cluster).await.len(), 1, "it was made");
+}
+
+/// A second was made where the first was gone with the time that it is kept.
+#[tokio::test]
+async fn one_that_an_earlier_daemon_may_have_made_and_that_is_gone_is_not_made_again() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    cron_job(&place, cluster, "undo", "done-gone").await;
+    let migrated = Migrated::new(&place, cluster).await;
+    let report = migrated.undo("undo", true).await;
+    assert!(unknown(&report).contains("no second is made"), "{report:?}");
+    assert!(jobs(&place, cluster).await.is_empty());
 }

@@ -21,7 +21,7 @@ use super::{
     place::{HEALTHY, errors},
     policy::{id, services_mut, shop_with},
     story,
-    town::{NOON, Town},
+    town::{NOON, Town, failed},
 };
 
 fn with_a_database() -> Policy {
@@ -352,6 +352,25 @@ fn what_would_be_lost_is_in_the_page_before_anybody_approves_and_then_all_of_it_
             &["switch to v1", "restart on v1"].map(str::to_owned)[..]
         )
     );
+}
+
+/// It told people to take a version back in git that nothing wants.
+#[test]
+fn what_is_left_is_told_without_a_word_of_git_where_nothing_is_suspended() {
+    let mut town = Town::healthy(with_a_restore(false));
+    with_snapshots(&mut town, vec![snapshot("/b/good.dump", &at("6"))]);
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    let plan = town.offered();
+    town.says("ada", Said::Approve { plan }).unwrap();
+    while town.place().done.len() < 2 {
+        town.run("1s");
+    }
+    town.place().outcomes.push_back(failed("somebody is connected and does not go", false));
+    town.run("1m");
+    let page = town.notices("yours now").pop().unwrap();
+    let left = "the database shop_restored_1, restored and not in its place".to_owned();
+    assert!(page.lines.contains(&left), "{:?}", page.lines);
+    assert!(page.lines.iter().all(|line| !line.contains("in git")), "{:?}", page.lines);
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod restarts;
 mod reversed;
 mod sites;
 mod steps;
+mod stopped;
 mod undone;
 mod unseen;
 mod witnesses;

@@ -80,7 +80,9 @@ pub(super) struct Place {
     /// Its pods, where it is one.
     pub(super) pods: Option<Pods>,
     /// How many are wanted: three, unless it was stopped.
-    wanted: u32,
+    pub(super) wanted: u32,
+    /// How many a rollback has taken away, as it is written beside it.
+    pub(super) stopped: Option<u32>,
     /// Who set it last.
     pub(super) set_by: Option<String>,
     /// What its pods are given: maps by name, each with what it holds.
@@ -138,6 +140,7 @@ impl Place {
             pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
             wanted: 3,
+            stopped: None,
             maps: BTreeMap::new(),
             maps_written_at: None,
             reads: BTreeMap::new(),
@@ -320,6 +323,7 @@ impl Place {
                     warnings: self.warnings.clone(),
                     previous: self.previous.clone(),
                     wanted: self.wanted,
+                    stopped: self.stopped.filter(|_| self.wanted == 0),
                     paused: false,
                     owners,
                     configuration: self.configuration(),
@@ -376,10 +380,12 @@ impl Place {
             Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
             Action::DeploymentStop { pods, .. } => {
                 self.wanted = 0;
+                self.stopped = Some(*pods);
                 self.does(format!("stop {pods} pods"))
             }
             Action::DeploymentStart { pods, .. } => {
                 self.wanted = *pods;
+                self.stopped = None;
                 self.does(format!("start {pods} pods"))
             }
             Action::DeploymentImage { to, image, .. } => {
