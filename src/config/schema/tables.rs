@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{Shaped, Tables};
 use crate::config::raw::{
     Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
-    Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http, Job,
-    Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods, Probe,
-    Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Server, Service,
-    Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics, Trigger, Undo,
-    Verification, Webhook,
+    Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http,
+    Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
+    Probe, Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Server,
+    Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics, Trigger,
+    Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
