@@ -10,6 +10,7 @@ mod account;
 #[cfg(feature = "aws")]
 mod answer;
 pub mod fault;
+pub mod secrets;
 
 #[cfg(feature = "aws")]
 pub use self::account::{Account, Clients};

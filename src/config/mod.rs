@@ -15,6 +15,7 @@ mod preflight;
 mod problem;
 mod pullable;
 mod raw;
+mod reads;
 mod schema;
 mod settings;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use self::{
     online::{Finds, Online, check_online},
     preflight::{Preflight, preflight},
     problem::{Level, Problem},
+    reads::ReadSecret,
     schema::schema,
     settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
 };
@@ -85,6 +87,8 @@ pub struct Config {
     pub platforms: BTreeMap<ServiceId, Platform>,
     /// Whose database is looked at.
     pub databases: BTreeMap<ServiceId, Migrated>,
+    /// Secrets of AWS that a service reads.
+    pub secrets: BTreeMap<ServiceId, Vec<ReadSecret>>,
     /// How each account of AWS is reached, by its name in the file.
     pub accounts: BTreeMap<String, Access>,
     /// How people are reached; never empty.

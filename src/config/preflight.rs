@@ -14,7 +14,7 @@ use crate::{
     },
     executors::{
         self, Also, Looked, deployment_preflight, maintenance_preflight,
-        preflight::release_preflight, snapshot::snapshot_preflight,
+        preflight::release_preflight, secret_preflight, snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
@@ -98,12 +98,17 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
             let also = Also { logs, usage, cron_jobs, maintenance };
             let looked = look(config, platform, also, commands);
             let kept = config.databases.get(&service).and_then(|it| it.snapshots.clone());
+            let secrets = config.secrets.get(&service).cloned().unwrap_or_default();
             let state_dir = config.store.dir.clone();
             looking.spawn(async move {
                 let mut checks = looked.await;
                 if let Some(Kept { keeper, .. }) = kept {
                     let now = UnixMs(jiff::Timestamp::now().as_millisecond());
                     checks.extend(snapshot_preflight(&keeper, &state_dir, now).await);
+                }
+                for read in secrets {
+                    let looked = secret_preflight(&read.access, &read.at, read.even_if_rotated);
+                    checks.extend(looked.await);
                 }
                 Preflight { service, mode, checks }
             });

@@ -24,7 +24,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
-    aws::Aws,
+    aws::{Aws, Secret},
     database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
     intake::{Freeze, Http, Limits, Store, Tls, Token},

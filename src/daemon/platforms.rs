@@ -9,8 +9,15 @@ use std::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{clock, keeping::Keeper, listening::Listener, pulling::Puller};
+use super::{
+    clock,
+    keeping::{Keeper, KnownGood},
+    listening::Listener,
+    pulling::Puller,
+    secrets::{Kept, Secrets},
+};
 use crate::{
+    config::ReadSecret,
     domain::{
         event::{Event, What},
         inventory::Inventory,
@@ -21,9 +28,10 @@ use crate::{
     handle::Handle,
     kubernetes::previous,
     sources::{
-        kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
+        kubernetes::{Key, Kind, NOT_LISTED_YET, Wanted, Watched},
         registry::Registries,
     },
+    store::Lease,
     units::Span,
 };
 
@@ -41,6 +49,8 @@ pub(super) struct Platform {
     pub every: Span,
     /// How often to look while the service is watched.
     pub every_watched: Span,
+    /// Secrets of AWS that it reads.
+    pub secrets: Vec<ReadSecret>,
 }
 
 /// Looks until the event loop has gone.
@@ -49,23 +59,42 @@ pub(super) async fn look(
     options: executors::Options,
     handle: Handle,
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
+    lease: Lease,
 ) {
+    let (service, said) = (&platform.service, platform.secrets.clone());
+    let mut secrets = (!said.is_empty()).then(|| Secrets::begin(service, said, &watched, lease));
+    let mut kept = Kept::of(service, &options);
     let mut last: Option<Inventory> = None;
     let mut hashed = inventory::Hashed::default();
     loop {
-        let seen = inventory::release_inventory(&platform.runbook, &options, &mut hashed).await;
+        let mut seen = inventory::release_inventory(&platform.runbook, &options, &mut hashed).await;
+        if let Some(secrets) = &secrets {
+            let started = inventory::started_at(&platform.runbook, &options).await;
+            let started = started.or(seen.switched_at);
+            secrets.add_to(&mut seen, started);
+            kept.add_to(&mut seen).await;
+            secrets.tell_gone(&mut seen);
+        }
         tell_faults(&platform.service, last.as_ref(), &seen);
         last = Some(seen.clone());
         let id = format!("seen:{}:{}", platform.service, clock::wall().0);
-        let what = What::Seen { service: platform.service.clone(), inventory: seen };
+        let what = What::Seen { service: platform.service.clone(), inventory: seen.clone() };
         if handle.report(Event { id, what }).await.is_err() {
             return;
+        }
+        if let Some(secrets) = &mut secrets {
+            let service = platform.service.clone();
+            let known = handle.look(move |fleet, _| KnownGood::of(fleet, &service)).await;
+            let Ok(known) = known else { return };
+            kept.tend(&seen, &known).await;
+            secrets.label(&seen, &known).await;
         }
         let fast = watched.borrow_and_update().contains(&platform.service);
         let pause = if fast { platform.every_watched } else { platform.every };
         let own = |watched: &BTreeSet<ServiceId>| watched.contains(&platform.service) != fast;
         tokio::select! {
             () = tokio::time::sleep(pause.duration()) => {}
+            () = moved(&mut secrets) => {}
             // What is watched of other services is none of its business.
             changed = watched.wait_for(own) => if changed.is_err() { return },
         }
@@ -93,6 +122,8 @@ pub(super) struct Deployment {
     pub registries: Option<Registries>,
     /// How often to look without news.
     pub every: Span,
+    /// Secrets of AWS that its pods read.
+    pub read_secrets: Vec<ReadSecret>,
 }
 
 /// Looks until the event loop has gone: at once when there is news, and now and then, for what is known also gets old.
@@ -100,9 +131,12 @@ pub(super) async fn look_at_deployment(
     deployment: Deployment,
     options: executors::Options,
     handle: Handle,
+    (watched_ones, lease): (watch::Receiver<BTreeSet<ServiceId>>, Lease),
 ) {
     let Deployment { service, watched, key, runbook, container, left_out, .. } = deployment;
-    let Deployment { previous, registries, every, .. } = deployment;
+    let Deployment { previous, registries, every, read_secrets, .. } = deployment;
+    let elsewhere = !read_secrets.is_empty();
+    let mut aws = elsewhere.then(|| Secrets::begin(&service, read_secrets, &watched_ones, lease));
     let mut listener =
         (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
     let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
@@ -113,9 +147,17 @@ pub(super) async fn look_at_deployment(
     loop {
         news.mark_unchanged();
         let now = clock::wall();
-        let said = (left_out.as_slice(), previous.as_ref());
+        let said = Wanted { left_out: &left_out, elsewhere, previous: previous.as_ref() };
         let mut seen = watched.see_but(&key, container.as_deref(), said, now).inventory;
+        // Of a Deployment that nobody can see nothing is said.
+        let aws_seen = aws.as_ref().filter(|_| seen.deployed.is_some());
+        if let Some(aws) = aws_seen {
+            aws.add_to(&mut seen, None);
+        }
         keeper.add_to(&mut seen).await;
+        if let Some(aws) = aws_seen {
+            aws.tell_gone(&mut seen);
+        }
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);
         }
@@ -136,6 +178,9 @@ pub(super) async fn look_at_deployment(
             return;
         }
         keeper.tend(&seen, &handle).await;
+        if let Some(aws) = &mut aws {
+            aws.label(&seen, keeper.known_good()).await;
+        }
         if let Some(puller) = &mut puller {
             puller.tend(&seen, &mut keeper).await;
         }
@@ -146,6 +191,7 @@ pub(super) async fn look_at_deployment(
             () = tokio::time::sleep(every.duration()) => continue,
             () = answered(&mut puller) => {}
             () = heard(&mut listener) => {}
+            () = moved(&mut aws) => {}
             changed = news.changed() => if changed.is_err() { return },
         }
         // More of it may be on its way, in the middle of a rollout.
@@ -165,6 +211,14 @@ async fn answered(puller: &mut Option<Puller>) {
 async fn heard(listener: &mut Option<Listener>) {
     match listener {
         Some(listener) => listener.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same of secrets of AWS.
+async fn moved(secrets: &mut Option<Secrets>) {
+    match secrets {
+        Some(secrets) => secrets.changed().await,
         None => std::future::pending().await,
     }
 }

@@ -17,6 +17,7 @@ use super::{
     maintenance::MaintenanceMode,
     reconciler::Reconciler,
     schema::script::ScriptRun,
+    secret::SecretMove,
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -159,6 +160,9 @@ pub enum Action {
         restart: Restart,
         /// How to see what serves.
         running: Running,
+        /// Also where that serves already, so that it reads what it is given now.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anew: bool,
     },
     /// Make what is there while maintenance mode is on.
     MaintenanceOn {
@@ -239,6 +243,11 @@ pub enum Action {
         /// Which one, from what, to what.
         #[serde(flatten)]
         what: Restore,
+    },
+    /// Move the label of a secret's current version, at AWS, to another version.
+    SecretMove {
+        /// From which exact version to which one.
+        what: SecretMove,
     },
     /// Start every pod of a Deployment anew, each in its turn, so that it reads what it is given now.
     DeploymentRestart {

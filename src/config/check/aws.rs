@@ -141,7 +141,6 @@ fn endpoint(found: &mut Found<'_>, said: &Spanned<String>) -> Option<String> {
     Some(said.get_ref().trim_end_matches('/').to_owned())
 }
 
-#[allow(dead_code, reason = "nothing asks for one yet")]
 /// The account that is named, or the only one; `at` is where one would be named, `key` as what.
 pub(super) fn named(
     found: &mut Found<'_>,

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 use crate::{
+    aws::Access,
     config::{
-        Migrated, Platform, Poll,
+        Migrated, Platform, Poll, ReadSecret,
         check::{
             database,
             found::Found,
-            kinds, migrations, platform, policy, scripts,
+            kinds, migrations, platform, policy, scripts, secrets,
             shared::Shared,
             signal::{self, Of, Signal},
             snapshots, trigger,
@@ -32,6 +33,7 @@ use crate::{
 pub(super) struct Common<'r> {
     pub(super) raw: &'r raw::Raw,
     pub(super) databases: &'r BTreeMap<String, database::Reached>,
+    pub(super) accounts: &'r BTreeMap<String, Access>,
     pub(super) environment: &'r str,
     pub(super) scrape_limits: exposition::Limits,
 }
@@ -43,6 +45,7 @@ pub(super) struct Checked {
     pub(super) targets: BTreeMap<String, scrape::Place>,
     pub(super) platform: Option<Platform>,
     pub(super) database: Option<Migrated>,
+    pub(super) secrets: Vec<ReadSecret>,
 }
 
 /// All services.
@@ -143,6 +146,7 @@ fn service(
     let checks = checks.map(|(name, check)| (name.clone(), check.policy())).collect();
     let runbook =
         runbook.map(|runbook| with_its_database(found, common, raw, &mut database, runbook));
+    let (secrets, runbook) = secrets::secrets(found, (all, common.accounts), &raw.secret, runbook);
     let policy = ServicePolicy {
         mode,
         signals: shared
@@ -165,7 +169,7 @@ fn service(
         id,
     };
     let polls = signals.into_iter().map(|signal| signal.poll).collect();
-    Checked { policy, polls, targets, platform, database }
+    Checked { policy, polls, targets, platform, database, secrets }
 }
 
 /// How its schema goes back with it, and how its whole database does.

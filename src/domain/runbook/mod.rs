@@ -7,6 +7,7 @@ mod deployment;
 mod release;
 mod restore;
 mod script;
+mod secret;
 mod stopping;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ pub use self::{
     release::ReleaseRunbook,
     restore::{Replacement, RestoreRunbook},
     script::{PLACES, ScriptRunbook},
+    secret::{SecretRunbook, resource as secret_resource},
 };
 use super::{
     inventory::Place,
@@ -82,7 +84,12 @@ impl ApplicationRunbook {
             Self::Release(release) => {
                 let moved = moves.database.into_iter();
                 let database = moved.flat_map(|it| it.before.iter().chain(&it.steps)).cloned();
-                database.chain(release.steps(moves.from, moves.to)).collect()
+                let secrets = moves.configuration.into_iter().flat_map(|it| &it.secrets).cloned();
+                let own = match moves.is_of_application() {
+                    true => release.steps(moves.from, moves.to),
+                    false => vec![release.anew(moves.to)],
+                };
+                database.chain(secrets).chain(own).collect()
             }
             Self::Deployment(deployment) => deployment.steps(moves, place),
         }

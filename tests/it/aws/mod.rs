@@ -3,5 +3,6 @@
 mod accounts;
 mod faults;
 pub(crate) mod proxy;
+mod secrets;
 pub(crate) mod server;
 mod tunnel;

@@ -136,6 +136,7 @@ impl Attempt {
             },
             Action::OwnerSuspend { .. }
             | Action::ConfigMapRestore { .. }
+            | Action::SecretMove { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
             | Action::ReverseScript { .. }
