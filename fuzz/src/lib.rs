@@ -3,12 +3,22 @@
 //! Not only that nothing panics: what is taken is within its limits, printable, and the same when it is written and
 //! read again. The fuzz targets call these with random bytes, `tests/it/hostile.rs` with the corpora.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use rollbackd::{
+    aws::notification::Notification,
     config::{self, HttpLimits, Mapping},
     daemon::recovery,
-    domain::{event::Alert, fact, policy::ServicePolicy, watch},
+    domain::{
+        event::Alert,
+        fact,
+        frontend::{Manifest, copies, invalidated},
+        policy::ServicePolicy,
+        watch,
+    },
     http::{posted, problem::Problem},
     sources::{
         alertmanager,
@@ -76,6 +86,34 @@ pub fn webhook(bytes: &[u8]) {
     }
 }
 
+/// POST /v1/sns
+pub fn alarm(bytes: &[u8]) {
+    let limits = HttpLimits::default();
+    let text = match Notification::parse(bytes) {
+        Ok(message) => {
+            let pem = include_bytes!("../../tests/fixtures/sns/certificate.pem");
+            let _ = message.check(pem, NOW);
+            let _ = message.is_of_sns(&message.signing_cert_url, None);
+            message.message
+        }
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    match posted::alarm(&text, &Mapping::default(), &limits) {
+        Ok(Some(read)) => {
+            assert_eq!(read.alerts.len() + read.strays.len(), 1, "an alarm is one alert");
+            for (_, alert) in &read.alerts {
+                assert!(Alert::is_of_cloudwatch(&alert.fingerprint));
+                for text in [&alert.name, &alert.summary].into_iter().chain(alert.labels.values()) {
+                    printable(text);
+                    assert!(text.chars().count() <= TEXT_MAX, "too long: {text}");
+                }
+            }
+        }
+        Ok(None) => {}
+        Err(problem) => refused(&problem),
+    }
+}
+
 /// GET /api/v2/alerts of Alertmanager.
 pub fn alerts(bytes: &[u8]) {
     assert!(alertmanager::parse(503, bytes).is_err(), "only a 200 says anything");
@@ -108,6 +146,26 @@ pub fn registry(bytes: &[u8]) {
         assert!(!registry.contains('/') && !reference.contains('/'));
         assert!(repository.split('/').all(|part| !part.is_empty() && part != ".." && part != "."));
     }
+}
+
+/// What was recorded of a version of a site, as anybody may have written it who writes to its bucket.
+pub fn manifest(bytes: &[u8]) {
+    let manifest = match Manifest::parse(bytes) {
+        Ok(manifest) => manifest,
+        Err(why) => return printable(&why),
+    };
+    assert_eq!(Manifest::parse(&manifest.bytes()).as_ref(), Ok(&manifest));
+    assert!(!manifest.version.contains('/') && !manifest.pages().is_empty());
+    for name in manifest.objects.keys() {
+        printable(name);
+        let leads_out = name.starts_with('/') || name.split('/').any(|part| part == "..");
+        assert!(!name.is_empty() && !leads_out, "{name:?} leads out of its site");
+    }
+    let all =
+        copies(None, &manifest, &BTreeMap::new()).expect("nothing is there that is another's");
+    assert_eq!(all.len(), manifest.objects.len());
+    let paths = invalidated(None, &manifest, ("/", &[]), 20);
+    assert!(paths.len() <= 20 && paths.iter().all(|path| path.starts_with('/') && path.is_ascii()));
 }
 
 /// A target's metrics, in both formats.

@@ -95,6 +95,15 @@ impl Access {
     }
 }
 
+/// Whom AWS takes us for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The number of the account.
+    pub account: String,
+    /// Who asks there.
+    pub arn: String,
+}
+
 /// Certificates are long.
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,7 +25,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{Access, Fault, Kind, answer};
+use super::{Access, Fault, Identity, Kind, answer};
 
 /// What is assumed of the SDK's behaviour, whatever its version.
 fn behaviour() -> BehaviorVersion {
@@ -165,15 +165,6 @@ impl Clients {
         }
         fault
     }
-}
-
-/// Whom AWS takes us for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The number of the account.
-    pub account: String,
-    /// Who asks there.
-    pub arn: String,
 }
 
 /// The one TLS provider of this process, and the machine's authorities.

@@ -10,14 +10,27 @@ mod account;
 #[cfg(feature = "aws")]
 mod answer;
 pub mod fault;
+pub mod notification;
 pub mod secrets;
 
 #[cfg(feature = "aws")]
 pub use self::account::{Account, Clients};
 pub use self::{
-    access::{Access, Role},
+    access::{Access, Identity, Role},
     fault::{Fault, Kind},
 };
 
 /// Whether this program can speak with AWS at all.
 pub const IS_BUILT_IN: bool = cfg!(feature = "aws");
+
+/// Whom AWS takes us for there.
+#[cfg(feature = "aws")]
+pub async fn identity(access: &Access) -> Result<Identity, Fault> {
+    Account::of(access)?.to_look().await.identity().await
+}
+
+/// Whom AWS takes us for there.
+#[cfg(not(feature = "aws"))]
+pub async fn identity(_: &Access) -> Result<Identity, Fault> {
+    Err(Fault::not_built_in("sts:GetCallerIdentity"))
+}

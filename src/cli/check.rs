@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{client::Fault, out::Out, outlook::Outlook};
+use super::{
+    client::Fault,
+    out::Out,
+    outlook::{Outlook, costs::costs},
+};
 use crate::{
     config::{self, Config, Discovery, Finding, Level, Problem},
     units::UnixMs,
@@ -38,13 +42,13 @@ impl Check {
         if let Some(config) = &config {
             problems.extend(config::check_lists(config, &name, &text));
         }
-        let mut finds = None;
+        let (mut finds, mut accounts) = (None, vec![]);
         let mut preflights = vec![];
         if let (true, Some(config)) = (self.online, &config) {
             crate::tls::install();
             let online = config::check_online(config, &name, &text).await;
             problems.extend(online.problems);
-            finds = Some(online.finds);
+            (finds, accounts) = (Some(online.finds), online.accounts);
             preflights = config::preflight(config).await;
         }
         let errors = problems.iter().filter(|p| p.level == Level::Error).count();
@@ -60,6 +64,7 @@ impl Check {
             if let Some(finds) = finds {
                 answer["finds"] = json!(finds);
                 answer["preflight"] = json!(preflights);
+                answer["accounts"] = json!(accounts);
             }
             out.json(&answer)?;
         } else {
@@ -69,13 +74,18 @@ impl Check {
             if let Some(outlook) = outlook {
                 out.text(&format!("{}\n", outlook.text(out.paint)))?;
             }
-            for line in finds.iter().flatten().flat_map(config::Finds::says) {
+            let found = finds.iter().flatten().flat_map(config::Finds::says);
+            for line in found.chain(accounts) {
                 out.text(&line)?;
             }
             for line in preflights.iter().flat_map(config::Preflight::says) {
                 out.text(&line)?;
             }
             if let (0, Some(config)) = (errors, &config) {
+                // An explanation has said it already.
+                for line in costs(config).into_iter().filter(|_| !self.explain) {
+                    out.text(&line)?;
+                }
                 out.text(&format!("{} is usable: {}", self.file.display(), amounts(config)))?;
             }
         }

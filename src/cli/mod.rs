@@ -5,6 +5,7 @@ mod client;
 mod demo;
 mod dry_run;
 mod explain;
+mod frontend;
 mod incidents;
 mod init;
 mod journal;
@@ -99,6 +100,8 @@ enum Command {
     Plan(plan::Plan),
     /// Try the script that takes a service's schema back, and take all of it back.
     DryRun(dry_run::DryRun),
+    /// Record the version of a site that is live, at the end of its deployment.
+    Frontend(frontend::Frontend),
     /// The open incidents, and the recent ones.
     Incidents(incidents::Incidents),
     /// One incident.
@@ -153,6 +156,7 @@ fn ask(command: Command, out: &Out) -> Result<(), Fault> {
             Command::Explain(what) => what.run(out).await,
             Command::Plan(what) => what.run(out).await,
             Command::DryRun(what) => what.run(out).await,
+            Command::Frontend(what) => what.run(out).await,
             Command::Incidents(what) => what.run(out).await,
             Command::Show(what) => what.run(out).await,
             Command::Report(what) => what.run(out).await,

@@ -3,6 +3,7 @@
 //! Pure: it looks at the configuration and at the time, and at no daemon. What a running daemon sees is told by
 //! [`super::explain`].
 
+pub(super) mod costs;
 mod found;
 mod when;
 mod with;
@@ -227,6 +228,14 @@ fn reads<'c>(polls: impl Iterator<Item = &'c Poll>, platform: Option<&Platform>)
             "changes: the Deployment {} of kubernetes {}, as they happen; pipelines may post them too",
             platform.at.key, platform.at.cluster
         ),
+        Some(Platform::Frontend(platform)) => format!(
+            "changes: {} of {} and what {} serves, every {}, and every {} while it is watched; pipelines may post them too",
+            platform.site.runbook.marker.name,
+            platform.site.runbook.at,
+            platform.site.runbook.url,
+            platform.look_every,
+            platform.look_every_watched
+        ),
         None => "changes: only those that are posted to /v1/changes".to_owned(),
     });
     reads
@@ -249,6 +258,10 @@ fn signal(poll: &Poll) -> String {
         }
         Read::Health(probe) => format!("probed at {}", crate::sources::http::shown(&probe.url)),
         Read::Kubernetes(at) => format!("the Deployment {} of kubernetes {}", at.key, at.cluster),
+        Read::CloudWatch(options, spec) => {
+            let (place, lag) = (options.access.place(), options.lag);
+            format!("CloudWatch of {place} ({}), {lag} after each period", spec.shown())
+        }
         Read::Asked(at, Question::Usage(usage)) => format!(
             "the metrics API of kubernetes {}, for at most {} pods of {}",
             at.cluster, usage.pods_max, at.key
@@ -322,6 +335,7 @@ fn told(config: &Config) -> Vec<String> {
             Notifier::Log => "the daemon's log",
             Notifier::Slack(_) => "Slack",
             Notifier::Webhook(_) => "a webhook",
+            Notifier::Sns(_) => "a topic of SNS",
         };
         let audiences = channel.audiences.iter().map(|audience| match audience {
             Audience::OnCall => "the people on call",
@@ -359,6 +373,7 @@ fn together(config: &Config) -> Vec<String> {
     }
     let budget = fleet.budget_per_hour;
     together.push(format!("the daemon begins at most {budget} rollbacks an hour by itself"));
+    together.extend(costs::costs(config));
     for freeze in &config.policy.freezes {
         let (from, until, reason) = (freeze.from, freeze.until, &freeze.reason);
         together.push(format!("from {from} until {until} it only asks: {reason}"));

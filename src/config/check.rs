@@ -5,6 +5,7 @@ mod channels;
 mod database;
 mod discover;
 mod found;
+mod frontend;
 mod holds;
 mod intake;
 mod jobs;
@@ -71,8 +72,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         directory(found, &raw.reports_dir).unwrap_or_else(|| state_dir.join("reports"));
     let environment = raw.environment.as_ref().map_or(ENVIRONMENT, |e| e.get_ref()).to_owned();
     let servers = servers(found, raw);
-    let databases = database::databases(found, raw);
-    let accounts = aws::accounts(found, raw);
+    let (databases, accounts) = (database::databases(found, raw), aws::accounts(found, raw));
     let common = Common {
         raw,
         databases: &databases,
@@ -80,8 +80,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         environment: &environment,
         scrape_limits: exposition_limits(found, &raw.limits),
     };
-    let mut polls = vec![];
-    let mut targets = BTreeMap::new();
+    let (mut polls, mut targets) = (vec![], BTreeMap::new());
     let mut platforms = BTreeMap::new();
     let mut migrated = BTreeMap::new();
     let mut secrets = BTreeMap::new();
@@ -118,9 +117,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     Config {
         clusters,
         store,
-        channels: channels::channels(found, &raw.notify),
+        channels: channels::channels(found, raw, &accounts),
         heartbeat: channels::heartbeat(found, raw.heartbeat.as_ref()),
-        http: intake::http(found, raw, &environment),
+        http: intake::http(found, raw, &environment, &accounts),
         alertmanager: alertmanager(found, &raw.alertmanager),
         limits: limits(found, &raw.limits),
         discoveries: discover::discoveries(found, raw, &reached),
@@ -154,11 +153,13 @@ fn watched(
 ) -> BTreeMap<(String, Option<String>), access::Options> {
     let of_polls = polls.iter().filter_map(|poll| match &poll.read {
         Read::Kubernetes(at) | Read::Asked(at, _) => Some(at),
-        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) => None,
+        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) | Read::CloudWatch(..) => {
+            None
+        }
     });
     let of_platforms = platforms.values().filter_map(|platform| match platform {
         Platform::Kubernetes(platform) => Some(&platform.at),
-        Platform::Release(_) => None,
+        Platform::Release(_) | Platform::Frontend(_) => None,
     });
     let scope = |at: &DeploymentAt| {
         let (options, all) = reached.get(&at.cluster)?;

@@ -9,6 +9,7 @@ mod document;
 mod doubtful;
 mod init;
 mod listed;
+mod migrated;
 mod nearest;
 mod online;
 mod preflight;
@@ -30,29 +31,27 @@ pub use self::{
     doubtful::load_text_without_the_broken,
     init::{First, Refused, Wish, first},
     listed::check_lists,
+    migrated::{Info, Kept, Migrated, Reversed, Teller},
     online::{Finds, Online, check_online},
     preflight::{Preflight, preflight},
     problem::{Level, Problem},
     reads::ReadSecret,
     schema::schema,
-    settings::{Http, HttpLimits, Mapping, Scope, Tls, Token},
+    settings::{Http, HttpLimits, Mapping, Scope, SnsTopics, Tls, Token},
 };
 use crate::{
     aws::Access,
-    databases::{checks::Check, history::History},
     domain::{
-        plan::CommandLine,
         policy::{Policy, ServicePolicy},
         roster,
         runbook::{DeploymentRunbook, ReleaseRunbook},
         service::ServiceId,
     },
+    executors,
     kubernetes::{access, previous},
     notifiers::{Channel, heartbeat::Heartbeat},
     sources::{
-        health, http, kubernetes,
-        migrations::Actuator,
-        prometheus,
+        cloudwatch, health, http, kubernetes, prometheus,
         reading::{Fold, TimeUnit},
         scrape,
     },
@@ -124,71 +123,6 @@ impl Config {
             })
         })
     }
-}
-
-/// A service's database, whose history of migrations is looked at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Migrated {
-    /// Who tells how far it is migrated.
-    pub teller: Teller,
-    /// How often.
-    pub every: Span,
-    /// The snapshots of it that are looked for.
-    pub snapshots: Option<Kept>,
-    /// The scripts that take it back.
-    pub reversed: Option<Reversed>,
-    /// What its data must be, by name.
-    pub checks: BTreeMap<String, Check>,
-}
-
-impl Migrated {
-    /// Its own table, where that is what tells.
-    pub fn history(&self) -> Option<&History> {
-        match &self.teller {
-            Teller::Table(history) => Some(history),
-            Teller::Actuator(_) | Teller::Info(_) => None,
-        }
-    }
-}
-
-/// Who tells how far a database is migrated.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Teller {
-    /// Its own table: alone sees who migrates at this moment.
-    Table(Box<History>),
-    /// The application.
-    Actuator(Box<Actuator>),
-    /// Flyway's command line.
-    Info(Info),
-}
-
-/// `flyway info -outputType=json`, or what prints the same.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Info {
-    /// The program.
-    pub line: CommandLine,
-    /// How many of the newest migrations are kept.
-    pub rows_max: usize,
-}
-
-/// Snapshots of a database.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
-    /// Where they are, and through whom one is restored.
-    pub keeper: crate::executors::snapshot::Keeper,
-    /// How often is looked.
-    pub every: Span,
-}
-
-/// Scripts that take a schema back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reversed {
-    /// Through whom they are run.
-    pub scripted: crate::executors::script::Scripted,
-    /// Where they are.
-    pub files: String,
-    /// How often is looked.
-    pub every: Span,
 }
 
 /// Services that are found, and not written in the file.
@@ -294,6 +228,8 @@ pub enum Read {
     Kubernetes(DeploymentAt),
     /// From a cluster, asked about a Deployment's pods.
     Asked(DeploymentAt, kubernetes::Question),
+    /// From CloudWatch: how an account is asked, and what for this signal.
+    CloudWatch(Box<cloudwatch::Options>, Box<cloudwatch::Spec>),
 }
 
 /// A Deployment of a cluster.
@@ -363,6 +299,8 @@ pub enum Platform {
     Release(ReleasePlatform),
     /// A Deployment.
     Kubernetes(KubernetesPlatform),
+    /// A site of static files.
+    Frontend(Box<FrontendPlatform>),
 }
 
 impl Platform {
@@ -371,6 +309,7 @@ impl Platform {
         match self {
             Self::Release(platform) => platform.runbook.root.clone(),
             Self::Kubernetes(platform) => platform.runbook.place(),
+            Self::Frontend(platform) => platform.site.runbook.at.to_string(),
         }
     }
 
@@ -378,6 +317,7 @@ impl Platform {
         match self {
             Self::Release(_) => "a directory of its own",
             Self::Kubernetes(_) => "a Deployment of its own",
+            Self::Frontend(_) => "a bucket or a prefix of its own",
         }
     }
 }
@@ -408,6 +348,17 @@ pub struct Manifest {
     pub hash: String,
     /// In the order of the file.
     pub objects: std::sync::Arc<[serde_json::Value]>,
+}
+
+/// A site of static files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontendPlatform {
+    /// The site, and how it is rolled back.
+    pub site: executors::frontend::Site,
+    /// How often it is looked at.
+    pub look_every: Span,
+    /// How often while a change, an incident or a run is watched.
+    pub look_every_watched: Span,
 }
 
 /// A machine with `releases/VERSION/` and a `current` symlink.

@@ -1,5 +1,6 @@
 //! Asks the Prometheus servers themselves whether they understand their queries: `check --online`.
 
+mod aws;
 mod databases;
 mod finds;
 
@@ -33,6 +34,8 @@ pub struct Online {
     pub problems: Vec<Problem>,
     /// What each query for services finds now.
     pub finds: Vec<Finds>,
+    /// As whom each account of AWS knows us, a sentence each.
+    pub accounts: Vec<String>,
 }
 
 /// Runs each query once, those for services first. `name` and `text` are what the configuration was loaded from.
@@ -89,7 +92,9 @@ pub async fn check_online(config: &Config, name: &str, text: &str) -> Online {
         polls.iter().filter(|poll| asking.is_answered(poll)).map(|poll| &poll.service).collect();
     finds.iter_mut().for_each(|finds| finds.note_rows(&answered, &without, &untried));
     told.problems.extend(databases::problems(&with_found, name, text).await);
-    Online { problems: told.problems, finds }
+    let (accounts, problems) = Box::pin(aws::looked(&with_found, name, text)).await;
+    told.problems.extend(problems);
+    Online { problems: told.problems, finds, accounts }
 }
 
 /// What was asked, and the answers.
@@ -108,7 +113,11 @@ impl Asking<'_> {
                 .into_iter()
                 .map(|(key, query)| (server.as_str(), key, query))
                 .collect(),
-            Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) | Read::Asked(..) => vec![],
+            Read::Scrape { .. }
+            | Read::Health(_)
+            | Read::Kubernetes(_)
+            | Read::Asked(..)
+            | Read::CloudWatch(..) => vec![],
         }
     }
 

@@ -5,16 +5,19 @@ use std::path::Path;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Kept, Platform, Read, pullable};
+use super::{Config, Kept, Platform, Read, Reversed, pullable};
 use crate::{
+    databases::history::History,
     domain::{
         inventory::Check,
         maintenance::Commands,
+        schema::undo::UndoBy,
         service::{Mode, ServiceId},
     },
     executors::{
-        self, Also, Looked, deployment_preflight, maintenance_preflight,
-        preflight::release_preflight, secret_preflight, snapshot::snapshot_preflight,
+        self, Also, Looked, deployment_preflight, frontend::frontend_preflight,
+        maintenance_preflight, preflight::release_preflight, script::script_preflight,
+        secret_preflight, snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
@@ -78,17 +81,24 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                     Read::Scrape { .. }
                     | Read::Prometheus { .. }
                     | Read::Health(_)
-                    | Read::Kubernetes(_) => false,
+                    | Read::Kubernetes(_)
+                    | Read::CloudWatch(..) => false,
                 })
             };
             let logs = asks(|question| matches!(question, Question::Lines(_)));
             let usage = asks(|question| matches!(question, Question::Usage(_)));
             let runbook = config.policy.services.get(&service).and_then(|s| s.runbook.as_ref());
             let jobs = runbook.map(|runbook| runbook.jobs.as_slice()).unwrap_or_default();
-            let cron_jobs = jobs.iter().map(|job| job.cron_job.clone()).collect();
+            let undo = runbook.and_then(|it| it.database.as_ref()?.undo.as_ref());
+            let undo = undo.and_then(|undo| match undo {
+                UndoBy::Job(job) => Some(job.cron_job.clone()),
+                UndoBy::Run(_) => None,
+            });
+            let smoke = jobs.iter().map(|job| job.cron_job.clone());
+            let cron_jobs = smoke.chain(undo).collect();
             let manifest = match platform {
                 Platform::Kubernetes(platform) => platform.manifest.as_ref(),
-                Platform::Release(_) => None,
+                Platform::Release(_) | Platform::Frontend(_) => None,
             };
             let maintenance = runbook.and_then(|runbook| runbook.maintenance.as_ref());
             let commands = maintenance.and_then(|it| it.mode.commands.clone());
@@ -97,12 +107,21 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 .map(|(it, manifest)| (it.mode.clone(), manifest.objects.clone()));
             let also = Also { logs, usage, cron_jobs, maintenance };
             let looked = look(config, platform, also, commands);
-            let kept = config.databases.get(&service).and_then(|it| it.snapshots.clone());
+            let database = config.databases.get(&service).cloned();
             let secrets = config.secrets.get(&service).cloned().unwrap_or_default();
             let state_dir = config.store.dir.clone();
             looking.spawn(async move {
                 let mut checks = looked.await;
-                if let Some(Kept { keeper, .. }) = kept {
+                let (history, snapshots, reversed) = database
+                    .map(|it| (it.history().cloned(), it.snapshots, it.reversed))
+                    .unwrap_or_default();
+                if let Some(history) = history {
+                    checks.push(read(&history).await);
+                }
+                if let Some(Reversed { scripted, .. }) = reversed {
+                    checks.extend(script_preflight(&scripted).await);
+                }
+                if let Some(Kept { keeper, .. }) = snapshots {
                     let now = UnixMs(jiff::Timestamp::now().as_millisecond());
                     checks.extend(snapshot_preflight(&keeper, &state_dir, now).await);
                 }
@@ -119,6 +138,14 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
     all
 }
 
+/// How far its database is migrated.
+async fn read(history: &History) -> Check {
+    let seen = history.read().await;
+    let (what, ok) = ("the history of its migrations is read".to_owned(), seen.is_ok());
+    let told = seen.map(|it| format!("{} is at {}", it.table, it.version()));
+    Check { what, ok, why: told.unwrap_or_else(|why| why.to_string()) }
+}
+
 /// Whatever is looked at is taken out of the configuration first.
 fn look(
     config: &Config,
@@ -130,7 +157,7 @@ fn look(
     let state_dir = config.store.dir.clone();
     let cluster = match &platform {
         Platform::Kubernetes(platform) => config.cluster_of(&platform.at).cloned(),
-        Platform::Release(_) => None,
+        Platform::Release(_) | Platform::Frontend(_) => None,
     };
     async move {
         let mut checks = of_platform(platform, cluster, &state_dir, also).await;
@@ -159,6 +186,10 @@ async fn of_platform(
     match (platform, cluster) {
         (Platform::Release(platform), _) => match executors::Options::new(state_dir.to_owned()) {
             Ok(options) => release_preflight(&platform.runbook, &options).await,
+            Err(fault) => failed(fault.to_string()),
+        },
+        (Platform::Frontend(platform), _) => match executors::Options::new(state_dir.to_owned()) {
+            Ok(options) => Box::pin(frontend_preflight(&platform.site, &options)).await,
             Err(fault) => failed(fault.to_string()),
         },
         (Platform::Kubernetes(platform), Some(cluster)) => {

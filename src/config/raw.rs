@@ -7,6 +7,7 @@ mod alerts;
 mod aws;
 mod database;
 mod discover;
+mod frontend;
 mod intake;
 mod kubernetes;
 mod notify;
@@ -24,10 +25,11 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
-    aws::{Aws, Secret},
+    aws::{Aws, CloudWatch, Measured, Metric, Secret, Sns},
     database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
-    intake::{Freeze, Http, Limits, Store, Tls, Token},
+    frontend::Frontend,
+    intake::{Freeze, Http, Limits, Store, Tls, Token, Topics},
     kubernetes::{Deployment, Kubernetes, LookAtSecrets, Pods, Registries},
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},

@@ -30,6 +30,19 @@ pub struct Http {
     pub mapping: Mapping,
     /// What one request may cost.
     pub limits: HttpLimits,
+    /// Topics of SNS whose alarms are taken.
+    pub topics: SnsTopics,
+}
+
+/// Topics of SNS that may post alarms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnsTopics {
+    /// Their ARNs.
+    pub arns: BTreeSet<String>,
+    /// Where AWS is asked in its stead, and what SNS signs is then signed by.
+    pub endpoint: Option<String>,
+    /// Authorities that are trusted there, in PEM.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 impl Default for Http {
@@ -42,6 +55,7 @@ impl Default for Http {
             tokens: vec![],
             mapping: Mapping::default(),
             limits: HttpLimits::default(),
+            topics: SnsTopics::default(),
         }
     }
 }

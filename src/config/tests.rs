@@ -2,6 +2,7 @@ mod aws;
 mod databases;
 pub(super) mod documented;
 mod faults;
+mod frontend;
 mod kubernetes;
 mod meant;
 

@@ -52,7 +52,8 @@ impl Owed {
             Source::Scrape { .. }
             | Source::Health { .. }
             | Source::Kubernetes { .. }
-            | Source::Asked { .. } => &[],
+            | Source::Asked { .. }
+            | Source::CloudWatch { .. } => &[],
         });
         Self(Arc::new(Mutex::new(wants.map(|(wanted, _)| key(wanted)).collect())))
     }

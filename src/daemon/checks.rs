@@ -1,4 +1,5 @@
-//! Asks what databases' data are: one query after the other for one database, and never more than its share of the time.
+//! Asks what databases' data are: one query after the other for one database, and all together never more than their share of the time. Each has the
+//! same part of that share: one that is slow is asked less often itself, and silences no other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,7 +53,29 @@ pub(super) fn identity(asked: &[Asked]) -> (Option<String>, String) {
 struct Turn {
     asked: Asked,
     due: Instant,
+    /// Before then it would take more than its part of the time.
+    free: Instant,
+    /// Whether that was later than it was due.
+    is_slow: bool,
     last: Option<Meaning>,
+}
+
+impl Turn {
+    fn next(&self) -> Instant {
+        self.due.max(self.free)
+    }
+
+    /// People who configured how often it is asked believe that it is.
+    fn tell_if_slow(&mut self, every: Span, took: Duration) {
+        let late = self.free.saturating_duration_since(self.due);
+        let was_slow = std::mem::replace(&mut self.is_slow, !late.is_zero());
+        if was_slow || !self.is_slow {
+            return;
+        }
+        let (Asked { service, name, .. }, late) = (&self.asked, Span::from(late));
+        let took = took.as_millis();
+        warn!(%service, check = %name, "the check {name} of {service} took {took} ms and is asked {late} later than after {every}, for checks_share allows no more: give it an index, or more of the time");
+    }
 }
 
 /// Asks until the event loop has gone: always what is due for longest; what belongs to a service that is watched sooner.
@@ -61,12 +84,13 @@ pub(super) async fn ask(
     handle: Handle,
     mut watched: watch::Receiver<BTreeSet<ServiceId>>,
 ) {
-    let mut free = Instant::now();
-    let turn = |asked| Turn { asked, due: free, last: None };
+    let now = Instant::now();
+    let turn = |asked| Turn { asked, due: now, free: now, is_slow: false, last: None };
     let mut turns: Vec<Turn> = asked.into_iter().map(turn).collect();
-    while let Some(next) = turns.iter().map(|turn| turn.due).min() {
+    let among = turns.len();
+    while let Some(next) = turns.iter().map(Turn::next).min() {
         tokio::select! {
-            () = tokio::time::sleep_until(next.max(free)) => {}
+            () = tokio::time::sleep_until(next) => {}
             changed = watched.changed() => {
                 if changed.is_err() {
                     return;
@@ -75,12 +99,15 @@ pub(super) async fn ask(
                 continue;
             }
         }
-        let Some(turn) = turns.iter_mut().min_by_key(|turn| turn.due) else { return };
+        let Some(turn) = turns.iter_mut().min_by_key(|turn| turn.next()) else { return };
         let Asked { service, name, check } = &turn.asked;
         let begun = Instant::now();
         let answer = check.ask().await;
         let took = begun.elapsed();
-        free = begun + took + pause(took, check.share);
+        let is_watched = watched.borrow().contains(service);
+        // While something is decided by it, what is asked may take all of the share.
+        let part = if is_watched { check.share } else { check.share / among as f64 };
+        turn.free = begun + took + pause(took, part);
         telemetry::database_check(service, name, took);
         let meaning = check.expects.judge(&answer, Before::Unchanged);
         tell(&turn.asked, turn.last.as_ref(), &meaning);
@@ -89,10 +116,14 @@ pub(super) async fn ask(
         }
         let was_violated = matches!(turn.last, Some(Meaning::Violated(_)));
         let is_new = matches!(meaning, Meaning::Violated(_)) && !was_violated;
-        let every =
-            if watched.borrow().contains(service) { check.every_watched } else { check.every };
+        let every = if is_watched { check.every_watched } else { check.every };
         let wait = if is_new { check.confirm_after.min(every) } else { every };
         turn.due = Instant::now() + wait.duration();
+        // Once, whatever it costs: it decides whether somebody is woken.
+        if is_new {
+            turn.free = turn.due;
+        }
+        turn.tell_if_slow(wait, took);
         turn.last = Some(meaning);
     }
 }
@@ -102,6 +133,7 @@ fn hurry(turns: &mut [Turn], watched: &watch::Receiver<BTreeSet<ServiceId>>) {
     let watched = watched.borrow();
     for turn in turns.iter_mut().filter(|turn| watched.contains(&turn.asked.service)) {
         turn.due = turn.due.min(Instant::now() + turn.asked.check.every_watched.duration());
+        turn.free = turn.free.min(turn.due);
     }
 }
 

@@ -173,6 +173,7 @@ impl Followers {
             });
             self.begun.insert(key, task);
         }
+        self.look_at_frontends(config, &mut before);
         for watched in self.clusters.values() {
             let key = hashed(&("cluster", watched.options()));
             let task = before.remove(&key).unwrap_or_else(|| {
@@ -229,6 +230,19 @@ impl Followers {
         self.executor.histories.adopt(wiring::histories(config));
         self.executor.keepers.adopt(wiring::keepers(config));
         self.executor.scripts.adopt(wiring::scripts(config));
+        self.executor.sites.adopt(wiring::sites(config));
+    }
+
+    fn look_at_frontends(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
+        for frontend in wiring::frontends(config) {
+            let key = hashed(&("frontend", &frontend.service, format!("{frontend:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                let (executor, handle) = (self.executor.clone(), self.handle.clone());
+                let watched = self.watched.clone();
+                self.tasks.spawn(platforms::look_at_frontend(frontend, executor, handle, watched))
+            });
+            self.begun.insert(key, task);
+        }
     }
 
     fn look_for_scripts(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {

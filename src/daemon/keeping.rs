@@ -149,6 +149,7 @@ impl Keeper {
                     held_in: None,
                     kept: *is_whole,
                     images: vec![],
+                    differs: None,
                 }),
             }
         }

@@ -1,5 +1,5 @@
-//! Looks at each service's platform again and again: what is deployed, and what really serves. A machine with releases is
-//! asked; of a Deployment it is known, and looked at when there is news.
+//! Looks at each service's platform again and again: what is deployed, and what really serves. A machine with releases and
+//! a site are asked; of a Deployment it is known, and looked at when there is news.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,11 @@ use crate::{
         runbook::{DeploymentRunbook, ReleaseRunbook},
         service::ServiceId,
     },
-    executors::{self, inventory},
+    executors::{
+        self,
+        frontend::{Known, Site, frontend_inventory},
+        inventory,
+    },
     handle::Handle,
     kubernetes::previous,
     sources::{
@@ -58,45 +62,101 @@ pub(super) async fn look(
     platform: Platform,
     options: executors::Options,
     handle: Handle,
-    mut watched: watch::Receiver<BTreeSet<ServiceId>>,
+    watched: watch::Receiver<BTreeSet<ServiceId>>,
     lease: Lease,
 ) {
-    let (service, said) = (&platform.service, platform.secrets.clone());
-    let mut secrets = (!said.is_empty()).then(|| Secrets::begin(service, said, &watched, lease));
-    let mut kept = Kept::of(service, &options);
-    let mut last: Option<Inventory> = None;
     let mut hashed = inventory::Hashed::default();
+    let Platform { service, runbook, every, every_watched, secrets } = platform;
+    let mut secrets =
+        (!secrets.is_empty()).then(|| Secrets::begin(&service, secrets, &watched, lease));
+    let mut kept = Kept::of(&service, &options);
+    let mut pace = Pace { service, every: (every, every_watched), handle, watched, last: None };
     loop {
-        let mut seen = inventory::release_inventory(&platform.runbook, &options, &mut hashed).await;
+        let mut seen = inventory::release_inventory(&runbook, &options, &mut hashed).await;
         if let Some(secrets) = &secrets {
-            let started = inventory::started_at(&platform.runbook, &options).await;
+            let started = inventory::started_at(&runbook, &options).await;
             let started = started.or(seen.switched_at);
             secrets.add_to(&mut seen, started);
             kept.add_to(&mut seen).await;
             secrets.tell_gone(&mut seen);
         }
-        tell_faults(&platform.service, last.as_ref(), &seen);
-        last = Some(seen.clone());
-        let id = format!("seen:{}:{}", platform.service, clock::wall().0);
-        let what = What::Seen { service: platform.service.clone(), inventory: seen.clone() };
-        if handle.report(Event { id, what }).await.is_err() {
+        if !pace.tell(seen.clone()).await {
             return;
         }
         if let Some(secrets) = &mut secrets {
-            let service = platform.service.clone();
-            let known = handle.look(move |fleet, _| KnownGood::of(fleet, &service)).await;
+            let service = pace.service.clone();
+            let known = pace.handle.look(move |fleet, _| KnownGood::of(fleet, &service)).await;
             let Ok(known) = known else { return };
             kept.tend(&seen, &known).await;
             secrets.label(&seen, &known).await;
         }
-        let fast = watched.borrow_and_update().contains(&platform.service);
-        let pause = if fast { platform.every_watched } else { platform.every };
-        let own = |watched: &BTreeSet<ServiceId>| watched.contains(&platform.service) != fast;
         tokio::select! {
-            () = tokio::time::sleep(pause.duration()) => {}
+            goes_on = pace.wait() => if !goes_on { return },
             () = moved(&mut secrets) => {}
+        }
+    }
+}
+
+/// A site to look at.
+#[derive(Clone, Debug)]
+pub(super) struct Frontend {
+    /// Whose.
+    pub service: ServiceId,
+    /// Where it is, and what is kept of it.
+    pub site: Site,
+    /// How often to look.
+    pub every: Span,
+    /// How often to look while the service is watched.
+    pub every_watched: Span,
+}
+
+/// Looks until the event loop has gone.
+pub(super) async fn look_at_frontend(
+    frontend: Frontend,
+    options: executors::Options,
+    handle: Handle,
+    watched: watch::Receiver<BTreeSet<ServiceId>>,
+) {
+    let mut known = Known::default();
+    let Frontend { service, site, every, every_watched } = frontend;
+    let mut pace = Pace { service, every: (every, every_watched), handle, watched, last: None };
+    loop {
+        let seen = Box::pin(frontend_inventory(&site, &options, &mut known)).await;
+        if !pace.tell(seen).await || !pace.wait().await {
+            return;
+        }
+    }
+}
+
+/// Look after look at what is asked, faster while its service is watched.
+struct Pace {
+    service: ServiceId,
+    every: (Span, Span),
+    handle: Handle,
+    watched: watch::Receiver<BTreeSet<ServiceId>>,
+    last: Option<Inventory>,
+}
+
+impl Pace {
+    /// Hands over what was seen; `false` where nobody wants another look.
+    async fn tell(&mut self, seen: Inventory) -> bool {
+        tell_faults(&self.service, self.last.as_ref(), &seen);
+        self.last = Some(seen.clone());
+        let id = format!("seen:{}:{}", self.service, clock::wall().0);
+        let what = What::Seen { service: self.service.clone(), inventory: seen };
+        self.handle.report(Event { id, what }).await.is_ok()
+    }
+
+    /// Waits for the next look; `false` where nobody wants one.
+    async fn wait(&mut self) -> bool {
+        let fast = self.watched.borrow_and_update().contains(&self.service);
+        let pause = if fast { self.every.1 } else { self.every.0 };
+        let service = &self.service;
+        let own = |watched: &BTreeSet<ServiceId>| watched.contains(service) != fast;
+        tokio::select! {
+            () = tokio::time::sleep(pause.duration()) => true,
             // What is watched of other services is none of its business.
-            changed = watched.wait_for(own) => if changed.is_err() { return },
+            changed = self.watched.wait_for(own) => changed.is_ok(),
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     },
     handle::Handle,
     sources::{
+        cloudwatch,
         health::Probe,
         kubernetes::{Asking, Key, Watched},
         prometheus,
@@ -95,6 +96,13 @@ pub(super) enum Source {
         /// The signal.
         wanted: Wanted,
     },
+    /// Signals of one account of AWS, of one pace.
+    CloudWatch {
+        /// Who asks, with what was counted so far.
+        reader: Box<cloudwatch::Reader>,
+        /// The signals, in the order of the reader's.
+        wants: Vec<Wanted>,
+    },
 }
 
 /// A source with its pace.
@@ -116,6 +124,7 @@ impl Source {
             Self::Health { wanted, .. }
             | Self::Kubernetes { wanted, .. }
             | Self::Asked { wanted, .. } => vec![&wanted.service],
+            Self::CloudWatch { wants, .. } => wants.iter().map(|w| &w.service).collect(),
         }
     }
 
@@ -136,6 +145,7 @@ impl Source {
                 let Asking { watched, key, question, .. } = asking;
                 format!("{:?} {key} {question:?} {wanted:?}", watched.options())
             }
+            Self::CloudWatch { reader, wants } => format!("{:?} {wants:?}", reader.asks()),
         };
         (self.kind(), what)
     }
@@ -147,6 +157,7 @@ impl Source {
             Self::Health { .. } => "health",
             Self::Kubernetes { .. } => "kubernetes",
             Self::Asked { .. } => "kubernetes_asked",
+            Self::CloudWatch { .. } => "cloudwatch",
         }
     }
 }
@@ -203,9 +214,10 @@ pub(super) async fn poll(
         // A scrape takes one for each of its targets, and none for itself: it would wait for its own.
         let alone = match &paced.source {
             Source::Scrape { .. } | Source::Kubernetes { .. } => None,
-            Source::Query { .. } | Source::Health { .. } | Source::Asked { .. } => {
-                permits.acquire().await.ok()
-            }
+            Source::Query { .. }
+            | Source::Health { .. }
+            | Source::Asked { .. }
+            | Source::CloudWatch { .. } => permits.acquire().await.ok(),
         };
         let events = read(&mut paced.source, &mut warned, &permits).await;
         drop(alone);
@@ -268,6 +280,12 @@ async fn read(source: &mut Source, warned: &mut Warned, permits: &Arc<Semaphore>
             let (raw, note, how) = reading::answer(answer, clock::wall());
             wanted.polls.ended(&wanted.service, &wanted.signal, how, kind, begun.elapsed());
             vec![told(wanted, vec![raw], note)]
+        }
+        Source::CloudWatch { reader, wants } => {
+            // Where no period has ended since there is nothing to tell, and nothing is missing.
+            let polls = reader.poll(clock::wall()).await.unwrap_or_default();
+            let each = wants.iter().zip(polls);
+            each.map(|(wanted, poll)| event(wanted, poll, Fold::default(), kind, warned)).collect()
         }
     }
 }

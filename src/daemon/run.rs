@@ -61,7 +61,7 @@ pub async fn run(config: Config, path: PathBuf) -> anyhow::Result<()> {
     let metrics = telemetry::install_metrics().context("the metrics recorder")?;
     let client =
         notifiers::http::client(notifiers::http::CONNECT).context("the client of notices")?;
-    let mut running = match start(&config, path, &client, metrics.clone()).await {
+    let mut running = match Box::pin(start(&config, path, &client, metrics.clone())).await {
         Ok(running) => running,
         Err(fault) => {
             error!("the daemon cannot start: {fault:#}");

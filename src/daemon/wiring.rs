@@ -8,19 +8,20 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    platforms::{Deployment, Platform},
+    platforms::{Deployment, Frontend, Platform},
     poller::{Paced, Source, Wanted},
     query::Query,
 };
 use crate::{
     config::{self, Ask, Config, DeploymentAt, Migrated, Read},
     databases::history::History,
-    domain::{plan::SchemaAt, service::ServiceId},
-    executors::{script::Scripted, snapshot::Keeper},
+    domain::{frontend::SiteAt, plan::SchemaAt, service::ServiceId},
+    executors::{frontend::Site, script::Scripted, snapshot::Keeper},
     handle::Routing,
     kubernetes::access,
     notifiers::Channel,
     sources::{
+        cloudwatch,
         health::Probe,
         http,
         kubernetes::{Asking, Watched},
@@ -60,7 +61,7 @@ pub(super) fn reached(config: &Config) -> BTreeMap<String, access::Options> {
 /// What maintenance mode makes, by its hash.
 pub(super) fn manifests(config: &Config) -> BTreeMap<String, Arc<[serde_json::Value]>> {
     let manifest = |platform: &config::Platform| match platform {
-        config::Platform::Release(_) => None,
+        config::Platform::Release(_) | config::Platform::Frontend(_) => None,
         config::Platform::Kubernetes(platform) => platform.manifest.clone(),
     };
     let all = config.platforms.values().filter_map(manifest);
@@ -115,6 +116,7 @@ pub(super) fn sources(
 ) -> anyhow::Result<Vec<Paced>> {
     let mut scrapes: BTreeMap<ScrapeKey, Vec<(Wanted, scrape::Spec)>> = BTreeMap::new();
     let mut queries: BTreeMap<QueryKey, Vec<(Wanted, String)>> = BTreeMap::new();
+    let mut measured: Vec<Measured> = vec![];
     let mut all = vec![];
     for poll in &config.polls {
         let wanted = Wanted {
@@ -149,6 +151,7 @@ pub(super) fn sources(
                     every_watched: poll.every_watched,
                 });
             }
+            Read::CloudWatch(options, spec) => Measured::add(&mut measured, options, wanted, spec),
             Read::Asked(at, question) => {
                 let watched = watched(clusters, at)?;
                 let asking = Asking::new(watched, at.key.clone(), question.clone());
@@ -172,7 +175,38 @@ pub(super) fn sources(
             Source::Query { server: server.clone(), query: key.query, label: key.label, wants };
         all.push(Paced { source, every, every_watched });
     }
+    all.extend(measured.into_iter().map(Measured::paced));
     Ok(all)
+}
+
+/// Signals that one account of AWS is asked for at one pace.
+struct Measured {
+    options: cloudwatch::Options,
+    wants: Vec<Wanted>,
+    specs: Vec<cloudwatch::Spec>,
+}
+
+impl Measured {
+    fn add(
+        all: &mut Vec<Self>,
+        options: &cloudwatch::Options,
+        wanted: Wanted,
+        spec: &cloudwatch::Spec,
+    ) {
+        let at = all.iter().position(|it| it.options == *options).unwrap_or_else(|| {
+            all.push(Self { options: options.clone(), wants: vec![], specs: vec![] });
+            all.len() - 1
+        });
+        all[at].wants.push(wanted);
+        all[at].specs.push(spec.clone());
+    }
+
+    fn paced(self) -> Paced {
+        let period = self.options.period;
+        let reader = Box::new(cloudwatch::Reader::new(self.options, self.specs));
+        let source = Source::CloudWatch { reader, wants: self.wants };
+        Paced { source, every: period, every_watched: period }
+    }
 }
 
 /// Signals of one service that are scraped together.
@@ -254,9 +288,29 @@ pub(super) fn platforms(config: &Config) -> Vec<Platform> {
             every_watched: platform.look_every_watched,
             secrets: read_secrets(config, service),
         }),
-        config::Platform::Kubernetes(_) => None,
+        config::Platform::Kubernetes(_) | config::Platform::Frontend(_) => None,
     };
     config.platforms.iter().filter_map(platform).collect()
+}
+
+/// Every site that is looked at.
+pub(super) fn frontends(config: &Config) -> Vec<Frontend> {
+    let frontend = |(service, platform): (&ServiceId, &config::Platform)| match platform {
+        config::Platform::Release(_) | config::Platform::Kubernetes(_) => None,
+        config::Platform::Frontend(platform) => Some(Frontend {
+            service: service.clone(),
+            site: platform.site.clone(),
+            every: platform.look_every,
+            every_watched: platform.look_every_watched,
+        }),
+    };
+    config.platforms.iter().filter_map(frontend).collect()
+}
+
+/// The sites that may be touched, by where they are.
+pub(super) fn sites(config: &Config) -> BTreeMap<SiteAt, Site> {
+    let sites = frontends(config).into_iter().map(|it| (it.site.runbook.at.clone(), it.site));
+    sites.collect()
 }
 
 /// Every Deployment that is looked at.
@@ -266,7 +320,7 @@ pub(super) fn deployments(
     registries: &Asked,
 ) -> anyhow::Result<Vec<Deployment>> {
     let deployment = |(service, platform): (&ServiceId, &config::Platform)| match platform {
-        config::Platform::Release(_) => None,
+        config::Platform::Release(_) | config::Platform::Frontend(_) => None,
         config::Platform::Kubernetes(platform) => {
             Some(watched(clusters, &platform.at).map(|watched| Deployment {
                 service: service.clone(),

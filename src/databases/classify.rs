@@ -60,6 +60,7 @@ fn of_postgresql(code: &str, message: &str) -> Problem {
         // Cancelled, by the timeout or by a person; a lock that did not come in time.
         "57014" | "55P03" => Problem::Timeout,
         "57P01" | "57P02" | "57P03" => Problem::Restarting,
+        "55006" => Problem::InUse,
         "53300" => Problem::TooManyConnections,
         "25006" => Problem::ReadOnly,
         _ => Problem::Other,

@@ -29,6 +29,8 @@ pub enum Problem {
     Restarting,
     /// It takes no more connections.
     TooManyConnections,
+    /// Somebody else uses what would be changed.
+    InUse,
     /// It takes no writes.
     ReadOnly,
     /// The answer is larger than what is read of one.
@@ -47,6 +49,7 @@ impl Problem {
             | Self::Timeout
             | Self::Restarting
             | Self::TooManyConnections
+            | Self::InUse
             | Self::Lost => true,
             Self::WrongPassword
             | Self::TlsRequired
@@ -74,6 +77,7 @@ impl Problem {
             Self::MissingTable => "there is no such table",
             Self::Restarting => "it is starting, stopping or recovering",
             Self::TooManyConnections => "it takes no more connections",
+            Self::InUse => "somebody else uses it",
             Self::ReadOnly => "it takes no writes",
             Self::TooLarge => "the answer is too large",
             Self::Lost => "the connection broke",
@@ -102,6 +106,7 @@ impl Problem {
             Self::MissingTable => "see `history_table`; the first migration makes it",
             Self::Restarting => "it is asked again",
             Self::TooManyConnections => "it is asked again; see who holds so many",
+            Self::InUse => "see who is connected to it",
             Self::ReadOnly => "name the primary, not a replica",
             Self::TooLarge => "ask for less",
             Self::Lost => "it is asked again",

@@ -4,11 +4,19 @@
 //! validated, or by triggers that are off, as a restored dump has them; MariaDB and MySQL by `foreign_key_checks`. All are asked,
 //! one after the other.
 
+use std::time::{Duration, Instant};
+
 use super::{Fault, Kind, Options, Row, Session, checks::unknown, identifier, literal};
-use crate::domain::integrity::{Answer, Broken, COUNTED_MAX, ForeignKeys, Found};
+use crate::{
+    domain::integrity::{Answer, Broken, COUNTED_MAX, ForeignKeys, Found},
+    units::Span,
+};
 
 /// Columns of one key, more or less, for the limit of rows.
 const COLUMNS: usize = 8;
+
+/// For all of them.
+const ALL: Duration = Duration::from_secs(300);
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +70,18 @@ pub(super) async fn ask(options: &Options, schema: Option<&str>, most: usize) ->
     }
 }
 
-/// A server that is not there any more is a fault; one that will not answer about one key is asked about the next.
+/// A server that is not there any more is a fault; one that will not answer about one key is asked about the next, until all of them have taken
+/// so long that other checks wait.
 async fn each(session: Session, options: &Options, keys: &[Key]) -> Result<ForeignKeys, Fault> {
     let mut found = ForeignKeys { count: keys.len() as u64, ..ForeignKeys::default() };
     let mut session = Some(session);
-    for key in keys {
+    let begun = Instant::now();
+    for (asked, key) in keys.iter().enumerate() {
+        if begun.elapsed() > ALL {
+            let (left, within) = (keys.len() - asked, Span::from(ALL));
+            found.untold.push(format!("{left} keys were not asked within {within}"));
+            break;
+        }
         let mut asking = match session.take() {
             Some(session) => session,
             None => Session::open(options).await?,

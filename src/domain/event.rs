@@ -44,6 +44,20 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// With this the fingerprint of an alarm of CloudWatch begins: its end does not say when it began, and Alertmanager, asked,
+    /// does not know it.
+    pub const CLOUDWATCH: &str = "cloudwatch:";
+
+    /// Whether an alert of this fingerprint is an alarm of CloudWatch.
+    pub fn is_of_cloudwatch(fingerprint: &str) -> bool {
+        fingerprint.starts_with(Self::CLOUDWATCH)
+    }
+
+    /// Who says so, for people.
+    pub fn teller(&self) -> &'static str {
+        if Self::is_of_cloudwatch(&self.fingerprint) { "CloudWatch" } else { "Alertmanager" }
+    }
+
     /// The identity of one firing of one alert.
     pub fn key(&self) -> String {
         format!("{}@{}", self.fingerprint, self.starts_at.0)

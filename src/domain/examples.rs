@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     change::{Component, Revision},
+    frontend::{Marker, SiteAt},
     inventory::{Available, Inventory, Serving},
     plan::{Restart, Running},
     planning::Runbook,
@@ -11,7 +12,7 @@ use super::{
         FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, ServicePolicy, SignalKind,
         SignalPolicy, TriggerPolicy, VerificationPolicy,
     },
-    runbook::{ApplicationRunbook, ReleaseRunbook},
+    runbook::{ApplicationRunbook, FrontendRunbook, ReleaseRunbook},
     schema::{Migration, MigrationState, Schema},
     service::{Mode, ServiceId},
     severity::Severity,
@@ -76,6 +77,28 @@ fn runbook() -> Runbook {
         checks: vec![],
         jobs: vec![],
         verify_hold: Span::minutes(15),
+    }
+}
+
+/// A site in a bucket, behind a distribution.
+pub(crate) fn site() -> FrontendRunbook {
+    FrontendRunbook {
+        at: SiteAt {
+            account: "main".into(),
+            bucket: "shop-frontend".into(),
+            prefix: String::new(),
+        },
+        url: "https://shop.example/".into(),
+        marker: Marker { name: "version.json".into(), pointer: Some("/version".into()) },
+        distribution: Some("E2EXAMPLE".into()),
+        also_invalidate: vec![],
+        paths_max: 3_000,
+        at_once: 16,
+        pages_max: 10,
+        copy_timeout: Span::minutes(15),
+        invalidate_timeout: Span::minutes(15),
+        verify_timeout: Span::minutes(5),
+        attempts: 2,
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 pub use self::kept::Kept;
 use self::{departed::Departed, standing::Standing};
 use super::{
-    event::{Event, Now, What},
+    event::{Alert, Event, Now, What},
     fact::{Fact, Fleet as FleetFact},
     firing::Basis,
     incident::{self, Phase, speak::Reply},
@@ -421,7 +421,9 @@ impl Fleet {
         let mut wanted: BTreeMap<ServiceId, BTreeSet<String>> = BTreeMap::new();
         for id in &self.standing.active {
             for firing in self.states.get(id).iter().flat_map(|s| s.firing.values()) {
-                if let Basis::Alert { fingerprint, .. } = &firing.basis {
+                if let Basis::Alert { fingerprint, .. } = &firing.basis
+                    && !Alert::is_of_cloudwatch(fingerprint)
+                {
                     wanted.entry(id.clone()).or_default().insert(fingerprint.clone());
                 }
             }

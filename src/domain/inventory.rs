@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     change::{Component, Revision, Told},
     configuration::{self, Configuration},
+    frontend::Difference,
     image::{Image, Ran},
     owner::Owner,
     previous::{NewImage, Previous},
@@ -16,6 +17,9 @@ use crate::units::UnixMs;
 
 /// The name under which a platform that tells nothing stands beside signals that do.
 pub const PLATFORM: &str = "platform";
+
+/// The annotation of a Deployment that says how many pods a rollback has taken away.
+pub const STOPPED: &str = "rollbackd.dev/stopped";
 
 /// What was seen to serve, at the process itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,13 +66,16 @@ pub struct Available {
     /// What registries say of its images, where they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<Image>,
+    /// By how much it differs from what is set, of a site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<Difference>,
 }
 
 impl Available {
     /// A revision that its name is enough to switch to.
     pub fn named(version: &str, modified_at: Option<UnixMs>) -> Self {
         let revision = Revision::named(version);
-        Self { revision, modified_at, held_in: None, kept: false, images: vec![] }
+        Self { revision, modified_at, held_in: None, kept: false, images: vec![], differs: None }
     }
 }
 
@@ -83,8 +90,12 @@ pub struct Place {
     pub kept: bool,
     /// The image that is set in place of a template that something holds.
     pub image: Option<NewImage>,
+    /// How many pods it is given back that a rollback before this one has taken away.
+    pub stopped: Option<u32>,
     /// What else sets it.
     pub owners: Vec<Owner>,
+    /// By how much it differs from what is set, of a site.
+    pub differs: Option<Difference>,
 }
 
 /// What a rollback of a Deployment must know beside its revisions.
@@ -94,6 +105,9 @@ pub struct Deployed {
     pub uid: String,
     /// How many pods are wanted.
     pub wanted: u32,
+    /// How many a rollback has taken away, where it has none since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<u32>,
     /// Whether its controller leaves it alone.
     pub paused: bool,
     /// What else sets it.
@@ -284,7 +298,9 @@ impl Inventory {
             replica_set: of.held_in.as_ref().map(|held| held.replica_set.clone()),
             kept: of.kept,
             image: None,
+            stopped: None,
             owners: self.owners().to_vec(),
+            differs: of.differs,
         }
     }
 }

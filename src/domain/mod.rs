@@ -16,6 +16,7 @@ pub(crate) mod examples;
 pub mod fact;
 pub mod firing;
 pub mod fleet;
+pub mod frontend;
 pub mod gate;
 pub mod guard;
 pub mod histogram;

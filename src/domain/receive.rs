@@ -15,6 +15,7 @@ use super::{
     inventory::Inventory,
     ledger,
     owner::SetAgain,
+    runbook::ApplicationRunbook,
     schema::Seen,
     severity::Severity,
     situation::Situation,
@@ -194,10 +195,12 @@ fn configured(s: &Situation<'_>, inventory: &Inventory) -> Vec<Fact> {
     if is_between(s, &found.revision) {
         return vec![];
     }
-    // Where nothing was written since, another template refers to something else.
+    // Where nothing was written since, another template refers to something else; or something was deleted, and nobody says when.
     let known_since = s.state.ledger.entry(component, before).map(|entry| entry.serving_since);
     let later = |at: &UnixMs| known_since.is_none_or(|since| *at > since);
-    let since = found.written_at.filter(later).or(inventory.switched_at.filter(later));
+    let is_of_another = s.state.ledger.serving(Component::Application) != inventory.linked.as_ref();
+    let switched_at = inventory.switched_at.filter(|at| is_of_another && later(at));
+    let since = found.written_at.filter(later).or(switched_at);
     let since = since.unwrap_or(now).min(now);
     let by = found.written.as_ref().and_then(|written| written.by.clone());
     let differs = found.kept_of(before).map(|kept| found.differs_from(kept)).unwrap_or_default();
@@ -271,13 +274,24 @@ fn merged(s: &Situation<'_>, change: Change) -> Change {
 }
 
 fn posted(s: &Situation<'_>, change: &Change) -> (Vec<Fact>, Option<Reply>) {
-    let merged = merged(s, change.clone());
+    let merged = merged(s, of_the_site(s, change.clone()));
     let known = s.state.changes.iter().any(|c| *c == merged);
     let reply = Some(Ok(format!("change {} of {} noted", merged.id, s.state.id)));
     if known {
         return (vec![], reply);
     }
     (vec![Fact::Service(Service::Changed(merged))], reply)
+}
+
+/// A site is all that its service has: whoever calls it the frontend means what is rolled back.
+fn of_the_site(s: &Situation<'_>, change: Change) -> Change {
+    let application = s.policy.runbook.as_ref().map(|runbook| &runbook.application);
+    match (change.component, application) {
+        (Component::Frontend, Some(ApplicationRunbook::Frontend(_))) => {
+            Change { component: Component::Application, ..change }
+        }
+        _ => change,
+    }
 }
 
 /// Alerts of one service that fire at once; more of them tell nothing new.
@@ -325,6 +339,12 @@ fn alerted(s: &Situation<'_>, alert: &Alert) -> Vec<Fact> {
         (false, Some((known, key, _))) if key == alert.key() => {
             cleared(known, "Alertmanager resolved it")
         }
+        // Of an alarm's end only its own time is known; one that arrives late is older than what fires.
+        (false, Some((known, _, fingerprint)))
+            if Alert::is_of_cloudwatch(fingerprint) && alert.starts_at > known.onset =>
+        {
+            cleared(known, "CloudWatch says that it is over")
+        }
         // The same alert again, an older one that arrives late, a resolve of something else.
         (true | false, Some(_)) | (false, None) => vec![],
     }
@@ -338,7 +358,9 @@ fn cleared(known: &Firing, why: &str) -> Vec<Fact> {
 /// A resolve can get lost on its way; whoever asks, finds out.
 fn no_longer_active(s: &Situation<'_>, active: &BTreeSet<String>) -> Vec<Fact> {
     let gone = alerts(s).filter(|(firing, _, fingerprint)| {
-        !active.contains(*fingerprint) && s.now.wall.since(firing.fired_at) >= ALERT_SETTLES
+        !active.contains(*fingerprint)
+            && !Alert::is_of_cloudwatch(fingerprint)
+            && s.now.wall.since(firing.fired_at) >= ALERT_SETTLES
     });
     gone.flat_map(|(firing, ..)| cleared(firing, "Alertmanager, asked, has it no longer")).collect()
 }
@@ -357,7 +379,7 @@ fn alert_firing(s: &Situation<'_>, alert: &Alert, trigger: String) -> Firing {
         },
         onset: alert.starts_at,
         fired_at: s.now.wall,
-        says: format!("Alertmanager: {} - {}", alert.name, alert.summary),
+        says: format!("{}: {} - {}", alert.teller(), alert.name, alert.summary),
         may_act: policy.is_some_and(|p| p.may_act),
         evidence: None,
     }

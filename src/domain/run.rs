@@ -353,9 +353,18 @@ impl Run {
             step: self.cursor,
             attempt: last.attempt,
             fallback: self.in_fallback,
-            resumed: begun != epoch,
+            resumed: begun != epoch || self.was_resumed(),
             what: self.current()?.clone(),
         })
+    }
+
+    /// Whether an earlier daemon had begun the attempt under way before it was withheld: what became of that nobody knows yet.
+    fn was_resumed(&self) -> bool {
+        let Some(last) = self.attempts.last() else { return false };
+        let is_same = |it: &Attempt| {
+            (it.step, it.attempt, it.fallback) == (last.step, last.attempt, last.fallback)
+        };
+        self.attempts.iter().any(|it| is_same(it) && it.resumed && it.is_withheld())
     }
 
     /// What stays of it until people take it back, each once.
@@ -368,6 +377,16 @@ impl Run {
             }
         }
         left
+    }
+
+    /// Whether something stays suspended of it, and still wants what it was rolled away from.
+    pub fn leaves_suspended(&self) -> bool {
+        self.attempts.iter().any(|attempt| {
+            let step = self.plan.steps.get(attempt.step);
+            let suspends =
+                step.is_some_and(|step| matches!(step.action, Action::OwnerSuspend { .. }));
+            suspends && attempt.ended.as_ref().is_some_and(|(_, report)| !report.left.is_empty())
+        })
     }
 
     /// The first attempt's beginning: when the action started.
@@ -433,6 +452,9 @@ impl Action {
             | Self::SnapshotRestore { .. }
             | Self::DatabaseSwitch { .. }
             | Self::DeploymentStart { .. }
+            | Self::FrontendCopy { .. }
+            | Self::FrontendInvalidate { .. }
+            | Self::FrontendVerify { .. }
             | Self::Check { .. }
             | Self::CheckJob { .. } => true,
             Self::Command { observe, idempotent, .. } => *idempotent || observe.is_some(),

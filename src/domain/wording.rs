@@ -2,6 +2,7 @@
 
 mod health;
 mod maintenance;
+mod stopped;
 mod trouble;
 
 pub use health::{dropped, fleet_notice, left_at_stop, left_on};
@@ -362,9 +363,9 @@ pub(super) fn warned(s: &Situation<'_>) -> Vec<String> {
 /// What stays of a rollback until people take it back, and what they do before that.
 pub(super) fn to_take_back(incident: &Incident) -> Vec<String> {
     let Some(run) = &incident.run else { return vec![] };
-    let left = run.left();
-    if left.is_empty() {
-        return vec![];
+    let left = run.left().into_iter().map(str::to_owned);
+    if !run.leaves_suspended() {
+        return left.collect();
     }
     let from: Vec<String> = run.plan.targets.iter().map(|t| t.from.to_string()).collect();
     let told = incident.change.as_ref().and_then(|change| change.told.as_ref());
@@ -374,7 +375,7 @@ pub(super) fn to_take_back(incident: &Incident) -> Vec<String> {
         "What is suspended still wants it: take {}{runs} back in git first",
         from.join(", ")
     );
-    std::iter::once(first).chain(left.into_iter().map(str::to_owned)).collect()
+    std::iter::once(first).chain(left).collect()
 }
 
 /// A hold that stops a rollback between two steps leaves the service between two versions.
@@ -437,7 +438,7 @@ fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draf
         .field("Report", format!("rollbackd report {}", incident.id));
     let half_done = incident.run.as_ref().filter(|run| run.is_half_done());
     let draft = half_done.into_iter().fold(draft, |d, run| d.field("Steps", run.account()));
-    let draft = draft.lines(to_take_back(incident));
+    let draft = draft.lines(to_take_back(incident)).lines(stopped::still(incident, s));
     let mut all = vec![draft];
     if incident.run.is_some() {
         let mut to = Draft::new(

@@ -5,14 +5,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Adopted, Attempt, Trouble, command::run_recorded, failed};
+use super::{Adopted, Attempt, Trouble, command::run_recorded, deployment, failed};
 use crate::{
     databases::history::{History, Unreadable},
     domain::{
         change::Revision,
-        plan::{CommandLine, SchemaAt},
+        plan::SchemaAt,
         run::Outcome,
-        schema::{MigrationState, Schema},
+        schema::{
+            MigrationState, Schema,
+            undo::{UndoBy, UndoJob},
+        },
     },
 };
 
@@ -33,7 +36,7 @@ pub(super) struct Undo<'a> {
     /// From where to where.
     pub way: Way<'a>,
     /// With what.
-    pub run: &'a CommandLine,
+    pub by: &'a UndoBy,
 }
 
 /// Where a schema goes.
@@ -63,10 +66,13 @@ pub(super) enum Stands {
 /// Carries one out.
 pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Outcome, Trouble> {
     let history = attempt.options.histories.find(undo.schema);
-    let history = history.ok_or_else(|| Trouble::Failed {
-        why: format!("the configuration names no history of {} any more", undo.schema),
-        retry: false,
+    let history = history.ok_or_else(|| {
+        let why = format!("the configuration names no history of {} any more", undo.schema);
+        // What an earlier daemon began may go on.
+        if attempt.touched { Trouble::Unknown(why) } else { Trouble::Failed { why, retry: false } }
     })?;
+    // It is waited for before anything is made of how far it is.
+    let earlier = if attempt.touched { job(attempt, undo.by, false).await? } else { None };
     let before = look(&history, attempt.until).await;
     let before = before.map_err(|why| {
         let why = format!("nothing was begun, since its history cannot be read: {why}");
@@ -77,20 +83,68 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
     match stands(&before, &undo.way) {
         Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),
         Stands::AtEnd => return Ok(Outcome::AlreadyDone),
-        Stands::AtBegin => {}
-        Stands::Between(left) => return failed(half_way(&left, &undo.way), false),
-        Stands::Elsewhere(why) => return failed(why, false),
+        // Whether it was never made, or is gone again, the journal does not tell.
+        Stands::AtBegin if earlier.is_none() && attempt.touched && is_job(undo.by) => {
+            let why = "an earlier daemon was about to make its Job, which is not there: whether it ran nobody can tell, and no second is made";
+            return Err(Trouble::Unknown(why.to_owned()));
+        }
+        Stands::AtBegin if earlier.is_none() => {}
+        now @ (Stands::AtBegin | Stands::Between(_) | Stands::Elsewhere(_)) => {
+            let end = earlier.unwrap_or(End::Seen(String::new()));
+            return ended(attempt, now, &before, &end, &undo);
+        }
     }
     attempt.permits()?;
     attempt.touched = true;
-    let ran = run_recorded(attempt, undo.run).await?;
-    attempt.note(&ran);
+    let end = match undo.by {
+        UndoBy::Run(run) => {
+            let ran = run_recorded(attempt, run).await?;
+            attempt.note(&ran);
+            End::Seen(ran.end.to_string())
+        }
+        UndoBy::Job(_) => job(attempt, undo.by, true).await?.unwrap_or(End::Seen(String::new())),
+    };
     let until = attempt.until.max(Instant::now() + LOOK);
     let after = look(&history, until).await.map_err(|why| {
-        Trouble::Unknown(format!("{}, and its history cannot be read: {why}", ran.end))
+        Trouble::Unknown(format!("{}, and its history cannot be read: {why}", end.why()))
     })?;
     attempt.after = in_words(&after);
-    match stands(&after, &undo.way) {
+    let now = stands(&after, &undo.way);
+    ended(attempt, now, &after, &end, &undo)
+}
+
+/// What became of the tool.
+enum End {
+    /// It has ended, and said so; empty where none was begun.
+    Seen(String),
+    /// Nobody saw its end: it may go on. Why not.
+    Unseen(String),
+}
+
+impl End {
+    fn why(&self) -> &str {
+        let (Self::Seen(why) | Self::Unseen(why)) = self;
+        why
+    }
+}
+
+/// What it comes to, after a tool that ended so.
+fn ended(
+    attempt: &Attempt<'_>,
+    stands: Stands,
+    now: &Schema,
+    end: &End,
+    undo: &Undo<'_>,
+) -> Result<Outcome, Trouble> {
+    if let (End::Unseen(why), false) = (end, stands == Stands::AtEnd) {
+        let at = now.version();
+        return Err(Trouble::Unknown(format!(
+            "{why}; it may go on, and the history is at {at} now: nothing else may change the schema before it has ended"
+        )));
+    }
+    let end = end.why();
+    let begin = if end.is_empty() { String::new() } else { format!("{end}: ") };
+    match stands {
         Stands::AtEnd => Ok(Outcome::Done),
         Stands::AtBegin if NO_UNDO.iter().any(|said| attempt.output.contains(said)) => {
             let why = "this edition of Flyway has no undo: it needs a license, or another way back";
@@ -98,17 +152,45 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
         }
         Stands::AtBegin => {
             let why = format!(
-                "{}, and nothing was taken back: the history is still at {}. Is there a script that takes {} back?",
-                ran.end,
-                after.version(),
+                "{end}, and nothing was taken back: the history is still at {}. Is there a script that takes {} back?",
+                now.version(),
                 undo.way.undone.first().map_or("", String::as_str)
             );
             failed(why, false)
         }
-        Stands::Between(left) => {
-            failed(format!("{}: {}", ran.end, half_way(&left, &undo.way)), false)
-        }
-        Stands::Elsewhere(why) => failed(format!("{}: {why}", ran.end), false),
+        Stands::Between(left) => failed(format!("{begin}{}", half_way(&left, &undo.way)), false),
+        Stands::Elsewhere(why) => failed(format!("{begin}{why}"), false),
+    }
+}
+
+fn is_job(by: &UndoBy) -> bool {
+    matches!(by, UndoBy::Job(_))
+}
+
+/// How the Job ended that this attempt made, or finds where it may make none; nothing where there is none.
+async fn job(
+    attempt: &mut Attempt<'_>,
+    by: &UndoBy,
+    may_make: bool,
+) -> Result<Option<End>, Trouble> {
+    let UndoBy::Job(UndoJob { cluster, namespace, cron_job, timeout, keep, env }) = by else {
+        return Ok(None);
+    };
+    let from = (cluster.as_str(), namespace.as_str(), cron_job.as_str());
+    let job = deployment::Job { from, timeout: *timeout, keep: *keep, once_with: Some(env) };
+    let before = attempt.before.clone();
+    let ended = match may_make {
+        true => deployment::job(attempt, job).await.map(Some),
+        false => deployment::begun(attempt, &job).await,
+    };
+    // What counts is how the history was.
+    attempt.before = before;
+    match ended {
+        Ok(ended) => Ok(ended.map(|_| End::Seen(std::mem::take(&mut attempt.after)))),
+        // What it did to the history is told by that, and by nothing that it says.
+        Err(Trouble::Failed { why, .. }) => Ok(Some(End::Seen(why))),
+        Err(Trouble::Unknown(why)) => Ok(Some(End::Unseen(why))),
+        Err(withheld @ Trouble::Withheld(_)) => Err(withheld),
     }
 }
 

@@ -10,6 +10,7 @@ mod command;
 mod database;
 mod deployment;
 pub mod digest;
+pub mod frontend;
 pub mod inventory;
 mod layout;
 mod maintenance;
@@ -42,6 +43,7 @@ pub use self::maintenance::maintenance_preflight;
 pub use self::secret::{Accounts, relabel, secret_preflight};
 use crate::{
     domain::{
+        maintenance::MaintenanceMode,
         plan::{Action, CommandLine},
         run::{Order, Outcome, Report},
     },
@@ -67,7 +69,12 @@ pub struct Options {
     pub scripts: script::Scripts,
     /// Whose databases can be restored, and from what.
     pub keepers: snapshot::Keepers,
+    /// The sites that may be touched.
+    pub sites: frontend::Sites,
     http: reqwest::Client,
+    /// For what everybody may open: it is farther away than what is asked otherwise.
+    #[cfg(feature = "aws")]
+    public: reqwest::Client,
 }
 
 impl Options {
@@ -83,6 +90,14 @@ impl Options {
             // A kept connection could lead to the process that is being replaced.
             .pool_max_idle_per_host(0)
             .build()?;
+        #[cfg(feature = "aws")]
+        let public = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            // What is hashed is what was sent.
+            .no_gzip()
+            .build()?;
         let (digest, clusters) = (digest::Bounds::default(), Clusters::default());
         Ok(Self {
             state_dir,
@@ -93,7 +108,10 @@ impl Options {
             histories: Histories::default(),
             scripts: script::Scripts::default(),
             keepers: snapshot::Keepers::default(),
+            sites: frontend::Sites::default(),
             http,
+            #[cfg(feature = "aws")]
+            public,
         })
     }
 }
@@ -239,14 +257,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::OwnerSuspend { cluster, reconciler } => {
             deployment::suspend(attempt, cluster, reconciler).await
         }
-        Action::MaintenanceOn { mode, .. } => match &mode.commands {
-            Some(commands) => maintenance::switch_on(attempt, &mode.service, commands).await,
-            None => deployment::switch_on(attempt, mode).await,
-        },
-        Action::MaintenanceOff { mode } => match &mode.commands {
-            Some(commands) => maintenance::switch_off(attempt, &mode.service, commands).await,
-            None => deployment::switch_off(attempt, mode).await,
-        },
+        Action::MaintenanceOn { mode, .. } => switch(attempt, mode, true).await,
+        Action::MaintenanceOff { mode } => switch(attempt, mode, false).await,
         Action::DeploymentUndo { at, from, to, replica_set, misread_since } => {
             let (replica_set, misread_since) = (replica_set.as_deref(), *misread_since);
             let by = deployment::By::Held { replica_set, misread_since };
@@ -261,9 +273,9 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::DeploymentRestart { at, version } => {
             deployment::restart(attempt, at, version).await
         }
-        Action::MigrationsUndo { schema, from, to, undone, run } => {
+        Action::MigrationsUndo { schema, from, to, undone, by } => {
             let way = database::Way { from, to, undone };
-            database::undo(attempt, database::Undo { schema, way, run }).await
+            database::undo(attempt, database::Undo { schema, way, by }).await
         }
         Action::SnapshotRestore { schema, file, bytes, fingerprint, beside, restored, to, run } => {
             let is = (*bytes, fingerprint.as_str());
@@ -285,13 +297,30 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         }
         Action::CheckJob { cluster, namespace, cron_job, timeout, keep } => {
             let (timeout, keep) = (*timeout, *keep);
-            let job = deployment::Job { cluster, namespace, cron_job, timeout, keep };
+            let from = (cluster.as_str(), namespace.as_str(), cron_job.as_str());
+            let job = deployment::Job { from, timeout, keep, once_with: None };
             deployment::job(attempt, job).await
         }
+        Action::FrontendCopy { .. }
+        | Action::FrontendInvalidate { .. }
+        | Action::FrontendVerify { .. } => Box::pin(frontend::perform(attempt, action)).await,
         Action::DeploymentRollout { at, to, stuck_after } => {
             let stuck_after = *stuck_after;
             deployment::rollout(attempt, deployment::Rollout { at, to, stuck_after }).await
         }
+    }
+}
+
+async fn switch(
+    attempt: &mut Attempt<'_>,
+    mode: &MaintenanceMode,
+    on: bool,
+) -> Result<Outcome, Trouble> {
+    match (&mode.commands, on) {
+        (Some(commands), true) => maintenance::switch_on(attempt, &mode.service, commands).await,
+        (Some(commands), false) => maintenance::switch_off(attempt, &mode.service, commands).await,
+        (None, true) => deployment::switch_on(attempt, mode).await,
+        (None, false) => deployment::switch_off(attempt, mode).await,
     }
 }
 

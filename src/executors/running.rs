@@ -27,7 +27,7 @@ pub(super) async fn look(
 ) -> Serving {
     match running {
         Running::Http { url, pointer } => {
-            let asked = ask(&options.http, url, pointer.as_deref());
+            let asked = ask(&options.http, url, pointer.as_deref(), LOOK);
             timeout_at(until, asked)
                 .await
                 .unwrap_or_else(|_| Serving::Unknown(format!("{url} did not answer in time")))
@@ -37,9 +37,15 @@ pub(super) async fn look(
     }
 }
 
-async fn ask(http: &reqwest::Client, url: &str, pointer: Option<&str>) -> Serving {
+/// Asks an address once.
+pub(super) async fn ask(
+    http: &reqwest::Client,
+    url: &str,
+    pointer: Option<&str>,
+    within: Duration,
+) -> Serving {
     let unknown = |why: &str| Serving::Unknown(format!("{url} {why}"));
-    let mut response = match http.get(url).timeout(LOOK).send().await {
+    let mut response = match http.get(url).timeout(within).send().await {
         Ok(response) if response.status().is_success() => response,
         Ok(response) => return unknown(&format!("answered with status {}", response.status())),
         Err(error) if error.is_timeout() => return unknown("did not answer in time"),
@@ -78,7 +84,7 @@ fn is_refused(error: &reqwest::Error) -> bool {
 }
 
 /// What lies at the bottom: the outer ones say no more than that a connection failed.
-fn innermost(error: &dyn Error) -> String {
+pub(super) fn innermost(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -87,7 +93,7 @@ fn innermost(error: &dyn Error) -> String {
 }
 
 /// Pure: where in an answer the version stands.
-fn version_in(body: &[u8], pointer: Option<&str>) -> Result<Serving, String> {
+pub(super) fn version_in(body: &[u8], pointer: Option<&str>) -> Result<Serving, String> {
     let text = match pointer {
         None => String::from_utf8_lossy(body).into_owned(),
         Some(pointer) => {
@@ -336,14 +342,14 @@ mod tests {
         // Whoever connects is hung up on: the port listens, and no handshake succeeds.
         std::thread::spawn(move || listener.incoming().take(1).for_each(drop));
         for url in [format!("https://127.0.0.1:{port}/version"), "http://shop.invalid/".into()] {
-            let serving = ask(&http, &url, None).await;
+            let serving = ask(&http, &url, None, LOOK).await;
             let Serving::Unknown(why) = serving else { panic!("{serving}") };
             assert_eq!(why.matches(&url).count(), 1, "{why}");
         }
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/version", free.local_addr().unwrap());
         drop(free);
-        let serving = ask(&http, &url, None).await;
+        let serving = ask(&http, &url, None, LOOK).await;
         assert!(matches!(serving, Serving::NotRunning(_)), "{serving}");
     }
 }

@@ -49,7 +49,12 @@ pub(super) async fn receive(
 ) -> Result<Json<Receipt>, Problem> {
     let settings = shared.settings();
     let bytes = body::read(&headers, body, &settings.limits).await.inspect_err(too_large)?;
-    let mut sorted = posted::webhook(&bytes, &settings.mapping, &settings.limits)?;
+    take(&shared, posted::webhook(&bytes, &settings.mapping, &settings.limits)?).await
+}
+
+/// Tells each service of its alerts, and keeps those of none.
+pub(super) async fn take(shared: &Shared, mut sorted: Webhook) -> Result<Json<Receipt>, Problem> {
+    let settings = shared.settings();
     let wanted = sorted.alerts.len() + sorted.strays.len() + sorted.beyond_limit;
     let (known, now) = {
         let ids: Vec<ServiceId> = sorted.alerts.iter().map(|(id, _)| id.clone()).collect();
@@ -79,7 +84,7 @@ pub(super) async fn receive(
         shared.tell(What::Alerted { service, alert }).await?;
         receipt.accepted += 1;
     }
-    keep(&shared, sorted, &mut receipt, now);
+    keep(shared, sorted, &mut receipt, now);
     if receipt.refused == wanted && wanted > 0 {
         let limit = settings.limits.labels_max;
         return Err(Problem::invalid(format!(

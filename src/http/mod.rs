@@ -14,6 +14,7 @@ pub mod posted;
 pub mod problem;
 mod serve;
 mod services;
+mod sns;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -37,7 +38,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 pub use self::serve::{BindError, Server};
 use self::{auth::Tokens, problem::Problem, unmatched::Unmatched};
 use crate::{
-    config::{Http, HttpLimits, Mapping, Scope},
+    config::{Http, HttpLimits, Mapping, Scope, SnsTopics},
     domain::{
         event::{Event, What},
         incident::speak::Reply,
@@ -52,6 +53,7 @@ struct Settings {
     tokens: Tokens,
     mapping: Mapping,
     limits: HttpLimits,
+    topics: SnsTopics,
     open_metrics: bool,
 }
 
@@ -62,6 +64,7 @@ pub struct Interface {
     metrics: PrometheusHandle,
     settings: RwLock<Arc<Settings>>,
     unmatched: Mutex<Unmatched>,
+    certificates: sns::Certificates,
     boot: String,
     events: AtomicU64,
     /// Who tries a script, once there is a daemon behind it that can.
@@ -106,6 +109,7 @@ impl Interface {
             metrics,
             settings: RwLock::new(Arc::new(Settings::of(tokens, options))),
             unmatched: Mutex::new(Unmatched::default()),
+            certificates: sns::Certificates::default(),
             boot: hex(&auth::random::<4>()?),
             events: AtomicU64::new(1),
             trials: OnceLock::new(),
@@ -148,6 +152,7 @@ impl Settings {
             tokens,
             mapping: options.mapping.clone(),
             limits: options.limits,
+            topics: options.topics.clone(),
             open_metrics: options.open_metrics,
         }
     }
@@ -178,7 +183,9 @@ fn router(shared: &Shared) -> Router {
         .merge(behind(Scope::Operate, operate))
         .merge(behind(
             Scope::Alerts,
-            Router::new().route("/v1/alertmanager", post(alertmanager::receive)),
+            Router::new()
+                .route("/v1/alertmanager", post(alertmanager::receive))
+                .route("/v1/sns", post(sns::receive)),
         ))
         .merge(behind(Scope::Changes, Router::new().route("/v1/changes", post(changes::receive))))
         .merge(behind(

@@ -68,6 +68,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "out-of-scope", title, detail)
     }
 
+    /// It does not come from whom it says.
+    pub(crate) fn forged(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forged", "Nobody vouches for this message", detail)
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", detail)
     }
@@ -116,6 +121,9 @@ impl IntoResponse for Problem {
         if self.status() == StatusCode::UNAUTHORIZED {
             let how = HeaderValue::from_static("Bearer realm=\"rollbackd\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, how);
+            // SNS sends the password of its subscription once it is asked for one.
+            let how = HeaderValue::from_static("Basic realm=\"rollbackd\"");
+            response.headers_mut().append(header::WWW_AUTHENTICATE, how);
         }
         // Found again by the layer that knows the request's path.
         response.extensions_mut().insert(self);

@@ -13,5 +13,6 @@ pub mod quantity;
 pub mod seal;
 pub mod shelf;
 pub mod status;
+pub mod stopped;
 pub mod template;
 pub mod trouble;

@@ -8,6 +8,7 @@ pub mod http;
 pub mod log;
 pub mod pace;
 pub mod slack;
+pub mod sns;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -29,6 +30,8 @@ pub enum Notifier {
     Slack(slack::Options),
     /// Any HTTP endpoint that takes our JSON envelope.
     Webhook(webhook::Options),
+    /// A topic of SNS.
+    Sns(sns::Options),
 }
 
 impl Notifier {
@@ -37,7 +40,7 @@ impl Notifier {
         match self {
             Self::Log => None,
             Self::Slack(_) => Some(pace::Rate::SLACK),
-            Self::Webhook(_) => Some(pace::Rate::WEBHOOK),
+            Self::Webhook(_) | Self::Sns(_) => Some(pace::Rate::WEBHOOK),
         }
     }
 
@@ -47,6 +50,7 @@ impl Notifier {
             Self::Log => vec![],
             Self::Slack(options) => options.problems(),
             Self::Webhook(options) => options.problems(),
+            Self::Sns(options) => options.problems(),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Channel {
             Notifier::Webhook(options) => {
                 webhook::send(client, options, self.deadline, notice).await
             }
+            Notifier::Sns(options) => sns::send(options, self.deadline, notice).await,
         }
     }
 }

@@ -89,10 +89,24 @@ pub struct Field {
     pub value: String,
 }
 
-// Generous, but a body is bounded whatever a log line or an annotation brought in.
-const STRING_MAX: usize = 4000;
-const TEXT_MAX: usize = 16_000;
-const LIST_MAX: usize = 50;
+/// How much of a notice is told: a body is bounded whatever a log line or an annotation brought in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) string: usize,
+    pub(super) text: usize,
+    pub(super) list: usize,
+}
+
+impl Bounds {
+    const GENEROUS: Self = Self { string: 4000, text: 16_000, list: 50 };
+    /// For receivers that take less: the first that fits. The last always does.
+    pub(super) const NARROWING: [Self; 4] = [
+        Self::GENEROUS,
+        Self { string: 1000, text: 8000, list: 30 },
+        Self { string: 300, text: 2000, list: 15 },
+        Self { string: 100, text: 500, list: 5 },
+    ];
+}
 
 impl Options {
     /// An endpoint without login, further headers or signature.
@@ -114,13 +128,20 @@ impl Options {
 
 /// The body for a notice. Strings are cut with an ellipsis; a command that is too long is left out.
 pub fn envelope(notice: &Notice) -> Envelope {
-    let short = |text: &str| cut(text, STRING_MAX);
-    let fits = |choice: &&Choice| choice.command.len() <= STRING_MAX;
+    envelope_within(notice, &Bounds::GENEROUS)
+}
+
+/// The same with no more than so much of everything.
+pub(super) fn envelope_within(notice: &Notice, bounds: &Bounds) -> Envelope {
+    let short = |text: &str| cut(text, bounds.string);
+    let fits = |choice: &&Choice| {
+        choice.command.len() <= bounds.string && choice.label.len() <= bounds.string
+    };
     Envelope {
         version: 1,
         id: notice.id.clone(),
         service: notice.service.as_ref().map(ToString::to_string),
-        incident: notice.incident.clone(),
+        incident: notice.incident.as_deref().map(short),
         audience: notice.audience,
         urgency: notice.urgency,
         kind: notice.kind,
@@ -128,12 +149,12 @@ pub fn envelope(notice: &Notice) -> Envelope {
         fields: notice
             .fields
             .iter()
-            .take(LIST_MAX)
+            .take(bounds.list)
             .map(|(name, value)| Field { name: short(name), value: short(value) })
             .collect(),
-        lines: notice.lines.iter().take(LIST_MAX).map(|line| short(line)).collect(),
-        choices: notice.choices.iter().filter(fits).take(LIST_MAX).cloned().collect(),
-        text: cut(&lines(&notice.plain()), TEXT_MAX),
+        lines: notice.lines.iter().take(bounds.list).map(|line| short(line)).collect(),
+        choices: notice.choices.iter().filter(fits).take(bounds.list).cloned().collect(),
+        text: cut(&lines(&notice.plain()), bounds.text),
         at: notice.at,
     }
 }

@@ -4,6 +4,7 @@
 //! another.
 
 pub mod alertmanager;
+pub mod cloudwatch;
 pub mod exposition;
 pub mod health;
 pub mod http;

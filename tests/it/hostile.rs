@@ -14,6 +14,7 @@ type Target = (&'static str, fn(&[u8]), &'static [&'static str]);
 /// Each target, and the recorded bodies that belong to it.
 const TARGETS: &[Target] = &[
     ("webhook", targets::webhook, &["webhook"]),
+    ("alarm", targets::alarm, &[]),
     ("alerts", targets::alerts, &["am_api_v2_alerts.json"]),
     ("exposition", targets::exposition, &["metrics"]),
     ("prometheus", targets::prometheus, &["prometheus"]),
@@ -23,6 +24,7 @@ const TARGETS: &[Target] = &[
     ("change", targets::change, &[]),
     ("evidence", targets::evidence, &[]),
     ("registry", targets::registry, &[]),
+    ("manifest", targets::manifest, &[]),
 ];
 
 /// Places in one body at which it is cut or a byte of it is another.

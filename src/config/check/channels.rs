@@ -1,22 +1,31 @@
 //! How people are reached, and the sign of life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
 use crate::{
-    config::{check::found::Found, raw},
+    aws::Access,
+    config::{
+        check::{aws, found::Found},
+        raw,
+    },
     domain::notice::Audience,
-    notifiers::{Channel, Notifier, heartbeat::Heartbeat, http, slack, webhook},
+    notifiers::{Channel, Notifier, heartbeat::Heartbeat, http, slack, sns, webhook},
     units::Span,
 };
 
 /// The channels; the log alone where none is configured.
-pub(super) fn channels(found: &mut Found<'_>, raw: &raw::Table<raw::Notify>) -> Vec<Channel> {
+pub(super) fn channels(
+    found: &mut Found<'_>,
+    file: &raw::Raw,
+    accounts: &BTreeMap<String, Access>,
+) -> Vec<Channel> {
+    let raw = &file.notify;
     let both = BTreeSet::from([Audience::OnCall, Audience::Stakeholders]);
     let mut channels = vec![];
     for (name, notify) in raw {
-        let Some(notifier) = notifier(found, name, notify) else { continue };
+        let Some(notifier) = notifier(found, name, notify, (file, accounts)) else { continue };
         let audiences = match &notify.audiences {
             Some(audiences) if audiences.get_ref().is_empty() => {
                 let instead = "write [\"on_call\", \"stakeholders\"], or one of them";
@@ -44,22 +53,33 @@ pub(super) fn channels(found: &mut Found<'_>, raw: &raw::Table<raw::Notify>) -> 
     channels
 }
 
-fn notifier(found: &mut Found<'_>, name: &Spanned<String>, raw: &raw::Notify) -> Option<Notifier> {
-    let (notifier, at) = match (&raw.log, &raw.slack, &raw.webhook) {
-        (Some(_), None, None) => (Notifier::Log, name.span()),
-        (None, None, None) if name.get_ref() == "log" => (Notifier::Log, name.span()),
-        (None, Some(slack), None) => {
+fn notifier(
+    found: &mut Found<'_>,
+    name: &Spanned<String>,
+    raw: &raw::Notify,
+    (file, accounts): (&raw::Raw, &BTreeMap<String, Access>),
+) -> Option<Notifier> {
+    let (notifier, at) = match (&raw.log, &raw.slack, &raw.webhook, &raw.sns) {
+        (Some(_), None, None, None) => (Notifier::Log, name.span()),
+        (None, None, None, None) if name.get_ref() == "log" => (Notifier::Log, name.span()),
+        (None, None, None, Some(sns)) => {
+            let (place, said) = (sns.span(), sns.get_ref());
+            let access = aws::named(found, file, accounts, said.from.as_ref(), place)?;
+            let topic_arn = said.topic_arn.get_ref().clone();
+            (Notifier::Sns(sns::Options { access, topic_arn }), said.topic_arn.span())
+        }
+        (None, Some(slack), None, None) => {
             (Notifier::Slack(slack_options(found, slack.get_ref())?), slack.get_ref().url.span())
         }
-        (None, None, Some(webhook)) => {
+        (None, None, Some(webhook), None) => {
             let options = webhook_options(found, webhook.get_ref())?;
             (Notifier::Webhook(options), webhook.get_ref().url.span())
         }
-        (None, None, None) if found.was_cut(&["notify", name.get_ref()]) => return None,
-        (None, None, None) => {
+        (None, None, None, None) if found.was_cut(&["notify", name.get_ref()]) => return None,
+        (None, None, None, None) => {
             let what = format!("nobody knows how `{name}` is reached");
             let instead = format!(
-                "add [notify.{name}.slack], [notify.{name}.webhook] or [notify.{name}.log]"
+                "add [notify.{name}.slack], [notify.{name}.webhook], [notify.{name}.sns] or [notify.{name}.log]"
             );
             found.error(name.span(), what, instead);
             return None;

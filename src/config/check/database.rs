@@ -43,7 +43,7 @@ pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<Strin
     let database = |(name, said): (&Spanned<String>, &raw::Database)| {
         let options = options(found, name.get_ref(), said);
         let (replica, share) = replica(found, said, options.as_ref());
-        let lag_max = lag_max(found, said);
+        let lag_max = lag_max(found, said, replica.is_some());
         let reached = Reached { replica: replica?, lag_max, share, options: options? };
         Some((name.get_ref().clone(), reached))
     };
@@ -73,8 +73,14 @@ fn replica(
 }
 
 /// Nobody is behind without a replica.
-fn lag_max(found: &mut Found<'_>, raw: &raw::Database) -> Option<Span> {
-    let said = raw.replica_lag_max.as_ref()?;
+fn lag_max(found: &mut Found<'_>, raw: &raw::Database, is_legal: bool) -> Option<Span> {
+    let Some(said) = raw.replica_lag_max.as_ref() else {
+        if let Some(url) = raw.replica_url.as_ref().filter(|_| is_legal) {
+            let what = "nobody looks how far behind it is, and checks may look at old data";
+            found.warn(url.span(), what, "add replica_lag_max = \"1m\"");
+        }
+        return None;
+    };
     if raw.replica_url.is_none() {
         let instead = "add replica_url, where checks of the data are then asked";
         found.error(said.span(), "there is no replica that could be behind", instead);

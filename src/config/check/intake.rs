@@ -1,20 +1,30 @@
 //! The daemon's own interface, who may use it, and when nothing is done by itself.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 use toml::Spanned;
 
 use crate::{
+    aws::Access,
     config::{
-        Http, HttpLimits, Mapping, Tls, Token,
-        check::found::Found,
+        Http, HttpLimits, Mapping, SnsTopics, Tls, Token,
+        check::{aws, found::Found},
         raw::{self, SecretRef},
     },
     domain::policy::Freeze,
 };
 
 /// The interface, unless it was turned off.
-pub(super) fn http(found: &mut Found<'_>, raw: &raw::Raw, environment: &str) -> Option<Http> {
+pub(super) fn http(
+    found: &mut Found<'_>,
+    raw: &raw::Raw,
+    environment: &str,
+    accounts: &BTreeMap<String, Access>,
+) -> Option<Http> {
     let usual = Http::default();
     let listen = listen(found, &raw.http).unwrap_or(usual.listen);
     let tls = raw.http.tls.as_ref().map(|tls| {
@@ -33,6 +43,7 @@ pub(super) fn http(found: &mut Found<'_>, raw: &raw::Raw, environment: &str) -> 
         tokens: tokens(found, &raw.token),
         mapping: mapping(&raw.alertmanager, environment),
         limits: limits(found, &raw.limits),
+        topics: topics(found, raw, accounts),
     };
     raw.http.enabled.unwrap_or(true).then_some(http)
 }
@@ -53,6 +64,32 @@ fn listen(found: &mut Found<'_>, raw: &raw::Http) -> Option<SocketAddr> {
         found.error(text.span(), what, instead);
     }
     Some(listen)
+}
+
+/// Topics whose alarms are taken.
+fn topics(found: &mut Found<'_>, raw: &raw::Raw, accounts: &BTreeMap<String, Access>) -> SnsTopics {
+    let Some(said) = &raw.http.sns else { return SnsTopics::default() };
+    let (at, said) = (said.span(), said.get_ref());
+    if said.topics.get_ref().is_empty() {
+        let instead = "write some like \"arn:aws:sns:eu-central-1:123456789012:alarms\"";
+        found.error(said.topics.span(), "no topic is named, so that none is taken", instead);
+    }
+    let mut arns = BTreeSet::new();
+    for topic in said.topics.get_ref() {
+        let parts: Vec<&str> = topic.get_ref().split(':').collect();
+        let is_topic = matches!(parts[..], ["arn", _, "sns", region, account, name] if !region.is_empty() && account.len() == 12 && !name.is_empty());
+        if !is_topic {
+            let what = format!("`{}` is not the ARN of a topic", topic.get_ref());
+            let instead = "write it like \"arn:aws:sns:eu-central-1:123456789012:alarms\"";
+            found.error(topic.span(), what, instead);
+        }
+        arns.insert(topic.get_ref().clone());
+    }
+    // What SNS signs anybody can check: an account is needed only where it is asked elsewhere than at AWS.
+    let from = said.from.as_ref();
+    let access = from.and_then(|_| aws::named(found, raw, accounts, from, at));
+    let (endpoint, ca_pem) = access.map(|it| (it.endpoint, it.ca_pem)).unwrap_or_default();
+    SnsTopics { arns, endpoint, ca_pem }
 }
 
 /// Shorter secrets are guessed.

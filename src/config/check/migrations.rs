@@ -7,18 +7,22 @@ use toml::Spanned;
 use crate::{
     config::{
         Migrated,
-        check::{found::Found, platform::line},
+        check::{found::Found, kubernetes, platform::line},
         raw::{self, Stop},
     },
     domain::{
         plan::CommandLine,
         planning::Runbook,
         runbook::{ApplicationRunbook, DatabaseRunbook, ScriptRunbook, StopWrites},
+        schema::undo::{UndoBy, UndoJob},
     },
     units::Span,
 };
 
 const UNDO: Span = Span::minutes(10);
+const KEEP: Span = Span::hours(24);
+/// One that is gone before anybody saw how it ended leaves nobody who can tell.
+const KEEP_MIN: Span = Span::hours(1);
 
 /// What `[service.NAME.rollback.database]` says.
 pub(super) fn back(
@@ -29,8 +33,10 @@ pub(super) fn back(
 ) -> Option<DatabaseRunbook> {
     let (at, said) = (said.span(), said.get_ref());
     let timeout = found.positive(&said.timeout, UNDO);
-    let undo = said.undo.as_ref().and_then(|undo| undone(found, undo, said));
-    if said.undo.is_none() && said.script.is_none() {
+    let run = said.undo.as_ref().and_then(|undo| undone(found, undo, said)).map(UndoBy::Run);
+    let job = job(found, said, timeout, runbook).map(UndoBy::Job);
+    let undo = run.or(job);
+    if said.undo.is_none() && said.cron_job.is_none() && said.script.is_none() {
         let instead =
             "add undo = [\"/path/to/program\", \"{last}\"], or script = \"/path/to/reverse.sql\"";
         found.error(at.clone(), "nothing takes its migrations back", instead);
@@ -67,6 +73,41 @@ pub(super) fn back(
         stop_writes: stop_writes?,
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     })
+}
+
+/// A Job where the Deployment is.
+fn job(
+    found: &mut Found<'_>,
+    said: &raw::Undo,
+    timeout: Span,
+    runbook: &Runbook,
+) -> Option<UndoJob> {
+    let keep = found.positive(&said.keep, KEEP);
+    let Some(cron_job) = &said.cron_job else {
+        if let Some(keep) = &said.keep {
+            let what = "`keep` is of a Job, and there is none";
+            found.error(keep.span(), what, "add cron_job = \"undo-migrations\", or leave it out");
+        }
+        return None;
+    };
+    if let Some(said) = said.keep.as_ref().filter(|_| keep < KEEP_MIN) {
+        let what = format!("a Job that goes after {keep} may be gone before anybody saw its end");
+        found.error(said.span(), what, format!("write keep = \"{KEEP_MIN}\" or longer"));
+    }
+    if said.undo.is_some() {
+        let what = "a program and a Job cannot both take its migrations back";
+        found.error(cron_job.span(), what, "keep undo or cron_job");
+    }
+    let ApplicationRunbook::Deployment(deployment) = &runbook.application else {
+        let what = "a Job runs where a Deployment is, and here is none";
+        found.error(cron_job.span(), what, "write undo = [\"/path/to/program\", \"{last}\"]");
+        return None;
+    };
+    let (cluster, namespace) = (deployment.cluster.clone(), deployment.namespace.clone());
+    let is_legal = kubernetes::is_cron_job(found, cron_job);
+    let cron_job = cron_job.get_ref().clone();
+    let env = BTreeMap::new();
+    is_legal.then_some(UndoJob { cluster, namespace, cron_job, timeout, keep, env })
 }
 
 fn undone(

@@ -5,7 +5,7 @@ use toml::Spanned;
 use crate::{
     config::{
         Platform, ReleasePlatform,
-        check::{found::Found, jobs, kubernetes, maintenance},
+        check::{found::Found, frontend, jobs, kubernetes, maintenance, service::Common},
         raw,
     },
     domain::{
@@ -22,7 +22,7 @@ const COMMAND: Span = Span::minutes(1);
 /// How a service is rolled back, and where that can be seen. `hold` is how long its verification takes.
 pub(super) fn runbook(
     found: &mut Found<'_>,
-    all: &raw::Raw,
+    common: &Common<'_>,
     raw: &raw::Rollback,
     id: &ServiceId,
     hold: Span,
@@ -36,9 +36,14 @@ pub(super) fn runbook(
             (ApplicationRunbook::Release(platform.runbook.clone()), Platform::Release(platform))
         }
         raw::Application::Kubernetes(deployment) => {
-            let platform = kubernetes::platform(found, all, deployment)?;
+            let platform = kubernetes::platform(found, common.raw, deployment)?;
             let application = ApplicationRunbook::Deployment(platform.runbook.clone());
             (application, Platform::Kubernetes(platform))
+        }
+        raw::Application::Frontend(site) => {
+            let platform = frontend::platform(found, common.raw, common.accounts, site)?;
+            let application = ApplicationRunbook::Frontend(platform.site.runbook.clone());
+            (application, Platform::Frontend(Box::new(platform)))
         }
     };
     let jobs = jobs::jobs(found, &raw.job, &application);

@@ -8,7 +8,11 @@ use super::{aws, found::Found};
 use crate::{
     aws::Access,
     config::{ReadSecret, raw},
-    domain::{planning::Runbook, runbook::SecretRunbook, secret::SecretAt},
+    domain::{
+        planning::Runbook,
+        runbook::{ApplicationRunbook, SecretRunbook},
+        secret::SecretAt,
+    },
     units::Span,
 };
 
@@ -44,7 +48,11 @@ pub(super) fn secrets(
         all.push(read);
         back.push(step);
     }
-    if let Some((name, _)) = said.first_key_value().filter(|_| runbook.is_none()) {
+    let restarts = runbook.as_ref().is_some_and(|it| match it.application {
+        ApplicationRunbook::Release(_) | ApplicationRunbook::Deployment(_) => true,
+        ApplicationRunbook::Frontend(_) => false,
+    });
+    if let Some((name, _)) = said.first_key_value().filter(|_| !restarts) {
         let what = "nobody knows what is restarted so that it reads another version";
         let instead = "add [service.NAME.rollback.application.kubernetes] or .release, or leave this table out";
         found.error(name.span(), what, instead);

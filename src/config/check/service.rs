@@ -137,7 +137,7 @@ fn service(
     let triggers = trigger::triggers(found, &all.trigger, &raw.trigger, &signals);
     check_signals(found, key, raw, &signals, &triggers);
     let mode = raw.mode.as_ref().map_or(all.mode.unwrap_or_default(), |mode| *mode.get_ref());
-    let rolled_back = rollback(found, all, (key, raw, &id), mode, verification.hold);
+    let rolled_back = rollback(found, common, (key, raw, &id), mode, verification.hold);
     let (runbook, platform) = rolled_back.unzip();
     let migrated = raw.database.as_ref();
     let migrated = migrated.and_then(|said| database::migrated(found, all, common.databases, said));
@@ -201,7 +201,7 @@ fn with_its_database(
 
 fn rollback(
     found: &mut Found<'_>,
-    all: &raw::Raw,
+    common: &Common<'_>,
     (key, raw, id): (&Spanned<String>, &raw::Service, &ServiceId),
     mode: Mode,
     hold: Span,
@@ -228,7 +228,7 @@ fn rollback(
             }
         }
     }
-    platform::runbook(found, all, raw.rollback.as_ref()?.get_ref(), id, hold)
+    platform::runbook(found, common, raw.rollback.as_ref()?.get_ref(), id, hold)
 }
 
 /// Services without signals, and signals that nothing looks at.

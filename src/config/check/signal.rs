@@ -2,6 +2,7 @@
 
 mod asked;
 mod logged;
+mod measured;
 mod probed;
 mod scraped;
 mod targets;
@@ -12,7 +13,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use toml::Spanned;
 
-use self::{asked::asked, probed::probed, scraped::scraped};
+use self::{asked::asked, measured::measured, probed::probed, scraped::scraped};
 pub(super) use self::{asked::server, targets::targets};
 use crate::{
     config::{
@@ -74,20 +75,16 @@ pub(super) fn signal(
 ) -> Option<Signal> {
     let kind = kind(found, name, raw)?;
     let path = ["service", of.key.get_ref(), "signal", name.get_ref()];
-    let read = match (&raw.prometheus, &raw.scrape, &raw.http, &raw.kubernetes) {
-        (Some(ask), None, None, None) => asked(found, common, of, kind, ask),
-        (None, Some(scrape), None, None) => scraped(found, of, kind, scrape),
-        (None, None, Some(http), None) => probed(found, kind, http),
-        (None, None, None, Some(pods)) => stands(found, common, of, kind, pods),
-        (None, None, None, None) if found.was_cut(&path) => None,
-        (None, None, None, None) => {
-            let what = format!("nobody knows where `{name}` is read");
-            let instead = format!(
-                "add [service.{0}.signal.{name}.prometheus], [service.{0}.signal.{name}.scrape], \
-                 [service.{0}.signal.{name}.http] or [service.{0}.signal.{name}.kubernetes]",
-                of.key.get_ref()
-            );
-            found.error(name.span(), what, instead);
+    let places = (&raw.prometheus, &raw.scrape, &raw.http, &raw.kubernetes, &raw.cloudwatch);
+    let read = match places {
+        (Some(ask), None, None, None, None) => asked(found, common, of, kind, ask),
+        (None, Some(scrape), None, None, None) => scraped(found, of, kind, scrape),
+        (None, None, Some(http), None, None) => probed(found, kind, http),
+        (None, None, None, Some(pods), None) => stands(found, common, of, kind, pods),
+        (None, None, None, None, Some(metrics)) => measured(found, common, kind, raw, metrics),
+        (None, None, None, None, None) if found.was_cut(&path) => None,
+        (None, None, None, None, None) => {
+            nowhere(found, of, name);
             None
         }
         _ => {
@@ -97,7 +94,13 @@ pub(super) fn signal(
         }
     }?;
     // Each poll is a request for each pod.
-    let usual = if matches!(read, Read::Asked(..)) { Span::seconds(30) } else { Span::seconds(15) };
+    let usual = match &read {
+        Read::Asked(..) => Span::seconds(30),
+        Read::CloudWatch(options, _) => options.period,
+        Read::Scrape { .. } | Read::Prometheus { .. } | Read::Health(_) | Read::Kubernetes(_) => {
+            Span::seconds(15)
+        }
+    };
     let every = found.positive(&raw.every, usual);
     let (source, lag, watched) = usual_pace(&read);
     if let Read::Asked(_, Question::Lines(lines)) = &read {
@@ -116,7 +119,7 @@ pub(super) fn signal(
         kind,
         source,
         poll_every: every,
-        lag: raw.lag.unwrap_or(lag),
+        lag: raw.lag.filter(|_| !matches!(read, Read::CloudWatch(..))).unwrap_or(lag),
         quantile_window: of.quantile_window,
     };
     if let (Some(unit), true) = (&raw.unit, kind != SignalKind::Latency) {
@@ -133,6 +136,15 @@ pub(super) fn signal(
     };
     let at = raw.every.as_ref().map_or_else(|| name.span(), Spanned::span);
     Some(Signal { name: name.get_ref().clone(), at, policy, poll, histogram, revisions })
+}
+
+fn nowhere(found: &mut Found<'_>, of: &Of<'_>, name: &Spanned<String>) {
+    let what = format!("nobody knows where `{name}` is read");
+    let table = |kind: &str| format!("[service.{}.signal.{name}.{kind}]", of.key.get_ref());
+    let [prometheus, scrape, http, kubernetes, cloudwatch] =
+        ["prometheus", "scrape", "http", "kubernetes", "cloudwatch"].map(table);
+    let instead = format!("add {prometheus}, {scrape}, {http}, {kubernetes} or {cloudwatch}");
+    found.error(name.span(), what, instead);
 }
 
 /// What it is called for people, how far behind it may be, and how often it is read while its service is watched.
@@ -159,6 +171,10 @@ fn usual_pace(read: &Read) -> (String, Span, Span) {
             let source = format!("{what} of kubernetes {}, {}", at.cluster, at.key);
             (source, Span::ZERO, Span::seconds(15))
         }
+        Read::CloudWatch(options, _) => {
+            let behind = options.lag + options.period;
+            (format!("cloudwatch {}", options.access.name), behind, options.period)
+        }
     }
 }
 
@@ -173,7 +189,7 @@ fn stands(
     let application = of.raw.rollback.as_ref().and_then(|it| it.get_ref().application.as_ref());
     let rolled_back = application.and_then(|application| match application.get_ref() {
         raw::Application::Kubernetes(deployment) => Some(deployment),
-        raw::Application::Release(_) => None,
+        raw::Application::Release(_) | raw::Application::Frontend(_) => None,
     });
     let container = rolled_back.and_then(|deployment| deployment.container.as_ref());
     match kind {
@@ -216,7 +232,8 @@ fn tells_revisions(read: &Read, of: &Of<'_>) -> bool {
         | Read::Scrape { .. }
         | Read::Health(_)
         | Read::Kubernetes(_)
-        | Read::Asked(..) => false,
+        | Read::Asked(..)
+        | Read::CloudWatch(..) => false,
     }
 }
 
@@ -228,7 +245,8 @@ fn tells_all(read: &Read) -> bool {
         | Read::Prometheus { .. }
         | Read::Health(_)
         | Read::Kubernetes(_)
-        | Read::Asked(..) => false,
+        | Read::Asked(..)
+        | Read::CloudWatch(..) => false,
     }
 }
 

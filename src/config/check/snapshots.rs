@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use jiff::tz::TimeZone;
 use toml::Spanned;
 
 use super::{
@@ -21,6 +22,8 @@ use crate::{
     units::Span,
 };
 
+/// The table in which sqlx keeps its history.
+const SQLX: &str = "_sqlx_migrations";
 const RESTORE: Span = Span::minutes(30);
 const EVERY: Span = Span::minutes(5);
 const FILES_MAX: usize = 20;
@@ -54,6 +57,7 @@ pub(super) fn restore(
         found.error(at.clone(), what, "add [service.NAME.database] with from = \"...\"");
     }
     let files = files(found, said);
+    let zone = zone(found, said.time_zone.as_ref());
     let through = through(found, said, among);
     let every = found.positive(&said.every, EVERY);
     let timeout = found.positive(&said.timeout, RESTORE);
@@ -68,6 +72,11 @@ pub(super) fn restore(
     let history = among.history()?.clone();
     if history.options.database.kind != Kind::Postgresql {
         let what = "only a PostgreSQL database is restored beside the one that is there";
+        found.error(at, what, "leave the table out, and restore by hand");
+        return None;
+    }
+    if history.name.table == SQLX {
+        let what = "which schema a snapshot holds is read from Flyway's history, and not yet from that of sqlx";
         found.error(at, what, "leave the table out, and restore by hand");
         return None;
     }
@@ -91,8 +100,21 @@ pub(super) fn restore(
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     };
     let keeps_owners = !said.options.iter().any(|option| option.get_ref() == "--no-owner");
-    let keeper = Keeper { history, through, files: files?, program: bare, keeps_owners, lost };
+    let keeper =
+        Keeper { history, through, files: files?, zone: zone?, program: bare, keeps_owners, lost };
     Some((runbook, Kept { keeper, every }))
+}
+
+fn zone(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<TimeZone> {
+    let Some(said) = said else { return Some(TimeZone::UTC) };
+    let zone = TimeZone::get(said.get_ref());
+    if zone.is_err() {
+        let what = format!("this machine knows no time zone `{}`", said.get_ref());
+        let instead =
+            "write one like \"UTC\" or \"Europe/Berlin\", and see that tzdata is installed";
+        found.error(said.span(), what, instead);
+    }
+    zone.ok()
 }
 
 /// Options that neither change what is restored nor where: with some others `pg_restore` would delete the database that is there.

@@ -103,7 +103,8 @@ fn services_that_a_label_tells_apart_share_one_query() {
             | Read::Scrape { .. }
             | Read::Health(_)
             | Read::Kubernetes(_)
-            | Read::Asked(..) => None,
+            | Read::Asked(..)
+            | Read::CloudWatch(..) => None,
         })
         .collect();
     assert_eq!(asked.len(), 3, "one for both of Spring, and two that are alone: {asked:?}");
@@ -126,7 +127,11 @@ fn names_from_outside_cannot_break_the_file() {
         let config = read(&draft(proposed(series(it, it.failed[0].0, &evil, true))).text());
         let rows = config.polls.iter().filter_map(|poll| match &poll.read {
             Read::Prometheus { rows, .. } => Some(rows.as_ref().unwrap().value.as_str()),
-            Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) | Read::Asked(..) => None,
+            Read::Scrape { .. }
+            | Read::Health(_)
+            | Read::Kubernetes(_)
+            | Read::Asked(..)
+            | Read::CloudWatch(..) => None,
         });
         assert_eq!(rows.collect::<BTreeSet<_>>(), BTreeSet::from(evil), "{}", it.name);
         for name in evil {

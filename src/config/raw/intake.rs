@@ -19,6 +19,15 @@ pub(in crate::config) struct Http {
     pub(in crate::config) tls: Option<Tls>,
     pub(in crate::config) allow_plain_beyond_loopback: bool,
     pub(in crate::config) open_metrics: bool,
+    pub(in crate::config) sns: Placed<Topics>,
+}
+
+/// `[http.sns]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Topics {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) topics: Spanned<Vec<Spanned<String>>>,
 }
 
 /// `[http.tls]`.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Placed, SecretRef},
+    config::raw::{Placed, SecretRef, Sns},
     domain::notice,
     units::Span,
 };
@@ -20,6 +20,7 @@ pub(in crate::config) struct Notify {
     pub(in crate::config) log: Option<Log>,
     pub(in crate::config) slack: Placed<Slack>,
     pub(in crate::config) webhook: Placed<Webhook>,
+    pub(in crate::config) sns: Placed<Sns>,
 }
 
 /// Who is reached.

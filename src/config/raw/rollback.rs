@@ -9,7 +9,7 @@ use serde::{
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Deployment, Placed, SecretRef, Table},
+    config::raw::{Deployment, Frontend, Placed, SecretRef, Table},
     units::Span,
 };
 
@@ -35,6 +35,8 @@ pub(in crate::config) enum Application {
     Release(Release),
     /// A Deployment of a cluster.
     Kubernetes(Deployment),
+    /// A site of static files.
+    Frontend(Box<Frontend>),
 }
 
 /// `[service.KEY.rollback.application.release]`.
@@ -66,6 +68,8 @@ pub(in crate::config) enum Maintenance {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Undo {
     pub(in crate::config) undo: Placed<Vec<String>>,
+    pub(in crate::config) cron_job: Placed<String>,
+    pub(in crate::config) keep: Placed<Span>,
     pub(in crate::config) script: Placed<String>,
     pub(in crate::config) through: Placed<String>,
     pub(in crate::config) lock_timeout: Placed<Span>,
@@ -91,6 +95,7 @@ pub(in crate::config) struct Restored {
     pub(in crate::config) options: Vec<Spanned<String>>,
     #[serde(default)]
     pub(in crate::config) lost: BTreeMap<String, Spanned<String>>,
+    pub(in crate::config) time_zone: Placed<String>,
     pub(in crate::config) every: Placed<Span>,
     pub(in crate::config) files_max: Placed<usize>,
     pub(in crate::config) timeout: Placed<Span>,

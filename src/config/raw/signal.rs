@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    config::raw::{Basic, One, OrOff, Placed, Pods, SecretRef, Word},
+    config::raw::{Basic, CloudWatch, One, OrOff, Placed, Pods, SecretRef, Word},
     domain::policy::SignalKind,
     sources::{health::Statuses, reading::TimeUnit, selector::Selector},
     units::Span,
@@ -93,6 +93,7 @@ pub(in crate::config) struct Signal {
     pub(in crate::config) scrape: Placed<Scrape>,
     pub(in crate::config) http: Placed<Probe>,
     pub(in crate::config) kubernetes: Placed<Pods>,
+    pub(in crate::config) cloudwatch: Placed<CloudWatch>,
 }
 
 /// `[service.KEY.signal.NAME.prometheus]`.

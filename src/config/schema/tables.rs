@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, Command, Database,
-    Deployment, Discover, Escalation, Fleet, Freeze, Guard, Heartbeat, Http, Job, Kubernetes,
-    Limits, Log, Manifest, Migrated, Notify, People, Pods, Probe, Raw, Recurrent, Registries,
-    Release, Restored, Rollback, Row, Scrape, Script, Secret, Server, Service, Severities, Signal,
-    Slack, Store, Switch, Target, Tls, Token, Trigger, Undo, Verification, Webhook,
+    Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
+    Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http,
+    Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
+    Probe, Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Secret,
+    Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics,
+    Trigger, Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -102,7 +103,10 @@ tables! {
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification
         people baseline trigger scrape signal database secret rollback;
     partial [Target] url file dns scheme path targets_max timeout bearer basic ca_file insecure version version_label lag ahead;
-    [Signal] kind every every_watched lag unit prometheus scrape http kubernetes;
+    [Signal] kind every every_watched lag unit prometheus scrape http kubernetes cloudwatch;
+    [CloudWatch] from period bad total value requests metric;
+    [Measured] expression namespace metric dimensions stat;
+    partial [Metric] namespace metric dimensions stat;
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
@@ -110,9 +114,12 @@ tables! {
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
+    partial [Frontend] from bucket prefix url distribution marker pointer archive manifests pages left_out also_invalidate
+        paths_max at_once pages_max versions_max objects_max copy_timeout invalidate_timeout verify_timeout attempts look_every
+        look_every_watched;
     partial [Manifest] manifest timeout attempts required page_after;
-    partial [Restored] files through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
-    [Undo] undo script through lock_timeout verify env dir timeout stop_writes stop automatic;
+    partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
+    [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page
@@ -122,13 +129,15 @@ tables! {
     partial [Script] title argv env dir timeout observe idempotent attempts;
     partial [Job] title cron_job timeout keep attempts;
     [Server] url timeout bearer basic ca_file insecure lag ahead rows body_max_bytes backfill;
-    [Notify] audiences deadline log slack webhook;
+    [Notify] audiences deadline log slack webhook sns;
     [Log];
     [Slack] url mention;
+    [Sns] from topic_arn;
     [Webhook] url bearer basic headers signing_key;
     [Basic] user password;
     [Heartbeat] url every;
-    [Http] enabled listen tls allow_plain_beyond_loopback open_metrics;
+    [Http] enabled listen tls allow_plain_beyond_loopback open_metrics sns;
+    [Topics] from topics;
     [Tls] cert_file key_file;
     [Token] scopes file env;
     [Freeze] from until reason;

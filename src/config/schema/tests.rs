@@ -248,7 +248,8 @@ fn keys_are_described_and_have_their_defaults() {
     let bare = keys.flatten().filter(|(_, key)| key.get("description").is_none());
     let bare = bare.filter(|(_, key)| key.get("$ref").is_none() && key["type"] != "object");
     let bare: BTreeSet<&str> = bare.map(|(name, _)| name.as_str()).collect();
-    let inline = ["argv", "dir", "timeout", "user"].into();
+    let inline =
+        ["argv", "dir", "expression", "metric", "namespace", "stat", "timeout", "user"].into();
     assert_eq!(
         bare, inline,
         "keys without a word in config/rollbackd.toml, beside those of inline tables"

@@ -11,7 +11,7 @@ use crate::{
     config::{
         Scope,
         raw::{
-            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold,
+            Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold, Frontend,
             LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release, Restart,
             Running, SecretRef, Service, Stop, Switch, Word,
         },
@@ -210,7 +210,7 @@ macro_rules! choices {
 }
 
 choices! {
-    Application { Release "release": Release, Kubernetes "kubernetes": Deployment, }
+    Application { Release "release": Release, Kubernetes "kubernetes": Deployment, Frontend "frontend": Frontend, }
     Maintenance { Kubernetes "kubernetes": Manifest, Command "command": Switch, }
     Restart { Unit "unit": String, Command "command": Command, }
     Running { Http "http": Told, Command "command": Command, Unit "unit": String, }

@@ -3,6 +3,8 @@
 use super::{loaded, refused, told};
 use crate::{
     aws::{Access, Role},
+    config::Read,
+    notifiers::Notifier,
     units::Span,
 };
 
@@ -57,12 +59,13 @@ fn what_is_wrong_with_an_account_is_told_with_what_to_write() {
 }
 
 /// A service that is rolled back, so that something can be restarted.
-const SHOP: &str = "[service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart.unit = 'shop.service'\nrunning.unit = 'shop.service'\n";
+const RESTARTED: &str = "[service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart.unit = 'shop.service'\nrunning.unit = 'shop.service'\n";
 const MAIN: &str = "[aws.main]\nregion = 'eu-central-1'\n";
 
 #[test]
 fn a_secret_that_is_read_is_looked_at_and_goes_back_with_what_reads_it() {
-    let said = format!("{MAIN}{SHOP}[service.shop.secret.db]\nsecret = 'production/shop/db'\n");
+    let said =
+        format!("{MAIN}{RESTARTED}[service.shop.secret.db]\nsecret = 'production/shop/db'\n");
     let (config, problems) = loaded(&said);
     assert!(!told(&problems).contains("secret"), "{}", told(&problems));
     let (service, read) = config.secrets.first_key_value().unwrap();
@@ -79,7 +82,7 @@ fn a_secret_that_is_read_is_looked_at_and_goes_back_with_what_reads_it() {
 
 #[test]
 fn what_is_wrong_with_a_secret_is_told_with_what_to_write() {
-    let db = |text: &str| format!("{SHOP}[service.shop.secret.db]\n{text}");
+    let db = |text: &str| format!("{RESTARTED}[service.shop.secret.db]\n{text}");
     for (text, what, instead) in [
         (format!("{MAIN}{}", db("")), "which secret is meant", "add secret ="),
         (format!("{MAIN}{}", db("secret = 'shop db'")), "' ' cannot stand", "production/shop/db"),
@@ -114,4 +117,113 @@ fn what_is_wrong_with_a_secret_is_told_with_what_to_write() {
         let told = refused(&text);
         assert!(told.contains(what) && told.contains(instead), "{text}\n{told}");
     }
+}
+
+const SHOP: &str = "[aws.main]\nregion = 'eu-central-1'\n[service.shop]\nwatch_only = true\n";
+
+#[test]
+fn a_signal_of_cloudwatch_is_read_once_each_period_some_time_after_it() {
+    let (config, _) = loaded(&format!(
+        "{SHOP}[service.shop.signal.error_rate]\nlag = '3m'\n[service.shop.signal.error_rate.cloudwatch]\nperiod = '1m'\n\
+         bad = {{ expression = 'a + a' }}\ntotal = {{ namespace = 'Shop', metric = 'requests' }}\n\
+         [service.shop.signal.error_rate.cloudwatch.metric.a]\nnamespace = 'Shop'\nmetric = 'errors'\nstat = 'SampleCount'"
+    ));
+    let poll = &config.polls[0];
+    let Read::CloudWatch(options, spec) = &poll.read else { panic!("{poll:?}") };
+    let one = Span::minutes(1);
+    assert_eq!(
+        (options.period, options.lag, options.access.name.as_str()),
+        (one, Span::minutes(3), "main")
+    );
+    assert_eq!((poll.every, poll.every_watched), (one, one));
+    assert_eq!(spec.named["a"].stat, "SampleCount");
+    let policy = config.policy.services.values().next().unwrap();
+    assert_eq!(policy.signals["error_rate"].lag, Span::minutes(4), "the period has to end first");
+}
+
+#[test]
+fn what_is_wrong_with_a_signal_of_cloudwatch_is_told_with_what_to_write() {
+    let total = "total = { namespace = 'Shop', metric = 'requests' }";
+    for (signal, text, what, instead) in [
+        (
+            "error_rate",
+            format!("bad = {{ expression = 'x / 2' }}\n{total}"),
+            "no metric `x`",
+            "metric.x",
+        ),
+        (
+            "error_rate",
+            format!("bad = {{ metric = 'x' }}\n{total}"),
+            "namespace and a name",
+            "AWS/",
+        ),
+        (
+            "error_rate",
+            format!("bad = {{ namespace = 'Shop', metric = 'x', stat = 'p95' }}\n{total}"),
+            "does not count",
+            "Sum",
+        ),
+        ("error_rate", total.to_owned(), "not what error_rate is read from", "`bad` and `total`"),
+        (
+            "latency",
+            "value = { namespace = 'Shop', metric = 'x' }".to_owned(),
+            "which statistic",
+            "p95",
+        ),
+        (
+            "cpu",
+            "value = { namespace = 'Shop', metric = 'x', stat = 'Mean' }".to_owned(),
+            "`Mean`",
+            "Average",
+        ),
+        (
+            "cpu",
+            "value = { namespace = 'Shop', metric = 'x', stat = 'Average' }\nperiod = '90s'"
+                .to_owned(),
+            "no periods of 1m 30s",
+            "whole minutes",
+        ),
+        (
+            "cpu",
+            "value = { expression = 'x', stat = 'Average' }".to_owned(),
+            "an expression and a metric",
+            "metric.NAME",
+        ),
+        (
+            "cpu",
+            "value = { expression = '1' }\nmetric.X = { namespace = 'Shop', metric = 'x' }"
+                .to_owned(),
+            "cannot stand in an expression",
+            "small letter",
+        ),
+        (
+            "cpu",
+            "value = { expression = '1' }\nfrom = 'other'".to_owned(),
+            "no account `other`",
+            "aws.other",
+        ),
+    ] {
+        let told = refused(&format!("{SHOP}[service.shop.signal.{signal}.cloudwatch]\n{text}"));
+        assert!(told.contains(what) && told.contains(instead), "{text}\n{told}");
+    }
+    let paced = "[service.shop.signal.cpu]\nevery = '15s'\n[service.shop.signal.cpu.cloudwatch]\nvalue = { expression = '1' }";
+    let told = refused(&format!("{SHOP}{paced}"));
+    assert!(told.contains("once for each period"), "{told}");
+}
+
+#[test]
+fn a_topic_is_spoken_to_by_the_account_of_its_region() {
+    let topic = "arn:aws:sns:eu-central-1:123456789012:ops";
+    let (config, _) = loaded(&format!("{SHOP}[notify.ops.sns]\ntopic_arn = '{topic}'"));
+    let Notifier::Sns(options) = &config.channels[0].notifier else { panic!("{config:?}") };
+    assert_eq!((options.access.name.as_str(), options.topic_arn.as_str()), ("main", topic));
+    let told = refused(&format!(
+        "{SHOP}[notify.ops.sns]\ntopic_arn = 'arn:aws:sns:us-east-1:123456789012:ops'"
+    ));
+    assert!(told.contains("us-east-1"), "{told}");
+    let told = refused(&format!("[notify.ops.sns]\ntopic_arn = '{topic}'"));
+    assert!(
+        told.contains("which account of AWS is meant") && told.contains("[aws.main]"),
+        "{told}"
+    );
 }

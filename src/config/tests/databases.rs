@@ -236,6 +236,10 @@ fn what_would_run_a_script_by_itself_or_elsewhere_is_refused() {
         ("script = '/r.sql'\nverify = { a = 'SELECT 1; SELECT 2' }", "`a` is no single query"),
         ("script = '/r.sql'\nlock_timeout = '0s'", "takes no time at all"),
         ("undo = ['/bin/true', '{to}']\nthrough = 'owner'", "`through` is of a script"),
+        ("undo = ['/bin/true', '{to}']\ncron_job = 'undo'", "a program and a Job cannot both"),
+        ("cron_job = 'undo'", "a Job runs where a Deployment is"),
+        ("cron_job = 'undo'\nkeep = '59m'", "a Job that goes after 59m may be gone"),
+        ("script = '/r.sql'\nkeep = '1h'", "`keep` is of a Job"),
         ("", "nothing takes its migrations back"),
     ] {
         let all = refused(&format!("{begin}stop_writes = 'no'\n{said}"));

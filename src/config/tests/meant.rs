@@ -57,7 +57,8 @@ fn a_template_serves_a_fleet() {
             Read::Prometheus { .. }
             | Read::Scrape { .. }
             | Read::Kubernetes(_)
-            | Read::Asked(..) => None,
+            | Read::Asked(..)
+            | Read::CloudWatch(..) => None,
         })
         .collect();
     assert_eq!(
@@ -98,7 +99,11 @@ fn what_a_query_found_follows_its_template() {
     assert_eq!(ids(&after), found);
     let rows = after.polls.iter().filter_map(|poll| match &poll.read {
         Read::Prometheus { rows, .. } => rows.as_ref().map(|rows| rows.value.as_str()),
-        Read::Scrape { .. } | Read::Health(_) | Read::Kubernetes(_) | Read::Asked(..) => None,
+        Read::Scrape { .. }
+        | Read::Health(_)
+        | Read::Kubernetes(_)
+        | Read::Asked(..)
+        | Read::CloudWatch(..) => None,
     });
     assert_eq!(rows.collect::<Vec<_>>(), ["cart", "checkout", "checkout", "mail"]);
 }

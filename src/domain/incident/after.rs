@@ -4,6 +4,7 @@
 use super::{
     Closing, Fact as Incidental, Incident, Phase,
     advance::{CHANGE_SHOWS, close, closed_if_clear, escalate},
+    script,
 };
 use crate::{
     domain::{
@@ -81,7 +82,10 @@ fn checked(found: &verification::Verification, next: Vec<Fact>) -> Vec<Fact> {
 pub(super) fn rolling_back(s: &Situation<'_>, incident: &Incident) -> Vec<Fact> {
     let Some(run) = &incident.run else { return escalate("the rollback lost its plan".into()) };
     match &run.phase {
-        run::Phase::Halted { why } => escalate(format!("the rollback halted: {why}")),
+        run::Phase::Halted { why } => {
+            let instead = script::instead(s).map_or_else(String::new, |it| format!(". {it}"));
+            escalate(format!("the rollback halted: {why}{instead}"))
+        }
         run::Phase::Finished { at } => {
             let phase = Phase::Verifying { since: *at, since_wall: s.now.wall };
             vec![Fact::Incident(Incidental::Entered(phase))]

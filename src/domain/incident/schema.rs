@@ -37,9 +37,13 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
     let Some(policy) = &s.policy.database else { return Schema::Unwatched };
     let Some(good) = good_for(s, target) else {
         let shelf = s.state.ledger.shelves.get(&DATABASE);
-        // What was there at the first look was never seen to change.
-        return match shelf.map(|shelf| shelf.entries.len()) {
-            Some(1) => Schema::Stays("its schema was never seen to change".into()),
+        let replaced = s.state.ledger.replaced_at(APPLICATION, target);
+        let served_on_it = |since: UnixMs| replaced.is_none_or(|replaced| since <= replaced);
+        return match shelf.map(|shelf| shelf.entries.as_slice()) {
+            // What was there at the first look, while the target served, was never seen to change.
+            Some([only]) if served_on_it(only.serving_since) => {
+                Schema::Stays("its schema was never seen to change".into())
+            }
             Some(_) | None => {
                 let what = match s.watch.database.unknown() {
                     Some(why) => format!("nobody can tell which migrations it has: {why}"),
@@ -189,7 +193,8 @@ pub(super) fn back(
         return stays;
     };
     let from = now.revision();
-    let pods = inventory.deployed.as_ref().map(|deployed| deployed.wanted);
+    // Those that a rollback took away which then halted are given back by this one.
+    let pods = inventory.deployed.as_ref().map(|it| it.stopped.unwrap_or(it.wanted));
     let undo = runbook.database.as_ref().map(|undo| {
         let undone = between::way_back(now, good)?;
         let way = Way { from: &from, to: good, undone: &undone };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    schema,
+    schema::{self, Schema},
     scope::{self, Scope},
 };
 use crate::{
@@ -54,19 +54,44 @@ struct Way {
     scope: String,
 }
 
-/// The plan of a rollback: to a version that a person names, or to the last known good.
-pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
-    let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
+/// What is deployed, and what is set of it.
+fn deployed<'s>(s: &'s Situation<'_>) -> Result<(&'s Inventory, &'s Revision), String> {
     let inventory = s.watch.inventory.as_ref().ok_or("its platform was not looked at yet")?;
     let linked = inventory.linked.as_ref().ok_or_else(|| {
         format!("nobody can tell what is deployed: {}", inventory.faults.join("; "))
     })?;
-    let way = match to {
-        To::Version(version) => named(s, inventory, linked, version)?,
-        To::LastKnownGood => to_last_known_good(s, inventory, linked)?,
-        To::Previous => to_previous(s, inventory, linked)?,
-    };
-    if let Some(why) = inventory.deployed.as_deref().and_then(Deployed::bars) {
+    Ok((inventory, linked))
+}
+
+fn way(
+    s: &Situation<'_>,
+    (inventory, linked): (&Inventory, &Revision),
+    to: To<'_>,
+) -> Result<Way, String> {
+    match to {
+        To::Version(version) => named(s, inventory, linked, version),
+        To::LastKnownGood => to_last_known_good(s, inventory, linked),
+        To::Previous => to_previous(s, inventory, linked),
+    }
+}
+
+/// What of the application a rollback leaves, and where that goes; nothing where it stays.
+pub(super) fn application(
+    s: &Situation<'_>,
+    to: To<'_>,
+) -> Result<Option<(Revision, Revision)>, String> {
+    Ok(way(s, deployed(s)?, to)?.application)
+}
+
+/// The plan of a rollback: to a version that a person names, or to the last known good.
+pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
+    let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
+    let (inventory, linked) = deployed(s)?;
+    let way = way(s, (inventory, linked), to)?;
+    let bars = inventory.deployed.as_deref().and_then(Deployed::bars);
+    let stopped = inventory.deployed.as_deref().filter(|it| !it.paused && it.wanted == 0);
+    let stopped = stopped.and_then(|it| it.stopped).filter(|_| way.application.is_some());
+    if let Some(why) = bars.filter(|_| stopped.is_none()) {
         return Err(why.to_owned());
     }
     let mut place = match (&way.application, way.image) {
@@ -84,6 +109,15 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
         Some((from, to)) => schema::back(s, inventory, (from, to)),
         None => (None, String::new()),
     };
+    // Its pods come back only to a schema that what they come back to runs on.
+    if let (Some(bars), None) = (bars, &database) {
+        match schema::of(s, to) {
+            Schema::Moved(_) if !why.is_empty() => return Err(why),
+            Schema::Moved(what) => return Err(format!("{bars}; {what}")),
+            Schema::Stays(_) | Schema::Unwatched => {}
+        }
+    }
+    place.stopped = stopped;
     let moves = Moves { from, to, configuration, database: database.as_ref() };
     let plan = runbook.plan_of(&s.state.id, &moves, &place, s.now.wall);
     let scope = [way.scope, why].into_iter().filter(|said| !said.is_empty());

@@ -44,6 +44,8 @@ fn a_step_that_is_withheld_was_not_begun_unless_by_an_earlier_daemon() {
         assert!(run.account().starts_with(account), "{}", run.account());
         let again = run.advance(1, NOW + WITHHELD_PAUSE).unwrap();
         run.evolve(&again, NOW);
+        // It was made anew without a look at what the earlier daemon may have done.
+        assert_eq!(run.wanted(1).unwrap().resumed, half_done, "epoch {epoch}");
         ends(&mut run, Outcome::Withheld { why: "the HOLD file".into() });
         assert_eq!(run.is_half_done(), half_done, "and once more, epoch {epoch}");
     }

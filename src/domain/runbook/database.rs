@@ -8,7 +8,10 @@ use crate::{
         change::Revision,
         plan::{Action, CommandLine, SchemaAt, Step},
         planning::DatabaseMove,
-        schema::script::{Changes, Script, ScriptRun},
+        schema::{
+            script::{Changes, Script, ScriptRun},
+            undo::UndoBy,
+        },
     },
     units::Span,
 };
@@ -18,10 +21,10 @@ use crate::{
 pub struct DatabaseRunbook {
     /// Whose schema.
     pub schema: SchemaAt,
-    /// What takes its migrations back: in its arguments `{to}` stands for the version that stays, `{last}` for the oldest that is
+    /// What takes its migrations back: in the arguments of a program `{to}` stands for the version that stays, `{last}` for the oldest that is
     /// taken back, and `{count}` for how many are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<CommandLine>,
+    pub undo: Option<UndoBy>,
     /// What takes them back where there is no undo, or where the undo takes nothing back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<ScriptRunbook>,
@@ -101,14 +104,14 @@ impl DatabaseRunbook {
         }
     }
 
-    fn undo(&self, undo: &CommandLine, Way { from, to, undone }: Way<'_>) -> Step {
-        let run = filled(undo, to, undone);
-        let program = run.argv.first().map_or("", String::as_str);
-        let needs = vec![
-            format!("the program {program}, and what takes {} back", undone.join(", ")),
+    fn undo(&self, undo: &UndoBy, Way { from, to, undone }: Way<'_>) -> Step {
+        let by = undo.filled(&to.version, undone);
+        let mut needs = by.needs();
+        needs.extend([
+            format!("what takes {} back", undone.join(", ")),
             format!("{}, at {from}", self.schema),
             "nobody else who migrates it at the same time".to_owned(),
-        ];
+        ]);
         Step {
             title: format!(
                 "take {} of {} back, from {from} to {to}: {}",
@@ -121,7 +124,7 @@ impl DatabaseRunbook {
                 from: from.clone(),
                 to: to.clone(),
                 undone: undone.to_vec(),
-                run,
+                by,
             },
             needs,
             timeout: self.undo_timeout + Span::seconds(30),
@@ -148,16 +151,6 @@ fn migrations(count: usize) -> String {
     if count == 1 { "one migration".to_owned() } else { format!("{count} migrations") }
 }
 
-fn filled(line: &CommandLine, to: &Revision, undone: &[String]) -> CommandLine {
-    let last = undone.last().map_or("", String::as_str);
-    let fill = |text: &String| {
-        text.replace("{to}", &to.version)
-            .replace("{last}", last)
-            .replace("{count}", &undone.len().to_string())
-    };
-    CommandLine { argv: line.argv.iter().map(fill).collect(), ..line.clone() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +166,7 @@ mod tests {
                 database: "shop".into(),
                 history_table: "flyway_schema_history".into(),
             },
-            undo: Some(line(&["flyway", "undo", "-target={last}", "--keep={to}"])),
+            undo: Some(UndoBy::Run(line(&["flyway", "undo", "-target={last}", "--keep={to}"]))),
             script: None,
             undo_timeout: Span::minutes(10),
             stop_writes,
@@ -192,7 +185,9 @@ mod tests {
             back.steps[0].title,
             "take 2 migrations of the schema of shop back, from 7 to 5: 7, 6"
         );
-        let Action::MigrationsUndo { run, undone: named, .. } = &back.steps[0].action else {
+        let Action::MigrationsUndo { by: UndoBy::Run(run), undone: named, .. } =
+            &back.steps[0].action
+        else {
             panic!("{:?}", back.steps[0].action);
         };
         assert_eq!(run.argv, ["flyway", "undo", "-target=6", "--keep=5"]);

@@ -91,7 +91,8 @@ impl DeploymentRunbook {
             OwnerRule::TakeOver => self.suspensions(place),
         };
         let at = self.at(place.uid.clone());
-        let stopped = moves.database.and_then(|it| it.stopped_pods);
+        // What an earlier rollback stopped is stopped by this one, too, which takes over what it had.
+        let stopped = moves.database.and_then(|it| it.stopped_pods).or(place.stopped);
         steps.extend(moves.database.into_iter().flat_map(|it| &it.before).cloned());
         steps.extend(stopped.map(|pods| self.stop(&at, pods)));
         steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).cloned());
@@ -318,7 +319,9 @@ mod tests {
             replica_set: Some("checkout-7c9d".into()),
             kept: false,
             image: None,
+            stopped: None,
             owners: vec![argo_cd()],
+            differs: None,
         };
         let from = Revision::named("1.4.2+cd");
         let moves = Moves { from: &from, to: &to, configuration: None, database: None };

@@ -4,6 +4,7 @@
 
 mod database;
 mod deployment;
+mod frontend;
 mod release;
 mod restore;
 mod script;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     database::{DatabaseRunbook, StopWrites, Way},
     deployment::{ARGOCD, DeploymentRunbook},
+    frontend::FrontendRunbook,
     release::ReleaseRunbook,
     restore::{Replacement, RestoreRunbook},
     script::{PLACES, ScriptRunbook},
@@ -35,6 +37,8 @@ pub enum ApplicationRunbook {
     Release(ReleaseRunbook),
     /// As a Deployment of a Kubernetes cluster.
     Deployment(DeploymentRunbook),
+    /// As static files in a bucket.
+    Frontend(FrontendRunbook),
 }
 
 impl ApplicationRunbook {
@@ -43,13 +47,14 @@ impl ApplicationRunbook {
         match self {
             Self::Release(release) => release.resource(),
             Self::Deployment(deployment) => deployment.resource(),
+            Self::Frontend(frontend) => frontend.resource(),
         }
     }
 
     /// What a plan locks of what its pods read; several services may read one.
     pub fn read_by_pods(&self, what: &Restore) -> Option<String> {
         match self {
-            Self::Release(_) => None,
+            Self::Release(_) | Self::Frontend(_) => None,
             Self::Deployment(deployment) => Some(deployment.read_by_pods(what)),
         }
     }
@@ -59,13 +64,14 @@ impl ApplicationRunbook {
         match self {
             Self::Release(release) => release.root.clone(),
             Self::Deployment(deployment) => deployment.place(),
+            Self::Frontend(frontend) => frontend.at.to_string(),
         }
     }
 
     /// The annotation that says what the version before was, where there can be one.
     pub fn previous(&self) -> Option<&str> {
         match self {
-            Self::Release(_) => None,
+            Self::Release(_) | Self::Frontend(_) => None,
             Self::Deployment(deployment) => deployment.previous.as_deref(),
         }
     }
@@ -73,7 +79,7 @@ impl ApplicationRunbook {
     /// What is done where something else would put back what is rolled away from; none where nothing can.
     pub fn owner_rule(&self) -> Option<OwnerRule> {
         match self {
-            Self::Release(_) => None,
+            Self::Release(_) | Self::Frontend(_) => None,
             Self::Deployment(deployment) => Some(deployment.owner),
         }
     }
@@ -82,16 +88,23 @@ impl ApplicationRunbook {
     pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
         match self {
             Self::Release(release) => {
-                let moved = moves.database.into_iter();
-                let database = moved.flat_map(|it| it.before.iter().chain(&it.steps)).cloned();
                 let secrets = moves.configuration.into_iter().flat_map(|it| &it.secrets).cloned();
                 let own = match moves.is_of_application() {
                     true => release.steps(moves.from, moves.to),
                     false => vec![release.anew(moves.to)],
                 };
-                database.chain(secrets).chain(own).collect()
+                before(moves).chain(secrets).chain(own).collect()
+            }
+            Self::Frontend(frontend) => {
+                let differs = place.differs.as_ref();
+                before(moves).chain(frontend.steps(moves.from, moves.to, differs)).collect()
             }
             Self::Deployment(deployment) => deployment.steps(moves, place),
         }
     }
+}
+
+/// What is done for the schema, before anything starts that was written for it.
+fn before<'m>(moves: &'m Moves<'_>) -> impl Iterator<Item = Step> + 'm {
+    moves.database.into_iter().flat_map(|it| it.before.iter().chain(&it.steps)).cloned()
 }

@@ -1,6 +1,6 @@
 //! What lies between a schema that an earlier application ran well on and the schema that is there now.
 
-use super::{Migration, MigrationState, Schema};
+use super::{Migration, MigrationState, Schema, version::compare};
 use crate::domain::change::Revision;
 
 /// Migrations that one sentence names.
@@ -62,6 +62,17 @@ pub fn way_back(schema: &Schema, good: &Revision) -> Result<Vec<String>, String>
         return Err(format!("nothing was applied since {good}"));
     }
     Ok(undone)
+}
+
+/// Whether a tool that goes back to a version takes back exactly those: it takes back all that is above, and nothing below.
+pub fn are_all_above(undone: &[String], to: &Revision) -> Result<(), String> {
+    let is_below = |it: &&String| to.version != "none" && compare(it, &to.version).is_le();
+    match undone.iter().find(is_below) {
+        None => Ok(()),
+        Some(late) => Err(format!(
+            "{late} was applied late, below {to}, which stays: a tool takes back all that is above the version that it goes to, and nothing else"
+        )),
+    }
 }
 
 /// Newest first. What was undone or deleted since is not there any more.
@@ -168,6 +179,11 @@ mod tests {
         let late = Migration { state: MigrationState::OutOfOrder, ..row(3, Some("4")) };
         let now = schema(vec![late, row(2, Some("6")), row(1, Some("5"))]);
         assert_eq!(way_back(&now, &at("5", 1)).unwrap(), ["4", "6"]);
+        let both = ["4".to_owned(), "6".to_owned()];
+        let why = are_all_above(&both, &at("5", 1)).unwrap_err();
+        assert!(why.starts_with("4 was applied late, below 5"), "{why}");
+        assert_eq!(are_all_above(&both[1..], &at("5", 1)), Ok(()));
+        assert_eq!(are_all_above(&both, &Revision::named("none")), Ok(()));
         assert!(way_back(&now, &at("6", 3)).unwrap_err().contains("nothing was applied since"));
         let repeatable = schema(vec![row(2, None), row(1, Some("5"))]);
         assert!(way_back(&repeatable, &at("5", 1)).unwrap_err().contains("repeatable"));

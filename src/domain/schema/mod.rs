@@ -9,6 +9,7 @@ mod migration_state;
 pub mod script;
 pub mod snapshot;
 pub mod trouble;
+pub mod undo;
 pub mod version;
 
 use serde::{Deserialize, Serialize};

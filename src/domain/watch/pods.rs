@@ -113,6 +113,7 @@ mod tests {
                     previous: None,
                     uid: "u-1".into(),
                     wanted: 10,
+                    stopped: None,
                     paused: false,
                     owners: vec![],
                     configuration: None,

@@ -3,7 +3,7 @@
 //!
 //! It is called by the attempt, so that an attempt that was begun before finds its Job and makes no second.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -28,21 +28,73 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// Of the CronJob's name so much is in the Job's: a label holds 63.
 const NAME_MAX: usize = 40;
+/// What of a Job's specification can make more than one pod of it, beside how many it wants.
+const MORE_PODS: [&str; 5] = [
+    "podFailurePolicy",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "completionMode",
+    "successPolicy",
+];
 /// Tells whoever looks at the Job what made it.
 const RUN: &str = "rollbackd.dev/run";
 
 /// What a [`crate::domain::plan::Action::CheckJob`] says.
 pub(in crate::executors) struct Job<'a> {
-    /// The cluster's name in the configuration.
-    pub cluster: &'a str,
-    /// Where it runs.
-    pub namespace: &'a str,
-    /// What it is made from.
-    pub cron_job: &'a str,
+    /// The cluster's name in the configuration, where it runs, and the CronJob that it is made from.
+    pub from: (&'a str, &'a str, &'a str),
     /// It is ended after so long.
     pub timeout: Span,
     /// It stays for so long after its end, for whoever wants to see its logs.
     pub keep: Span,
+    /// Variables of all its containers, which are then run once and no more, however they end.
+    pub once_with: Option<&'a BTreeMap<String, String>>,
+}
+
+impl Job<'_> {
+    fn at(&self) -> DeploymentAt {
+        let (cluster, namespace, name) = self.from;
+        let [cluster, namespace, name] = [cluster, namespace, name].map(str::to_owned);
+        DeploymentAt { cluster, namespace, name, uid: None }
+    }
+
+    fn path(&self) -> String {
+        format!("/apis/batch/v1/namespaces/{}/jobs", self.from.1)
+    }
+
+    /// What it is that the end of one was not seen which may be there: one that must not run twice may go on.
+    fn unseen(&self, trouble: Trouble) -> Trouble {
+        match self.once_with {
+            Some(_) => Trouble::Unknown(trouble.to_string()),
+            None => trouble,
+        }
+    }
+}
+
+/// The end of one that this very attempt has made already; nothing where there is none. It makes none.
+pub(in crate::executors) async fn begun(
+    attempt: &mut Attempt<'_>,
+    job: &Job<'_>,
+) -> Result<Option<Outcome>, Trouble> {
+    let path = format!("{}/{}", job.path(), name(job.from.2, attempt.order));
+    match is_there(attempt, job, &path).await {
+        Ok(true) => end(attempt, job).await.map(Some),
+        Ok(false) => Ok(None),
+        Err(trouble) => Err(job.unseen(trouble)),
+    }
+}
+
+async fn is_there(attempt: &mut Attempt<'_>, job: &Job<'_>, path: &str) -> Result<bool, Trouble> {
+    let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
+    let mut last = Refusal::Silent("it was not looked for".to_owned());
+    for look in 0..LOOKS_MAX {
+        match api.get(path).await {
+            Ok(_) => return Ok(true),
+            Err(Refusal::Gone(_)) => return Ok(false),
+            Err(refusal) => last = pause(attempt, refusal, "looking for the Job", look).await?,
+        }
+    }
+    Err(last.trouble("looking for the Job", true))
 }
 
 /// Carries one out.
@@ -50,16 +102,23 @@ pub(in crate::executors) async fn job(
     attempt: &mut Attempt<'_>,
     job: Job<'_>,
 ) -> Result<Outcome, Trouble> {
-    let at = DeploymentAt {
-        cluster: job.cluster.to_owned(),
-        namespace: job.namespace.to_owned(),
-        name: job.cron_job.to_owned(),
-        uid: None,
-    };
-    let name = name(job.cron_job, attempt.order);
-    let path = format!("/apis/batch/v1/namespaces/{}/jobs", job.namespace);
-    let mut api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
-    made(&api, attempt, &job, (&path, &name)).await?;
+    let api = Api::open(&attempt.options.clusters, &job.at(), attempt.until).await?;
+    let mut may_be_there = false;
+    made(&api, attempt, &job, &mut may_be_there)
+        .await
+        .map_err(|trouble| if may_be_there { job.unseen(trouble) } else { trouble })?;
+    end(attempt, &job).await
+}
+
+/// Waits until one that is there has ended.
+async fn end(attempt: &mut Attempt<'_>, job: &Job<'_>) -> Result<Outcome, Trouble> {
+    let (at, path) = (job.at(), job.path());
+    let (_, namespace, cron_job) = job.from;
+    let name = name(cron_job, attempt.order);
+    let clusters = attempt.options.clusters.clone();
+    let open = async |until| Api::open(&clusters, &at, until).await.map_err(|it| job.unseen(it));
+    let unseen = |why: String| Err(job.unseen(Trouble::Failed { why, retry: true }));
+    let mut api = open(attempt.until).await?;
     loop {
         let (why, pause) = match api.get(&format!("{path}/{name}")).await {
             Ok(seen) => match ended(&seen) {
@@ -68,35 +127,37 @@ pub(in crate::executors) async fn job(
                     return Ok(Outcome::Done);
                 }
                 Some(Err(why)) => {
-                    let logs = format!("kubectl logs -n {} job/{name}", job.namespace);
+                    let logs = format!("kubectl logs -n {namespace} job/{name}");
                     return failed(format!("the Job {name} has failed: {why}; see `{logs}`"), true);
                 }
                 None => ("it has not ended".to_owned(), PAUSE),
             },
-            Err(Refusal::Gone(why)) => return failed(format!("the Job is gone: {why}"), true),
+            Err(Refusal::Gone(why)) => return unseen(format!("the Job is gone: {why}")),
             Err(Refusal::Busy { why, pause }) => (why, pause),
             Err(Refusal::Refused { why, .. } | Refusal::Silent(why) | Refusal::Moved(why)) => {
                 // Whatever proves who the daemon is, is read anew.
-                api = Api::open(&attempt.options.clusters, &at, attempt.until).await?;
+                api = open(attempt.until).await?;
                 (why, PAUSE)
             }
         };
         attempt.after = format!("the Job {name}: {why}");
         if Instant::now() + pause >= attempt.until {
-            return failed(format!("the Job {name} did not succeed in time: {why}"), true);
+            return unseen(format!("the Job {name} did not succeed in time: {why}"));
         }
         sleep(pause).await;
     }
 }
 
-/// Sees to it that it is there.
+/// Sees to it that it is there; where that was not seen, `may_be_there` says whether it may be all the same.
 async fn made(
     api: &Api,
     attempt: &mut Attempt<'_>,
     job: &Job<'_>,
-    (path, name): (&str, &str),
+    may_be_there: &mut bool,
 ) -> Result<(), Trouble> {
-    let from = format!("/apis/batch/v1/namespaces/{}/cronjobs/{}", job.namespace, job.cron_job);
+    let (_, namespace, cron_job_name) = job.from;
+    let (path, name) = (job.path(), name(cron_job_name, attempt.order));
+    let from = format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{cron_job_name}");
     let mut last = Refusal::Silent("it was not looked for".to_owned());
     for look in 0..LOOKS_MAX {
         match api.get(&format!("{path}/{name}")).await {
@@ -115,11 +176,14 @@ async fn made(
             }
         };
         attempt.permits()?;
-        attempt.before = format!("made from the CronJob {}", job.cron_job);
-        match api.post(path, &manifest(&cron_job, job, name, &attempt.order.run)).await {
+        attempt.before = format!("made from the CronJob {cron_job_name}");
+        match api.post(&path, &manifest(&cron_job, job, &name, &attempt.order.run)).await {
             Ok(_) => return Ok(()),
             // Whether it was made is seen by looking again.
-            Err(refusal) => last = pause(attempt, refusal, "making the Job", look).await?,
+            Err(refusal) => {
+                *may_be_there |= matches!(refusal, Refusal::Silent(_) | Refusal::Moved(_));
+                last = pause(attempt, refusal, "making the Job", look).await?;
+            }
         }
     }
     Err(last.trouble("making the Job", false))
@@ -142,6 +206,9 @@ fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
     spec.insert("activeDeadlineSeconds".into(), usual.min(seconds(job.timeout)).into());
     spec.insert("ttlSecondsAfterFinished".into(), seconds(job.keep).into());
     spec.remove("suspend");
+    if let Some(env) = job.once_with {
+        run_once(&mut spec, env);
+    }
     let texts = |key: &str| template["metadata"][key].as_object().cloned().unwrap_or_default();
     let mut annotations: Map<String, Value> = texts("annotations");
     annotations.insert(RUN.into(), run.into());
@@ -151,6 +218,30 @@ fn manifest(cron_job: &Value, job: &Job<'_>, name: &str, run: &str) -> Value {
         "metadata": { "name": name, "labels": texts("labels"), "annotations": annotations },
         "spec": spec,
     })
+}
+
+/// What fails half-way is not begun again from there; each container is told the same.
+fn run_once(spec: &mut Map<String, Value>, env: &BTreeMap<String, String>) {
+    spec.insert("backoffLimit".into(), 0.into());
+    // By these a Job makes another pod in spite of that: for a drained node, or for each of several that it wants.
+    for more in MORE_PODS {
+        spec.remove(more);
+    }
+    for one in ["completions", "parallelism"] {
+        spec.insert(one.into(), 1.into());
+    }
+    let Some(pod) = spec.get_mut("template").and_then(|it| it.get_mut("spec")) else { return };
+    pod["restartPolicy"] = "Never".into();
+    for kind in ["containers", "initContainers"] {
+        for container in pod.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            let said = container["env"].as_array().cloned().unwrap_or_default();
+            let is_ours = |it: &Value| it["name"].as_str().is_some_and(|it| env.contains_key(it));
+            // First, for a variable may refer only to what stands before it.
+            let ours = env.iter().map(|(name, value)| json!({ "name": name, "value": value }));
+            let theirs = said.into_iter().filter(|it| !is_ours(it));
+            container["env"] = ours.chain(theirs).collect();
+        }
+    }
 }
 
 /// How it ended, if it has.
@@ -185,7 +276,7 @@ mod tests {
 
     fn job() -> Job<'static> {
         let (timeout, keep) = (Span::minutes(5), Span::hours(1));
-        Job { cluster: "main", namespace: "shop", cron_job: "smoke", timeout, keep }
+        Job { from: ("main", "shop", "smoke"), timeout, keep, once_with: None }
     }
 
     #[test]
@@ -208,6 +299,41 @@ mod tests {
         assert_eq!(made["spec"], wanted);
         let made = manifest(&json!({}), &job(), "smoke-1", "shop-1-r1");
         assert_eq!(made["spec"]["activeDeadlineSeconds"], 300);
+    }
+
+    #[test]
+    fn one_that_runs_once_is_told_so_and_what_else_its_containers_know_stays() {
+        let told = [("TO".to_owned(), "6".to_owned())].into();
+        let container = json!({ "name": "undo", "env": [{ "name": "TO", "value": "1" }, { "name": "URL", "value": "x" }] });
+        let pod = json!({ "restartPolicy": "OnFailure", "containers": [container], "initContainers": [{ "name": "wait" }] });
+        let spec = json!({ "backoffLimit": 6, "template": { "spec": pod } });
+        let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
+        let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
+        let pod = &made["spec"]["template"]["spec"];
+        assert_eq!(pod["restartPolicy"], "Never");
+        let (url, to) =
+            (json!({ "name": "URL", "value": "x" }), json!({ "name": "TO", "value": "6" }));
+        assert_eq!(pod["containers"][0]["env"], json!([to, url]), "it may say $(TO)");
+        assert_eq!(pod["initContainers"][0]["env"], json!([to]));
+    }
+
+    /// One whose policy does not count a drained node's pod was run again from where the first had been.
+    #[test]
+    fn one_that_runs_once_has_one_pod_whatever_the_cron_job_says_of_failures_and_of_how_many() {
+        let told = [].into();
+        let spec = json!({
+            "backoffLimit": 6, "completions": 3, "parallelism": 2, "completionMode": "Indexed",
+            "backoffLimitPerIndex": 1, "maxFailedIndexes": 2, "successPolicy": { "rules": [{ "succeededCount": 1 }] },
+            "podFailurePolicy": { "rules": [{ "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget" }] }] },
+            "template": { "spec": { "containers": [] } },
+        });
+        let cron_job = json!({ "spec": { "jobTemplate": { "spec": spec } } });
+        let made = manifest(&cron_job, &Job { once_with: Some(&told), ..job() }, "undo-1", "r");
+        let wanted = json!({
+            "backoffLimit": 0, "completions": 1, "parallelism": 1, "activeDeadlineSeconds": 300,
+            "ttlSecondsAfterFinished": 3600, "template": { "spec": { "containers": [], "restartPolicy": "Never" } },
+        });
+        assert_eq!(made["spec"], wanted);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 
 pub(super) use self::{
     apply::{Apply, apply},
-    job::{Job, job},
+    job::{Job, begun, job},
     maintenance::{switch_off, switch_on},
     maps::restore,
     restart::restart,

@@ -18,10 +18,9 @@ use super::{
 use crate::{
     domain::{plan::DeploymentAt, run::Outcome},
     executors::{Attempt, Trouble, failed},
+    kubernetes::stopped,
 };
 
-/// How many pods it had, and which run took them away.
-const STOPPED: &str = "rollbackd.dev/stopped";
 /// Between two looks at the pods that are ending.
 const PAUSE: Duration = Duration::from_secs(1);
 /// So many of its pods are looked at.
@@ -99,9 +98,12 @@ enum To {
 }
 
 impl To {
-    fn is_reached(&self, live: &Live) -> bool {
+    fn is_reached(&self, live: &Live, run: &str) -> bool {
         match self {
-            Self::Nothing => live.wanted() == 0,
+            // What an earlier run took away which then halted, this one is to give back.
+            Self::Nothing => {
+                live.wanted() == 0 && (had(live).is_none() || is_stopped_by(live, run))
+            }
             Self::Had { .. } => live.wanted() > 0,
         }
     }
@@ -117,7 +119,10 @@ impl To {
     fn operations(&self, live: &Live, run: &str) -> Vec<Value> {
         let (meta, now) = (&live.object["metadata"], live.wanted());
         let (wanted, note) = match self {
-            Self::Nothing => (0, Some(format!("from {now} pods by run {run}"))),
+            Self::Nothing => {
+                let had = if now == 0 { had(live).unwrap_or(now) } else { now };
+                (0, Some(stopped::note(had, run)))
+            }
             Self::Had { otherwise } => (had(live).unwrap_or_else(|| i64::from(*otherwise)), None),
         };
         let mut all = vec![
@@ -125,7 +130,7 @@ impl To {
             json!({ "op": "test", "path": "/spec/replicas", "value": now }),
             json!({ "op": "replace", "path": "/spec/replicas", "value": wanted }),
         ];
-        all.extend(patch::annotations(meta, &[(STOPPED, note.as_deref())]));
+        all.extend(patch::annotations(meta, &[(stopped::ANNOTATION, note.as_deref())]));
         all
     }
 }
@@ -139,13 +144,14 @@ async fn scale(attempt: &mut Attempt<'_>, api: &Api, to: &To) -> Result<bool, Tr
         if look == 0 {
             attempt.before.clone_from(&attempt.after);
         }
-        if to.is_reached(&live) {
+        let run = &attempt.order.run;
+        if to.is_reached(&live, run) {
             return Ok(look == 0 && !attempt.touched);
         }
         attempt.permits()?;
         attempt.touched = true;
         match api.patch(&to.operations(&live, &attempt.order.run)).await {
-            Ok(live) if to.is_reached(&live) => {
+            Ok(live) if to.is_reached(&live, &attempt.order.run) => {
                 attempt.after = in_words(&live);
                 return Ok(false);
             }
@@ -164,18 +170,16 @@ async fn scale(attempt: &mut Attempt<'_>, api: &Api, to: &To) -> Result<bool, Tr
 }
 
 fn note(live: &Live) -> Option<&str> {
-    live.object["metadata"]["annotations"][STOPPED].as_str()
+    live.object["metadata"]["annotations"][stopped::ANNOTATION].as_str()
 }
 
 /// Whether this very run took its pods away: then it may have none.
 pub(super) fn is_stopped_by(live: &Live, run: &str) -> bool {
-    note(live).is_some_and(|note| note.ends_with(&format!(" by run {run}")))
+    note(live).is_some_and(|note| stopped::is_by(note, run))
 }
 
-/// How many it had. More than a Deployment can have was not written by a run.
 fn had(live: &Live) -> Option<i64> {
-    let (pods, _) = note(live)?.strip_prefix("from ")?.split_once(" pods")?;
-    pods.parse::<i32>().ok().filter(|pods| *pods > 0).map(i64::from)
+    note(live).and_then(stopped::had).map(i64::from)
 }
 
 fn in_words(live: &Live) -> String {
@@ -190,7 +194,8 @@ mod tests {
     use super::*;
 
     fn live(pods: i64, note: Option<&str>) -> Live {
-        let annotations = note.map_or_else(|| json!({}), |note| json!({ STOPPED: note }));
+        let annotations =
+            note.map_or_else(|| json!({}), |note| json!({ stopped::ANNOTATION: note }));
         Live::new(json!({
             "metadata": { "uid": "u", "annotations": annotations }, "spec": { "replicas": pods, "template": {} },
         }))

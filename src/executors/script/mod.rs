@@ -3,13 +3,14 @@
 //! Trying one and running one is the same transaction, which is taken back or committed: what was approved is what happens, or nothing.
 
 mod look;
+mod preflight;
 mod run;
 mod transaction;
 
 use std::collections::BTreeMap;
 
-pub use self::look::scripts;
 pub(super) use self::run::run;
+pub use self::{look::scripts, preflight::script_preflight};
 use super::Adopted;
 use crate::{
     databases::{self, history::History},

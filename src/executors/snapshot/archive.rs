@@ -30,27 +30,29 @@ async fn ask(
     let mut line = program.clone();
     line.argv.extend_from_slice(arguments);
     line.argv.push(file.to_owned());
-    // It writes times as the clock on the wall shows them.
+    // It reads what a clock on a wall showed, and writes it as that of a zone: UTC has no hour twice.
     line.env.insert("TZ".to_owned(), EnvValue::Text("UTC".to_owned()));
     run_reading(&line, dir, until, bytes_max).await.and_then(whole)
 }
 
-/// When it was taken; fails where it is no such file, or one that ends within its list.
+/// When it was taken, by the wall clock of `zone`: the file holds that of whoever dumped it, and does not say where that was. Fails where it is
+/// no such file, or one that ends within its list.
 pub(super) async fn taken_at(
     program: &CommandLine,
-    file: &str,
+    (file, zone): (&str, &TimeZone),
     at: (&Path, Instant),
 ) -> Result<UnixMs, String> {
     let list = ask(program, (&["--list".to_owned()], file), at, LIST_MAX).await?;
     let said = list.lines().find_map(|line| line.strip_prefix("; Archive created at "));
     let said = said.ok_or("it does not say when it was taken")?;
-    time(said).ok_or_else(|| format!("it says that it was taken at {said}, which is no time"))
+    time(said, zone).ok_or_else(|| format!("it says that it was taken at {said}, which is no time"))
 }
 
-fn time(said: &str) -> Option<UnixMs> {
+/// Of an hour that there was twice the first is meant: more is lost with it, not less.
+fn time(said: &str, zone: &TimeZone) -> Option<UnixMs> {
     let utc = said.trim().strip_suffix(" UTC")?;
     let at: DateTime = utc.replace(' ', "T").parse().ok()?;
-    let at = at.to_zoned(TimeZone::UTC).ok()?;
+    let at = at.to_zoned(zone.clone()).ok()?;
     Some(UnixMs(at.timestamp().as_millisecond()))
 }
 
@@ -164,9 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn when_it_was_taken_is_read_in_utc_alone() {
-        assert_eq!(time("2026-03-02 12:00:00 UTC"), Some(UnixMs(1_772_452_800_000)));
-        assert_eq!(time("2026-03-02 12:00:00 CET"), None);
-        assert_eq!(time("yesterday UTC"), None);
+    fn when_it_was_taken_is_what_the_clock_of_its_zone_showed() {
+        let utc = TimeZone::UTC;
+        assert_eq!(time("2026-03-02 12:00:00 UTC", &utc), Some(UnixMs(1_772_452_800_000)));
+        let east = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(time("2026-03-02 14:00:00 UTC", &east), Some(UnixMs(1_772_452_800_000)));
+        assert_eq!(time("2026-03-02 12:00:00 CET", &utc), None);
+        assert_eq!(time("yesterday UTC", &utc), None);
     }
 }

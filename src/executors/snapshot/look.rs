@@ -27,6 +27,8 @@ use crate::{
 const SETTLES: Duration = Duration::from_secs(60);
 /// So much of its beginning is hashed: who and when, and the list of what is in it.
 const BEGINNING: u64 = 1 << 20;
+/// No two time zones are less apart, by half; two clocks of one may be by less.
+const ZONES_APART: Span = Span::minutes(7);
 /// For one file.
 const ONE: Duration = Duration::from_secs(60);
 /// Of the newest of so many schemas it is counted what would be lost: no other is restored.
@@ -131,7 +133,12 @@ async fn tried(keeper: &Keeper, file: &File, dir: &Path) -> Result<Snapshot, Str
     let (path, program) = (file.path.as_str(), &keeper.program);
     let fingerprint = fingerprint(path.to_owned()).await?;
     let until = Instant::now() + ONE;
-    let taken_at = archive::taken_at(program, path, (dir, until)).await?;
+    let taken_at = archive::taken_at(program, (path, &keeper.zone), (dir, until)).await?;
+    if taken_at.since(file.written_at) > ZONES_APART {
+        return Err(format!(
+            "it says that it was taken at {taken_at}, which is after it was written: whoever dumped it was in another time zone, write time_zone = \"…\""
+        ));
+    }
     let name = &keeper.history.name;
     let table = (name.schema.as_deref(), name.table.as_str(), keeper.history.rows_max);
     let schema = archive::schema(program, path, table, (dir, until)).await;

@@ -13,6 +13,7 @@ mod switch;
 
 use std::path::PathBuf;
 
+use jiff::tz::TimeZone;
 use tokio::time::timeout;
 
 pub use self::{
@@ -45,6 +46,8 @@ pub struct Keeper {
     pub through: databases::Options,
     /// Where the files are.
     pub files: Files,
+    /// Where the files were written: they hold what the clock on the wall showed there.
+    pub zone: TimeZone,
     /// `pg_restore`, without an argument.
     pub program: CommandLine,
     /// Whether what is restored is given to whom it belonged, who must be somebody that the restorer may act as.

@@ -23,7 +23,26 @@ pub async fn snapshot_preflight(keeper: &Keeper, dir: &Path, now: UnixMs) -> Vec
         check("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
         check("a database can be made and renamed", may(keeper).await),
         check("what is restored can be given to whom it belongs", owners(keeper).await),
+        check("who is connected can be disconnected", connected(keeper).await),
     ]
+}
+
+/// Who is there now and could not be asked to go: nobody but a superuser ends a superuser's session.
+async fn connected(keeper: &Keeper) -> Result<String, String> {
+    let sql = format!(
+        "SELECT DISTINCT a.usename::text FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid \
+         WHERE a.datname = {} AND r.rolsuper AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) ORDER BY 1 LIMIT 20",
+        literal(keeper.through.database.kind, keeper.database())
+    );
+    let rows = Session::once(&keeper.through, &sql).await.map_err(|fault| fault.in_words())?;
+    let users: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    match users.as_slice() {
+        [] => Ok("nobody is connected whom only a superuser may disconnect".to_owned()),
+        users => Err(format!(
+            "{} is connected, and only a superuser may end that: let it connect as somebody else, or as less",
+            users.join(", ")
+        )),
+    }
 }
 
 /// Who owns something there that could not be given back.
@@ -66,20 +85,24 @@ async fn may(keeper: &Keeper) -> Result<String, String> {
     let database = keeper.database();
     let sql = format!(
         "SELECT (r.rolsuper OR r.rolcreatedb)::text, pg_has_role(d.datdba, 'MEMBER')::text, \
-         (r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'))::text, current_user::text, pg_get_userbyid(d.datdba)::text \
-         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = {}",
+         (r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER'))::text, \
+         (t.spcname = 'pg_default' OR has_tablespace_privilege(t.oid, 'CREATE'))::text, \
+         current_user::text, pg_get_userbyid(d.datdba)::text, t.spcname::text \
+         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace \
+         WHERE r.rolname = current_user AND d.datname = {}",
         literal(keeper.through.database.kind, database)
     );
     let rows = Session::once(&keeper.through, &sql).await.map_err(|fault| fault.in_words())?;
     let row = rows.into_iter().next();
     let cells: Vec<String> = row.into_iter().flatten().flatten().collect();
-    let [makes, owns, ends, user, owner] = cells.as_slice() else {
+    let [makes, owns, ends, places, user, owner, tablespace] = cells.as_slice() else {
         return Err(format!("there is no database {database}"));
     };
     let missing: Vec<String> = [
         (makes, format!("ALTER ROLE {user} CREATEDB")),
         (owns, format!("GRANT {owner} TO {user}")),
         (ends, format!("GRANT pg_signal_backend TO {user}")),
+        (places, format!("GRANT CREATE ON TABLESPACE {tablespace} TO {user}")),
     ]
     .into_iter()
     .filter(|(may, _)| *may != "true")

@@ -43,6 +43,12 @@ pub(in crate::executors) async fn restore(
     let mut session = keeper.session().await.map_err(reached)?;
     let found = there(&mut session, &[it.restored]).await.map_err(reached)?;
     let begun = format!("rollbackd restores it for {}", attempt.order.run);
+    let is_empty = match found.first() {
+        Some(There { comment: None, .. }) => {
+            is_empty(&keeper.through(it.restored)).await.map_err(reached)?
+        }
+        _ => false,
+    };
     match found.first().map(|found| found.comment.as_deref()) {
         None => {}
         Some(Some(said)) if said == mark(it.is.1) => {
@@ -58,6 +64,13 @@ pub(in crate::executors) async fn restore(
                 fault(&problem, &format!("{} is half restored, and stays", it.restored))
             })?;
         }
+        // As a daemon leaves it that is killed between the two statements that make one. Who is there keeps it.
+        Some(None) if is_empty => {
+            attempt.permits()?;
+            attempt.before = format!("{} was there, empty", it.restored);
+            let name = identifier(session.kind(), it.restored);
+            session.rows(&format!("DROP DATABASE {name}")).await.map_err(reached)?;
+        }
         Some(said) => {
             let why = format!(
                 "there is a database {} that this rollback did not make ({}): rename it, or delete it",
@@ -71,12 +84,17 @@ pub(in crate::executors) async fn restore(
     attempt.touched = true;
     let made = likeness::make(&mut session, (it.restored, it.beside), &begun).await;
     session.close().await;
-    if let Err(problem) = made {
-        give_up(attempt, &keeper, (it.restored, &begun)).await;
-        return Err(fault(&problem, &format!("{} was not made as {} is", it.restored, it.beside)));
-    }
+    let missing = match made {
+        Ok(missing) => missing,
+        Err(problem) => {
+            give_up(attempt, &keeper, (it.restored, &begun)).await;
+            let doing = format!("{} was not made as {} is", it.restored, it.beside);
+            return Err(fault(&problem, &doing));
+        }
+    };
     match filled(attempt, &keeper, &it).await {
         Ok(()) => {
+            missing.iter().for_each(|what| attempt.say(what));
             attempt.after = format!("{} holds {}", it.restored, it.to);
             Ok(Outcome::Done)
         }
@@ -177,6 +195,14 @@ async fn give_up(attempt: &mut Attempt<'_>, keeper: &Keeper, (name, begun): (&st
             attempt.left = format!("the database {name}, half restored: {problem}");
         }
     }
+}
+
+/// Whether nobody has made anything in it yet.
+async fn is_empty(options: &databases::Options) -> Result<bool, databases::Fault> {
+    let sql = "SELECT count(*)::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
+    let rows = Session::once(options, sql).await?;
+    Ok(rows.into_iter().flatten().flatten().next().as_deref() == Some("0"))
 }
 
 async fn drop_it(session: &mut Session, name: &str) -> Result<(), databases::Fault> {

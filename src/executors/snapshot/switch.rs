@@ -17,6 +17,11 @@ const TRIES: u32 = 5;
 /// Between two of them; the server itself waits for 5 s until those who were asked to go have gone.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// More are asked to go at the next try.
+const SESSIONS_MAX: u32 = 10_000;
+/// So many of those who stay are named.
+const NAMED_MAX: usize = 5;
+
 /// What a [`crate::domain::plan::Action::DatabaseSwitch`] says.
 pub(in crate::executors) struct Switch<'a> {
     /// Whose.
@@ -58,9 +63,9 @@ pub(in crate::executors) async fn switch(
     is_at(&keeper.history_in(it.restored), (it.restored, it.to)).await?;
     attempt.permits()?;
     attempt.touched = true;
-    let mut last = None;
+    let (mut last, mut stay) = (None, vec![]);
     for _ in 0..TRIES {
-        last = renamed(&keeper, &it).await.err();
+        last = renamed(&keeper, &it, &mut stay).await.err();
         if last.is_none() || Instant::now() >= attempt.until {
             break;
         }
@@ -84,23 +89,46 @@ pub(in crate::executors) async fn switch(
                     why: format!("{doing}, though the server said yes"),
                     retry: true,
                 },
-                |problem| fault(&problem, &doing),
+                |problem| fault(&problem, &format!("{doing}{}", who_stays(&stay))),
             ))
         }
         Stands::Elsewhere(why) => failed(why, false),
     }
 }
 
-/// Asks all who are there to go, and changes both names, or neither.
-async fn renamed(keeper: &Keeper, it: &Switch<'_>) -> Result<(), databases::Fault> {
+/// For people, who may end them.
+fn who_stays(stay: &[String]) -> String {
+    match stay {
+        [] => String::new(),
+        stay => format!(", for who restores may not end {}: end them", stay.join(", ")),
+    }
+}
+
+/// Asks all who are there to go, each for itself, and changes both names, or neither; `stay` are those who were not his to ask.
+async fn renamed(
+    keeper: &Keeper,
+    it: &Switch<'_>,
+    stay: &mut Vec<String>,
+) -> Result<(), databases::Fault> {
     let mut session = keeper.session().await?;
     let kind = session.kind();
     let [old, new] = [it.database, it.restored].map(|name| literal(kind, name));
-    // Whoever cleans up there goes by himself when the name changes, and none but a superuser may end him.
-    let go = format!(
-        "SELECT pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity WHERE datname IN ({old}, {new}) AND pid <> pg_backend_pid() AND backend_type IN ('client backend', 'walsender')"
+    // Whoever cleans up there goes by himself when the name changes, and none but a superuser may end him. What kind somebody else's is
+    // is hidden from who has few rights.
+    let others = format!(
+        "SELECT pid::text, coalesce(usename::text, 'the server itself') FROM pg_catalog.pg_stat_activity WHERE datname IN ({old}, {new}) \
+         AND pid <> pg_backend_pid() AND coalesce(backend_type IN ('client backend', 'walsender'), true) LIMIT {SESSIONS_MAX}"
     );
-    session.rows(&go).await?;
+    stay.clear();
+    for row in session.rows(&others).await? {
+        let [Some(pid), Some(user)] = row.as_slice() else { continue };
+        match session.rows(&format!("SELECT pg_terminate_backend({pid})::text")).await {
+            Ok(_) => {}
+            Err(fault) if fault.problem.passes() => return Err(fault),
+            Err(_) if stay.len() < NAMED_MAX => stay.push(format!("the session {pid} of {user}")),
+            Err(_) => {}
+        }
+    }
     let [database, restored, replaced] =
         [it.database, it.restored, it.replaced].map(|name| identifier(kind, name));
     let both = format!(

@@ -68,6 +68,15 @@ pub fn webhook(bytes: &[u8], mapping: &Mapping, limits: &HttpLimits) -> Result<W
     Ok(sort(sheet(bytes)?, mapping, limits))
 }
 
+/// Alerts that came in another way, each as Alertmanager would write it.
+pub(super) fn of_alerts(
+    alerts: Vec<serde_json::Value>,
+    mapping: &Mapping,
+    limits: &HttpLimits,
+) -> Webhook {
+    sort(Sheet { alerts, truncated: 0 }, mapping, limits)
+}
+
 fn sheet(bytes: &[u8]) -> Result<Sheet, Problem> {
     let value: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|fault| Problem::unreadable(format!("this is not JSON: {fault}")))?;
@@ -174,7 +183,8 @@ fn bounded(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 /// Alertmanager's own, or a hash of the labels where a sender leaves it out.
 fn fingerprint(sent: &str, labels: &BTreeMap<String, String>) -> String {
-    if !sent.is_empty() {
+    // What is told of CloudWatch's alarms nobody says by way of Alertmanager.
+    if !sent.is_empty() && !Alert::is_of_cloudwatch(sent) {
         return body::clean(sent, 64);
     }
     let bytes = serde_json::to_vec(labels).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod intake;
 mod looking;
+mod sns;
 mod world;
 
 use std::fmt::Write;
@@ -16,8 +17,9 @@ use crate::{
     units::Span,
 };
 
-const ROUTES: [(&str, &str, &str); 18] = [
+const ROUTES: [(&str, &str, &str); 19] = [
     ("POST", "/v1/alertmanager", "alerts"),
+    ("POST", "/v1/sns", "alerts"),
     ("POST", "/v1/changes", "changes"),
     ("POST", "/v1/evidence", "evidence"),
     ("GET", "/metrics", "view"),

@@ -54,6 +54,11 @@ impl Fake {
         Self::sends(vec![Send::Bytes([head.as_bytes(), body].concat())]).await
     }
 
+    /// Whether nobody asked anything that was not looked at yet.
+    pub(crate) fn unasked(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     /// The next request, head and body.
     pub(crate) async fn asked(&mut self) -> String {
         self.asked.recv().await.expect("a request")

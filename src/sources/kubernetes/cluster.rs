@@ -21,6 +21,7 @@ use crate::{
         previous,
         pulls::Pulls,
         status::PodStatus,
+        stopped,
         template::Template,
         trouble::{self, Trouble},
     },
@@ -53,6 +54,8 @@ pub enum Said<K> {
 pub(super) struct DeploymentKept {
     pub(super) uid: Uid,
     pub(super) wanted: u32,
+    /// How many a rollback has taken away, where it has none since.
+    pub(super) stopped: Option<u32>,
     pub(super) paused: bool,
     pub(super) template: Template,
     /// Who last wrote the template, and when.
@@ -307,9 +310,13 @@ impl Cluster {
 fn deployment_kept(object: &Deployment, annotations: &BTreeSet<String>) -> (Key, DeploymentKept) {
     let (meta, spec) = (&object.metadata, &object.spec);
     let status = object.status.clone().unwrap_or_default();
+    let wanted = u32::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
+    // Whoever scaled it by hand since has given it what it is to have.
+    let note = annotation(meta, stopped::ANNOTATION).filter(|_| wanted == 0);
     let record = DeploymentKept {
         uid: objects::uid(meta),
-        wanted: u32::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0),
+        wanted,
+        stopped: note.and_then(stopped::had),
         paused: spec.paused,
         template: Template::of(&spec.template),
         written: who::wrote_template(meta.managed_fields.as_deref().unwrap_or_default()),

@@ -64,7 +64,10 @@ impl Cluster {
                 what: format!("{} {}", reference.kind, reference.name),
                 by: Some(by.to_string()),
             }),
-            read_at: self.read_at(deployment, written_at),
+            // What pods cannot start without, none that serves has read so.
+            read_at: self
+                .read_at(deployment, written_at)
+                .filter(|_| self.missing(key, look).is_empty()),
             items,
             ..Configuration::default()
         })))
@@ -182,6 +185,32 @@ mod tests {
 
     fn key() -> Key {
         Key::new("shop", "checkout")
+    }
+
+    /// As long as it was there, all its pods have read it; deleted, none has read that.
+    #[test]
+    fn what_is_not_there_was_read_by_nobody() {
+        let mut cluster = reading(&["settings"]);
+        let of = |owner: &str, uid: &str, name: &str| {
+            json!({
+                "namespace": "shop", "name": name, "uid": name, "creationTimestamp": "2026-03-02T09:00:00Z",
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": owner, "controller": true, "name": "x", "uid": uid }],
+            })
+        };
+        let set = json!({ "metadata": of("Deployment", "d", "set"), "spec": { "selector": {} } });
+        cluster.replica_set(Said::Is(serde_json::from_value(set).unwrap()));
+        let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        let pod =
+            json!({ "metadata": of("ReplicaSet", "set", "pod"), "spec": {}, "status": ready });
+        cluster.pod(Said::Is(serde_json::from_value(pod).unwrap()));
+        let read_at = |cluster: &Cluster| match cluster.configuration(&key(), &LOOK, &[]) {
+            Some(Seen::Known(found)) => found.read_at,
+            other => panic!("{other:?}"),
+        };
+        cluster.config_map(Said::Is(map("settings", "1", "1")));
+        assert!(read_at(&cluster).is_some());
+        cluster.config_map(Said::Gone(map("settings", "1", "2")));
+        assert_eq!(read_at(&cluster), None);
     }
 
     fn revision(cluster: &Cluster, left_out: &[&str]) -> String {

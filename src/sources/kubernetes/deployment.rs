@@ -116,6 +116,7 @@ impl Cluster {
             deployed: Some(Box::new(Deployed {
                 uid: deployment.uid.to_string(),
                 wanted: deployment.wanted,
+                stopped: deployment.stopped,
                 paused: deployment.paused,
                 owners: deployment.owners.to_vec(),
                 configuration: None,
@@ -304,6 +305,7 @@ fn available(sets: &[Set<'_>], container: Option<&str>) -> Vec<Available> {
                 held_in: Some(HeldIn { replica_set: set.name.to_owned(), number: set.kept.number }),
                 kept: false,
                 images: vec![],
+                differs: None,
             }),
         }
     }

@@ -2,7 +2,11 @@
 
 mod accounts;
 mod faults;
+pub(crate) mod frontend;
+mod looked;
+mod metrics;
 pub(crate) mod proxy;
 mod secrets;
 pub(crate) mod server;
+mod topics;
 mod tunnel;

@@ -13,7 +13,7 @@ use super::{
     server::{BOTH, Fresh},
 };
 
-pub(super) fn history(options: Options, table: &str) -> History {
+pub(crate) fn history(options: Options, table: &str) -> History {
     History { options, name: Name::parse(table).expect("a legal name"), rows_max: 500 }
 }
 

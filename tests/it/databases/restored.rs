@@ -3,8 +3,9 @@
 
 use std::{path::Path, process::Command};
 
+use jiff::tz::TimeZone;
 use rollbackd::{
-    databases::{Kind, Session},
+    databases::{Kind, Options, Session},
     domain::{
         plan::{Action, CommandLine, EnvValue, SchemaAt, Step, hex},
         run::{Order, Outcome, Report},
@@ -40,20 +41,29 @@ struct Shop {
     dir: TempDir,
     known: Known,
     before: Schema,
+    /// Who restores, where that is not who may do everything.
+    through: Option<Options>,
+    zone: TimeZone,
 }
 
 fn at() -> SchemaAt {
     SchemaAt { database: "shop".into(), history_table: TABLE.into() }
 }
 
-/// As a backup would, an hour ago.
+/// As a backup would, a while ago.
 pub(crate) fn dump(database: &Fresh<'_>, path: &Path) {
+    dump_in(database, path, "UTC");
+}
+
+/// The same on a machine of that time zone.
+fn dump_in(database: &Fresh<'_>, path: &Path, zone: &str) {
     let server = database.server;
     let ran = Command::new(program("pg_dump"))
         .args(["-Fc", "-h", "127.0.0.1", "-U", server.administrator()])
         .args(["-p", &server.port().to_string(), "-f"])
         .args([path.as_os_str(), database.name.as_ref()])
         .env("PGPASSWORD", server.password())
+        .env("TZ", zone)
         .output()
         .expect("pg_dump can be started");
     assert!(ran.status.success(), "{ran:?}");
@@ -79,7 +89,17 @@ impl Shop {
         let dir = TempDir::new().unwrap();
         let store = Store::open(store::Options::new(dir.path())).unwrap();
         let options = executors::Options::new(dir.path().to_owned()).unwrap();
-        let shop = Self { database, flyway, options, store, dir, known: Known::default(), before };
+        let shop = Self {
+            database,
+            flyway,
+            options,
+            store,
+            dir,
+            known: Known::default(),
+            before,
+            through: None,
+            zone: TimeZone::UTC,
+        };
         shop.options.keepers.adopt([(at(), shop.keeper())].into());
         shop.dump("good.dump");
         shop.flyway
@@ -96,8 +116,9 @@ impl Shop {
         let timeout = Span::minutes(1);
         Keeper {
             history: history(self.database.options(), TABLE),
-            through: self.database.server.options("postgres"),
+            through: self.through(),
             files: Files { dir, begins, ends, max: 20 },
+            zone: self.zone.clone(),
             program: CommandLine {
                 argv: vec![program("pg_restore")],
                 env: [].into(),
@@ -110,6 +131,12 @@ impl Shop {
                 ("parcels".into(), "SELECT count(*) FROM parcels WHERE at > {taken_at}".into()),
             ],
         }
+    }
+
+    fn through(&self) -> Options {
+        let mut options = self.through.clone().unwrap_or_else(|| self.database.options());
+        "postgres".clone_into(&mut options.database.name);
+        options
     }
 
     fn dump(&self, name: &str) {
@@ -135,14 +162,14 @@ impl Shop {
     }
 
     fn restore(&self, snapshot: &Snapshot) -> Action {
-        let server = self.database.server;
+        let through = self.through();
         let restored = self.name("restored");
         let text = |text: String| EnvValue::Text(text);
         let env = [
             ("PGHOST".to_owned(), text("127.0.0.1".into())),
-            ("PGPORT".to_owned(), text(server.port().to_string())),
-            ("PGUSER".to_owned(), text(server.administrator().into())),
-            ("PGPASSWORD".to_owned(), text(server.password().into())),
+            ("PGPORT".to_owned(), text(self.database.server.port().to_string())),
+            ("PGUSER".to_owned(), text(through.database.user)),
+            ("PGPASSWORD".to_owned(), text(through.password.unwrap().expose().to_owned())),
         ];
         let dbname = format!("--dbname={restored}");
         let argv =
@@ -200,8 +227,8 @@ fn now() -> UnixMs {
 /// What was written to lately may still be.
 fn age(path: &Path) {
     let file = std::fs::File::options().append(true).open(path).unwrap();
-    let hour = std::time::Duration::from_secs(3600);
-    file.set_modified(std::time::SystemTime::now() - hour).unwrap();
+    let while_ago = std::time::Duration::from_secs(90);
+    file.set_modified(std::time::SystemTime::now() - while_ago).unwrap();
 }
 
 fn why(report: &Report) -> &str {
@@ -243,6 +270,8 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     let mut shop = Shop::open().await;
     let name = shop.database.name.clone();
     for sql in [
+        format!("CREATE ROLE app_{name}"),
+        format!("ALTER ROLE app_{name} IN DATABASE {name} SET lock_timeout TO '3s'"),
         format!("ALTER DATABASE {name} SET search_path TO \"$user\", public"),
         format!("ALTER DATABASE {name} SET statement_timeout TO '17s'"),
         format!("CREATE ROLE guest_{name}"),
@@ -283,6 +312,9 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     for sql in [
         format!("SELECT has_database_privilege('guest_{name}', '{name}', 'CONNECT')::text"),
         format!(
+            "SELECT ('lock_timeout=3s' = ANY (setconfig))::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{name}' AND setrole <> 0"
+        ),
+        format!(
             "SELECT ('statement_timeout=17s' = ANY (setconfig))::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase WHERE datname = '{name}'"
         ),
         format!(
@@ -293,16 +325,99 @@ async fn it_takes_the_place_of_what_was_there_which_is_kept() {
     }
 }
 
+/// A dump holds what the clock on its wall showed, and not in which zone; what was written since is counted from there.
+#[tokio::test]
+async fn when_a_snapshot_was_taken_is_read_in_the_zone_where_it_was() {
+    let mut shop = Shop::open().await;
+    let path = shop.dir.path().join("good.dump");
+    dump_in(&shop.database, &path, "UTC-2");
+    let find = |seen: Snapshots| seen.newest.into_iter().next().unwrap();
+    let why = find(shop.seen().await).schema.unwrap_err();
+    assert!(why.contains("write time_zone"), "{why}");
+    shop.zone = TimeZone::fixed(jiff::tz::offset(2));
+    let seen = find(shop.seen().await);
+    assert!(seen.schema.is_ok(), "{seen:?}");
+    assert!(now().since(seen.taken_at) < Span::minutes(2), "{}", seen.taken_at);
+}
+
+/// As on a managed server, where nobody is everything: what `check --online` names is granted, and is enough.
+#[tokio::test]
+async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
+    let mut shop = Shop::open().await;
+    let name = shop.database.name.clone();
+    let owner = format!("owner_{name}");
+    for sql in [
+        format!("CREATE ROLE {owner}"),
+        format!("ALTER DATABASE {name} OWNER TO {owner}"),
+        format!("ALTER TABLE orders OWNER TO {owner}"),
+        format!("ALTER TABLE {TABLE} OWNER TO {owner}"),
+        format!("CREATE ROLE app_{name}"),
+        format!("ALTER ROLE app_{name} IN DATABASE {name} SET search_path TO sales, public"),
+    ] {
+        shop.database.run(&sql).await;
+    }
+    shop.dump("good.dump");
+    let user = shop.database.user("keeper", &[]).await;
+    shop.through = Some(user);
+    shop.options.keepers.adopt([(at(), shop.keeper())].into());
+    for _ in 0..2 {
+        let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+        for check in all.iter().filter(|check| !check.ok) {
+            let grants = check.why.split("; ").filter_map(|part| {
+                let at = part.find("ALTER ROLE ").or_else(|| part.find("GRANT "))?;
+                Some(&part[at..])
+            });
+            for grant in grants {
+                shop.database.run(grant).await;
+            }
+        }
+    }
+    let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+    assert!(all.iter().all(|check| check.ok), "{all:?}");
+    let after = look(&shop.database).await;
+    shop.before = after.clone();
+    let seen = shop.seen().await;
+    let snapshot = seen.of(&after.revision()).unwrap();
+    let report = shop.step(shop.restore(snapshot)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(
+        report.output.contains(&format!("`ALTER ROLE app_{name} IN DATABASE")),
+        "what is another role's to set is told: {report:?}"
+    );
+    let app = shop.database.user("clerk", &[]).await;
+    let mut stays = Session::open(&app).await.unwrap();
+    let mut superuser = Session::open(&shop.database.options()).await.unwrap();
+    let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+    assert!(all[4].why.starts_with("postgres is connected"), "{all:?}");
+    let report = shop.step(shop.switch(&after)).await;
+    let Outcome::Failed { why, .. } = &report.outcome else { panic!("{report:?}") };
+    assert!(why.contains("of postgres: end them"), "{why}");
+    assert!(stays.rows("SELECT 1").await.is_err(), "who could be asked to go went");
+    superuser.rows("SELECT 1").await.unwrap();
+    superuser.close().await;
+    let report = shop.step(shop.switch(&after)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    let whose = format!(
+        "SELECT string_agg(DISTINCT tableowner::text, ' ') FROM pg_tables WHERE tablename IN ('orders', '{TABLE}')"
+    );
+    assert_eq!(shop.ask(&name, &whose).await, Some(owner));
+}
+
 #[tokio::test]
 async fn what_stopped_in_the_middle_begins_anew_and_what_is_not_ours_is_let_be() {
     let mut shop = Shop::open().await;
     let seen = shop.seen().await;
     let snapshot = seen.of(&shop.before.revision()).unwrap();
     let restored = shop.name("restored");
-    // As a daemon leaves it that is killed meanwhile.
+    // Somebody else's.
     shop.database.run(&format!("CREATE DATABASE {restored}")).await;
+    shop.ask(&restored, "CREATE TABLE theirs (id INT)").await;
     let report = shop.attempt(shop.restore(snapshot), true).await;
     assert!(why(&report).contains("this rollback did not make"), "{report:?}");
+    // As a daemon leaves it that is killed meanwhile: at once, and later.
+    shop.ask(&restored, "DROP TABLE theirs").await;
+    let report = shop.attempt(shop.restore(snapshot), true).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     let mark = format!("COMMENT ON DATABASE {restored} IS 'rollbackd restores it for run-7'");
     shop.database.run(&mark).await;
     shop.ask(&restored, "CREATE TABLE half (id INT)").await;
@@ -358,14 +473,14 @@ async fn what_is_missing_for_a_restore_is_told_with_what_grants_it_before_there_
 
     let user = shop.database.user("guest", &[]).await;
     let database = user.database.clone();
-    let through = rollbackd::databases::Options {
+    let through = Options {
         database: rollbackd::databases::Database { name: "postgres".into(), ..database },
         ..user
     };
     let argv = vec!["/no/such/pg_restore".to_owned()];
     let program = CommandLine { argv, ..shop.keeper().program };
     let all = checks(Keeper { through, program, ..shop.keeper() }).await;
-    assert!(all.iter().all(|check| !check.ok), "{all:?}");
+    assert!(all[..4].iter().all(|check| !check.ok), "{all:?}");
     for part in ["CREATEDB; GRANT postgres TO guest_", "GRANT pg_signal_backend TO guest_"] {
         assert!(all[2].why.contains(part), "{all:?}");
     }

@@ -13,7 +13,10 @@ use rollbackd::{
             script::{Changes, ScriptRun, sha256},
         },
     },
-    executors::{self, script::Scripted},
+    executors::{
+        self,
+        script::{Scripted, script_preflight},
+    },
     store::{self, Store},
     units::Span,
 };
@@ -24,6 +27,7 @@ use super::{
     histories::{history, look},
     server::Fresh,
 };
+use crate::rig::eventually;
 
 const TABLE: &str = "flyway_schema_history";
 const BACK: &str = "-- back to 1
@@ -94,6 +98,14 @@ impl Hands<'static> {
 
     async fn tried(&self, script: &ScriptRun) -> Result<Changes, String> {
         self.options.scripts.try_out(script).await
+    }
+
+    /// Whether somebody else would wait for the table.
+    async fn is_locked(&self) -> bool {
+        let mut session = Session::open_to_write(&self.database.options()).await.unwrap();
+        let read = session.rows("SET lock_timeout = '50ms'; SELECT count(*) FROM orders").await;
+        session.close().await;
+        read.is_err()
     }
 
     async fn refused(&self, text: &str) -> String {
@@ -279,4 +291,39 @@ async fn who_migrates_in_between_is_seen_inside_of_the_transaction() {
     let report = hands.run(&script, &changes.sha256, false).await;
     assert!(why(&report).0.contains("somebody migrated in between"), "{report:?}");
     assert_eq!(hands.columns().await, ["id", "note", "of", "total"]);
+}
+
+/// Whoever sees what it blocks and gives it up must not wait for the rest of it.
+#[tokio::test]
+async fn one_that_is_given_up_lets_go_of_what_it_locked_at_once() {
+    let hands = Hands::new(&[]).await;
+    let script = hands.script("ALTER TABLE orders DROP COLUMN total; SELECT pg_sleep(60);");
+    let locked = async || hands.is_locked().await.then_some(());
+    tokio::select! {
+        came = hands.tried(&script) => panic!("{came:?}"),
+        () = eventually("the table is locked", Duration::from_secs(20), locked) => {}
+    }
+    let free = async || (!hands.is_locked().await).then_some(());
+    eventually("the table is free again", Duration::from_secs(10), free).await;
+    hands.is_untouched().await;
+}
+
+#[tokio::test]
+async fn what_it_takes_is_told_before_there_is_need() {
+    let hands = Hands::new(&[]).await;
+    let database = &hands.database;
+    let history = history(database.options(), TABLE);
+    let of = |through| Scripted { history: history.clone(), through, checks: [].into() };
+    let all = script_preflight(&of(database.options())).await;
+    assert!(all[0].ok && all[0].why.starts_with("postgres may change every table"), "{all:?}");
+    let guest = database.user("guest", &[]).await;
+    let name = &database.name;
+    database.run(&format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")).await;
+    let all = script_preflight(&of(guest.clone())).await;
+    assert!(!all[0].ok, "{all:?}");
+    for grant in all[0].why.split("may not: ").nth(1).unwrap().split("; ") {
+        database.run(grant).await;
+    }
+    let all = script_preflight(&of(guest)).await;
+    assert!(all[0].ok && all[0].why.contains("2 tables beside it belong to others"), "{all:?}");
 }

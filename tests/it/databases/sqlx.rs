@@ -7,7 +7,7 @@ use rollbackd::{
     domain::{
         plan::{Action, CommandLine, EnvValue, SchemaAt, Step},
         run::{Order, Outcome, Report},
-        schema::{MigrationState, Schema, between, trouble::Looks},
+        schema::{MigrationState, Schema, between, trouble::Looks, undo::UndoBy},
     },
     executors,
     store::{self, Store},
@@ -84,7 +84,7 @@ impl<'d> Sqlx<'d> {
         let run = CommandLine { argv, env, dir: None, timeout: Span::minutes(1) };
         let undone = undone.iter().map(|it| (*it).to_owned()).collect();
         let (from, to) = (from.revision(), to.revision());
-        let action = Action::MigrationsUndo { schema: at, from, to, undone, run };
+        let action = Action::MigrationsUndo { schema: at, from, to, undone, by: UndoBy::Run(run) };
         let (title, needs, timeout) = ("a step".to_owned(), vec![], Span::minutes(1));
         let what = Step { title, action, needs, timeout, attempts: 1, fallback: None };
         let run = "run-7".to_owned();

@@ -7,7 +7,7 @@ use rollbackd::{
     domain::{
         plan::{Action, CommandLine, EnvValue, SchemaAt, Step},
         run::{Order, Outcome, Report},
-        schema::Schema,
+        schema::{Schema, undo::UndoBy},
     },
     executors,
     store::{self, Store},
@@ -58,7 +58,7 @@ impl Hands {
             from: from.revision(),
             to: to.revision(),
             undone: undone.iter().map(|it| (*it).to_owned()).collect(),
-            run: CommandLine { argv, env, dir: None, timeout: Span::minutes(1) },
+            by: UndoBy::Run(CommandLine { argv, env, dir: None, timeout: Span::minutes(1) }),
         };
         let timeout = Span::minutes(1);
         let what = Step { title, action, needs, timeout, attempts: 1, fallback };

@@ -172,7 +172,8 @@ async fn a_release_goes_back_to_a_map_that_was_cleaned_away_and_is_made_again_be
     let over = world.incident("over", |i| i.line.closed.is_some()).await;
     assert_eq!(over.line.because.as_deref(), Some("rolled back and verified"), "{over:#?}");
     place.until_serves("1.4.1").await;
-    let made = maps.get("settings-a").await.unwrap();
+    let made = maps.get("settings-a").await;
+    let made = made.unwrap_or_else(|error| panic!("{error}: {}", world.log()));
     assert_eq!((made.immutable, &made.data.unwrap()["level"]), (Some(true), &"info".to_owned()));
     let log = world.log();
     let step = |text: &str| log.find(text).unwrap_or_else(|| panic!("{text}: {log}"));

@@ -25,6 +25,7 @@ mod replayed;
 mod reversed;
 mod secrets;
 mod sidecar;
+mod site;
 mod space;
 mod stops;
 mod told;

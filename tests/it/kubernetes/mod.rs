@@ -12,6 +12,7 @@ pub(crate) mod kustomization;
 pub(crate) mod logs;
 mod maintenance;
 mod manifests;
+mod migrated;
 mod misread;
 pub(crate) mod node;
 mod owners;

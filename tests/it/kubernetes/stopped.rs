@@ -7,6 +7,7 @@ use rollbackd::{
         plan::Action,
         run::{Outcome, Report},
     },
+    sources::kubernetes::Seen,
     units::Span,
 };
 use serde_json::{Value, json};
@@ -67,6 +68,8 @@ async fn it_goes_back_without_pods_and_then_has_those_that_it_had() {
     let report = hands.stop(&plan, Span::seconds(60)).await;
     assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}");
     assert_eq!(place.note().await.unwrap(), "from 3 pods by run run-7", "it is not forgotten");
+    let had = |seen: &Seen| seen.inventory.deployed.as_ref().unwrap().stopped;
+    place.until("how many it had is seen", |seen| had(seen) == Some(3)).await;
 
     let report = hands.undo(&plan).await;
     assert_eq!(report.outcome, Outcome::Done, "this run stopped it: {report:?}");
@@ -74,7 +77,8 @@ async fn it_goes_back_without_pods_and_then_has_those_that_it_had() {
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
     assert_eq!(place.wanted().await, Some(3), "what it had, and not what the plan thought");
     assert_eq!(place.note().await, None);
-    place.until_serves("1.4.1").await;
+    let seen = place.until_serves("1.4.1").await;
+    assert_eq!(had(&seen), None);
     let report = hands.start(&plan).await;
     assert_eq!(report.outcome, Outcome::AlreadyDone, "{report:?}");
 }
@@ -93,6 +97,28 @@ async fn one_that_somebody_else_scaled_to_nothing_is_not_set_back() {
         .await;
     let report = hands.undo(&plan).await;
     assert!(failed(&report).contains("scaled to 0 pods"), "{report:?}");
+}
+
+/// A rollback that halted after it had stopped it is not the last: the next one stops it for itself, and gives back what it had.
+#[tokio::test]
+async fn what_an_earlier_run_stopped_is_taken_over_by_the_next_with_what_it_had() {
+    let cluster = Cluster::shared();
+    let place = Place::new(cluster).await;
+    let plan = broken(&place).await;
+    let hands = Hands::new(&place, cluster, None);
+    let note = "from 3 pods by run run-6";
+    place
+        .patch(json!({
+            "metadata": { "annotations": { "rollbackd.dev/stopped": note } }, "spec": { "replicas": 0 },
+        }))
+        .await;
+    let report = hands.stop(&plan, Span::seconds(60)).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(place.note().await.unwrap(), "from 3 pods by run run-7");
+    let report = hands.undo(&plan).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    hands.start(&plan).await;
+    assert_eq!(place.wanted().await, Some(3));
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ const MIGRATED: usize = 3;
 /// The snapshot read, restored, put in its place; switch and restart.
 const RESTORED: usize = 5;
 
+/// Copied, invalidated, seen.
+const SITE: usize = 3;
+
 fn fates() -> Vec<Fate> {
     let each =
         Mishap::ALL.into_iter().flat_map(|mishap| [Fate::Once(mishap), Fate::Always(mishap)]);
@@ -60,6 +63,7 @@ fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done(
         (Layout::Maintained, MAINTAINED, MAINTAINED + 1),
         (Layout::Migrated, MIGRATED, MIGRATED),
         (Layout::Restored, RESTORED, RESTORED),
+        (Layout::Sites, SITE, SITE),
     ];
     for (layout, steps, all) in plans {
         for step in 0..all {

@@ -253,3 +253,34 @@ fn a_resolve_ends_nothing_while_our_own_windows_see_nothing() {
         assert_eq!(town.shop().incident, None, "{}", town.transcript());
     });
 }
+
+/// Its end says when it ended, and not when it began; and Alertmanager, asked, has never heard of it.
+#[test]
+fn an_alarm_of_cloudwatch_ends_when_cloudwatch_says_so_and_not_because_alertmanager_does_not_know_it()
+ {
+    brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("2m");
+        let began = town.wall();
+        let alarm = |at: UnixMs, firing: bool| {
+            let What::Alerted { service, alert: it } = alert(town, None, at, firing) else {
+                panic!("it is an alert")
+            };
+            let fingerprint = format!("{}8f2a", Alert::CLOUDWATCH);
+            What::Alerted { service, alert: Alert { fingerprint, ..it } }
+        };
+        let (fires, late, ends) = (
+            alarm(began, true),
+            alarm(began - Span::minutes(1), false),
+            alarm(began + Span::minutes(6), false),
+        );
+        town.turn(fires);
+        town.run("5m");
+        town.turn(active(&[]));
+        town.turn(late);
+        assert_eq!(town.shop().firing.len(), 1, "it still burns");
+        town.run("1m");
+        town.turn(ends);
+        assert_eq!(town.shop().firing.len(), 0);
+    });
+}

@@ -99,6 +99,29 @@ fn an_application_that_comes_to_a_configuration_that_had_served_well_goes_back_a
     });
 }
 
+/// That something was deleted stands nowhere with a time: the last deployment is not when, and an hour of health before is no merit of what is
+/// left.
+#[test]
+fn what_lost_a_part_has_done_so_now_and_earns_known_good_from_now_on() {
+    story(policy(), |town| {
+        let wall = town.wall();
+        town.place().edit("extra", "more", wall);
+        reads_well(town);
+        town.deploy("v2", HEALTHY);
+        town.run("40m");
+        let good = configuration(town);
+        town.place().maps.remove("extra");
+        let wall = town.wall();
+        town.run("1m");
+        let change = town.shop().changes.last().unwrap().clone();
+        assert_eq!((change.component, &change.from), (Component::Configuration, &Some(good)));
+        assert!(change.started_at >= wall, "{change:?}");
+        assert!(!is_known_good(town));
+        town.run("40m");
+        assert!(is_known_good(town));
+    });
+}
+
 /// Nobody restarted anything, and the next deployment's pods are the first that read it.
 #[test]
 fn what_no_pod_has_read_is_not_known_good_and_goes_back_with_what_read_it_first() {

@@ -10,6 +10,7 @@ use rollbackd::{
         schema::{
             DatabasePolicy, Doing, Migration, MigrationState, Run, Schema, Seen,
             snapshot::{Lost, Snapshot, Snapshots},
+            undo::UndoBy,
         },
     },
     units::Span,
@@ -20,7 +21,7 @@ use super::{
     place::{HEALTHY, errors},
     policy::{id, services_mut, shop_with},
     story,
-    town::{NOON, Town},
+    town::{NOON, Town, failed},
 };
 
 fn with_a_database() -> Policy {
@@ -193,6 +194,21 @@ fn code_does_not_go_back_across_a_migration_of_which_nobody_says_that_it_may() {
     assert!(said.contains("V7__orders.sql"), "{said}");
 }
 
+/// Whoever begins to look after it was migrated knows nothing of before.
+#[test]
+fn code_stays_where_its_database_is_looked_at_only_since_it_was_migrated() {
+    let mut town = Town::healthy(with_a_database());
+    town.run("40m");
+    town.deploy("v2", errors(0.10));
+    for _ in 0..20 {
+        town.run("1m");
+        looked(&mut town, at("7"));
+    }
+    assert_eq!(town.rollbacks(), 0, "{}", town.transcript());
+    let said = refusals(&town);
+    assert!(said.contains("on which schema v1 ran well was never seen"), "{said}");
+}
+
 #[test]
 fn code_goes_back_across_a_migration_that_its_author_marked() {
     let mut town = Town::healthy(with_a_database());
@@ -225,7 +241,7 @@ pub(super) fn with_an_undo(automatic: bool) -> Policy {
         let schema = SchemaAt { database: "shop".into(), history_table: "history".into() };
         let database = DatabaseRunbook {
             schema,
-            undo: Some(run),
+            undo: Some(UndoBy::Run(run)),
             script: None,
             undo_timeout: Span::minutes(1),
             stop_writes: StopWrites::No,
@@ -336,6 +352,25 @@ fn what_would_be_lost_is_in_the_page_before_anybody_approves_and_then_all_of_it_
             &["switch to v1", "restart on v1"].map(str::to_owned)[..]
         )
     );
+}
+
+/// It told people to take a version back in git that nothing wants.
+#[test]
+fn what_is_left_is_told_without_a_word_of_git_where_nothing_is_suspended() {
+    let mut town = Town::healthy(with_a_restore(false));
+    with_snapshots(&mut town, vec![snapshot("/b/good.dump", &at("6"))]);
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    let plan = town.offered();
+    town.says("ada", Said::Approve { plan }).unwrap();
+    while town.place().done.len() < 2 {
+        town.run("1s");
+    }
+    town.place().outcomes.push_back(failed("somebody is connected and does not go", false));
+    town.run("1m");
+    let page = town.notices("yours now").pop().unwrap();
+    let left = "the database shop_restored_1, restored and not in its place".to_owned();
+    assert!(page.lines.contains(&left), "{:?}", page.lines);
+    assert!(page.lines.iter().all(|line| !line.contains("in git")), "{:?}", page.lines);
 }
 
 #[test]

@@ -77,8 +77,12 @@ pub(super) struct Place {
     pub(super) owners: Option<Vec<Owner>>,
     /// What it says that the version before was.
     pub(super) previous: Option<Previous>,
-    /// Its pods, where it is one; three are wanted.
+    /// Its pods, where it is one.
     pub(super) pods: Option<Pods>,
+    /// How many are wanted: three, unless it was stopped.
+    pub(super) wanted: u32,
+    /// How many a rollback has taken away, as it is written beside it.
+    pub(super) stopped: Option<u32>,
     /// Who set it last.
     pub(super) set_by: Option<String>,
     /// What its pods are given: maps by name, each with what it holds.
@@ -141,6 +145,8 @@ impl Place {
             previous: None,
             pods: Some(Pods { there: 3, ready: 3, ..Pods::default() }),
             set_by: None,
+            wanted: 3,
+            stopped: None,
             maps: BTreeMap::new(),
             maps_written_at: None,
             reads: BTreeMap::new(),
@@ -340,7 +346,8 @@ impl Place {
                     ran: vec![],
                     warnings: self.warnings.clone(),
                     previous: self.previous.clone(),
-                    wanted: 3,
+                    wanted: self.wanted,
+                    stopped: self.stopped.filter(|_| self.wanted == 0),
                     paused: false,
                     owners,
                     configuration: self.configuration(),
@@ -404,8 +411,16 @@ impl Place {
             Action::ReverseScript { script, .. } => self.does(format!("run {}", script.file)),
             Action::SnapshotRestore { restored, .. } => self.does(format!("restore {restored}")),
             Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
-            Action::DeploymentStop { pods, .. } => self.does(format!("stop {pods} pods")),
-            Action::DeploymentStart { pods, .. } => self.does(format!("start {pods} pods")),
+            Action::DeploymentStop { pods, .. } => {
+                self.wanted = 0;
+                self.stopped = Some(*pods);
+                self.does(format!("stop {pods} pods"))
+            }
+            Action::DeploymentStart { pods, .. } => {
+                self.wanted = *pods;
+                self.stopped = None;
+                self.does(format!("start {pods} pods"))
+            }
             Action::DeploymentImage { to, image, .. } => {
                 self.switch(&to.version, at);
                 self.does(format!("set {image}"))
@@ -422,7 +437,32 @@ impl Place {
                 why: format!("it is set to {}, and not to {to}", self.linked),
                 retry: false,
             },
+            Action::FrontendCopy { .. }
+            | Action::FrontendInvalidate { .. }
+            | Action::FrontendVerify { .. } => self.site(&step.action, at),
             Action::Command { run, .. } | Action::Check { run } => self.does(run.argv.join(" ")),
         }
+    }
+
+    /// What is copied is linked; edges serve what they had until they are told to forget.
+    fn site(&mut self, action: &Action, at: UnixMs) -> Outcome {
+        if let Action::FrontendCopy { to, .. } = action {
+            if self.linked == to.version {
+                return Outcome::AlreadyDone;
+            }
+            self.switch(&to.version, at);
+            return self.does(format!("copy {to}"));
+        }
+        if let Action::FrontendInvalidate { distribution, .. } = action {
+            self.restart(at);
+            return self.does(format!("invalidate {distribution}"));
+        }
+        let serves = self.running.clone().unwrap_or_default();
+        if let Action::FrontendVerify { to, .. } = action
+            && serves == to.version
+        {
+            return self.does(format!("see {to}"));
+        }
+        Outcome::Failed { why: format!("it serves {serves}"), retry: true }
     }
 }

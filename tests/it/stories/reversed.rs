@@ -4,8 +4,9 @@ use rollbackd::{
     domain::{
         event::{Said, What},
         incident::{script, target::To},
+        owner::OwnerRule,
         policy::Policy,
-        runbook::ScriptRunbook,
+        runbook::{ScriptRunbook, StopWrites},
         schema::script::{Changes, Script, ScriptRun, Trial},
     },
     units::Span,
@@ -13,8 +14,9 @@ use rollbackd::{
 
 use super::{
     databases::{after, at, looked, migrated_and_bad, refusals, with_an_undo},
+    owners::deployment,
     policy::{id, services_mut},
-    town::Town,
+    town::{Town, failed},
 };
 
 const FILE: &str = "/srv/v2/7-to-6.sql";
@@ -146,4 +148,62 @@ fn what_was_tried_is_known_after_a_restart() {
     town.run("1m");
     looked(&mut town, after("7", "orders"));
     town.says("ada", Said::Approve { plan: offered }).unwrap();
+}
+
+/// A Deployment whose undo takes nothing back: it halts without pods, and people have another way.
+fn halted_without_pods() -> Town {
+    let mut policy = with_a_script(true);
+    let application = deployment(OwnerRule::Page);
+    for service in services_mut(&mut policy) {
+        let runbook = service.runbook.as_mut().unwrap();
+        let other = application.services[&id("shop")].runbook.clone().unwrap();
+        runbook.application = other.application;
+        runbook.database.as_mut().unwrap().stop_writes = StopWrites::Scale;
+    }
+    let mut town = Town::new(policy);
+    town.place().owners = Some(vec![]);
+    town.warm_up();
+    lies_there(&mut town, "ALTER TABLE orders DROP COLUMN note;");
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    let plan = town.incident().decision.as_ref().unwrap().plan.as_ref().unwrap().hash();
+    town.says("ada", Said::Approve { plan }).unwrap();
+    while town.place().done.is_empty() {
+        town.run("1s");
+    }
+    assert_eq!(town.place().done, ["stop 3 pods"]);
+    town.place().outcomes.push_back(failed("this edition of Flyway has no undo", false));
+    town.run("1m");
+    looked(&mut town, after("7", "orders"));
+    town
+}
+
+#[test]
+fn where_the_undo_took_nothing_back_the_page_names_the_script_and_the_next_rollback_runs_it() {
+    let mut town = halted_without_pods();
+    let page = town.notices("yours now").pop().map(|it| format!("{it:?}")).unwrap_or_default();
+    assert!(page.contains("this edition of Flyway has no undo"), "{}", town.transcript());
+    assert!(page.contains("was not tried on the schema that is there"), "{page}");
+    assert!(page.contains("`rollbackd dry-run shop/production`"), "{page}");
+    let none = town.says("ada", roll_back(None)).unwrap_err();
+    assert!(none.contains("was not tried"), "{none}");
+    tried(&mut town, Ok(drops("note")));
+    let named = town.says("ada", roll_back(None)).unwrap_err();
+    let (_, plan) = named.split_once("add --plan ").unwrap();
+    town.says("ada", roll_back(Some(plan.to_owned()))).unwrap();
+    town.run("5m");
+    let done = &town.place().done;
+    assert_eq!(done[1..3], ["stop 3 pods".to_owned(), format!("run {FILE}")], "{done:?}");
+    assert!(done.contains(&"start 3 pods".to_owned()), "those that it had: {done:?}");
+}
+
+#[test]
+fn no_script_is_offered_where_the_schema_is_elsewhere_than_where_it_was_tried() {
+    let mut town = halted_without_pods();
+    tried(&mut town, Ok(drops("note")));
+    // Half-way, or migrated by somebody: it was written for another.
+    looked(&mut town, after("8", "orders"));
+    town.says("ada", roll_back(None)).unwrap();
+    town.run("5m");
+    let done = &town.place().done;
+    assert_eq!(done[1..3], ["stop 3 pods", "migrate back to 6"], "{done:?}");
 }

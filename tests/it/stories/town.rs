@@ -281,13 +281,19 @@ impl Town {
             let wall = self.now.wall;
             let place = self.places.get_mut(&service).unwrap();
             let outcome = place.carry_out(&order.what, wall);
-            let suspends = matches!(order.what.action, Action::OwnerSuspend { .. });
+            let left = match (&order.what.action, &outcome) {
+                (Action::OwnerSuspend { .. }, _) => "it stays suspended".to_owned(),
+                (Action::DatabaseSwitch { restored, .. }, Outcome::Failed { .. }) => {
+                    format!("the database {restored}, restored and not in its place")
+                }
+                _ => String::new(),
+            };
             let report = Report {
                 outcome,
                 before: String::new(),
                 after: String::new(),
                 output: String::new(),
-                left: if suspends { "it stays suspended".into() } else { String::new() },
+                left,
                 took_ms: 5_000,
             };
             self.look(&service);

@@ -130,6 +130,12 @@ impl Attempt {
             }
             Action::SnapshotRestore { .. } => self.restore(site),
             Action::DatabaseSwitch { from, to, .. } => self.replace(site, (from, to), at),
+            Action::FrontendCopy { from, to, .. } => self.copy(site, (from, to), at, wall),
+            Action::FrontendInvalidate { to, .. } => self.invalidate(site, &to.version, at),
+            Action::FrontendVerify { to, .. } => match self.mishap {
+                Mishap::Nothing if site.running.as_ref() == Some(&to.version) => Outcome::Done,
+                _ => failed("its edges serve another version", true),
+            },
             Action::Check { run } if run.argv[0] == READ => match self.mishap {
                 Mishap::Nothing => Outcome::Done,
                 _ => failed("it ends too early", true),
@@ -301,6 +307,51 @@ impl Attempt {
         }
     }
 
+    /// Its marker is copied last: whatever stops it before is not seen, and copied again.
+    fn copy(
+        &self,
+        site: &mut Site,
+        (from, to): (&Revision, &Revision),
+        at: i64,
+        wall: super::Wall,
+    ) -> Outcome {
+        if site.linked == to.version {
+            return if self.order.resumed { Outcome::Done } else { Outcome::AlreadyDone };
+        }
+        if site.linked != from.version {
+            return failed("somebody changed index.html in between", false);
+        }
+        if matches!(self.mishap, Mishap::TimesOutBefore | Mishap::Half) {
+            return failed("it stopped at pages", true);
+        }
+        site.switch(&to.version, self.by(), at, wall.0);
+        match self.mishap {
+            Mishap::TimesOutAfter | Mishap::Late => {
+                failed("all was copied, and cannot be looked at", true)
+            }
+            _ => Outcome::Done,
+        }
+    }
+
+    /// Edges serve what they had until they have forgotten it; what they serve then is what is copied.
+    fn invalidate(&self, site: &mut Site, to: &str, at: i64) -> Outcome {
+        if site.linked != to {
+            return failed("the manifest is another than the plan was made for", false);
+        }
+        if matches!(self.mishap, Mishap::TimesOutBefore | Mishap::Half) {
+            return failed("it is still in progress: edges may serve what they had", true);
+        }
+        if self.mishap == Mishap::Lies {
+            let before = site.behaviour();
+            site.releases.insert(to.to_owned(), before);
+        }
+        site.restart(self.by(), at);
+        match self.mishap {
+            Mishap::Late | Mishap::TimesOutAfter => failed("it is not seen to be completed", true),
+            _ => Outcome::Done,
+        }
+    }
+
     fn command(
         &self,
         site: &mut Site,
@@ -344,6 +395,9 @@ impl Attempt {
         let child = !matches!(
             self.order.what.action,
             Action::ReleaseSwitch { .. }
+                | Action::FrontendCopy { .. }
+                | Action::FrontendInvalidate { .. }
+                | Action::FrontendVerify { .. }
                 | Action::MaintenanceOn { .. }
                 | Action::MaintenanceOff { .. }
         );

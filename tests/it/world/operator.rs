@@ -9,6 +9,7 @@ use std::{
 use rollbackd::{
     domain::{
         baseline,
+        frontend::{Marker, SiteAt},
         maintenance::{MaintenanceMode, MaintenanceRunbook, ObjectAt},
         plan::{CommandLine, Restart, Running, SchemaAt},
         planning::{Runbook, ScriptStep, Smoke},
@@ -17,9 +18,10 @@ use rollbackd::{
             ServicePolicy, SignalKind, SignalPolicy, TriggerPolicy, VerificationPolicy,
         },
         runbook::{
-            ApplicationRunbook, DatabaseRunbook, ReleaseRunbook, RestoreRunbook, StopWrites,
+            ApplicationRunbook, DatabaseRunbook, FrontendRunbook, ReleaseRunbook, RestoreRunbook,
+            StopWrites,
         },
-        schema::DatabasePolicy,
+        schema::{DatabasePolicy, undo::UndoBy},
         service::{Mode, ServiceId},
         severity::Severity,
         trigger::{Escalation, Rule},
@@ -58,6 +60,8 @@ pub(crate) enum Layout {
     Migrated,
     /// Two whose database can be restored.
     Restored,
+    /// Two sites behind edges that keep what they had.
+    Sites,
     /// Six: enough for a storm.
     Street,
 }
@@ -66,7 +70,12 @@ impl Layout {
     pub(crate) fn services(self) -> usize {
         match self {
             Self::Alone => 1,
-            Self::Pair | Self::Twins | Self::Maintained | Self::Migrated | Self::Restored => 2,
+            Self::Pair
+            | Self::Twins
+            | Self::Maintained
+            | Self::Migrated
+            | Self::Restored
+            | Self::Sites => 2,
             Self::Modes => 3,
             Self::Street => 6,
         }
@@ -74,7 +83,9 @@ impl Layout {
 
     fn mode(self, index: usize) -> Mode {
         match (self, index) {
-            (Self::Modes | Self::Maintained | Self::Migrated | Self::Restored, 1) => Mode::Approve,
+            (Self::Modes | Self::Maintained | Self::Migrated | Self::Restored | Self::Sites, 1) => {
+                Mode::Approve
+            }
             (Self::Modes, 2) => Mode::Observe,
             _ => Mode::Auto,
         }
@@ -95,6 +106,7 @@ impl Layout {
             | Self::Maintained
             | Self::Migrated
             | Self::Restored
+            | Self::Sites
             | Self::Street => {
                 format!("/srv/{}", name(index))
             }
@@ -123,6 +135,9 @@ pub(crate) fn policy(layout: Layout) -> Policy {
 
 fn service(layout: Layout, index: usize) -> ServicePolicy {
     let mut runbook = runbook(&layout.root(index), layout == Layout::Alone);
+    if layout == Layout::Sites {
+        runbook.application = ApplicationRunbook::Frontend(site(index));
+    }
     runbook.maintenance = (layout == Layout::Maintained).then(|| maintenance(index));
     let schema = SchemaAt { database: name(index), history_table: "history".into() };
     runbook.database = (layout == Layout::Migrated).then(|| undo(schema.clone(), index));
@@ -164,7 +179,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
 fn undo(schema: SchemaAt, index: usize) -> DatabaseRunbook {
     DatabaseRunbook {
         schema,
-        undo: Some(line("undo")),
+        undo: Some(UndoBy::Run(line("undo"))),
         script: None,
         undo_timeout: Span::minutes(1),
         stop_writes: StopWrites::No,
@@ -288,6 +303,23 @@ pub(crate) fn line(program: &str) -> CommandLine {
         env: BTreeMap::new(),
         dir: None,
         timeout: Span::seconds(30),
+    }
+}
+
+fn site(index: usize) -> FrontendRunbook {
+    FrontendRunbook {
+        at: SiteAt { account: "main".into(), bucket: name(index), prefix: String::new() },
+        url: format!("https://{}.example/", name(index)),
+        marker: Marker { name: "version.json".into(), pointer: None },
+        distribution: Some("E2".into()),
+        also_invalidate: vec![],
+        paths_max: 3_000,
+        at_once: 16,
+        pages_max: 10,
+        copy_timeout: Span::seconds(30),
+        invalidate_timeout: Span::minutes(1),
+        verify_timeout: Span::seconds(30),
+        attempts: 2,
     }
 }
 

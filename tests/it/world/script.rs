@@ -174,6 +174,9 @@ impl Script {
         if layout == Layout::Pair && Dice::of(seed, "maintenance").percent(50) {
             layout = Layout::Maintained;
         }
+        if layout == Layout::Pair && Dice::of(seed, "sites").percent(30) {
+            layout = Layout::Sites;
+        }
         if layout == Layout::Modes && Dice::of(seed, "databases").percent(50) {
             layout = Dice::of(seed, "which").pick(&[Layout::Migrated, Layout::Restored]);
         }

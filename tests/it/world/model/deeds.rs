@@ -339,6 +339,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
     match &step.action {
         Action::ReleaseSwitch { to, .. } => site.linked == *to,
         Action::ReleaseRestart { to, .. } => site.running.as_ref() == Some(to),
+        Action::FrontendCopy { to, .. } => site.linked == to.version,
+        Action::FrontendInvalidate { to, .. } => site.running.as_ref() == Some(&to.version),
         Action::Command { run, .. } => {
             let name = &run.argv[0];
             let ran = |e: &Effect| {
@@ -371,6 +373,6 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::CheckJob { .. } => {
             panic!("there are releases here, and no cluster: {:?}", step.action)
         }
-        Action::Check { .. } => true,
+        Action::Check { .. } | Action::FrontendVerify { .. } => true,
     }
 }

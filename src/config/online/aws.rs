@@ -1,0 +1,111 @@
+//! Whether each account of AWS lets us in, and shows us what is configured. Nothing is changed, and nobody is told anything.
+
+use toml::de::DeTable;
+
+use crate::{
+    aws::{self, Access, Kind},
+    config::{Config, Poll, Problem, Read},
+    notifiers::{Notifier, sns},
+    sources::{
+        cloudwatch::{self, Options, Spec},
+        reading::{Class, Fault},
+    },
+    units::UnixMs,
+};
+
+/// As whom we are known, for people, and what is wrong.
+pub(super) async fn looked(config: &Config, name: &str, text: &str) -> (Vec<String>, Vec<Problem>) {
+    let (mut says, mut problems) = (vec![], vec![]);
+    for access in config.accounts.values() {
+        match aws::identity(access).await {
+            Ok(who) => says.push(format!(
+                "{}: asked as {} of account {}",
+                access.place(),
+                who.arn,
+                who.account
+            )),
+            Err(fault) => {
+                let what = format!("{} cannot be asked: {fault}", access.place());
+                problems.push(problem((name, text), access, &fault, what));
+            }
+        }
+    }
+    for (options, polls) in measured(config) {
+        let specs: Vec<Spec> = polls.iter().map(|(_, spec)| (*spec).clone()).collect();
+        let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+        match cloudwatch::asked_once(options, &specs, now).await {
+            Ok(answers) => {
+                let each = polls.iter().zip(&answers);
+                problems.extend(each.flat_map(|((poll, _), answer)| {
+                    answer.faults.iter().map(|fault| of_signal(name, poll, fault))
+                }));
+            }
+            Err(fault) => {
+                let what =
+                    format!("CloudWatch of {} cannot be read: {fault}", options.access.place());
+                problems.push(problem((name, text), &options.access, &fault, what));
+            }
+        }
+    }
+    for channel in &config.channels {
+        let Notifier::Sns(options) = &channel.notifier else { continue };
+        let Err(fault) = sns::look(options).await else { continue };
+        let topic = &options.topic_arn;
+        let what = format!("the topic of notify.{} was not seen: {fault}", channel.name);
+        let unseen = matches!(fault.kind, Kind::Denied { .. });
+        let mut found = problem((name, text), &options.access, &fault, what);
+        // Who may publish need not be allowed to look.
+        if unseen {
+            found.instead = format!(
+                "allow sns:GetTopicAttributes on {topic} to have it looked at; sns:Publish is what a notice needs"
+            );
+            found = found.but_only_a_warning();
+        }
+        problems.push(found);
+    }
+    (says, problems)
+}
+
+fn measured(config: &Config) -> Vec<(&Options, Vec<(&Poll, &Spec)>)> {
+    let mut all: Vec<(&Options, Vec<(&Poll, &Spec)>)> = vec![];
+    for poll in &config.polls {
+        let Read::CloudWatch(options, spec) = &poll.read else { continue };
+        match all.iter_mut().find(|(alike, _)| *alike == &**options) {
+            Some((_, polls)) => polls.push((poll, spec)),
+            None => all.push((options, vec![(poll, spec)])),
+        }
+    }
+    all
+}
+
+fn of_signal(name: &str, poll: &Poll, fault: &Fault) -> Problem {
+    let what = format!("{} of {}: {fault}", poll.signal, poll.service);
+    if let Fault::Failed { class: Class::Unknown, .. } = fault {
+        return Problem::of_file(name, what, "allow cloudwatch:GetMetricData to who asks");
+    }
+    let instead = if let Fault::Absent { .. } = fault {
+        "compare namespace, metric and all dimensions with what CloudWatch shows; without traffic there is nothing to see"
+    } else {
+        "try it in CloudWatch's own page, and write what works there"
+    };
+    Problem::of_file(name, what, instead).but_only_a_warning()
+}
+
+/// What may be over in a moment is a warning.
+fn problem(
+    (name, text): (&str, &str),
+    access: &Access,
+    fault: &aws::Fault,
+    what: String,
+) -> Problem {
+    let at = place(text, &access.name).unwrap_or(0..0);
+    let problem = Problem::error(name, text, at, what, fault.advice());
+    if fault.passes() { problem.but_only_a_warning() } else { problem }
+}
+
+/// Where the account's region stands.
+fn place(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let account = document.get_ref().get("aws")?.get_ref().get(name)?;
+    Some(account.get_ref().get("region")?.span())
+}

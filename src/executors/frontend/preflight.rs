@@ -1,0 +1,114 @@
+//! Whether a site could go back, before there is need.
+
+use super::{Known, Site, bucket::Bucket, frontend_inventory, manifests, perform::each};
+use crate::{
+    aws::{Account, Fault},
+    domain::{
+        frontend::Manifest,
+        inventory::{Available, Check, Inventory, Serving},
+    },
+    executors::Options,
+};
+
+/// Everything that a rollback of a site needs, each with what was seen. Nothing is written: whether objects may be is not known
+/// before one is.
+pub async fn frontend_preflight(site: &Site, options: &Options) -> Vec<Check> {
+    let inventory = frontend_inventory(site, options, &mut Known::default()).await;
+    let mut checks = vec![
+        check("the version that is live is recorded", recorded(&inventory)),
+        check("what people are served is seen", is_served(&inventory)),
+    ];
+    let other = earlier(&inventory);
+    checks.push(match other {
+        Some(other) => check(
+            &format!("all of {} is kept", other.revision),
+            is_kept(site, &other.revision.version).await.unwrap_or_else(|fault| Err(said(&fault))),
+        ),
+        None => check(
+            "an earlier version is recorded",
+            Err("no other version is: run `rollbackd frontend record` at the end of each deployment".to_owned()),
+        ),
+    });
+    if let Some(distribution) = &site.runbook.distribution {
+        let seen = is_there(site, distribution).await.map_err(|fault| said(&fault));
+        checks.push(check("its distribution is there", seen));
+    }
+    checks
+}
+
+fn check(what: &str, seen: Result<String, String>) -> Check {
+    let ok = seen.is_ok();
+    Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
+}
+
+fn said(fault: &Fault) -> String {
+    format!("{fault}: {}", fault.advice())
+}
+
+fn recorded(inventory: &Inventory) -> Result<String, String> {
+    match (&inventory.linked, inventory.faults.as_slice()) {
+        (Some(linked), []) => Ok(format!("{linked} is live")),
+        (None, []) => Err("nobody can tell which version is live".to_owned()),
+        (_, faults) => Err(faults.join("; ")),
+    }
+}
+
+fn is_served(inventory: &Inventory) -> Result<String, String> {
+    match &inventory.running {
+        Serving::Version(_) if inventory.is_settled() => Ok(inventory.running.to_string()),
+        Serving::Version(_) => {
+            Err(format!("{}, and another version is in the bucket", inventory.running))
+        }
+        Serving::NotRunning(_) | Serving::Unknown(_) => Err(inventory.running.to_string()),
+    }
+}
+
+/// The newest one that is not live.
+fn earlier(inventory: &Inventory) -> Option<&Available> {
+    let live = inventory.linked.as_ref().map(|linked| linked.version.as_str());
+    inventory.available.iter().find(|it| Some(it.revision.version.as_str()) != live)
+}
+
+async fn is_kept(site: &Site, version: &str) -> Result<Result<String, String>, Fault> {
+    let bucket = Bucket::of(site).await?;
+    let (manifest, _): (Manifest, _) = match manifests::read(&bucket, site, version).await? {
+        Ok(read) => read,
+        Err(why) => return Ok(Err(why)),
+    };
+    let all: Vec<_> = manifest
+        .objects
+        .iter()
+        .map(|(name, object)| {
+            let key = manifest.kept_at(&site.runbook.at.prefix, name);
+            (key, object.version_id.clone(), object.kept_etag().to_owned())
+        })
+        .collect();
+    let many = all.len();
+    let seen = each(all, site.runbook.at_once, |(key, version_id, etag)| {
+        let bucket = bucket.clone();
+        async move {
+            let head = bucket.head(&key, version_id.as_deref()).await?;
+            Ok::<_, Fault>((head.is_none_or(|head| head.live.etag != etag)).then_some(key))
+        }
+    });
+    let gone: Vec<String> = seen.await?.into_iter().flatten().collect();
+    Ok(match gone.iter().min() {
+        None => Ok(format!("{many} objects are as they were recorded")),
+        Some(first) => Err(format!(
+            "{} of {many} objects are gone, or others than were recorded: {first} for example",
+            gone.len()
+        )),
+    })
+}
+
+async fn is_there(site: &Site, distribution: &str) -> Result<String, Fault> {
+    let clients = Account::of(&site.access)?.to_look().await;
+    let client = clients.cloudfront();
+    let answer = Box::pin(client.get_distribution().id(distribution).send()).await;
+    let answer = answer.map_err(|error| clients.fault("cloudfront:GetDistribution", error))?;
+    let status = answer.distribution().map_or("unknown", |it| it.status());
+    Ok(match status {
+        "Deployed" => format!("{distribution} is deployed"),
+        other => format!("{distribution} is there ({other}): what it is told now takes longer"),
+    })
+}
