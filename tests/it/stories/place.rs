@@ -12,6 +12,7 @@ use rollbackd::{
         plan::{Action, Step},
         previous::Previous,
         run::Outcome,
+        secret::SecretMove,
         signal::Unknown,
         warning::Warning,
         watch::Raw,
@@ -362,6 +363,16 @@ impl Place {
         Outcome::Done
     }
 
+    fn moves(&mut self, what: &SecretMove, at: UnixMs) -> Outcome {
+        let name = self.aws.clone().expect("nobody moves what nobody reads");
+        match self.maps.get(&name) {
+            Some(now) if *now == what.to => return Outcome::AlreadyDone,
+            now => assert_eq!(now, Some(&what.from), "somebody moved it in between"),
+        }
+        self.edit(&name, &what.to, at);
+        self.does(format!("move {name} to {}", what.to))
+    }
+
     /// Does what a step says, unless the story wants it to end otherwise.
     pub(super) fn carry_out(&mut self, step: &Step, at: UnixMs) -> Outcome {
         if let Some(outcome) = self.outcomes.pop_front() {
@@ -394,15 +405,7 @@ impl Place {
                 self.edit(&what.name, &holds, at);
                 self.does(format!("restore {} to {holds}", what.name))
             }
-            Action::SecretMove { what } => {
-                let name = self.aws.clone().expect("nobody moves what nobody reads");
-                match self.maps.get(&name) {
-                    Some(now) if *now == what.to => return Outcome::AlreadyDone,
-                    now => assert_eq!(now, Some(&what.from), "somebody moved it in between"),
-                }
-                self.edit(&name, &what.to, at);
-                self.does(format!("move {name} to {}", what.to))
-            }
+            Action::SecretMove { what } => self.moves(what, at),
             Action::DeploymentRestart { version, .. } => {
                 self.restart(at);
                 self.does(format!("restart at {version}"))
