@@ -41,8 +41,8 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 	cargo build --locked --profile demo --no-default-features
 	target/demo/rollbackd demo $(SCENARIO)
 
-# Most of a test's time is waiting for a real daemon's real seconds: twice as many at once as there are cores.
-TEST_THREADS ?= $(shell echo $$(( 2 * $$(nproc) )))
+# Much of a test's time is waiting for a real daemon's real seconds: three times as many at once as there are cores.
+TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 test: rig ## Every test, against the real Prometheus, Alertmanager, Kubernetes and databases, and an AWS of the machine's own (installed or built when missing); then simulate
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked

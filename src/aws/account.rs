@@ -6,7 +6,7 @@
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use aws_config::{
@@ -43,22 +43,25 @@ struct Shared {
     opened: Mutex<Option<SdkConfig>>,
 }
 
-/// Those that somebody holds.
-static HELD: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+/// Those that were asked for last: an account whose credentials are in memory does without whoever gives them for a while.
+static HELD: Mutex<Vec<Account>> = Mutex::new(Vec::new());
+/// The one that was opened first is let go of beyond that.
+const HELD_MAX: usize = 64;
 
 impl Account {
-    /// The one that is reached so: the same for everybody, while anybody has it.
+    /// The one that is reached so: the same for everybody.
     pub fn of(access: &Access) -> Result<Self, Fault> {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|account| account.strong_count() > 0);
-        let known = held.iter().filter_map(Weak::upgrade).find(|account| account.access == *access);
-        if let Some(known) = known {
-            return Ok(Self(known));
+        if let Some(known) = held.iter().find(|account| account.0.access == *access) {
+            return Ok(known.clone());
         }
         let (access, http) = (access.clone(), http_client(access)?);
-        let account = Arc::new(Shared { access, http, opened: Mutex::new(None) });
-        held.push(Arc::downgrade(&account));
-        Ok(Self(account))
+        let account = Self(Arc::new(Shared { access, http, opened: Mutex::new(None) }));
+        if held.len() >= HELD_MAX {
+            held.remove(0);
+        }
+        held.push(account.clone());
+        Ok(account)
     }
 
     /// How it is reached.

@@ -81,13 +81,31 @@ impl Notification {
         is_region && rest(&host).is_some()
     }
 
-    /// What is wrong with it: too old, or not signed by the key of this certificate (in PEM).
-    pub fn check(&self, certificate_pem: &[u8], now: UnixMs) -> Result<(), String> {
+    /// Whether SNS keeps its certificates there: something else on its host may answer with what anybody wrote.
+    pub fn is_certificate_of_sns(&self, endpoint: Option<&str>) -> bool {
+        let url = self.signing_cert_url.as_str();
+        let name = url.rsplit_once('/').map_or("", |(_, name)| name);
+        let number = name.strip_prefix("SimpleNotificationService-");
+        let number = number.and_then(|it| it.strip_suffix(".pem"));
+        let is_named_so = number
+            .is_some_and(|it| !it.is_empty() && it.bytes().all(|b| b.is_ascii_alphanumeric()));
+        let is_at_root = url.matches('/').count() == 3;
+        self.is_of_sns(url, endpoint) && (endpoint.is_some() || is_named_so && is_at_root)
+    }
+
+    /// Whether it is of now, more or less: else nothing is fetched for it.
+    pub fn is_timely(&self, now: UnixMs) -> Result<(), String> {
         let at: UnixMs =
             self.timestamp.parse().map_err(|_| "its Timestamp is no time".to_owned())?;
         if now.since(at) > AGE_MAX || at.since(now) > AHEAD_MAX {
             return Err(format!("it says that it is of {at}, and it is {now}"));
         }
+        Ok(())
+    }
+
+    /// What is wrong with it: too old, or not signed by the key of this certificate (in PEM).
+    pub fn check(&self, certificate_pem: &[u8], now: UnixMs) -> Result<(), String> {
+        self.is_timely(now)?;
         let algorithm = match self.signature_version.as_str() {
             "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             "2" => &RSA_PKCS1_2048_8192_SHA256,
@@ -270,6 +288,20 @@ pub(crate) mod tests {
             "",
         ] {
             assert!(!is_of_sns(url), "{url}");
+        }
+        // Whoever has an account can have other answers of that host be what he wrote.
+        let host = "https://sns.eu-central-1.amazonaws.com";
+        for (path, is_it) in [
+            ("/SimpleNotificationService-0af1.pem", true),
+            ("/?Action=GetEndpointAttributes&x=/SimpleNotificationService-1.pem", false),
+            ("/SimpleNotificationService-1.pem?x", false),
+            ("/a/SimpleNotificationService-1.pem", false),
+            ("/SimpleNotificationService-.pem", false),
+            ("/x.pem", false),
+        ] {
+            let signing_cert_url = format!("{host}{path}");
+            let it = Notification { signing_cert_url, ..message.clone() };
+            assert_eq!(it.is_certificate_of_sns(None), is_it, "{path}");
         }
         let mut odd = message.clone();
         odd.topic_arn = "arn:aws:sns:x.evil.example/:1:t".into();

@@ -80,16 +80,17 @@ async fn verified(
 ) -> Result<(), Problem> {
     let url = &message.signing_cert_url;
     let forged = |why: &str| Problem::forged(format!("{why}: this is not from SNS"));
-    if !message.is_of_sns(url, topics.endpoint.as_deref()) {
+    if !message.is_certificate_of_sns(topics.endpoint.as_deref()) {
         return Err(forged("its certificate is nowhere where SNS keeps them"));
     }
+    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+    message.is_timely(now).map_err(|why| forged(&why))?;
     let known = || shared.certificates.0.lock().unwrap_or_else(PoisonError::into_inner);
     let cached = known().get(url).cloned();
     let pem = match cached {
         Some(pem) => pem,
         None => fetched(topics, url).await?,
     };
-    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
     message.check(&pem, now).map_err(|why| forged(&why))?;
     // Only one that was of use is kept.
     let mut known = known();

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_s3::{
-    operation::head_object::HeadObjectOutput, primitives::ByteStream, types::MetadataDirective,
+    operation::head_object::HeadObjectOutput,
+    primitives::ByteStream,
+    types::{MetadataDirective, TaggingDirective},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -184,6 +186,8 @@ impl Bucket {
             .copy_source(source)
             .copy_source_if_match(format!("\"{}\"", kept.etag))
             .metadata_directive(MetadataDirective::Replace)
+            // What the archive is tagged with, as for a rule that deletes it one day, is not for what is served.
+            .tagging_directive(TaggingDirective::Replace)
             .set_content_type(content_type)
             .set_cache_control(cache_control)
             .set_content_encoding(content_encoding)

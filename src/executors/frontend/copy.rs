@@ -60,7 +60,7 @@ pub(super) async fn copy(attempt: &mut Attempt<'_>, it: Copy<'_>) -> Result<Outc
     }
     way.are_kept(&missing, until).await?;
     let copied = Arc::new(AtomicUsize::new(0));
-    let made = way.make(attempt, &missing, &copied).await;
+    let made = way.make(attempt, (&it, &live), &missing, &copied).await;
     let many = copied.load(Ordering::Relaxed);
     attempt.say(&format!("{many} of {} objects copied", missing.len()));
     attempt.after = format!("{} of {} objects are as in {}", there + many, all.len(), it.to);
@@ -173,10 +173,12 @@ impl Way {
         }
     }
 
-    /// Stage by stage; pages only where still nobody has deployed anything else.
+    /// Stage by stage; pages only where still nobody has deployed anything else: what was recorded of both tells that, and where nothing
+    /// was of what is left, that all is as it was at the beginning.
     async fn make(
         &self,
         attempt: &mut Attempt<'_>,
+        (it, began): (&Copy<'_>, &BTreeMap<String, Live>),
         missing: &Copies,
         copied: &Arc<AtomicUsize>,
     ) -> Result<(), Trouble> {
@@ -192,6 +194,11 @@ impl Way {
                 copies(self.from.as_ref(), &self.part(&names), &live).map_err(|why| {
                     Trouble::Failed { why: format!("{}: {why}", self.stands(stage)), retry: false }
                 })?;
+                self.is_marked(it, attempt.until).await?;
+                if let Some(name) = self.moved(&names, began, &live) {
+                    let stands = self.stands(stage);
+                    return failed(format!("{stands}: somebody changed {name} meanwhile"), false);
+                }
             }
             attempt.touched = true;
             // The page that people open first comes after all others.
@@ -205,6 +212,19 @@ impl Way {
             }
         }
         Ok(())
+    }
+
+    /// What of these is neither as it was at the beginning nor as it is to be.
+    fn moved<'n>(
+        &self,
+        names: &[&'n str],
+        began: &BTreeMap<String, Live>,
+        now: &BTreeMap<String, Live>,
+    ) -> Option<&'n str> {
+        let is_to_be = |name: &str| {
+            self.to.objects.get(name).zip(now.get(name)).is_some_and(|(it, now)| it.is(now))
+        };
+        names.iter().copied().find(|name| began.get(*name) != now.get(*name) && !is_to_be(name))
     }
 
     /// The same manifest, of these objects alone.

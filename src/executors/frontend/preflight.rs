@@ -1,9 +1,16 @@
 //! Whether a site could go back, before there is need.
 
-use super::{Known, Site, bucket::Bucket, frontend_inventory, manifests, perform::each};
+use super::{
+    Known, Site,
+    bucket::Bucket,
+    frontend_inventory, manifests,
+    perform::{Verify, each},
+    served::served,
+};
 use crate::{
     aws::{Account, Fault},
     domain::{
+        change::Revision,
         frontend::Manifest,
         inventory::{Available, Check, Inventory, Serving},
     },
@@ -18,6 +25,10 @@ pub async fn frontend_preflight(site: &Site, options: &Options) -> Vec<Check> {
         check("the version that is live is recorded", recorded(&inventory)),
         check("what people are served is seen", is_served(&inventory)),
     ];
+    if let Some(linked) = inventory.linked.as_ref().filter(|_| inventory.is_settled()) {
+        let seen = as_a_rollback_would(site, options, linked).await;
+        checks.push(check("what is served can be compared with what was recorded", seen));
+    }
     let other = earlier(&inventory);
     checks.push(match other {
         Some(other) => check(
@@ -61,6 +72,29 @@ fn is_served(inventory: &Inventory) -> Result<String, String> {
         }
         Serving::NotRunning(_) | Serving::Unknown(_) => Err(inventory.running.to_string()),
     }
+}
+
+/// What a rollback looks at when it has copied, looked at of what is live: a page that is redirected, or rewritten on its way, would make a
+/// good one fail.
+async fn as_a_rollback_would(
+    site: &Site,
+    options: &Options,
+    linked: &Revision,
+) -> Result<String, String> {
+    let bucket = Bucket::of(site).await.map_err(|fault| said(&fault))?;
+    let read =
+        manifests::read(&bucket, site, &linked.version).await.map_err(|fault| said(&fault))?;
+    let (manifest, _): (Manifest, _) = read?;
+    let runbook = &site.runbook;
+    let it = Verify {
+        at: &runbook.at,
+        to: linked,
+        url: &runbook.url,
+        marker: &runbook.marker,
+        pages_max: runbook.pages_max,
+    };
+    let pages = served(&options.public, &it, &manifest, "rollbackd=check").await?;
+    Ok(format!("the marker and {pages} pages are served byte for byte"))
 }
 
 /// The newest one that is not live.

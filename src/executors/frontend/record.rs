@@ -78,7 +78,11 @@ async fn of_what_is_live(bucket: &Bucket, site: &Site, version: &str) -> Result<
             ));
         }
         Some(kept) => kept.keys().cloned().collect(),
-        None => listed(bucket, site, &at.prefix, &site.reserved()).await?.into_keys().collect(),
+        None => {
+            let live = listed(bucket, site, &at.prefix, &site.reserved()).await?;
+            is_ended(&live, &site.runbook.marker.name)?;
+            live.into_keys().collect()
+        }
     };
     let seen = each(names, site.runbook.at_once, |name| {
         let (bucket, site) = (bucket.clone(), site.clone());
@@ -89,6 +93,18 @@ async fn of_what_is_live(bucket: &Bucket, site: &Site, version: &str) -> Result<
         seen.await.map_err(|why: String| why)?.into_iter().collect();
     let marker = site.runbook.marker.name.clone();
     Ok(Manifest { manifest: FORMAT, version: version.to_owned(), marker, archive, objects })
+}
+
+/// A deployment uploads its marker last: what is newer is of another one, under way.
+fn is_ended(live: &BTreeMap<String, Listed>, marker: &str) -> Result<(), String> {
+    let Some(marked_at) = live.get(marker).and_then(|it| it.modified_at) else { return Ok(()) };
+    let newer = live.iter().find(|(_, it)| it.modified_at.is_some_and(|at| at > marked_at));
+    match newer {
+        None => Ok(()),
+        Some((name, _)) => Err(format!(
+            "{name} was uploaded after {marker}, which a deployment uploads last: another one is under way, or upload {marker} once more"
+        )),
+    }
 }
 
 /// By their names below a key.

@@ -80,7 +80,7 @@ pub(super) async fn verify(attempt: &mut Attempt<'_>, it: Verify<'_>) -> Result<
 }
 
 /// How many pages are as they were recorded; or the first thing that is not.
-async fn served(
+pub(super) async fn served(
     http: &reqwest::Client,
     it: &Verify<'_>,
     manifest: &Manifest,

@@ -1,6 +1,6 @@
 //! What one signal has counted so far, and what an answer adds to it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{Series, Whole, Window};
 use crate::{
@@ -18,8 +18,8 @@ pub(super) struct Kept {
     since: Option<UnixMs>,
     bad: f64,
     total: f64,
-    /// The starts of periods that were counted, as far back as any is asked for.
-    counted: BTreeSet<i64>,
+    /// What was counted of each period, by its start, as far back as any is asked for.
+    counted: BTreeMap<i64, (f64, f64)>,
 }
 
 impl Kept {
@@ -43,15 +43,17 @@ impl Kept {
                 faults.push(Fault::NotANumber { series: name.to_owned(), value });
                 continue;
             }
-            // What was there before we looked is nothing new.
-            if self.counted.insert(start) && !begins {
-                self.bad += wrong;
-                self.total += all;
+            // What was there before we looked is nothing new. Errors may come later than the requests they are of, and both still grow.
+            let (bad, total) = self.counted.entry(start).or_default();
+            if start >= since.0 {
+                self.bad += (wrong - *bad).max(0.0);
+                self.total += (all - *total).max(0.0);
             }
+            (*bad, *total) = (bad.max(wrong), total.max(all));
         }
         let oldest = window.from.0;
-        self.counted.retain(|start| *start >= oldest);
-        let has_newest = self.counted.contains(&window.last().0);
+        self.counted.retain(|start, _| *start >= oldest);
+        let has_newest = self.counted.contains_key(&window.last().0);
         if !has_newest && !begins {
             let wanted = "total, in the newest period".to_owned();
             faults.push(Fault::Absent { wanted });
@@ -166,6 +168,20 @@ mod tests {
         let poll =
             kept.ratio(until(14), &series(&[]), &series(&[(11, 40.0), (12, 60.0), (13, 1.0)]));
         assert_eq!(counted(&poll), Some((4.0, 201.0)));
+    }
+
+    /// A metric of errors that is published apart from the requests is not there yet when those are.
+    #[test]
+    fn errors_that_come_later_than_their_requests_are_counted_then_and_once() {
+        let mut kept = Kept::default();
+        kept.ratio(until(10), &series(&[]), &series(&[]));
+        let poll = kept.ratio(until(11), &series(&[]), &series(&[(10, 90.0)]));
+        assert_eq!(counted(&poll), Some((0.0, 90.0)));
+        let both = series(&[(10, 100.0), (11, 100.0)]);
+        for _ in 0..2 {
+            let poll = kept.ratio(until(12), &series(&[(10, 60.0), (11, 5.0)]), &both);
+            assert_eq!(counted(&poll), Some((65.0, 200.0)));
+        }
     }
 
     #[test]

@@ -90,9 +90,9 @@ impl Server {
         access
     }
 
-    /// Clients of its services.
+    /// Clients of its services, of a test's own: connections end with the test that opened them.
     pub(crate) async fn clients(&self) -> Clients {
-        Account::of(&self.access("shared")).expect("it can be opened").to_look().await
+        Account::of(&self.access(&unique("clients"))).expect("it can be opened").to_look().await
     }
 }
 

@@ -111,7 +111,7 @@ fn happen(town: &mut Town, what: &Happens) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_the_invariants_hold(
         events in prop::collection::vec((happens(), 1..400_i64), 1..25),

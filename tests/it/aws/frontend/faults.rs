@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rollbackd::{domain::run::Outcome, units::Span};
+use rollbackd::{domain::run::Outcome, executors::frontend::Archived, units::Span};
 
 use super::shop::{NEW, OLD, Shop, failure};
 use crate::{aws::proxy::Twist, rig::eventually};
@@ -93,6 +93,33 @@ async fn whoever_deploys_in_between_is_not_overwritten() {
     let seen = shop.inventory().await;
     assert_eq!(seen.linked, None);
     assert!(seen.faults[0].contains("index.html is of no version that was recorded"), "{seen:?}");
+}
+
+/// Of a version that nobody recorded only its marker says that it is still there, and copying takes minutes.
+#[tokio::test]
+async fn whoever_deploys_while_an_unrecorded_version_is_left_is_not_overwritten() {
+    let shop = Shop::open("unrecorded", Archived::Below("versions/{version}/".into())).await;
+    shop.deploy_and_record("1.4.0", OLD).await;
+    shop.deploy("1.5.0", NEW).await;
+    let steps = shop.steps("1.4.0").await;
+    shop.remove("app.1111.js").await;
+    let first = format!("PUT /{}/app.1111.js", shop.bucket());
+    shop.proxy.twist(&first, 99, refuse(503, "SlowDown"));
+    let order = Shop::order(0, &steps[0]);
+    let fixed = "<script src=app.3333.js></script>";
+    let deploys = async {
+        eventually("it copies", Duration::from_secs(60), async || {
+            (!shop.proxy.asked(&first).is_empty()).then_some(())
+        })
+        .await;
+        shop.put("index.html", fixed).await;
+        shop.put("version.json", r#"{"version":"1.6.0"}"#).await;
+        shop.proxy.straighten();
+    };
+    let (report, ()) = tokio::join!(shop.carry_out(&order), deploys);
+    let (why, retry) = failure(&report);
+    assert!(why.contains("somebody deployed 1.6.0 in between") && !retry, "{why}");
+    assert_eq!(shop.holds().await["index.html"], fixed);
 }
 
 #[tokio::test]
