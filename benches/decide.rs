@@ -84,6 +84,7 @@ impl City {
             faults: vec![],
             told: None,
             deployed: None,
+            read: None,
         };
         self.turn(What::Seen { service: id.clone(), inventory });
     }

@@ -11,6 +11,7 @@ mod account;
 mod answer;
 pub mod fault;
 pub mod notification;
+pub mod secrets;
 
 #[cfg(feature = "aws")]
 pub use self::account::{Account, Clients};

@@ -17,6 +17,7 @@ mod platform;
 mod policy;
 mod reach;
 mod scripts;
+mod secrets;
 mod service;
 mod shared;
 mod signal;
@@ -43,7 +44,7 @@ use crate::{
     },
     domain::{plan::hex, policy::Policy, service::ServiceId},
     kubernetes::access,
-    sources::{exposition, http},
+    sources::{exposition, http, prometheus},
     store,
     units::Span,
 };
@@ -70,13 +71,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     let reports_dir =
         directory(found, &raw.reports_dir).unwrap_or_else(|| state_dir.join("reports"));
     let environment = raw.environment.as_ref().map_or(ENVIRONMENT, |e| e.get_ref()).to_owned();
-    let servers: BTreeMap<_, _> = raw
-        .prometheus
-        .iter()
-        .filter_map(|(name, server)| {
-            Some((name.get_ref().clone(), reach::prometheus(found, server)?))
-        })
-        .collect();
+    let servers = servers(found, raw);
     let (databases, accounts) = (database::databases(found, raw), aws::accounts(found, raw));
     let common = Common {
         raw,
@@ -88,6 +83,7 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
     let (mut polls, mut targets) = (vec![], BTreeMap::new());
     let mut platforms = BTreeMap::new();
     let mut migrated = BTreeMap::new();
+    let mut secrets = BTreeMap::new();
     let mut each_found = BTreeMap::new();
     let store = store_options(found, &raw.store, &state_dir);
     let reached = kubernetes::clusters(found, raw);
@@ -98,9 +94,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         ..Policy::default()
     };
     trigger::check_names(found, &raw.trigger);
-    for Checked { policy: service, polls: read, targets: scraped, platform, database } in
-        service::services(found, &common)
-    {
+    for checked in service::services(found, &common) {
+        let Checked { policy: service, polls: read, targets: scraped, platform, .. } = checked;
+        let (database, its) = (checked.database, checked.secrets);
         if let Some(of) = found.stands_for(&service.id) {
             let each = Each { policy: service, polls: read, platform };
             each_found.entry(of.to_owned()).or_insert(each);
@@ -108,6 +104,9 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         }
         migrated.extend(database.map(|database| (service.id.clone(), database)));
         platforms.extend(platform.map(|platform| (service.id.clone(), platform)));
+        if !its.is_empty() {
+            secrets.insert(service.id.clone(), its);
+        }
         polls.extend(read);
         targets.extend(scraped);
         policy.services.insert(service.id.clone(), Arc::new(service));
@@ -133,8 +132,17 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         targets,
         platforms,
         databases: migrated,
+        secrets,
         accounts,
     }
+}
+
+fn servers(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, prometheus::Options> {
+    let all = raw.prometheus.iter();
+    all.filter_map(|(name, server)| {
+        Some((name.get_ref().clone(), reach::prometheus(found, server)?))
+    })
+    .collect()
 }
 
 /// Of each cluster the namespaces that somebody looks into, or the whole of it where that is said.

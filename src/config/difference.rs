@@ -89,6 +89,9 @@ impl Config {
                 Some(_) if self.platforms.get(id) != next.platforms.get(id) => {
                     changes.push(format!("{id}: how it is rolled back"));
                 }
+                Some(_) if self.secrets.get(id) != next.secrets.get(id) => {
+                    changes.push(format!("{id}: how its secrets are looked at"));
+                }
                 Some(_) if self.databases.get(id) != next.databases.get(id) => {
                     changes.push(format!("{id}: how its database is looked at"));
                 }

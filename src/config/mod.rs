@@ -16,6 +16,7 @@ mod preflight;
 mod problem;
 mod pullable;
 mod raw;
+mod reads;
 mod schema;
 mod settings;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use self::{
     online::{Finds, Online, check_online},
     preflight::{Preflight, preflight},
     problem::{Level, Problem},
+    reads::ReadSecret,
     schema::schema,
     settings::{Http, HttpLimits, Mapping, Scope, SnsTopics, Tls, Token},
 };
@@ -84,6 +86,8 @@ pub struct Config {
     pub platforms: BTreeMap<ServiceId, Platform>,
     /// Whose database is looked at.
     pub databases: BTreeMap<ServiceId, Migrated>,
+    /// Secrets of AWS that a service reads.
+    pub secrets: BTreeMap<ServiceId, Vec<ReadSecret>>,
     /// How each account of AWS is reached, by its name in the file.
     pub accounts: BTreeMap<String, Access>,
     /// How people are reached; never empty.

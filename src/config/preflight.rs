@@ -17,7 +17,7 @@ use crate::{
     executors::{
         self, Also, Looked, deployment_preflight, frontend::frontend_preflight,
         maintenance_preflight, preflight::release_preflight, script::script_preflight,
-        snapshot::snapshot_preflight,
+        secret_preflight, snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
@@ -108,6 +108,7 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
             let also = Also { logs, usage, cron_jobs, maintenance };
             let looked = look(config, platform, also, commands);
             let database = config.databases.get(&service).cloned();
+            let secrets = config.secrets.get(&service).cloned().unwrap_or_default();
             let state_dir = config.store.dir.clone();
             looking.spawn(async move {
                 let mut checks = looked.await;
@@ -123,6 +124,10 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 if let Some(Kept { keeper, .. }) = snapshots {
                     let now = UnixMs(jiff::Timestamp::now().as_millisecond());
                     checks.extend(snapshot_preflight(&keeper, &state_dir, now).await);
+                }
+                for read in secrets {
+                    let looked = secret_preflight(&read.access, &read.at, read.even_if_rotated);
+                    checks.extend(looked.await);
                 }
                 Preflight { service, mode, checks }
             });

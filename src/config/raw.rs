@@ -25,7 +25,7 @@ use toml::Spanned;
 
 pub(super) use self::{
     alerts::Alertmanager,
-    aws::{Aws, CloudWatch, Measured, Metric, Sns},
+    aws::{Aws, CloudWatch, Measured, Metric, Secret, Sns},
     database::{Actuator, Check, Database, Migrated},
     discover::{Annotated, Discover},
     frontend::Frontend,

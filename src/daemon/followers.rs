@@ -26,6 +26,7 @@ use crate::{
     handle::Handle,
     notifiers::Channel,
     sources::{alertmanager::Alertmanager, http, kubernetes, prometheus::Prometheus},
+    store::Lease,
     units::Secret,
 };
 
@@ -45,6 +46,7 @@ pub(super) struct Followers {
     handle: Handle,
     client: reqwest::Client,
     executor: executors::Options,
+    lease: Lease,
     outbox: watch::Receiver<u64>,
     watched: watch::Receiver<BTreeSet<ServiceId>>,
     /// What is read and looked at, by what it is: begun once, however often services come and go.
@@ -65,7 +67,7 @@ impl Followers {
     pub(super) fn new(
         handle: Handle,
         client: reqwest::Client,
-        executor: executors::Options,
+        (executor, lease): (executors::Options, Lease),
         outbox: watch::Receiver<u64>,
         watched: watch::Receiver<BTreeSet<ServiceId>>,
     ) -> Self {
@@ -79,6 +81,7 @@ impl Followers {
             handle,
             client,
             executor,
+            lease,
             outbox,
             watched,
             begun: BTreeMap::new(),
@@ -165,7 +168,8 @@ impl Followers {
             let key = hashed(&("platform", &platform.service, format!("{platform:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (executor, handle) = (self.executor.clone(), self.handle.clone());
-                self.tasks.spawn(platforms::look(platform, executor, handle, self.watched.clone()))
+                let (watched, lease) = (self.watched.clone(), self.lease.clone());
+                self.tasks.spawn(platforms::look(platform, executor, handle, watched, lease))
             });
             self.begun.insert(key, task);
         }
@@ -184,11 +188,12 @@ impl Followers {
             let options = deployment.watched.options();
             let platforms::Deployment { key, container, left_out, previous, every, .. } =
                 &deployment;
-            let place = (key, container, left_out, previous, every);
+            let place = (key, container, left_out, previous, every, &deployment.read_secrets);
             let key = hashed(&("deployment", &deployment.service, options, format!("{place:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (executor, handle) = (self.executor.clone(), self.handle.clone());
-                self.tasks.spawn(platforms::look_at_deployment(deployment, executor, handle))
+                let also = (self.watched.clone(), self.lease.clone());
+                self.tasks.spawn(platforms::look_at_deployment(deployment, executor, handle, also))
             });
             self.begun.insert(key, task);
         }
@@ -220,6 +225,7 @@ impl Followers {
     /// What steps find by its name in the file.
     fn adopt(&self, config: &Config) {
         self.executor.clusters.adopt(wiring::reached(config));
+        self.executor.accounts.adopt(config.accounts.clone());
         self.executor.manifests.adopt(wiring::manifests(config));
         self.executor.histories.adopt(wiring::histories(config));
         self.executor.keepers.adopt(wiring::keepers(config));
@@ -309,7 +315,10 @@ fn hashed(what: &impl Hash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::{
+        config,
+        store::{self, Store},
+    };
 
     const FILE: &str = r#"
 [prometheus.main]
@@ -340,6 +349,8 @@ label = "service"
         let (_outbox, outbox) = watch::channel(0);
         let (_watched, watched) = watch::channel(BTreeSet::new());
         let client = reqwest::Client::new();
+        let store = Store::open(store::Options::new(dir.path())).unwrap();
+        let executor = (executor, store.lease().clone());
         let mut followers = Followers::new(handle, client, executor, outbox, watched);
         followers.follow(&with(&["cart", "shop"])).await.unwrap();
         let (built, server) = (followers.clients.count(), followers.servers["main"].clone());

@@ -18,7 +18,7 @@ use crate::{
         inventory::{Available, Inventory},
         plan::DeploymentAt,
         runbook::DeploymentRunbook,
-        service::ServiceId,
+        service::{Mode, ServiceId},
     },
     executors::{self, Clusters},
     handle::Handle,
@@ -59,6 +59,8 @@ pub(super) struct Keeper {
     target_images: Vec<Good>,
     /// Whether an incident is open, or something is about to fire.
     is_alarmed: bool,
+    /// What the ledger says of what its pods read, as last seen.
+    known: KnownGood,
 }
 
 type Failed = Option<(String, Instant)>;
@@ -91,7 +93,13 @@ impl Keeper {
             target: None,
             target_images: vec![],
             is_alarmed: false,
+            known: KnownGood::default(),
         }
+    }
+
+    /// What the ledger says of what its pods read, as last seen.
+    pub(super) fn known_good(&self) -> &KnownGood {
+        &self.known
     }
 
     /// Whether an incident was open when it was last looked, or something was about to fire.
@@ -154,6 +162,7 @@ impl Keeper {
         let Known { good, digests, configurations, target, target_images, is_alarmed } = known;
         (self.target, self.target_images) = (target, target_images);
         self.is_alarmed = is_alarmed;
+        self.known = configurations.clone();
         self.tend_configurations(configurations, seen).await;
         // A service that is called otherwise, or a journal that was lost, has nothing to say of what is kept.
         if good.is_empty() {
@@ -207,7 +216,7 @@ impl Keeper {
 
     /// Keeps what its pods read once that is known good, and forgets what is that no more.
     async fn tend_configurations(&mut self, known: KnownGood, seen: &Inventory) {
-        let KnownGood { good, digests } = known;
+        let KnownGood { good, digests, .. } = known;
         // As of versions: a journal that was lost has nothing to say of what is kept.
         if good.is_empty() {
             return;
@@ -352,11 +361,35 @@ struct Known {
     is_alarmed: bool,
 }
 
-/// What the ledger knows of what pods read.
-#[derive(Default)]
-struct KnownGood {
-    good: Vec<Revision>,
-    digests: BTreeSet<String>,
+/// What the ledger knows of what a service reads beside its code.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownGood {
+    /// What has earned it, and was not rolled away from since.
+    pub(super) good: Vec<Revision>,
+    /// Every revision that it remembers.
+    pub(super) digests: BTreeSet<String>,
+    /// Whether anything may be done to this service: who only observes labels nothing, either.
+    pub(super) may_act: bool,
+}
+
+impl KnownGood {
+    /// Of a service.
+    pub(super) fn of(fleet: &Fleet, service: &ServiceId) -> Self {
+        let policy = fleet.policy.services.get(service);
+        let may_act = policy.is_some_and(|policy| policy.mode != Mode::Observe);
+        let shelf = fleet
+            .states
+            .get(service)
+            .and_then(|state| state.ledger.shelves.get(&Component::Configuration));
+        let Some(shelf) = shelf else { return Self { may_act, ..Self::default() } };
+        let good = shelf
+            .entries
+            .iter()
+            .filter(|entry| entry.quarantine.is_none() && entry.known_good_at.is_some());
+        let all = shelf.entries.iter().filter_map(|entry| entry.revision.digest.clone());
+        let good = good.map(|entry| entry.revision.clone()).collect();
+        Self { good, digests: all.collect(), may_act }
+    }
 }
 
 fn known(fleet: &Fleet, service: &ServiceId) -> Known {
@@ -370,23 +403,12 @@ fn known(fleet: &Fleet, service: &ServiceId) -> Known {
         let earned_at = entry.known_good_at?;
         Some((entry.revision.clone(), earned_at >= entry.serving_since))
     });
-    let configurations =
-        state.and_then(|state| state.ledger.shelves.get(&Component::Configuration));
-    let configurations = configurations.map(|shelf| {
-        let good = shelf
-            .entries
-            .iter()
-            .filter(|entry| entry.quarantine.is_none() && entry.known_good_at.is_some());
-        let all = shelf.entries.iter().filter_map(|entry| entry.revision.digest.clone());
-        let good = good.map(|entry| entry.revision.clone()).collect();
-        KnownGood { good, digests: all.collect() }
-    });
     let target = state.and_then(|it| it.ledger.target(Component::Application).ok());
     let entry = target.and_then(|it| state?.ledger.entry(Component::Application, it));
     Known {
         good: good.collect(),
         digests: entries().filter_map(|entry| entry.revision.digest.clone()).collect(),
-        configurations: configurations.unwrap_or_default(),
+        configurations: KnownGood::of(fleet, service),
         is_alarmed,
         target: target.cloned(),
         target_images: entry.map(|it| it.images.clone()).unwrap_or_default(),

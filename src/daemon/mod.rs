@@ -26,6 +26,7 @@ mod rounds;
 mod run;
 mod scraping;
 mod scripts;
+mod secrets;
 mod serving;
 mod snapshots;
 mod standstill;

@@ -9,8 +9,15 @@ use std::{
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{clock, keeping::Keeper, listening::Listener, pulling::Puller};
+use super::{
+    clock,
+    keeping::{Keeper, KnownGood},
+    listening::Listener,
+    pulling::Puller,
+    secrets::{Kept, Secrets},
+};
 use crate::{
+    config::ReadSecret,
     domain::{
         event::{Event, What},
         inventory::Inventory,
@@ -25,9 +32,10 @@ use crate::{
     handle::Handle,
     kubernetes::previous,
     sources::{
-        kubernetes::{Key, Kind, NOT_LISTED_YET, Watched},
+        kubernetes::{Key, Kind, NOT_LISTED_YET, Wanted, Watched},
         registry::Registries,
     },
+    store::Lease,
     units::Span,
 };
 
@@ -45,6 +53,8 @@ pub(super) struct Platform {
     pub every: Span,
     /// How often to look while the service is watched.
     pub every_watched: Span,
+    /// Secrets of AWS that it reads.
+    pub secrets: Vec<ReadSecret>,
 }
 
 /// Looks until the event loop has gone.
@@ -53,14 +63,36 @@ pub(super) async fn look(
     options: executors::Options,
     handle: Handle,
     watched: watch::Receiver<BTreeSet<ServiceId>>,
+    lease: Lease,
 ) {
     let mut hashed = inventory::Hashed::default();
-    let Platform { service, runbook, every, every_watched } = platform;
+    let Platform { service, runbook, every, every_watched, secrets } = platform;
+    let mut secrets =
+        (!secrets.is_empty()).then(|| Secrets::begin(&service, secrets, &watched, lease));
+    let mut kept = Kept::of(&service, &options);
     let mut pace = Pace { service, every: (every, every_watched), handle, watched, last: None };
     loop {
-        let seen = inventory::release_inventory(&runbook, &options, &mut hashed).await;
-        if !pace.tell_and_wait(seen).await {
+        let mut seen = inventory::release_inventory(&runbook, &options, &mut hashed).await;
+        if let Some(secrets) = &secrets {
+            let started = inventory::started_at(&runbook, &options).await;
+            let started = started.or(seen.switched_at);
+            secrets.add_to(&mut seen, started);
+            kept.add_to(&mut seen).await;
+            secrets.tell_gone(&mut seen);
+        }
+        if !pace.tell(seen.clone()).await {
             return;
+        }
+        if let Some(secrets) = &mut secrets {
+            let service = pace.service.clone();
+            let known = pace.handle.look(move |fleet, _| KnownGood::of(fleet, &service)).await;
+            let Ok(known) = known else { return };
+            kept.tend(&seen, &known).await;
+            secrets.label(&seen, &known).await;
+        }
+        tokio::select! {
+            goes_on = pace.wait() => if !goes_on { return },
+            () = moved(&mut secrets) => {}
         }
     }
 }
@@ -90,7 +122,7 @@ pub(super) async fn look_at_frontend(
     let mut pace = Pace { service, every: (every, every_watched), handle, watched, last: None };
     loop {
         let seen = Box::pin(frontend_inventory(&site, &options, &mut known)).await;
-        if !pace.tell_and_wait(seen).await {
+        if !pace.tell(seen).await || !pace.wait().await {
             return;
         }
     }
@@ -106,15 +138,17 @@ struct Pace {
 }
 
 impl Pace {
-    /// Hands over what was seen and waits for the next look; `false` where nobody wants one.
-    async fn tell_and_wait(&mut self, seen: Inventory) -> bool {
+    /// Hands over what was seen; `false` where nobody wants another look.
+    async fn tell(&mut self, seen: Inventory) -> bool {
         tell_faults(&self.service, self.last.as_ref(), &seen);
         self.last = Some(seen.clone());
         let id = format!("seen:{}:{}", self.service, clock::wall().0);
         let what = What::Seen { service: self.service.clone(), inventory: seen };
-        if self.handle.report(Event { id, what }).await.is_err() {
-            return false;
-        }
+        self.handle.report(Event { id, what }).await.is_ok()
+    }
+
+    /// Waits for the next look; `false` where nobody wants one.
+    async fn wait(&mut self) -> bool {
         let fast = self.watched.borrow_and_update().contains(&self.service);
         let pause = if fast { self.every.1 } else { self.every.0 };
         let service = &self.service;
@@ -148,6 +182,8 @@ pub(super) struct Deployment {
     pub registries: Option<Registries>,
     /// How often to look without news.
     pub every: Span,
+    /// Secrets of AWS that its pods read.
+    pub read_secrets: Vec<ReadSecret>,
 }
 
 /// Looks until the event loop has gone: at once when there is news, and now and then, for what is known also gets old.
@@ -155,9 +191,12 @@ pub(super) async fn look_at_deployment(
     deployment: Deployment,
     options: executors::Options,
     handle: Handle,
+    (watched_ones, lease): (watch::Receiver<BTreeSet<ServiceId>>, Lease),
 ) {
     let Deployment { service, watched, key, runbook, container, left_out, .. } = deployment;
-    let Deployment { previous, registries, every, .. } = deployment;
+    let Deployment { previous, registries, every, read_secrets, .. } = deployment;
+    let elsewhere = !read_secrets.is_empty();
+    let mut aws = elsewhere.then(|| Secrets::begin(&service, read_secrets, &watched_ones, lease));
     let mut listener =
         (watched.options().events_max > 0).then(|| Listener::new(&service, &watched, &key));
     let mut puller = registries.map(|it| Puller::new(&service, &watched, &key, it));
@@ -168,9 +207,17 @@ pub(super) async fn look_at_deployment(
     loop {
         news.mark_unchanged();
         let now = clock::wall();
-        let said = (left_out.as_slice(), previous.as_ref());
+        let said = Wanted { left_out: &left_out, elsewhere, previous: previous.as_ref() };
         let mut seen = watched.see_but(&key, container.as_deref(), said, now).inventory;
+        // Of a Deployment that nobody can see nothing is said.
+        let aws_seen = aws.as_ref().filter(|_| seen.deployed.is_some());
+        if let Some(aws) = aws_seen {
+            aws.add_to(&mut seen, None);
+        }
         keeper.add_to(&mut seen).await;
+        if let Some(aws) = aws_seen {
+            aws.tell_gone(&mut seen);
+        }
         if let Some(configuration) = seen.configuration_mut() {
             watched.look_beside(&key, configuration);
         }
@@ -191,6 +238,9 @@ pub(super) async fn look_at_deployment(
             return;
         }
         keeper.tend(&seen, &handle).await;
+        if let Some(aws) = &mut aws {
+            aws.label(&seen, keeper.known_good()).await;
+        }
         if let Some(puller) = &mut puller {
             puller.tend(&seen, &mut keeper).await;
         }
@@ -201,6 +251,7 @@ pub(super) async fn look_at_deployment(
             () = tokio::time::sleep(every.duration()) => continue,
             () = answered(&mut puller) => {}
             () = heard(&mut listener) => {}
+            () = moved(&mut aws) => {}
             changed = news.changed() => if changed.is_err() { return },
         }
         // More of it may be on its way, in the middle of a rollout.
@@ -220,6 +271,14 @@ async fn answered(puller: &mut Option<Puller>) {
 async fn heard(listener: &mut Option<Listener>) {
     match listener {
         Some(listener) => listener.heard().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same of secrets of AWS.
+async fn moved(secrets: &mut Option<Secrets>) {
+    match secrets {
+        Some(secrets) => secrets.changed().await,
         None => std::future::pending().await,
     }
 }

@@ -134,8 +134,13 @@ async fn start(
     end_orphans(&config.state_dir).await;
 
     let mut side = JoinSet::new();
-    let mut followers =
-        Followers::new(handle.clone(), client.clone(), executor.clone(), outbox, watched);
+    let mut followers = Followers::new(
+        handle.clone(),
+        client.clone(),
+        (executor.clone(), lease.clone()),
+        outbox,
+        watched,
+    );
     let channels = followers.channels.subscribe();
     side.spawn(delivery::deliver_unwritten(channels, client.clone(), unwritten));
     side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), closed));

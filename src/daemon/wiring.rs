@@ -286,6 +286,7 @@ pub(super) fn platforms(config: &Config) -> Vec<Platform> {
             runbook: platform.runbook.clone(),
             every: platform.look_every,
             every_watched: platform.look_every_watched,
+            secrets: read_secrets(config, service),
         }),
         config::Platform::Kubernetes(_) | config::Platform::Frontend(_) => None,
     };
@@ -331,10 +332,15 @@ pub(super) fn deployments(
                 previous: platform.previous.clone(),
                 registries: registries.get(&platform.at.cluster).cloned(),
                 every: platform.look_every,
+                read_secrets: read_secrets(config, service),
             }))
         }
     };
     config.platforms.iter().filter_map(deployment).collect()
+}
+
+fn read_secrets(config: &Config, service: &ServiceId) -> Vec<config::ReadSecret> {
+    config.secrets.get(service).cloned().unwrap_or_default()
 }
 
 /// Which channels take what.

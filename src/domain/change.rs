@@ -33,7 +33,7 @@ impl fmt::Display for Component {
 }
 
 /// An identifiable version of a component. Two revisions are the same only when version *and* digest agree.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision {
     /// What people call it.
     pub version: String,

@@ -1,7 +1,7 @@
-//! What a Deployment's pods read beside their image: ConfigMaps, and Secrets, of which nothing but the hash is known here.
+//! What a service reads beside its code: a Deployment's ConfigMaps and Secrets, of which nothing but the hash is known here, and
+//! secrets of AWS, of which nothing but the id of the current version is.
 //!
-//! All that a template refers to is one configuration with one revision: whichever of it changes, the service runs with
-//! another.
+//! All of it is one configuration with one revision: whichever of it changes, the service runs with another.
 
 use std::fmt;
 
@@ -27,6 +27,8 @@ pub enum Kind {
     ConfigMap,
     /// Its content is kept nowhere, unless the operator gave a key for it.
     Secret,
+    /// AWS keeps its versions: which is the current one is all that is known here, and its id stands for the hash.
+    AwsSecret,
 }
 
 impl Kind {
@@ -39,7 +41,7 @@ impl Kind {
     pub fn plural(self) -> &'static str {
         match self {
             Self::ConfigMap => "configmaps",
-            Self::Secret => "secrets",
+            Self::Secret | Self::AwsSecret => "secrets",
         }
     }
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::AwsSecret => "AWS secret",
         })
     }
 }
@@ -69,6 +72,9 @@ pub struct Item {
     /// Whether the API server lets nobody change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub immutable: bool,
+    /// Why it may not be set back, of a secret of AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bars: Option<String>,
     /// What else sets it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<Owner>,
@@ -78,6 +84,12 @@ impl Item {
     /// `ConfigMap checkout-settings`.
     pub fn called(&self) -> String {
         format!("{} {}", self.kind, self.name)
+    }
+
+    /// The same as a part of what is kept.
+    pub fn kept(&self) -> KeptItem {
+        let Self { kind, name, digest, immutable, .. } = self.clone();
+        KeptItem { kind, name, digest, immutable, ..KeptItem::default() }
     }
 }
 
@@ -91,8 +103,8 @@ pub enum Seen {
     Unknown(String),
 }
 
-/// All that the set template refers to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// All that the set template refers to, with the secrets of AWS that are said to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// Which.
     pub revision: Revision,
@@ -127,7 +139,7 @@ pub struct Written {
 }
 
 /// A configuration that served well, and is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Which.
     pub revision: Revision,
@@ -136,7 +148,7 @@ pub struct Kept {
 }
 
 /// One object of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptItem {
     /// What it is.
     pub kind: Kind,
@@ -151,6 +163,9 @@ pub struct KeptItem {
     /// Whether its content is kept by a key that opens it, of a Secret.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
+    /// Whether AWS has this version no more, of a secret of its.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// The revision of all of these, in their order.
@@ -191,6 +206,27 @@ impl Configuration {
         own.eq(other.items.iter().map(|item| (item.kind, &item.name)))
     }
 
+    /// Whether it differs from another one in nothing but which secrets of AWS somebody looks at: nothing that is read changed.
+    pub fn is_only_looked_at_otherwise(&self, other: &Kept) -> bool {
+        let own =
+            |kind, name: &str| self.items.iter().find(|it| (it.kind, &*it.name) == (kind, name));
+        let of_aws = |kind: Kind| kind == Kind::AwsSecret;
+        let rest = self.items.iter().filter(|it| !of_aws(it.kind)).count();
+        let others = other.items.iter().filter(|it| !of_aws(it.kind)).count();
+        rest == others
+            && !self.looks_at_the_same(other)
+            && other.items.iter().all(|then| match own(then.kind, &then.name) {
+                Some(now) => now.digest == then.digest,
+                None => of_aws(then.kind),
+            })
+    }
+
+    /// Whether both know of the same secrets of AWS.
+    pub fn looks_at_the_same(&self, other: &Kept) -> bool {
+        let own = self.items.iter().filter(|it| it.kind == Kind::AwsSecret).map(|it| &it.name);
+        own.eq(other.items.iter().filter(|it| it.kind == Kind::AwsSecret).map(|it| &it.name))
+    }
+
     /// What is otherwise than in another one: `ConfigMap checkout-settings`.
     pub fn differs_from(&self, other: &Kept) -> Vec<String> {
         let same = |item: &&Item| {
@@ -209,6 +245,9 @@ impl Configuration {
             let now = now.ok_or_else(|| format!("nobody looked at {called}"))?;
             if now.digest == then.digest {
                 continue;
+            }
+            if let (Kind::AwsSecret, Some(why)) = (then.kind, of_aws(then, now)) {
+                return Err(format!("{called} does not go back to {}: {why}", kept.revision));
             }
             let to = match (&then.digest, then.kind) {
                 (Some(_), Kind::Secret) if !then.sealed => {
@@ -253,36 +292,29 @@ impl Configuration {
     }
 }
 
+/// Why a secret of AWS does not go back.
+fn of_aws(then: &KeptItem, now: &Item) -> Option<String> {
+    let version = then.digest.as_deref().unwrap_or_default();
+    let gone = || format!("version {version} is not there any more");
+    then.gone.then(gone).or_else(|| now.bars.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn item(kind: Kind, name: &str, digest: Option<&str>) -> Item {
         let [uid, digest] = [digest.map(|_| "u-1"), digest].map(|it| it.map(str::to_owned));
-        Item { kind, name: name.into(), uid, digest, immutable: false, owners: vec![] }
+        Item { kind, name: name.into(), uid, digest, immutable: false, bars: None, owners: vec![] }
     }
 
     fn seen(items: Vec<Item>) -> Configuration {
         let parts = items.iter().map(|i| (i.kind, i.name.as_str(), i.digest.as_deref()));
-        Configuration {
-            revision: revision(parts),
-            items,
-            written_at: None,
-            written: None,
-            read_at: None,
-            kept: vec![],
-            beside: vec![],
-        }
+        Configuration { revision: revision(parts), items, ..Configuration::default() }
     }
 
     fn kept(items: &[Item]) -> Kept {
-        let items = items.iter().map(|it| KeptItem {
-            kind: it.kind,
-            name: it.name.clone(),
-            digest: it.digest.clone(),
-            immutable: it.immutable,
-            sealed: false,
-        });
+        let items = items.iter().map(Item::kept);
         let kept = Kept { revision: Revision::named(""), items: items.collect() };
         Kept { revision: kept.exact(), ..kept }
     }

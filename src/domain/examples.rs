@@ -71,6 +71,7 @@ fn runbook() -> Runbook {
         maintenance: None,
         database: None,
         restore: None,
+        secrets: vec![],
         before: vec![],
         after: vec![],
         checks: vec![],
@@ -123,6 +124,7 @@ pub(crate) fn inventory(serving: &str, others: &[&str], switched_at: UnixMs) -> 
         faults: vec![],
         told: None,
         deployed: None,
+        read: None,
     }
 }
 

@@ -195,6 +195,9 @@ pub struct Inventory {
     /// What else a rollback of it must know, of a Deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed: Option<Box<Deployed>>,
+    /// What it reads beside its code, where it is no Deployment and something is said to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<configuration::Seen>,
 }
 
 impl Inventory {
@@ -239,9 +242,25 @@ impl Inventory {
         self.deployed.as_ref().map_or(&[], |deployed| &deployed.warnings)
     }
 
-    /// What its pods read beside their image, where all of that was seen.
+    /// What it reads beside its code, as far as that was seen; none where it reads nothing else, or nobody is to look.
+    pub fn reads(&self) -> Option<&configuration::Seen> {
+        match &self.deployed {
+            Some(deployed) => deployed.configuration.as_ref(),
+            None => self.read.as_ref(),
+        }
+    }
+
+    /// The same, to be replaced.
+    pub fn reads_mut(&mut self) -> &mut Option<configuration::Seen> {
+        match &mut self.deployed {
+            Some(deployed) => &mut deployed.configuration,
+            None => &mut self.read,
+        }
+    }
+
+    /// What it reads beside its code, where all of that was seen.
     pub fn configuration(&self) -> Option<&Configuration> {
-        match self.deployed.as_ref()?.configuration.as_ref()? {
+        match self.reads()? {
             configuration::Seen::Known(known) => Some(known),
             configuration::Seen::Unknown(_) => None,
         }
@@ -249,15 +268,15 @@ impl Inventory {
 
     /// The same, to add what is kept.
     pub fn configuration_mut(&mut self) -> Option<&mut Configuration> {
-        match self.deployed.as_mut()?.configuration.as_mut()? {
+        match self.reads_mut().as_mut()? {
             configuration::Seen::Known(known) => Some(known),
             configuration::Seen::Unknown(_) => None,
         }
     }
 
-    /// Why nobody can tell what its pods read, where that is so.
+    /// Why nobody can tell what it reads, where that is so.
     pub fn configuration_unknown(&self) -> Option<&str> {
-        match self.deployed.as_ref()?.configuration.as_ref()? {
+        match self.reads()? {
             configuration::Seen::Known(_) => None,
             configuration::Seen::Unknown(why) => Some(why),
         }
@@ -312,6 +331,7 @@ mod tests {
             faults: vec![],
             told: None,
             deployed: None,
+            read: None,
         };
         let v1 = || Serving::Version("v1".into());
         assert!(seen(Some("v1"), v1()).is_settled());

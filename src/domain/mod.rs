@@ -41,6 +41,7 @@ pub mod roster;
 pub mod run;
 pub mod runbook;
 pub mod schema;
+pub mod secret;
 pub mod service;
 mod settle;
 pub mod severity;

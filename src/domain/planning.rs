@@ -9,7 +9,9 @@ use super::{
     inventory::Place,
     maintenance::MaintenanceRunbook,
     plan::{Action, CommandLine, Plan, Restore, Step, Target},
-    runbook::{ApplicationRunbook, DatabaseRunbook, RestoreRunbook},
+    runbook::{
+        ApplicationRunbook, DatabaseRunbook, RestoreRunbook, SecretRunbook, secret_resource,
+    },
     service::ServiceId,
 };
 use crate::units::{Span, UnixMs};
@@ -59,10 +61,19 @@ pub struct ConfigurationMove {
     pub from: Revision,
     /// What will be.
     pub to: Revision,
-    /// What is done for it; nothing where another template is enough.
+    /// What is done for it in the cluster; nothing where another template is enough.
     pub restores: Vec<Restore>,
+    /// What is done for it at AWS.
+    pub secrets: Vec<Step>,
     /// Since when something else than `to` was read, by the API server's time.
     pub misread_since: Option<UnixMs>,
+}
+
+impl ConfigurationMove {
+    /// Whether anything that is read becomes another, and not only where it is read.
+    pub fn changes_anything(&self) -> bool {
+        !self.restores.is_empty() || !self.secrets.is_empty()
+    }
 }
 
 impl Moves<'_> {
@@ -99,6 +110,9 @@ pub struct Runbook {
     /// How its whole database goes back, where the migrations cannot be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<RestoreRunbook>,
+    /// How secrets of AWS that it reads go back with it, or alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRunbook>,
     /// Scripts that run before the application is switched, in order.
     pub before: Vec<ScriptStep>,
     /// Scripts that run after it serves, in order.
@@ -199,13 +213,29 @@ impl Runbook {
 }
 
 impl Runbook {
+    /// The steps by which secrets of AWS go back to what they were when `good` served well.
+    pub fn secret_steps(&self, all: &[Restore], good: &Revision) -> Result<Vec<Step>, String> {
+        let step = |what: &Restore| {
+            let known = self.secrets.iter().find(|it| it.name == what.name);
+            let known = known.ok_or_else(|| format!("nobody knows where {} is", what.called()))?;
+            Ok(known.step(what, good))
+        };
+        all.iter().map(step).collect()
+    }
+
     fn resources(&self, moves: &Moves<'_>) -> BTreeSet<String> {
         let maps = moves.configuration.into_iter().flat_map(|it| &it.restores);
         let maps = maps.filter_map(|map| self.application.read_by_pods(map));
+        let secrets = moves.configuration.into_iter().flat_map(|it| &it.secrets);
+        let secrets = secrets.filter_map(|step| {
+            let Action::SecretMove { what } = &step.action else { return None };
+            Some(secret_resource(what))
+        });
         let maintenance = self.maintenance.iter().flat_map(MaintenanceRunbook::resources);
         let database = moves.database.map(|database| database.resource.clone());
         std::iter::once(self.application.resource())
             .chain(maps)
+            .chain(secrets)
             .chain(maintenance)
             .chain(database)
             .collect()

@@ -444,6 +444,7 @@ impl Action {
             | Self::DeploymentRollout { .. }
             | Self::DeploymentApply { .. }
             | Self::ConfigMapRestore { .. }
+            | Self::SecretMove { .. }
             | Self::DeploymentRestart { .. }
             | Self::DeploymentStop { .. }
             | Self::MigrationsUndo { .. }

@@ -12,6 +12,7 @@ use super::{
     Options,
     digest::{self, NoDigest},
     layout::{self, Link},
+    process,
     release::in_full,
     running,
 };
@@ -19,6 +20,7 @@ use crate::{
     domain::{
         change::{Component, Revision},
         inventory::{Available, Inventory},
+        plan::Running,
         runbook::ReleaseRunbook,
     },
     units::UnixMs,
@@ -78,7 +80,16 @@ pub async fn release_inventory(
         faults,
         told: None,
         deployed: None,
+        read: None,
     }
+}
+
+/// Since when the process runs that a unit started; none where nobody names its unit.
+pub async fn started_at(runbook: &ReleaseRunbook, options: &Options) -> Option<UnixMs> {
+    let Running::Unit(unit) = &runbook.running else { return None };
+    let until = Instant::now() + LOOK;
+    let pid = running::property(unit, "MainPID", &options.state_dir, until).await.ok()?;
+    process::started_at(pid.parse().ok().filter(|pid| *pid > 0)?)
 }
 
 /// The hash of the release that was linked at the last look, or why it has none.

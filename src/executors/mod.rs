@@ -22,6 +22,7 @@ mod release;
 mod restart;
 mod running;
 pub mod script;
+mod secret;
 pub mod snapshot;
 mod tail;
 
@@ -39,6 +40,7 @@ pub use self::deployment::{
     Also, Clusters, Looked, Manifests, keep, keep_configuration, preflight as deployment_preflight,
 };
 pub use self::maintenance::maintenance_preflight;
+pub use self::secret::{Accounts, relabel, secret_preflight};
 use crate::{
     domain::{
         maintenance::MaintenanceMode,
@@ -57,6 +59,8 @@ pub struct Options {
     pub digest: digest::Bounds,
     /// How Kubernetes clusters are reached.
     pub clusters: Clusters,
+    /// How accounts of AWS are reached.
+    pub accounts: Accounts,
     /// What is made for maintenance mode.
     pub manifests: Manifests,
     /// Whose migrations can be taken back, and where that is seen.
@@ -99,6 +103,7 @@ impl Options {
             state_dir,
             digest,
             clusters,
+            accounts: Accounts::default(),
             manifests: Manifests::default(),
             histories: Histories::default(),
             scripts: script::Scripts::default(),
@@ -246,8 +251,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::ReleaseSwitch { root, from, to, digest } => {
             release::switch(attempt, root, from, to, digest.as_deref()).await
         }
-        Action::ReleaseRestart { root, to, restart, running } => {
-            restart::restart(attempt, root, to, restart, running).await
+        Action::ReleaseRestart { root, to, restart, running, anew } => {
+            restart::restart(attempt, root, to, (restart, *anew), running).await
         }
         Action::OwnerSuspend { cluster, reconciler } => {
             deployment::suspend(attempt, cluster, reconciler).await
@@ -264,6 +269,7 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
             deployment::undo(attempt, deployment::Undo { at, from, to, by }).await
         }
         Action::ConfigMapRestore { of, what } => deployment::restore(attempt, of, what).await,
+        Action::SecretMove { what } => secret::move_back(attempt, what).await,
         Action::DeploymentRestart { at, version } => {
             deployment::restart(attempt, at, version).await
         }

@@ -10,6 +10,8 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::units::UnixMs;
+
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
@@ -77,6 +79,16 @@ impl Stat {
             started: fields.get(19)?.parse().ok()?,
         })
     }
+}
+
+/// When a process was started, by this machine's clock, in whole seconds.
+pub(super) fn started_at(pid: i32) -> Option<UnixMs> {
+    /// In these the kernel counts for programs, on every architecture.
+    const TICKS: u64 = 100;
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    let seconds = boot + Stat::of(pid)?.started / TICKS;
+    i64::try_from(seconds).ok().map(|seconds| UnixMs(seconds * 1_000))
 }
 
 /// Every process that can be seen, with what the kernel keeps about it.

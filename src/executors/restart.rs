@@ -26,7 +26,7 @@ pub(super) async fn restart(
     attempt: &mut Attempt<'_>,
     root: &str,
     to: &str,
-    how: &Restart,
+    (how, anew): (&Restart, bool),
     running: &Running,
 ) -> Result<Outcome, Trouble> {
     let root = Path::new(root);
@@ -37,7 +37,8 @@ pub(super) async fn restart(
         let why = format!("a restart would not bring up {to}: {link}");
         return Err(Trouble::Failed { why, retry: false });
     }
-    if serving.is(to) {
+    // Whether it was restarted since what it reads was changed nobody can tell: once more does no harm.
+    if serving.is(to) && !anew {
         return Ok(Outcome::AlreadyDone);
     }
     attempt.permits()?;

@@ -24,6 +24,7 @@ use crate::{
         change::Revision,
         configuration::{self, KeptItem, Kind},
         plan::{DeploymentAt, hex},
+        service::ServiceId,
     },
     units::UnixMs,
 };
@@ -123,6 +124,13 @@ impl Maps {
             dir: state_dir.join("configurations").join(shelf::called(at)),
             of: format!("{cluster}/{namespace}/{name}"),
         }
+    }
+
+    /// The same of a service that is no Deployment, of which there is nothing here but which versions of secrets it read.
+    pub fn of_service(state_dir: &Path, service: &ServiceId) -> Self {
+        let of = service.to_string();
+        let called = hex(&Sha256::digest(&of));
+        Self { dir: state_dir.join("configurations").join(called), of }
     }
 
     /// What a ConfigMap held, by its hash; `None` where nothing whole is kept.
@@ -226,7 +234,7 @@ impl Maps {
                 match (kind, digest) {
                     (Kind::ConfigMap, Some(digest)) => _ = contents.insert(digest),
                     (Kind::Secret, Some(digest)) => _ = secrets.insert(sealed_by(&name, &digest)),
-                    (_, None) => {}
+                    (Kind::AwsSecret, Some(_)) | (_, None) => {}
                 }
             }
         }
@@ -282,8 +290,7 @@ mod tests {
             kind: Kind::ConfigMap,
             name: format!("map-{nth}"),
             digest: Some(content.digest()),
-            immutable: false,
-            sealed: false,
+            ..KeptItem::default()
         };
         let items: Vec<KeptItem> = contents.iter().enumerate().map(item).collect();
         let unnamed = configuration::Kept { revision: Revision::named(""), items: items.clone() };

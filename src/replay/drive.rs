@@ -216,6 +216,7 @@ impl<'t> Drive<'t> {
             faults: vec![],
             told: None,
             deployed: None,
+            read: None,
         };
         let service = one.tape.service.clone();
         self.turn(What::Seen { service, inventory }, at);

@@ -7,11 +7,11 @@ use toml::Spanned;
 use crate::{
     aws::Access,
     config::{
-        Migrated, Platform, Poll,
+        Migrated, Platform, Poll, ReadSecret,
         check::{
             database,
             found::Found,
-            kinds, migrations, platform, policy, scripts,
+            kinds, migrations, platform, policy, scripts, secrets,
             shared::Shared,
             signal::{self, Of, Signal},
             snapshots, trigger,
@@ -45,6 +45,7 @@ pub(super) struct Checked {
     pub(super) targets: BTreeMap<String, scrape::Place>,
     pub(super) platform: Option<Platform>,
     pub(super) database: Option<Migrated>,
+    pub(super) secrets: Vec<ReadSecret>,
 }
 
 /// All services.
@@ -145,6 +146,7 @@ fn service(
     let checks = checks.map(|(name, check)| (name.clone(), check.policy())).collect();
     let runbook =
         runbook.map(|runbook| with_its_database(found, common, raw, &mut database, runbook));
+    let (secrets, runbook) = secrets::secrets(found, (all, common.accounts), &raw.secret, runbook);
     let policy = ServicePolicy {
         mode,
         signals: shared
@@ -167,7 +169,7 @@ fn service(
         id,
     };
     let polls = signals.into_iter().map(|signal| signal.poll).collect();
-    Checked { policy, polls, targets, platform, database }
+    Checked { policy, polls, targets, platform, database, secrets }
 }
 
 /// How its schema goes back with it, and how its whole database does.

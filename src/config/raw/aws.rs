@@ -28,6 +28,20 @@ pub(in crate::config) struct Aws {
     pub(in crate::config) attempts: Placed<u32>,
 }
 
+/// `[service.KEY.secret.NAME]`: a secret that the service reads.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Secret {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) secret: Placed<String>,
+    pub(in crate::config) look_every: Placed<Span>,
+    pub(in crate::config) look_every_watched: Placed<Span>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) attempts: Placed<u32>,
+    pub(in crate::config) label: Placed<bool>,
+    pub(in crate::config) even_if_rotated: Placed<bool>,
+}
+
 /// `[service.KEY.signal.NAME.cloudwatch]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

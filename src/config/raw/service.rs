@@ -7,8 +7,8 @@ use toml::Spanned;
 
 use crate::{
     config::raw::{
-        Baseline, Guard, Migrated, People, Placed, Rollback, Severities, Signal, Table, Target,
-        Trigger, Verification,
+        Baseline, Guard, Migrated, People, Placed, Rollback, Secret, Severities, Signal, Table,
+        Target, Trigger, Verification,
     },
     domain::service::Mode,
     units::Span,
@@ -36,5 +36,6 @@ pub(in crate::config) struct Service {
     pub(in crate::config) scrape: Placed<Target>,
     pub(in crate::config) signal: Table<Signal>,
     pub(in crate::config) database: Placed<Migrated>,
+    pub(in crate::config) secret: Table<Secret>,
     pub(in crate::config) rollback: Placed<Rollback>,
 }

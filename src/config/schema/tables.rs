@@ -7,9 +7,9 @@ use crate::config::raw::{
     Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
     Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http,
     Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
-    Probe, Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Server,
-    Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics, Trigger,
-    Undo, Verification, Webhook,
+    Probe, Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Secret,
+    Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics,
+    Trigger, Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -81,6 +81,7 @@ tables! {
     [Database] url password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
     [Aws] region profile credentials_file role_arn external_id session_name endpoint ca_file connect_timeout
         attempt_timeout operation_timeout attempts;
+    partial [Secret] from secret look_every look_every_watched timeout attempts label even_if_rotated;
     [Check] query no_row within drops_at_most foreign_keys foreign_keys_max every every_watched confirm_after statement_timeout;
     [Migrated] from history_table every stuck_after compatible_marker history_max check actuator info;
     partial [Actuator] url bean timeout bearer basic ca_file insecure;
@@ -100,7 +101,7 @@ tables! {
     [Recurrent] enabled horizon breached episodes within;
     [Escalation] enabled above holds_for severity;
     [Service] name environment template mode watch_only bake watch_after acts_on_evidence severity guard verification
-        people baseline trigger scrape signal database rollback;
+        people baseline trigger scrape signal database secret rollback;
     partial [Target] url file dns scheme path targets_max timeout bearer basic ca_file insecure version version_label lag ahead;
     [Signal] kind every every_watched lag unit prometheus scrape http kubernetes cloudwatch;
     [CloudWatch] from period bad total value requests metric;

@@ -58,6 +58,67 @@ fn what_is_wrong_with_an_account_is_told_with_what_to_write() {
     assert!(told(&problems).contains("can read along"), "{}", told(&problems));
 }
 
+/// A service that is rolled back, so that something can be restarted.
+const RESTARTED: &str = "[service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart.unit = 'shop.service'\nrunning.unit = 'shop.service'\n";
+const MAIN: &str = "[aws.main]\nregion = 'eu-central-1'\n";
+
+#[test]
+fn a_secret_that_is_read_is_looked_at_and_goes_back_with_what_reads_it() {
+    let said =
+        format!("{MAIN}{RESTARTED}[service.shop.secret.db]\nsecret = 'production/shop/db'\n");
+    let (config, problems) = loaded(&said);
+    assert!(!told(&problems).contains("secret"), "{}", told(&problems));
+    let (service, read) = config.secrets.first_key_value().unwrap();
+    let it = &read[0];
+    assert_eq!(
+        (it.name.as_str(), it.at.to_string().as_str()),
+        ("db", "the secret production/shop/db of aws main")
+    );
+    assert_eq!((it.every, it.every_watched), (Span::seconds(30), Span::seconds(5)));
+    assert_eq!((it.label, it.even_if_rotated), (true, false));
+    let runbook = config.policy.services[service].runbook.as_ref().unwrap();
+    assert_eq!((runbook.secrets[0].at.clone(), runbook.secrets[0].attempts), (it.at.clone(), 2));
+}
+
+#[test]
+fn what_is_wrong_with_a_secret_is_told_with_what_to_write() {
+    let db = |text: &str| format!("{RESTARTED}[service.shop.secret.db]\n{text}");
+    for (text, what, instead) in [
+        (format!("{MAIN}{}", db("")), "which secret is meant", "add secret ="),
+        (format!("{MAIN}{}", db("secret = 'shop db'")), "' ' cannot stand", "production/shop/db"),
+        (
+            format!(
+                "{MAIN}{}",
+                db("secret = 'arn:aws:secretsmanager:us-east-1:123456789012:secret:db-1'")
+            ),
+            "it is in us-east-1",
+            "ARN",
+        ),
+        (db("secret = 'db'"), "which account of AWS", "add"),
+        (format!("{MAIN}{}", db("secret = 'db'\nfrom = 'mian'")), "no account `mian`", "`main`"),
+        (
+            format!("{MAIN}{}", db("secret = 'db'\n[service.shop.secret.twice]\nsecret = 'db'")),
+            "are both the secret db",
+            "leave one",
+        ),
+        (
+            format!("{MAIN}{}", db("secret = 'db'\nlook_every = '2s'\nlook_every_watched = '3s'")),
+            "slower while it matters",
+            "2s",
+        ),
+        (
+            format!(
+                "{MAIN}[service.shop]\nwatch_only = true\n[service.shop.secret.db]\nsecret = 'db'"
+            ),
+            "what is restarted",
+            "rollback.application",
+        ),
+    ] {
+        let told = refused(&text);
+        assert!(told.contains(what) && told.contains(instead), "{text}\n{told}");
+    }
+}
+
 const SHOP: &str = "[aws.main]\nregion = 'eu-central-1'\n[service.shop]\nwatch_only = true\n";
 
 #[test]

@@ -42,6 +42,7 @@ impl Rig {
         let executor = executors::Options::new(dir.path().to_owned()).unwrap();
         let (config, _) = config::load_text("rollbackd.toml", FILE).unwrap();
         let store = Store::open(store::Options::new(dir.path())).unwrap();
+        let executor = (executor, store.lease().clone());
         let (handle, asks) = Handle::channel(8);
         let (tell, told) = mpsc::unbounded_channel();
         tokio::spawn(serve(asks, store, Fleet::new(config.policy.clone(), 1), tell));

@@ -3,8 +3,10 @@
 use crate::domain::{
     change::{Component, Revision},
     configuration::Configuration,
+    configuration::Kind,
     inventory::Inventory,
     ledger::{Entry, Ledger},
+    plan::Restore,
     planning::ConfigurationMove,
     situation::Situation,
 };
@@ -65,10 +67,16 @@ pub(super) fn of(s: &Situation<'_>, inventory: &Inventory) -> Scope {
         || has_changed(ledger, APPLICATION) && !was_good(application, configuration.serving_since);
     let why = match (is_newest, goes_too) {
         (true, false) => format!(
-            "only the configuration goes back, and the pods are started anew: {c} came when {a} had served well"
+            "only the configuration goes back, and {}: {c} came when {a} had served well",
+            if inventory.deployed.is_some() {
+                "the pods are started anew"
+            } else {
+                "it is restarted"
+            }
         ),
         (_, true) | (false, _) => format!(
-            "the configuration goes back first, then the application, in one rollout: neither {c} nor {a} was known good when the other came"
+            "the configuration goes back first, then the application{}: neither {c} nor {a} was known good when the other came",
+            if inventory.deployed.is_some() { ", in one rollout" } else { "" }
         ),
     };
     Scope { application: goes_too, configuration: true, application_last: !is_newest, why }
@@ -121,7 +129,15 @@ pub(super) fn back_to(
     if !with_application && !found.is_of_the_same(kept) {
         return Err(format!("{to} is not what the template that is set now refers to"));
     }
-    let restores = found.back_to(kept)?;
+    // A revision is of all that it was made of: with another set of secrets nothing could be that one again.
+    if !found.looks_at_the_same(kept) {
+        return Err(format!("{to} is of when other secrets of AWS were looked at"));
+    }
+    let (secrets, restores): (Vec<Restore>, Vec<Restore>) =
+        found.back_to(kept)?.into_iter().partition(|it| it.kind == Kind::AwsSecret);
+    let runbook = s.policy.runbook.as_ref().ok_or("no rollback is configured for this service")?;
+    let secrets = runbook.secret_steps(&secrets, to)?;
     let misread_since = s.state.ledger.replaced_at(CONFIGURATION, to);
-    Ok(ConfigurationMove { from: found.revision.clone(), to: to.clone(), restores, misread_since })
+    let (from, to) = (found.revision.clone(), to.clone());
+    Ok(ConfigurationMove { from, to, restores, secrets, misread_since })
 }

@@ -10,6 +10,7 @@ use crate::{
         maintenance::MaintenanceMode,
         reconciler::Reconciler,
         schema::{script::ScriptRun, undo::UndoBy},
+        secret::SecretMove,
     },
     units::{Span, UnixMs},
 };
@@ -39,6 +40,9 @@ pub enum Action {
         restart: Restart,
         /// How to see what serves.
         running: Running,
+        /// Also where that serves already, so that it reads what it is given now.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        anew: bool,
     },
     /// Make what is there while maintenance mode is on.
     MaintenanceOn {
@@ -119,6 +123,11 @@ pub enum Action {
         /// Which one, from what, to what.
         #[serde(flatten)]
         what: Restore,
+    },
+    /// Move the label of a secret's current version, at AWS, to another version.
+    SecretMove {
+        /// From which exact version to which one.
+        what: SecretMove,
     },
     /// Start every pod of a Deployment anew, each in its turn, so that it reads what it is given now.
     DeploymentRestart {

@@ -97,6 +97,7 @@ impl DeploymentRunbook {
         steps.extend(stopped.map(|pods| self.stop(&at, pods)));
         steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).cloned());
         if let Some(configuration) = moves.configuration {
+            steps.extend(configuration.secrets.iter().cloned());
             let restore = |map| self.restore(&at, configuration, map);
             steps.extend(configuration.restores.iter().map(restore));
         }
@@ -117,7 +118,7 @@ impl DeploymentRunbook {
         let Self { cluster, namespace, name, .. } = self;
         let (from, to) = (moves.from, moves.to);
         // Where another template is enough, no pod of this one was ever given anything else.
-        let restored = moves.configuration.filter(|moved| !moved.restores.is_empty());
+        let restored = moves.configuration.filter(|moved| moved.changes_anything());
         let misread_since = restored.and_then(|moved| moved.misread_since);
         let held = match &place.replica_set {
             Some(set) => format!("the ReplicaSet {set} with the template of {to}, as it was"),
@@ -380,6 +381,7 @@ mod tests {
             from: Revision::named("config-b"),
             to: Revision::named("config-a"),
             restores: vec![restore("gone", None), restore("settings", Some("sha256:b"))],
+            secrets: vec![],
             misread_since: Some(UnixMs(7)),
         };
         let [from, to] = ["1.4.2", "1.4.1"].map(Revision::named);

@@ -8,6 +8,7 @@ mod frontend;
 mod release;
 mod restore;
 mod script;
+mod secret;
 mod stopping;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use self::{
     release::ReleaseRunbook,
     restore::{Replacement, RestoreRunbook},
     script::{PLACES, ScriptRunbook},
+    secret::{SecretRunbook, resource as secret_resource},
 };
 use super::{
     inventory::Place,
@@ -86,7 +88,12 @@ impl ApplicationRunbook {
     pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
         match self {
             Self::Release(release) => {
-                before(moves).chain(release.steps(moves.from, moves.to)).collect()
+                let secrets = moves.configuration.into_iter().flat_map(|it| &it.secrets).cloned();
+                let own = match moves.is_of_application() {
+                    true => release.steps(moves.from, moves.to),
+                    false => vec![release.anew(moves.to)],
+                };
+                before(moves).chain(secrets).chain(own).collect()
             }
             Self::Frontend(frontend) => {
                 let differs = place.differs.as_ref();

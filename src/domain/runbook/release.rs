@@ -33,6 +33,15 @@ impl ReleaseRunbook {
         format!("release:{}", self.root)
     }
 
+    /// The one step where no other version will serve: it reads anew what it reads when it starts.
+    pub fn anew(&self, version: &Revision) -> Step {
+        let title = format!(
+            "{} although {version} serves, so that it reads what it is given now, and wait until it serves again",
+            self.restart_in_words()
+        );
+        self.restart(title, version, true)
+    }
+
     /// The two steps from one exact revision to another: switch, then restart until it serves.
     pub fn steps(&self, from: &Revision, to: &Revision) -> Vec<Step> {
         let (root, attempts) = (&self.root, self.attempts.max(1));
@@ -53,13 +62,19 @@ impl ReleaseRunbook {
             attempts,
             fallback: None,
         };
-        let restart = Step {
-            title: format!("{} and wait until {to} serves", self.restart_in_words()),
+        let title = format!("{} and wait until {to} serves", self.restart_in_words());
+        vec![switch, self.restart(title, to, false)]
+    }
+
+    fn restart(&self, title: String, to: &Revision, anew: bool) -> Step {
+        Step {
+            title,
             action: Action::ReleaseRestart {
-                root: root.clone(),
+                root: self.root.clone(),
                 to: to.version.clone(),
                 restart: self.restart.clone(),
                 running: self.running.clone(),
+                anew,
             },
             needs: vec![
                 match &self.restart {
@@ -77,10 +92,9 @@ impl ReleaseRunbook {
                 },
             ],
             timeout: self.restart_timeout,
-            attempts,
+            attempts: self.attempts.max(1),
             fallback: None,
-        };
-        vec![switch, restart]
+        }
     }
 
     fn restart_in_words(&self) -> String {

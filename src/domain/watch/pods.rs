@@ -105,6 +105,7 @@ mod tests {
             available: vec![],
             faults: vec![],
             told: None,
+            read: None,
             deployed: pods.map(|pods| {
                 Box::new(Deployed {
                     ran: vec![],

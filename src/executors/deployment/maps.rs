@@ -237,7 +237,7 @@ async fn make(
     });
     match what.kind {
         Kind::ConfigMap => object["binaryData"] = content.binary_data.clone(),
-        Kind::Secret => object["type"] = json!(of_type),
+        Kind::Secret | Kind::AwsSecret => object["type"] = json!(of_type),
     }
     if what.immutable {
         object["immutable"] = true.into();
@@ -273,14 +273,11 @@ pub async fn keep_configuration(
     let key = clusters.find(&of.cluster).and_then(|cluster| cluster.secrets.key().cloned());
     let (mut contents, mut secrets, mut refused) = (vec![], vec![], None);
     for item in &seen.items {
-        kept.items.push(configuration::KeptItem {
-            kind: item.kind,
-            name: item.name.clone(),
-            digest: item.digest.clone(),
-            immutable: item.immutable,
-            sealed: false,
-        });
-        if item.digest.is_none() || item.kind == Kind::Secret && key.is_none() {
+        kept.items.push(item.kept());
+        // AWS keeps the versions of what is its.
+        let is_kept_elsewhere = item.kind == Kind::AwsSecret;
+        if is_kept_elsewhere || item.digest.is_none() || item.kind == Kind::Secret && key.is_none()
+        {
             continue;
         }
         let looking = |refusal: Refusal| refusal.trouble("looking", false).to_string();
@@ -306,6 +303,7 @@ pub async fn keep_configuration(
                 kept.metadata.insert(item.name.clone(), metadata);
                 contents.push(content);
             }
+            Kind::AwsSecret => {}
             Kind::Secret => {
                 let of_type = object["type"].as_str().map(str::to_owned);
                 secrets.push((item.name.clone(), Hidden { content, metadata, of_type }));

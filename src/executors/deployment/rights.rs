@@ -120,6 +120,7 @@ impl Asking<'_> {
         let is_set_back = |kind| match kind {
             Kind::ConfigMap => cluster.config_maps,
             Kind::Secret => cluster.secrets.key().is_some(),
+            Kind::AwsSecret => false,
         };
         let (place, namespace) = (&self.at.namespace, Some(self.at.namespace.as_str()));
         let mut said = vec![];

@@ -63,6 +63,7 @@ pub async fn frontend_inventory(site: &Site, options: &Options, known: &mut Know
         faults,
         told: None,
         deployed: None,
+        read: None,
     }
 }
 

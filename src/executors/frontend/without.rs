@@ -28,6 +28,7 @@ pub async fn frontend_inventory(_: &Site, _: &Options, _: &mut Known) -> Invento
         faults: vec![WHY.to_owned()],
         told: None,
         deployed: None,
+        read: None,
     }
 }
 

@@ -98,7 +98,7 @@ pub struct ConfigurationView {
 impl ConfigurationView {
     fn of(s: &Situation<'_>) -> Option<Self> {
         let inventory = s.watch.inventory.as_ref()?;
-        inventory.deployed.as_ref()?.configuration.as_ref()?;
+        inventory.reads()?;
         let (component, ledger) = (Component::Configuration, &s.state.ledger);
         let serving = ledger.serving(component);
         let entry = serving.and_then(|revision| ledger.entry(component, revision));

@@ -248,6 +248,7 @@ impl Cluster {
         match kind {
             configuration::Kind::ConfigMap => self.config_maps.get(nobody(), key),
             configuration::Kind::Secret => self.secrets.get(nobody(), key),
+            configuration::Kind::AwsSecret => None,
         }
     }
 

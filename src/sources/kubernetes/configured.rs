@@ -17,6 +17,8 @@ pub struct Look {
     pub config_maps: bool,
     /// Whether Secrets are.
     pub secrets: bool,
+    /// Whether it reads something that is nowhere in the cluster, for which it matters since when its pods run.
+    pub elsewhere: bool,
     /// Why nothing is known of what is watched.
     pub unknown: Option<String>,
 }
@@ -26,6 +28,7 @@ impl Look {
         match kind {
             configuration::Kind::ConfigMap => self.config_maps,
             configuration::Kind::Secret => self.secrets,
+            configuration::Kind::AwsSecret => false,
         }
     }
 }
@@ -38,10 +41,10 @@ impl Cluster {
             look.is_at(reference.kind) && !left_out.iter().any(|name| **name == *reference.name)
         };
         let reads: Vec<&Reference> = deployment.reads.iter().filter(is_part).collect();
-        if reads.is_empty() {
+        if reads.is_empty() && !look.elsewhere {
             return None;
         }
-        if let Some(why) = &look.unknown {
+        if let Some(why) = look.unknown.as_ref().filter(|_| !reads.is_empty()) {
             return Some(Seen::Unknown(why.clone()));
         }
         let items: Vec<Item> =
@@ -66,8 +69,7 @@ impl Cluster {
                 .read_at(deployment, written_at)
                 .filter(|_| self.missing(key, look).is_empty()),
             items,
-            kept: vec![],
-            beside: vec![],
+            ..Configuration::default()
         })))
     }
 
@@ -96,7 +98,12 @@ impl Cluster {
         named.sort_unstable();
         named.dedup();
         named.retain(|(kind, name)| {
-            !configuration.items.iter().any(|item| (item.kind, &*item.name) == (*kind, *name))
+            // What AWS has is no matter of the cluster's.
+            *kind != configuration::Kind::AwsSecret
+                && !configuration
+                    .items
+                    .iter()
+                    .any(|item| (item.kind, &*item.name) == (*kind, *name))
         });
         configuration.beside =
             named.into_iter().map(|(kind, name)| self.item(key, kind, name)).collect();
@@ -124,6 +131,7 @@ impl Cluster {
             uid: held.map(|held| held.uid.to_string()),
             digest: held.map(|held| content::in_words(&held.digest)),
             immutable: held.is_some_and(|held| held.immutable),
+            bars: None,
             owners: held.map(|held| held.owners.to_vec()).unwrap_or_default(),
         }
     }
@@ -151,7 +159,7 @@ mod tests {
     use super::*;
     use crate::sources::kubernetes::{Deployment, Held, Said};
 
-    const LOOK: Look = Look { config_maps: true, secrets: false, unknown: None };
+    const LOOK: Look = Look { config_maps: true, secrets: false, elsewhere: false, unknown: None };
 
     fn map(name: &str, text: &str, version: &str) -> Held {
         let map = json!({
@@ -241,6 +249,11 @@ mod tests {
         let seen = cluster.configuration(&key(), &unknown, &[]);
         assert_eq!(seen, Some(Seen::Unknown("forbidden".into())));
         assert_eq!(reading(&[]).configuration(&key(), &unknown, &[]), None, "it reads nothing");
+        let elsewhere = Look { elsewhere: true, ..unknown.clone() };
+        let Some(Seen::Known(nothing)) = reading(&[]).configuration(&key(), &elsewhere, &[]) else {
+            panic!("what it reads elsewhere is no matter of the cluster's");
+        };
+        assert!(nothing.items.is_empty() && nothing.read_at.is_none(), "no pod is ready");
         let gone = map("settings", "1", "3");
         assert_eq!(cluster.config_map(Said::Gone(gone)), Some(settings));
         let said = cluster.missing(&key(), &LOOK);

@@ -63,6 +63,7 @@ impl Seen {
                 faults: vec![why.to_owned()],
                 told: None,
                 deployed: None,
+                read: None,
             },
             standing: Standing::Unknown(why.to_owned()),
         }
@@ -111,6 +112,7 @@ impl Cluster {
             available: available(&sets, container),
             faults,
             told: Some(told(deployment, current)),
+            read: None,
             deployed: Some(Box::new(Deployed {
                 uid: deployment.uid.to_string(),
                 wanted: deployment.wanted,

@@ -28,6 +28,6 @@ pub use self::{
     link::NOT_LISTED_YET,
     objects::{Deployment, Held, Key, Kind, Pod, ReplicaSet},
     pull_secrets::pull_secrets,
-    watched::Watched,
+    watched::{Wanted, Watched},
     watching::watch,
 };

@@ -44,6 +44,17 @@ struct Known {
     news: BTreeMap<Key, watch::Sender<u64>>,
 }
 
+/// What the configuration says of a Deployment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'s> {
+    /// What its template refers to and is no part of what its pods read.
+    pub left_out: &'s [String],
+    /// Whether they read something that is nowhere in the cluster.
+    pub elsewhere: bool,
+    /// How it is read what the version before was.
+    pub previous: Option<&'s previous::Options>,
+}
+
 impl Watched {
     /// Nothing is known yet.
     pub fn new(options: Options) -> Self {
@@ -74,21 +85,22 @@ impl Watched {
 
     /// What is to be seen of a Deployment; unknown while the API server is not heard.
     pub fn see(&self, key: &Key, container: Option<&str>, now: UnixMs) -> Seen {
-        self.see_but(key, container, (&[], None), now)
+        self.see_but(key, container, Wanted::default(), now)
     }
 
-    /// The same, where what is left out is no part of what its pods read, with what it says was before.
+    /// The same, with what its configuration says of what its pods read, and what it says was before.
     pub fn see_but(
         &self,
         key: &Key,
         container: Option<&str>,
-        (left_out, previous): (&[String], Option<&previous::Options>),
+        said: Wanted<'_>,
         now: UnixMs,
     ) -> Seen {
         match self.unknown() {
             Some(why) => Seen::unknown(&why),
             None => {
-                let look = self.look_at_configuration();
+                let Wanted { left_out, elsewhere, previous } = said;
+                let look = Look { elsewhere, ..self.look_at_configuration() };
                 let known = self.known();
                 let mut seen = known.cluster.see(key, container, now);
                 if let Some(deployed) = &mut seen.inventory.deployed {
@@ -119,7 +131,7 @@ impl Watched {
         let Options { config_maps, secrets, .. } = self.options();
         let (config_maps, secrets) = (*config_maps, secrets.are_watched());
         let unknown = self.unknown_of(&[Kind::ConfigMaps, Kind::Secrets]);
-        Look { config_maps, secrets, unknown }
+        Look { config_maps, secrets, elsewhere: false, unknown }
     }
 
     /// The pods of the version that a Deployment is set to, by name, or why nobody knows.

@@ -6,6 +6,7 @@ pub(crate) mod frontend;
 mod looked;
 mod metrics;
 pub(crate) mod proxy;
+mod secrets;
 pub(crate) mod server;
 mod topics;
 mod tunnel;

@@ -107,7 +107,10 @@ impl Drop for Server {
 pub(crate) fn credentials(home: &Path, name: &str, key: &str) -> PathBuf {
     let path = home.join(format!("{name}.credentials"));
     let text = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = hunter2\n");
-    fs::write(&path, text).expect("the directory can be written");
+    // Whole at any moment: another test may be reading it.
+    let new = home.join(unique("credentials"));
+    fs::write(&new, text).expect("the directory can be written");
+    fs::rename(&new, &path).expect("the directory can be written");
     path
 }
 

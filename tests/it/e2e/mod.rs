@@ -23,6 +23,7 @@ mod pulled;
 mod reloads;
 mod replayed;
 mod reversed;
+mod secrets;
 mod sidecar;
 mod site;
 mod space;

@@ -7,7 +7,7 @@ use rollbackd::{
         run::{Outcome, Report},
     },
     kubernetes::previous::Options,
-    sources::kubernetes::{self, Seen, Watched},
+    sources::kubernetes::{self, Seen, Wanted, Watched},
     units::Span,
 };
 use serde_json::json;
@@ -46,7 +46,7 @@ impl Noted {
     }
 
     fn seen(&self) -> Seen {
-        let said = (&[][..], Some(&self.reading));
+        let said = Wanted { previous: Some(&self.reading), ..Wanted::default() };
         self.watched.see_but(&self.place.key(), Some("app"), said, now())
     }
 

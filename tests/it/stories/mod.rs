@@ -31,6 +31,7 @@ mod previous;
 mod resolved;
 mod restarts;
 mod reversed;
+mod secrets;
 mod sites;
 mod steps;
 mod stopped;

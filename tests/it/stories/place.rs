@@ -12,6 +12,7 @@ use rollbackd::{
         plan::{Action, Step},
         previous::Previous,
         run::Outcome,
+        secret::SecretMove,
         signal::Unknown,
         warning::Warning,
         watch::Raw,
@@ -98,6 +99,12 @@ pub(super) struct Place {
     pub(super) maps_unknown: Option<String>,
     /// Which of them is a Secret.
     pub(super) secret: Option<String>,
+    /// Which of them is a secret of AWS, which holds the id of its current version.
+    pub(super) aws: Option<String>,
+    /// Versions of it that are not there any more.
+    pub(super) deleted: BTreeSet<String>,
+    /// Why it may not be set back.
+    pub(super) bars: Option<String>,
     /// What registries say of the images of its versions.
     pub(super) images: BTreeMap<String, Vec<Image>>,
     /// What its cluster warns of.
@@ -148,6 +155,9 @@ impl Place {
             kept_maps: vec![],
             maps_unknown: None,
             secret: None,
+            aws: None,
+            deleted: BTreeSet::new(),
+            bars: None,
             images: BTreeMap::new(),
             warnings: vec![],
             done: vec![],
@@ -184,15 +194,13 @@ impl Place {
 
     /// A map holds something else from now on: pods that run know nothing of it.
     pub(super) fn edit(&mut self, name: &str, holds: &str, at: UnixMs) {
-        self.owners.get_or_insert_default();
+        if self.aws.is_none() {
+            self.owners.get_or_insert_default();
+        }
         self.maps.insert(name.to_owned(), holds.to_owned());
         self.maps_written_at = Some(at);
         if let Some(Seen::Known(now)) = self.configuration() {
-            let kept = |item: Item| {
-                let Item { kind, name, digest, immutable, .. } = item;
-                KeptItem { kind, name, digest, immutable, sealed: false }
-            };
-            let items = now.items.into_iter().map(kept).collect();
+            let items = now.items.iter().map(Item::kept).collect();
             self.kept_maps.push(Kept { revision: now.revision, items });
         }
     }
@@ -202,11 +210,19 @@ impl Place {
             return Some(Seen::Unknown(why.clone()));
         }
         let item = |(name, holds): (&String, &String)| Item {
-            kind: if self.secret.as_ref() == Some(name) { Kind::Secret } else { Kind::ConfigMap },
+            kind: match name {
+                name if self.secret.as_ref() == Some(name) => Kind::Secret,
+                name if self.aws.as_ref() == Some(name) => Kind::AwsSecret,
+                _ => Kind::ConfigMap,
+            },
             name: name.clone(),
             uid: Some(format!("u-{name}")),
-            digest: Some(format!("sha256:{holds}")),
+            digest: Some(match self.aws.as_ref() == Some(name) {
+                true => holds.clone(),
+                false => format!("sha256:{holds}"),
+            }),
             immutable: false,
+            bars: self.bars.clone().filter(|_| self.aws.as_ref() == Some(name)),
             owners: vec![],
         };
         let items: Vec<Item> = self.maps.iter().map(item).collect();
@@ -220,9 +236,17 @@ impl Place {
             written: None,
             read_at: Some(self.started).filter(|at| Some(*at) >= self.maps_written_at),
             items,
-            kept: self.kept_maps.clone(),
+            kept: self.kept(),
             beside: vec![],
         })))
+    }
+
+    fn kept(&self) -> Vec<Kept> {
+        let is_gone =
+            |item: &KeptItem| item.digest.as_ref().is_some_and(|id| self.deleted.contains(id));
+        let item = |item: KeptItem| KeptItem { gone: is_gone(&item), ..item };
+        let kept = |kept: Kept| Kept { items: kept.items.into_iter().map(item).collect(), ..kept };
+        self.kept_maps.iter().cloned().map(kept).collect()
     }
 
     fn behaviour(&self) -> Behaviour {
@@ -316,6 +340,7 @@ impl Place {
                 .collect(),
             faults: self.faults.clone(),
             told: self.set_by.clone().map(|by| Told { by: Some(by), ..Told::default() }),
+            read: self.configuration().filter(|_| self.owners.is_none()),
             deployed: self.owners.clone().map(|owners| {
                 Box::new(Deployed {
                     uid: "u-1".into(),
@@ -338,6 +363,16 @@ impl Place {
         Outcome::Done
     }
 
+    fn moves(&mut self, what: &SecretMove, at: UnixMs) -> Outcome {
+        let name = self.aws.clone().expect("nobody moves what nobody reads");
+        match self.maps.get(&name) {
+            Some(now) if *now == what.to => return Outcome::AlreadyDone,
+            now => assert_eq!(now, Some(&what.from), "somebody moved it in between"),
+        }
+        self.edit(&name, &what.to, at);
+        self.does(format!("move {name} to {}", what.to))
+    }
+
     /// Does what a step says, unless the story wants it to end otherwise.
     pub(super) fn carry_out(&mut self, step: &Step, at: UnixMs) -> Outcome {
         if let Some(outcome) = self.outcomes.pop_front() {
@@ -345,7 +380,7 @@ impl Place {
         }
         match &step.action {
             Action::ReleaseSwitch { to, .. } if self.linked == *to => Outcome::AlreadyDone,
-            Action::ReleaseRestart { to, .. } if self.running.as_ref() == Some(to) => {
+            Action::ReleaseRestart { to, anew: false, .. } if self.running.as_ref() == Some(to) => {
                 Outcome::AlreadyDone
             }
             Action::ReleaseSwitch { to, .. } => {
@@ -370,6 +405,7 @@ impl Place {
                 self.edit(&what.name, &holds, at);
                 self.does(format!("restore {} to {holds}", what.name))
             }
+            Action::SecretMove { what } => self.moves(what, at),
             Action::DeploymentRestart { version, .. } => {
                 self.restart(at);
                 self.does(format!("restart at {version}"))

@@ -142,6 +142,7 @@ impl Attempt {
             },
             Action::OwnerSuspend { .. }
             | Action::ConfigMapRestore { .. }
+            | Action::SecretMove { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
             | Action::ReverseScript { .. }

@@ -192,6 +192,7 @@ impl Site {
             faults: if unreadable { vec!["the file system hangs".into()] } else { vec![] },
             told: None,
             deployed: None,
+            read: None,
         }
     }
 }

@@ -361,6 +361,7 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             .is_some_and(|it| it.is_restored() || it.revision().agrees_with(to)),
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
+        | Action::SecretMove { .. }
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
         | Action::ReverseScript { .. }
