@@ -1,6 +1,7 @@
 //! rollbackd watches services after they change and undoes the change when it hurts.
 
 pub mod aws;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::fault::{Fault, Kind, meaning};
+use crate::causes::chain;
 
 /// What an error of the SDK means.
 pub(super) fn fault<E>(action: &'static str, error: &SdkError<E, HttpResponse>) -> Fault
@@ -81,20 +82,6 @@ fn find<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
         next = payload.map(|payload| payload as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        source = cause.source();
-    }
-    said
 }
 
 fn request<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {

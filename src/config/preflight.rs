@@ -141,9 +141,8 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
 /// How far its database is migrated.
 async fn read(history: &History) -> Check {
     let seen = history.read().await;
-    let (what, ok) = ("the history of its migrations is read".to_owned(), seen.is_ok());
     let told = seen.map(|it| format!("{} is at {}", it.table, it.version()));
-    Check { what, ok, why: told.unwrap_or_else(|why| why.to_string()) }
+    Check::of("the history of its migrations is read", told.map_err(|why| why.to_string()))
 }
 
 /// Whatever is looked at is taken out of the configuration first.

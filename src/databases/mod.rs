@@ -9,6 +9,7 @@ pub mod checks;
 mod classify;
 mod fault;
 mod foreign_keys;
+pub mod grants;
 pub mod history;
 mod lag;
 mod quote;

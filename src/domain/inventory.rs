@@ -316,6 +316,14 @@ pub struct Check {
     pub why: String,
 }
 
+impl Check {
+    /// Of what was seen, or of why that is not as a rollback needs it.
+    pub fn of(what: &str, seen: Result<String, String>) -> Self {
+        let ok = seen.is_ok();
+        Self { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -209,9 +209,7 @@ impl Mark {
 /// Whether it could be switched, looked at before there is need; nothing is switched.
 pub async fn maintenance_preflight(commands: &Commands, options: &Options) -> Check {
     let seen = ready(commands, options).await;
-    let ok = seen.is_ok();
-    let what = "its maintenance mode may be switched on and off".to_owned();
-    Check { what, ok, why: seen.unwrap_or_else(|why| why) }
+    Check::of("its maintenance mode may be switched on and off", seen)
 }
 
 async fn ready(commands: &Commands, options: &Options) -> Result<String, String> {

@@ -32,18 +32,13 @@ pub async fn release_preflight(runbook: &ReleaseRunbook, options: &Options) -> V
     checks
 }
 
-fn check(what: &str, seen: Result<String, String>) -> Check {
-    let ok = seen.is_ok();
-    Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
-}
-
 fn layout_is_sound(inventory: &Inventory) -> Check {
     let seen = match (&inventory.linked, inventory.faults.as_slice()) {
         (Some(linked), []) => Ok(format!("current points at {linked}")),
         (None, []) => Err("current points at no release".to_owned()),
         (_, faults) => Err(faults.join("; ")),
     };
-    check("releases and current are in order", seen)
+    Check::of("releases and current are in order", seen)
 }
 
 fn previous_is_kept(inventory: &Inventory) -> Check {
@@ -58,7 +53,7 @@ fn previous_is_kept(inventory: &Inventory) -> Check {
         [] => Err("no release but the linked one is kept; keep the last few".to_owned()),
         others => Ok(format!("kept besides the linked one: {}", others.join(", "))),
     };
-    check("an earlier version is kept", seen)
+    Check::of("an earlier version is kept", seen)
 }
 
 async fn link_can_be_switched(root: &str) -> Check {
@@ -69,7 +64,7 @@ async fn link_can_be_switched(root: &str) -> Check {
         Ok(Err(error)) => Err(format!("no symlink can be made in {root}: {error}")),
         Err(error) => Err(error.to_string()),
     };
-    check("current can be switched", seen)
+    Check::of("current can be switched", seen)
 }
 
 async fn restart_is_there(runbook: &ReleaseRunbook, options: &Options) -> Check {
@@ -87,7 +82,7 @@ async fn restart_is_there(runbook: &ReleaseRunbook, options: &Options) -> Check 
             }
         }
     };
-    check("it can be restarted", seen)
+    Check::of("it can be restarted", seen)
 }
 
 fn running_is_seen(inventory: &Inventory) -> Check {
@@ -98,5 +93,5 @@ fn running_is_seen(inventory: &Inventory) -> Check {
         }
         (Serving::NotRunning(_) | Serving::Unknown(_), _) => Err(inventory.running.to_string()),
     };
-    check("the version that serves is seen", seen)
+    Check::of("the version that serves is seen", seen)
 }

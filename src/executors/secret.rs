@@ -169,10 +169,8 @@ pub async fn relabel(
 /// Whether a rollback would find what it needs of a secret. Nothing is changed.
 pub async fn secret_preflight(access: &Access, at: &SecretAt, even_if_rotated: bool) -> Vec<Check> {
     let said = |fault: Fault| format!("{}: {fault}; {}", access.place(), fault.advice());
-    let check = |what: &str, seen: Result<String, String>| Check {
-        what: format!("{what} {}", at.secret),
-        ok: seen.is_ok(),
-        why: seen.unwrap_or_else(|why| why),
+    let check = |what: &str, seen: Result<String, String>| {
+        Check::of(&format!("{what} {}", at.secret), seen)
     };
     let seen = secrets::look(access, &at.secret).await.map_err(said);
     let seen = seen.map(|seen| seen.barred(even_if_rotated));

@@ -10,7 +10,7 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::{pulls, seal::Secrets};
-use crate::units::Span;
+use crate::{causes::chain, units::Span};
 
 /// Which cluster, what of it, and how patiently.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -141,20 +141,6 @@ async fn connection(options: &Options) -> Result<Config, String> {
     // It would repeat by itself what may have been done, unseen and without asking whether it may still be done.
     config.default_retry = false;
     Ok(config)
-}
-
-/// An error with its causes, each said once.
-pub fn chain(fault: &dyn std::error::Error) -> String {
-    let mut said = fault.to_string();
-    let mut source = fault.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        source = cause.source();
-    }
-    said
 }
 
 /// A text as it stands in a query.

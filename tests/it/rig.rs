@@ -5,6 +5,7 @@
 //! program fails the test and says how to get it; nothing is ever skipped.
 
 mod registry;
+mod script;
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 
-pub(crate) use self::registry::Registry;
+pub(crate) use self::{registry::Registry, script::Script};
 
 /// How long a server may take to be ready, on a machine that is busy with the other tests.
 const START_MAX: Duration = Duration::from_secs(30);

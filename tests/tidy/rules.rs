@@ -9,15 +9,16 @@ pub(crate) type Rule = fn(&Source) -> Vec<String>;
 const IMPORTS: &[(&str, &[&str])] = &[
     ("units", &[]),
     ("tls", &[]),
+    ("causes", &[]),
     ("domain", &["units"]),
-    ("kubernetes", &["domain", "units", "tls"]),
+    ("kubernetes", &["domain", "units", "tls", "causes"]),
     ("databases", &["domain", "units", "tls"]),
-    ("aws", &["domain", "units", "tls"]),
-    ("sources", &["domain", "units", "tls", "kubernetes", "databases", "aws"]),
+    ("aws", &["domain", "units", "tls", "causes"]),
+    ("sources", &["domain", "units", "tls", "causes", "kubernetes", "databases", "aws"]),
     ("notifiers", &["domain", "units", "tls", "aws"]),
     ("store", &["domain", "units"]),
     // And store::Lease, which whoever changes the world must hold: see `only_the_lease`.
-    ("executors", &["domain", "units", "tls", "kubernetes", "databases", "aws", "store"]),
+    ("executors", &["domain", "units", "tls", "causes", "kubernetes", "databases", "aws", "store"]),
     // The event loop from outside: who tells it something needs no more of the daemon.
     ("handle", &["domain", "units", "store"]),
     // What is counted of everything inside; only the daemon and the command line count.

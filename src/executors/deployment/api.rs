@@ -13,9 +13,10 @@ use super::{
     refusal::{Refusal, cut},
 };
 use crate::{
+    causes::chain,
     domain::plan::DeploymentAt,
     executors::Trouble,
-    kubernetes::access::{chain, client, encoded},
+    kubernetes::access::{client, encoded},
 };
 
 /// The name under which the API server notes who wrote.

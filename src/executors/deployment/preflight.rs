@@ -73,35 +73,38 @@ pub async fn preflight(
     let (api, who) = match known {
         Ok(known) => known,
         Err(why) => {
-            let checks = vec![check("the API server knows the daemon", Err(why))];
+            let checks = vec![Check::of("the API server knows the daemon", Err(why))];
             return Looked { checks, ..Looked::default() };
         }
     };
     let asking = Asking { api: &api, at: &at, who: &who };
     let mut checks = vec![
-        check("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
-        check("it may be set back", asking.setting_back().await),
-        check("what its pods read may be watched", asking.watching_maps(cluster).await),
+        Check::of("it may be watched", asking.watching(cluster.namespace.as_deref()).await),
+        Check::of("it may be set back", asking.setting_back().await),
+        Check::of("what its pods read may be watched", asking.watching_maps(cluster).await),
     ];
     if let Some(key) = cluster.secrets.key() {
         let seen = opens(&Maps::of(state_dir, &at), key);
-        checks.push(check("what is kept of its Secrets can be read", seen));
+        checks.push(Check::of("what is kept of its Secrets can be read", seen));
     }
     if cluster.events_max > 0 {
-        checks.push(check("what the cluster warns of may be told", asking.reading_events().await));
+        checks.push(Check::of(
+            "what the cluster warns of may be told",
+            asking.reading_events().await,
+        ));
     }
     if also.logs {
-        checks.push(check("its logs may be read", asking.reading_logs().await));
+        checks.push(Check::of("its logs may be read", asking.reading_logs().await));
     }
     if also.usage {
-        checks.push(check("what its pods use may be read", asking.reading_usage().await));
+        checks.push(Check::of("what its pods use may be read", asking.reading_usage().await));
     }
     for cron_job in &also.cron_jobs {
-        checks.push(check("its smoke test may be run", asking.running(cron_job).await));
+        checks.push(Check::of("its smoke test may be run", asking.running(cron_job).await));
     }
     if let Some((mode, objects)) = &also.maintenance {
         let seen = asking.maintaining(mode, objects).await;
-        checks.push(check("its maintenance mode may be switched on and off", seen));
+        checks.push(Check::of("its maintenance mode may be switched on and off", seen));
     }
     let (kept, mut pulls) = (kept(state_dir, &at), vec![]);
     match api.look().await {
@@ -109,25 +112,20 @@ pub async fn preflight(
             let sets = sets(&api, &live).await;
             pulls = pulled(&live, sets.as_deref().unwrap_or_default());
             checks.extend([
-                check("the Deployment is there", Ok(live.in_words())),
-                check("a change of it comes into effect", takes_effect(&live)),
-                check("its history is kept", keeps_history(&live, &kept)),
-                check("an earlier version is there", earlier(sets, &live, &kept)),
-                check("nothing puts it back", owned(&asking, &live, runbook).await),
-                check(
+                Check::of("the Deployment is there", Ok(live.in_words())),
+                Check::of("a change of it comes into effect", takes_effect(&live)),
+                Check::of("its history is kept", keeps_history(&live, &kept)),
+                Check::of("an earlier version is there", earlier(sets, &live, &kept)),
+                Check::of("nothing puts it back", owned(&asking, &live, runbook).await),
+                Check::of(
                     "what its pods read may be set back",
                     asking.setting_maps_back(cluster, &live).await,
                 ),
             ]);
         }
-        Err(refusal) => checks.push(check("the Deployment is there", Err(told(refusal)))),
+        Err(refusal) => checks.push(Check::of("the Deployment is there", Err(told(refusal)))),
     }
     Looked { checks, pulls }
-}
-
-fn check(what: &str, seen: Result<String, String>) -> Check {
-    let ok = seen.is_ok();
-    Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
 }
 
 /// Whether the key that the configuration names is the one by which Secrets are kept.

@@ -276,8 +276,8 @@ fn etag(said: Option<&str>) -> String {
     said.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// As a header takes a key: percent-encoded, but for what separates its parts.
-fn encoded(key: &str) -> String {
+/// As a header or an address takes a key: percent-encoded, but for what separates its parts.
+pub(super) fn encoded(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
     key.bytes()
         .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })

@@ -173,8 +173,8 @@ impl Way {
         }
     }
 
-    /// Stage by stage; pages only where still nobody has deployed anything else: what was recorded of both tells that, and where nothing
-    /// was of what is left, that all is as it was at the beginning.
+    /// Stage by stage; pages only where still nobody has deployed anything else: what was of one of both versions at the beginning must be as
+    /// it was then.
     async fn make(
         &self,
         attempt: &mut Attempt<'_>,
@@ -191,9 +191,6 @@ impl Way {
             if stage >= Stage::Pages {
                 let live = self.look(&names, attempt.until).await;
                 let live = live.map_err(|fault| trouble(&fault, &self.stands(stage)))?;
-                copies(self.from.as_ref(), &self.part(&names), &live).map_err(|why| {
-                    Trouble::Failed { why: format!("{}: {why}", self.stands(stage)), retry: false }
-                })?;
                 self.is_marked(it, attempt.until).await?;
                 if let Some(name) = self.moved(&names, began, &live) {
                     let stands = self.stands(stage);
@@ -225,14 +222,6 @@ impl Way {
             self.to.objects.get(name).zip(now.get(name)).is_some_and(|(it, now)| it.is(now))
         };
         names.iter().copied().find(|name| began.get(*name) != now.get(*name) && !is_to_be(name))
-    }
-
-    /// The same manifest, of these objects alone.
-    fn part(&self, names: &[&str]) -> Manifest {
-        let objects = names.iter().filter_map(|name| self.to.objects.get_key_value(*name));
-        let objects = objects.map(|(name, object)| (name.clone(), object.clone())).collect();
-        let Manifest { manifest, version, marker, archive, .. } = self.to.clone();
-        Manifest { manifest, version, marker, archive, objects }
     }
 
     /// What people are served when it stops in a stage.

@@ -22,34 +22,29 @@ use crate::{
 pub async fn frontend_preflight(site: &Site, options: &Options) -> Vec<Check> {
     let inventory = frontend_inventory(site, options, &mut Known::default()).await;
     let mut checks = vec![
-        check("the version that is live is recorded", recorded(&inventory)),
-        check("what people are served is seen", is_served(&inventory)),
+        Check::of("the version that is live is recorded", recorded(&inventory)),
+        Check::of("what people are served is seen", is_served(&inventory)),
     ];
     if let Some(linked) = inventory.linked.as_ref().filter(|_| inventory.is_settled()) {
         let seen = as_a_rollback_would(site, options, linked).await;
-        checks.push(check("what is served can be compared with what was recorded", seen));
+        checks.push(Check::of("what is served can be compared with what was recorded", seen));
     }
     let other = earlier(&inventory);
     checks.push(match other {
-        Some(other) => check(
+        Some(other) => Check::of(
             &format!("all of {} is kept", other.revision),
             is_kept(site, &other.revision.version).await.unwrap_or_else(|fault| Err(said(&fault))),
         ),
-        None => check(
+        None => Check::of(
             "an earlier version is recorded",
             Err("no other version is: run `rollbackd frontend record` at the end of each deployment".to_owned()),
         ),
     });
     if let Some(distribution) = &site.runbook.distribution {
         let seen = is_there(site, distribution).await.map_err(|fault| said(&fault));
-        checks.push(check("its distribution is there", seen));
+        checks.push(Check::of("its distribution is there", seen));
     }
     checks
-}
-
-fn check(what: &str, seen: Result<String, String>) -> Check {
-    let ok = seen.is_ok();
-    Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
 }
 
 fn said(fault: &Fault) -> String {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    bucket::Bucket,
+    bucket::{Bucket, encoded},
     manifests,
     perform::{Verify, site, trouble},
 };
@@ -135,13 +135,7 @@ fn said(url: &str, asked: Asked<'_>) -> String {
 }
 
 fn address(url: &str, name: &str, asked: Asked<'_>) -> String {
-    let mut address = url.to_owned();
-    for byte in name.bytes() {
-        match byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
-            true => address.push(char::from(byte)),
-            false => address.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    let mut address = url.to_owned() + &encoded(name);
     if let Asked::Anew(query) = asked {
         address.push('?');
         address.push_str(query);

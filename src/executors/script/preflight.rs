@@ -2,15 +2,13 @@
 
 use super::Scripted;
 use crate::{
-    databases::{Session, literal},
+    databases::{Session, grants, literal},
     domain::inventory::Check,
 };
 
 /// What a script needs of the user that runs it, as the server says.
 pub async fn script_preflight(scripted: &Scripted) -> Vec<Check> {
-    let seen = may(scripted).await;
-    let (what, ok) = ("a script that takes the schema back could be run".to_owned(), seen.is_ok());
-    vec![Check { what, ok, why: seen.unwrap_or_else(|why| why) }]
+    vec![Check::of("a script that takes the schema back could be run", may(scripted).await)]
 }
 
 async fn may(scripted: &Scripted) -> Result<String, String> {
@@ -32,17 +30,13 @@ async fn may(scripted: &Scripted) -> Result<String, String> {
     let [temporary, deletes, others, user, database] = cells.as_slice() else {
         return Err(format!("{} sees no {}", through.database, schema.table));
     };
-    let missing: Vec<String> = [
-        (temporary, format!("GRANT TEMPORARY ON DATABASE {database} TO {user}")),
-        (deletes, format!("GRANT DELETE ON {} TO {user}", schema.table)),
-    ]
-    .into_iter()
-    .filter(|(may, _)| *may != "true")
-    .map(|(_, grant)| grant)
-    .collect();
-    if !missing.is_empty() {
-        return Err(format!("{user} may not: {}", missing.join("; ")));
-    }
+    grants::missing(
+        user,
+        &[
+            (temporary, format!("GRANT TEMPORARY ON DATABASE {database} TO {user}")),
+            (deletes, format!("GRANT DELETE ON {} TO {user}", schema.table)),
+        ],
+    )?;
     Ok(match others.as_str() {
         "0" => format!("{user} may change every table beside {}", schema.table),
         others => format!(

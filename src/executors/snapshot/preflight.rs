@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Keeper, Known, snapshots};
 use crate::{
-    databases::{Session, literal},
+    databases::{Session, grants, literal},
     domain::inventory::Check,
     executors::program::Program,
     units::UnixMs,
@@ -12,18 +12,14 @@ use crate::{
 
 /// Everything that a restore needs, each with what was seen.
 pub async fn snapshot_preflight(keeper: &Keeper, dir: &Path, now: UnixMs) -> Vec<Check> {
-    let check = |what: &str, seen: Result<String, String>| {
-        let ok = seen.is_ok();
-        Check { what: what.to_owned(), ok, why: seen.unwrap_or_else(|why| why) }
-    };
     let program = Program::resolve(&keeper.program, dir).await;
     let program = program.map(|it| format!("{} is executable", it.path.display()));
     vec![
-        check("snapshots can be read", program.map_err(|error| error.to_string())),
-        check("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
-        check("a database can be made and renamed", may(keeper).await),
-        check("what is restored can be given to whom it belongs", owners(keeper).await),
-        check("who is connected can be disconnected", connected(keeper).await),
+        Check::of("snapshots can be read", program.map_err(|error| error.to_string())),
+        Check::of("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
+        Check::of("a database can be made and renamed", may(keeper).await),
+        Check::of("what is restored can be given to whom it belongs", owners(keeper).await),
+        Check::of("who is connected can be disconnected", connected(keeper).await),
     ]
 }
 
@@ -98,18 +94,14 @@ async fn may(keeper: &Keeper) -> Result<String, String> {
     let [makes, owns, ends, places, user, owner, tablespace] = cells.as_slice() else {
         return Err(format!("there is no database {database}"));
     };
-    let missing: Vec<String> = [
-        (makes, format!("ALTER ROLE {user} CREATEDB")),
-        (owns, format!("GRANT {owner} TO {user}")),
-        (ends, format!("GRANT pg_signal_backend TO {user}")),
-        (places, format!("GRANT CREATE ON TABLESPACE {tablespace} TO {user}")),
-    ]
-    .into_iter()
-    .filter(|(may, _)| *may != "true")
-    .map(|(_, grant)| grant)
-    .collect();
-    match missing.as_slice() {
-        [] => Ok(format!("{user} may make and rename databases, and end sessions")),
-        missing => Err(format!("{user} may not: {}", missing.join("; "))),
-    }
+    grants::missing(
+        user,
+        &[
+            (makes, format!("ALTER ROLE {user} CREATEDB")),
+            (owns, format!("GRANT {owner} TO {user}")),
+            (ends, format!("GRANT pg_signal_backend TO {user}")),
+            (places, format!("GRANT CREATE ON TABLESPACE {tablespace} TO {user}")),
+        ],
+    )?;
+    Ok(format!("{user} may make and rename databases, and end sessions"))
 }

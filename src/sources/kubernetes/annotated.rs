@@ -10,7 +10,10 @@ use kube::{
 use tokio::time::timeout;
 
 use super::objects::{Key, Kind, resource};
-use crate::kubernetes::access::{self, Options, chain};
+use crate::{
+    causes::chain,
+    kubernetes::access::{self, Options},
+};
 
 /// What the annotation must say.
 const YES: &str = "true";

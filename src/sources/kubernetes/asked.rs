@@ -23,7 +23,7 @@ pub use self::{
     usage::{Of, Resource, Usage},
 };
 use super::{objects::Key, watched::Watched};
-use crate::kubernetes::access::{self, chain};
+use crate::{causes::chain, kubernetes::access};
 
 /// For one request.
 pub(super) const REQUEST: Duration = Duration::from_secs(5);

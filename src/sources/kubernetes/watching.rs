@@ -17,7 +17,7 @@ use super::{
     opened::{self, Asked, Opened},
     watched::Watched,
 };
-use crate::kubernetes::access::{Options, chain};
+use crate::{causes::chain, kubernetes::access::Options};
 
 /// How what is said of a kind is taken.
 type Take<K> = fn(&mut Cluster, Said<K>) -> Option<Key>;

@@ -2,13 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
-        mpsc,
     },
     time::Duration,
 };
@@ -19,14 +16,15 @@ use rollbackd::{
 };
 use tempfile::TempDir;
 
+use crate::rig::Script;
+
 /// How long it may take to start, on a machine that is busy with the other tests.
 const START_MAX: Duration = Duration::from_secs(120);
 
 /// What `tests/rig/aws serve` runs. It ends when its standard input does.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
-    input: Option<ChildStdin>,
+    _script: Script,
     home: TempDir,
     port: ReservedPort,
 }
@@ -34,31 +32,10 @@ pub(crate) struct Server {
 impl Server {
     fn start() -> Self {
         let home = TempDir::new().expect("a temporary directory");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig/aws");
         let port = ReservedPort::reserve().expect("a port");
-        let mut child = Command::new(script)
-            .args([Path::new("serve"), home.path()])
-            .env("PORT", port.number.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the script can be started");
-        let (input, output) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
-        let (said, lines) = mpsc::channel();
-        // Ends with the process, whose end closes the pipe.
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let _ = said.send(line);
-            }
-        });
-        loop {
-            match lines.recv_timeout(START_MAX) {
-                Ok(line) if line == "ready" => break,
-                Ok(_) => {}
-                Err(_) => panic!("it did not start; if it is missing run `tests/rig/aws install`"),
-            }
-        }
-        Self { child, input, home, port }
+        let number = port.number.to_string();
+        let (script, _) = Script::serve(("aws", home.path()), &[], &[("PORT", &number)], START_MAX);
+        Self { _script: script, home, port }
     }
 
     /// The one that all tests share.
@@ -93,13 +70,6 @@ impl Server {
     /// Clients of its services, of a test's own: connections end with the test that opened them.
     pub(crate) async fn clients(&self) -> Clients {
         Account::of(&self.access(&unique("clients"))).expect("it can be opened").to_look().await
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        let _ = self.child.wait();
     }
 }
 

@@ -2,13 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    path::PathBuf,
     sync::{
-        Mutex, OnceLock,
+        OnceLock,
         atomic::{AtomicU32, Ordering},
-        mpsc,
     },
     time::Duration,
 };
@@ -20,6 +17,8 @@ use rollbackd::{
 };
 use tempfile::TempDir;
 
+use crate::rig::Script;
+
 /// How long it may take to start, or to do as it is told, on a machine that is busy with the other tests.
 const START_MAX: Duration = Duration::from_secs(120);
 
@@ -30,9 +29,7 @@ pub(crate) const BOTH: [Kind; 2] = [Kind::Postgresql, Kind::Mysql];
 #[derive(Debug)]
 pub(crate) struct Server {
     kind: Kind,
-    child: Child,
-    input: Mutex<Option<ChildStdin>>,
-    lines: Mutex<mpsc::Receiver<String>>,
+    script: Script,
     said: BTreeMap<String, String>,
     home: TempDir,
     _port: ReservedPort,
@@ -56,31 +53,14 @@ impl Server {
 
     fn started(kind: Kind, with: &[(&str, &str)]) -> Self {
         let home = TempDir::new().expect("a temporary directory");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rig").join(script(kind));
         let port = ReservedPort::reserve().expect("a port");
-        let mut child = Command::new(script)
-            .args([Path::new("serve"), home.path(), Path::new("--remove")])
-            .env("PORT", port.number.to_string())
-            .envs(with.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the script can be started");
-        let (input, output) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
-        let (said, lines) = mpsc::channel();
-        // Ends with the process, whose end closes the pipe.
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let _ = said.send(line);
-            }
-        });
-        let (input, lines) = (Mutex::new(input), Mutex::new(lines));
-        let said = BTreeMap::new();
-        let mut server = Self { kind, child, input, lines, said, home, _port: port };
-        let told = server.wait_for("ready");
+        let number = port.number.to_string();
+        let variables = [&[("PORT", number.as_str())], with].concat();
+        let served = (script(kind), home.path());
+        let (script, told) = Script::serve(served, &["--remove"], &variables, START_MAX);
         let told = told.iter().filter_map(|line| line.split_once('='));
-        server.said = told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        server
+        let said = told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { kind, script, said, home, _port: port }
     }
 
     /// One that all tests share, each with databases of its own.
@@ -96,24 +76,7 @@ impl Server {
 
     /// `kill server`, `start server`, `freeze server`, `thaw server`: returns when it is done.
     pub(crate) fn tell(&self, what: &str) {
-        let mut input = self.input.lock().expect("the input's lock");
-        writeln!(input.as_mut().expect("it was not dropped"), "{what}").expect("the script reads");
-        self.wait_for(&format!("done: {what}"));
-    }
-
-    fn wait_for(&self, line: &str) -> Vec<String> {
-        let lines = self.lines.lock().expect("the lines' lock");
-        let mut before = vec![];
-        loop {
-            match lines.recv_timeout(START_MAX) {
-                Ok(said) if said == line => return before,
-                Ok(said) => before.push(said),
-                Err(_) => panic!(
-                    "no `{line}`; if its programs are missing run `tests/rig/{} install`",
-                    script(self.kind)
-                ),
-            }
-        }
+        self.script.tell(what);
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -155,13 +118,6 @@ impl Server {
         options.tls = Tls::Off;
         options.statement_timeout = Span::seconds(60);
         options
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.input.lock().expect("the input's lock").take());
-        let _ = self.child.wait();
     }
 }
 

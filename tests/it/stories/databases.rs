@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use rollbackd::{
     domain::{
         event::{Said, What},
+        owner::OwnerRule,
         plan::{CommandLine, SchemaAt},
         policy::Policy,
         runbook::{DatabaseRunbook, RestoreRunbook, StopWrites},
@@ -18,6 +19,7 @@ use rollbackd::{
 
 use super::{
     brief,
+    owners::deployment,
     place::{HEALTHY, errors},
     policy::{id, services_mut, shop_with},
     story,
@@ -76,6 +78,18 @@ pub(super) fn after(version: &str, description: &str) -> Seen {
     let Seen::Known(mut schema) = schema(version, newest, None) else { panic!() };
     schema.newest.push(migration(6, "6", MigrationState::Success));
     Seen::Known(schema)
+}
+
+/// The same of a Deployment, that has no pods while its schema goes back.
+pub(super) fn scaled(mut policy: Policy) -> Policy {
+    let application = deployment(OwnerRule::Page);
+    for service in services_mut(&mut policy) {
+        let runbook = service.runbook.as_mut().unwrap();
+        let other = application.services[&id("shop")].runbook.clone().unwrap();
+        runbook.application = other.application;
+        runbook.database.as_mut().unwrap().stop_writes = StopWrites::Scale;
+    }
+    policy
 }
 
 pub(super) fn looked(town: &mut Town, seen: Seen) {

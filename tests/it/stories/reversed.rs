@@ -4,17 +4,15 @@ use rollbackd::{
     domain::{
         event::{Said, What},
         incident::{script, target::To},
-        owner::OwnerRule,
         policy::Policy,
-        runbook::{ScriptRunbook, StopWrites},
+        runbook::ScriptRunbook,
         schema::script::{Changes, Script, ScriptRun, Trial},
     },
     units::Span,
 };
 
 use super::{
-    databases::{after, at, looked, migrated_and_bad, refusals, with_an_undo},
-    owners::deployment,
+    databases::{after, at, looked, migrated_and_bad, refusals, scaled, with_an_undo},
     policy::{id, services_mut},
     town::{Town, failed},
 };
@@ -152,15 +150,7 @@ fn what_was_tried_is_known_after_a_restart() {
 
 /// A Deployment whose undo takes nothing back: it halts without pods, and people have another way.
 fn halted_without_pods() -> Town {
-    let mut policy = with_a_script(true);
-    let application = deployment(OwnerRule::Page);
-    for service in services_mut(&mut policy) {
-        let runbook = service.runbook.as_mut().unwrap();
-        let other = application.services[&id("shop")].runbook.clone().unwrap();
-        runbook.application = other.application;
-        runbook.database.as_mut().unwrap().stop_writes = StopWrites::Scale;
-    }
-    let mut town = Town::new(policy);
+    let mut town = Town::new(scaled(with_a_script(true)));
     town.place().owners = Some(vec![]);
     town.warm_up();
     lies_there(&mut town, "ALTER TABLE orders DROP COLUMN note;");

@@ -1,35 +1,18 @@
 //! A rollback halts after it has taken a Deployment's pods away: the next one gives them back, whatever the first came to, and the page
 //! says how people do.
 
-use rollbackd::domain::{
-    event::Said, notice::Notice, owner::OwnerRule, policy::Policy, runbook::StopWrites,
-    schema::Seen,
-};
+use rollbackd::domain::{event::Said, notice::Notice, schema::Seen};
 
 use super::{
-    databases::{after, at, looked, migrated_and_bad, with_an_undo},
-    owners::deployment,
-    policy::{id, services_mut},
+    databases::{after, at, looked, migrated_and_bad, scaled, with_an_undo},
     town::{Town, failed},
 };
 
 const BY_HAND: &str = "the Deployment shop/checkout of main has 0 pods and had 3: another rollback gives them back. By hand, once its template is that of v1, and not before: `kubectl -n shop scale deployment checkout --replicas=3`, then `kubectl -n shop annotate deployment checkout rollbackd.dev/stopped-`";
 
-fn scaled() -> Policy {
-    let mut policy = with_an_undo(false);
-    let application = deployment(OwnerRule::Page);
-    for service in services_mut(&mut policy) {
-        let runbook = service.runbook.as_mut().unwrap();
-        let other = application.services[&id("shop")].runbook.clone().unwrap();
-        runbook.application = other.application;
-        runbook.database.as_mut().unwrap().stop_writes = StopWrites::Scale;
-    }
-    policy
-}
-
 /// A bad release and its migration; a person approves that both go back.
 fn approved() -> Town {
-    let mut town = Town::new(scaled());
+    let mut town = Town::new(scaled(with_an_undo(false)));
     town.place().owners = Some(vec![]);
     town.warm_up();
     migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
