@@ -14,6 +14,7 @@ mod keeping;
 mod listening;
 mod migrations;
 mod opening;
+mod pace;
 pub(crate) mod past;
 mod platforms;
 mod poller;

@@ -13,6 +13,7 @@ use super::{
     clock,
     keeping::{Keeper, KnownGood},
     listening::Listener,
+    pace,
     pulling::Puller,
     secrets::{Kept, Secrets},
 };
@@ -149,15 +150,7 @@ impl Pace {
 
     /// Waits for the next look; `false` where nobody wants one.
     async fn wait(&mut self) -> bool {
-        let fast = self.watched.borrow_and_update().contains(&self.service);
-        let pause = if fast { self.every.1 } else { self.every.0 };
-        let service = &self.service;
-        let own = |watched: &BTreeSet<ServiceId>| watched.contains(service) != fast;
-        tokio::select! {
-            () = tokio::time::sleep(pause.duration()) => true,
-            // What is watched of other services is none of its business.
-            changed = self.watched.wait_for(own) => changed.is_ok(),
-        }
+        pace::wait(&mut self.watched, &self.service, self.every).await
     }
 }
 

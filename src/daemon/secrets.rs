@@ -9,11 +9,11 @@ use std::{
 use tokio::{
     sync::watch,
     task::{JoinSet, spawn_blocking},
-    time::{Instant, sleep},
+    time::Instant,
 };
 use tracing::{info, warn};
 
-use super::{clock, keeping::KnownGood};
+use super::{clock, keeping::KnownGood, pace};
 use crate::{
     aws::secrets,
     config::ReadSecret,
@@ -192,12 +192,8 @@ async fn look(
             all.insert(said.name.clone(), now);
             is_news
         });
-        let fast = watched.borrow_and_update().contains(&service);
-        let every = if fast { said.every_watched } else { said.every };
-        let own = |watched: &BTreeSet<ServiceId>| watched.contains(&service) != fast;
-        tokio::select! {
-            () = sleep(every.duration()) => {}
-            changed = watched.wait_for(own) => if changed.is_err() { return },
+        if !pace::wait(&mut watched, &service, (said.every, said.every_watched)).await {
+            return;
         }
     }
 }
