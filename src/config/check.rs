@@ -15,6 +15,7 @@ mod maintenance;
 mod migrations;
 mod platform;
 mod policy;
+mod rds;
 mod reach;
 mod scripts;
 mod secrets;

@@ -34,8 +34,8 @@ pub(super) use self::{
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{
-        Application, Command, EnvValue, Job, Maintenance, Manifest, Release, Restart, Restored,
-        Rollback, Running, Script, Stop, Switch, Undo,
+        Application, Command, EnvValue, Job, Kinds, Maintenance, Manifest, Rds, Release, Restart,
+        Restored, Rollback, Running, Script, Stop, Switch, Undo,
     },
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},

@@ -13,7 +13,7 @@ use crate::{
         nearest::nearest,
         raw,
     },
-    databases::history::{History, Name},
+    databases::history::{History, Name, ZONE},
     databases::{Database, Options, Tls},
     domain::schema::DatabasePolicy,
     units::Span,
@@ -136,7 +136,10 @@ pub(super) fn migrated(
     if let Some((teller, place)) = tellers::teller(found, said, rows_max)? {
         let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
         let checks = BTreeMap::new();
-        return Some((Migrated { teller, every, checks, snapshots: None, reversed: None }, policy));
+        return Some((
+            Migrated { teller, every, checks, snapshots: None, rds: None, reversed: None },
+            policy,
+        ));
     }
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
@@ -145,8 +148,9 @@ pub(super) fn migrated(
     let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
     let place = options.database.to_string();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
-    let teller = Teller::Table(Box::new(History { options, name: name?, rows_max }));
-    Some((Migrated { teller, every, checks, snapshots: None, reversed: None }, policy))
+    let teller =
+        Teller::Table(Box::new(History { options, name: name?, rows_max, zone: ZONE.to_owned() }));
+    Some((Migrated { teller, every, checks, snapshots: None, rds: None, reversed: None }, policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

@@ -7,9 +7,9 @@ use crate::config::raw::{
     Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
     Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http,
     Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
-    Probe, Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Secret,
-    Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics,
-    Trigger, Undo, Verification, Webhook,
+    Probe, Raw, Rds, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script,
+    Secret, Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token,
+    Topics, Trigger, Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -110,7 +110,7 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application maintenance database snapshot before after check job;
+    [Rollback] application maintenance database snapshot rds before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
@@ -119,6 +119,8 @@ tables! {
         look_every_watched;
     partial [Manifest] manifest timeout attempts required page_after;
     partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
+    [Rds] from instance cluster secret host_key port_key snapshots snapshots_max max_age fallbacks time_zone every wait_every
+        timeout verify lost stop_writes stop env dir automatic;
     [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;

@@ -104,6 +104,7 @@ impl Database {
                 checksum: Some(7),
                 installed_by: "shop".into(),
                 installed_on: String::new(),
+                installed_at: None,
                 execution_ms: 5,
                 state: rollbackd::domain::schema::MigrationState::Success,
             },

@@ -344,6 +344,7 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
         maintenance: None,
         database: None,
         restore: None,
+        rds: None,
         secrets: vec![],
         before: vec![],
         after: vec![],

@@ -352,14 +352,17 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         // Where it is not required the rollback goes on without it.
         Action::MaintenanceOn { required, .. } => site.maintained || !required,
         Action::MaintenanceOff { .. } => !site.maintained,
-        Action::MigrationsUndo { to, .. } | Action::DatabaseSwitch { to, .. } => {
+        Action::MigrationsUndo { to, .. }
+        | Action::DatabaseSwitch { to, .. }
+        | Action::RdsSwitch { to, .. } => {
             site.database.as_ref().is_some_and(|it| it.revision().version == to.version)
         }
-        Action::SnapshotRestore { to, .. } => site
+        Action::SnapshotRestore { to, .. } | Action::RdsVerify { to, .. } => site
             .database
             .as_ref()
             .is_some_and(|it| it.is_restored() || it.revision().agrees_with(to)),
         Action::OwnerSuspend { .. }
+        | Action::RdsRestore { .. }
         | Action::ConfigMapRestore { .. }
         | Action::SecretMove { .. }
         | Action::DeploymentRestart { .. }

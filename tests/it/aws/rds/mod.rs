@@ -1,0 +1,5 @@
+//! RDS: another instance of a snapshot, waited for, seen to hold what it should, and the service led there.
+
+mod bench;
+mod restored;
+mod switched;
