@@ -32,6 +32,8 @@ pub(crate) enum Twist {
     Rewrite(fn(&str) -> String),
     /// The same by whoever remembers what was said before; of the request, and of the answer.
     Reword(Arc<Rewording>),
+    /// Something else is done in its place, and something else is said of that.
+    Instead { asked: fn(&str) -> String, said: fn(&str) -> String },
 }
 
 /// What was asked, and what is said of it.
@@ -46,6 +48,7 @@ impl fmt::Debug for Twist {
             Self::Lost => "Lost",
             Self::Answer(_) => "Answer",
             Self::Rewrite(_) | Self::Reword(_) => "Rewrite",
+            Self::Instead { .. } => "Instead",
         })
     }
 }
@@ -184,8 +187,13 @@ async fn handed_on(way: Way, request: Request<Incoming>) -> Result<Response<Body
         Some(Twist::Silent) => std::future::pending().await,
         Some(Twist::Cut) => return Err(Closed),
         Some(Twist::Answer(body)) => return Ok(words.answer(200, body.clone())),
-        Some(Twist::Lost | Twist::Rewrite(_) | Twist::Reword(_)) | None => {}
+        Some(Twist::Lost | Twist::Rewrite(_) | Twist::Reword(_) | Twist::Instead { .. }) | None => {
+        }
     }
+    let body = match &twist {
+        Some(Twist::Instead { asked, .. }) => Bytes::from(asked(&String::from_utf8_lossy(&body))),
+        _ => body,
+    };
     let mut to = way
         .client
         .request(parts.method.clone(), format!("{}{path}", way.upstream))
@@ -212,7 +220,9 @@ async fn handed_on(way: Way, request: Request<Incoming>) -> Result<Response<Body
     let body = from.bytes().await.map_err(|_| Closed)?;
     let body = match twist {
         Some(Twist::Lost) => return Err(Closed),
-        Some(Twist::Rewrite(other)) => Bytes::from(other(&String::from_utf8_lossy(&body))),
+        Some(Twist::Rewrite(other) | Twist::Instead { said: other, .. }) => {
+            Bytes::from(other(&String::from_utf8_lossy(&body)))
+        }
         Some(Twist::Reword(other)) => {
             let [asked, said] = [&asked, &body].map(|it| String::from_utf8_lossy(it));
             Bytes::from(other(&asked, &said))

@@ -20,6 +20,8 @@ use rollbackd::{
     units::{Span, UnixMs},
 };
 
+use super::town::failed;
+
 /// How a version behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Behaviour {
@@ -438,9 +440,7 @@ impl Place {
                 self.restart(at);
                 self.does(format!("rollout of {to}"))
             }
-            Action::DeploymentRollout { to, .. } => {
-                super::town::failed(&format!("it is set to {}, not to {to}", self.linked), false)
-            }
+            Action::DeploymentRollout { .. } => failed(&format!("it is at {}", self.linked), false),
             Action::FrontendCopy { .. }
             | Action::FrontendInvalidate { .. }
             | Action::FrontendVerify { .. } => self.site(&step.action, at),

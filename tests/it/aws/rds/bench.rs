@@ -47,6 +47,7 @@ pub(super) struct Bench {
     pub(super) proxy: Proxy,
     pub(super) access: Access,
     pub(super) clients: Clients,
+    pub(super) form: Form,
     pub(super) name: String,
     pub(super) secret: String,
     pub(super) executor: executors::Options,
@@ -58,13 +59,13 @@ pub(super) struct Bench {
 impl Bench {
     /// Its settings are none of the usual ones.
     pub(super) async fn new(name: &str) -> Self {
-        let bench = Self::without_anything(name).await;
+        let bench = Self::without_anything(name, Form::Instance).await;
         let rds = bench.clients.rds();
         let made = rds.create_db_instance().db_instance_identifier(&bench.name);
         let made = made.engine("postgres").engine_version("15.4").db_instance_class("db.m6g.large");
         let made = made.allocated_storage(100).storage_type("gp3").multi_az(true);
         let made = made.master_username("app").master_user_password("hunter2hunter2");
-        made.send().await.unwrap();
+        Box::pin(made.send()).await.unwrap();
         for snapshot in ["older", "newest"] {
             bench.snapshot(snapshot).await;
         }
@@ -72,7 +73,7 @@ impl Bench {
         bench
     }
 
-    pub(super) async fn without_anything(name: &str) -> Self {
+    pub(super) async fn without_anything(name: &str, form: Form) -> Self {
         let server = Server::shared().await;
         let proxy = Proxy::before(&server.url()).await;
         let own = unique(name);
@@ -89,7 +90,7 @@ impl Bench {
         for action in ["DescribeDBInstances", "DescribeDBClusters"] {
             proxy.twist(action, usize::MAX, Twist::Reword(Arc::new(said.clone())));
         }
-        Self { proxy, access, clients, name, secret, executor, home, faces, store }
+        Self { proxy, access, clients, form, name, secret, executor, home, faces, store }
     }
 
     pub(super) async fn snapshot(&self, name: &str) {
@@ -104,7 +105,7 @@ impl Bench {
     }
 
     pub(super) fn at(&self) -> RdsAt {
-        RdsAt { account: "main".into(), form: Form::Instance, name: self.name.clone() }
+        RdsAt { account: "main".into(), form: self.form, name: self.name.clone() }
     }
 
     pub(super) fn place(&self, database: rollbackd::databases::Options) -> Place {

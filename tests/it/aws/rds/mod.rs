@@ -1,5 +1,6 @@
 //! RDS: another instance of a snapshot, waited for, seen to hold what it should, and the service led there.
 
 mod bench;
+mod clusters;
 mod restored;
 mod switched;

@@ -61,6 +61,10 @@ fn endpoint(server: &Server) -> Endpoint {
 
 impl Shop {
     async fn open(name: &str) -> Self {
+        Box::pin(Self::opened(name)).await
+    }
+
+    async fn opened(name: &str) -> Self {
         let old = Fresh::of(Kind::Postgresql).await;
         let server = tokio::task::spawn_blocking(other).await.unwrap();
         let new = Fresh { server, kind: Kind::Postgresql, name: old.name.clone() };

@@ -13,6 +13,7 @@ use rollbackd::domain::{
 
 use super::{Look, Model, Running};
 use crate::world::{
+    database::Database,
     executor::Attempt,
     operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE, POLL_MS},
     readings::{Ailment, Sources},
@@ -361,8 +362,8 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
             .database
             .as_ref()
             .is_some_and(|it| it.is_restored() || it.revision().agrees_with(to)),
+        Action::RdsRestore { .. } => site.database.as_ref().is_some_and(Database::was_restored),
         Action::OwnerSuspend { .. }
-        | Action::RdsRestore { .. }
         | Action::ConfigMapRestore { .. }
         | Action::SecretMove { .. }
         | Action::DeploymentRestart { .. }
