@@ -79,6 +79,7 @@ impl Lane {
             | What::Seen { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::RdsSeen { .. }
             | What::ScriptsSeen { .. }
             | What::ScriptTried { .. }
             | What::IntegritySeen { .. }

@@ -7,10 +7,12 @@
 pub mod access;
 #[cfg(feature = "aws")]
 mod account;
+pub mod address;
 #[cfg(feature = "aws")]
 mod answer;
 pub mod fault;
 pub mod notification;
+pub mod rds;
 pub mod secrets;
 
 #[cfg(feature = "aws")]

@@ -19,6 +19,8 @@ pub struct Migrated {
     pub every: Span,
     /// The snapshots of it that are looked for.
     pub snapshots: Option<Kept>,
+    /// What RDS keeps of it, where that does.
+    pub rds: Option<KeptByRds>,
     /// The scripts that take it back.
     pub reversed: Option<Reversed>,
     /// What its data must be, by name.
@@ -26,6 +28,13 @@ pub struct Migrated {
 }
 
 impl Migrated {
+    /// What tells when a migration was applied is told so in the zone of that history.
+    pub(in crate::config) fn is_read_in(&mut self, other: Option<&History>) {
+        if let (Teller::Table(own), Some(other)) = (&mut self.teller, other) {
+            own.zone.clone_from(&other.zone);
+        }
+    }
+
     /// Its own table, where that is what tells.
     pub fn history(&self) -> Option<&History> {
         match &self.teller {
@@ -60,6 +69,15 @@ pub struct Info {
 pub struct Kept {
     /// Where they are, and through whom one is restored.
     pub keeper: executors::snapshot::Keeper,
+    /// How often is looked.
+    pub every: Span,
+}
+
+/// A database that RDS keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptByRds {
+    /// Where it is, and all that is looked at.
+    pub place: executors::rds::Place,
     /// How often is looked.
     pub every: Span,
 }

@@ -31,7 +31,7 @@ pub use self::{
     doubtful::load_text_without_the_broken,
     init::{First, Refused, Wish, first},
     listed::check_lists,
-    migrated::{Info, Kept, Migrated, Reversed, Teller},
+    migrated::{Info, Kept, KeptByRds, Migrated, Reversed, Teller},
     online::{Finds, Online, check_online},
     preflight::{Preflight, preflight},
     problem::{Level, Problem},

@@ -5,19 +5,20 @@ use std::path::Path;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Kept, Platform, Read, Reversed, pullable};
+use super::{Config, Kept, KeptByRds, Migrated, Platform, Read, Reversed, pullable};
 use crate::{
     databases::history::History,
     domain::{
         inventory::Check,
         maintenance::Commands,
+        runbook::RdsRunbook,
         schema::undo::UndoBy,
         service::{Mode, ServiceId},
     },
     executors::{
         self, Also, Looked, deployment_preflight, frontend::frontend_preflight,
-        maintenance_preflight, preflight::release_preflight, script::script_preflight,
-        secret_preflight, snapshot::snapshot_preflight,
+        maintenance_preflight, preflight::release_preflight, rds::rds_preflight,
+        script::script_preflight, secret_preflight, snapshot::snapshot_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
@@ -109,21 +110,12 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
             let looked = look(config, platform, also, commands);
             let database = config.databases.get(&service).cloned();
             let secrets = config.secrets.get(&service).cloned().unwrap_or_default();
+            let rds = runbook.and_then(|it| it.rds.clone());
             let state_dir = config.store.dir.clone();
             looking.spawn(async move {
                 let mut checks = looked.await;
-                let (history, snapshots, reversed) = database
-                    .map(|it| (it.history().cloned(), it.snapshots, it.reversed))
-                    .unwrap_or_default();
-                if let Some(history) = history {
-                    checks.push(read(&history).await);
-                }
-                if let Some(Reversed { scripted, .. }) = reversed {
-                    checks.extend(script_preflight(&scripted).await);
-                }
-                if let Some(Kept { keeper, .. }) = snapshots {
-                    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
-                    checks.extend(snapshot_preflight(&keeper, &state_dir, now).await);
+                if let Some(database) = database {
+                    checks.extend(of_database(database, rds, &state_dir).await);
                 }
                 for read in secrets {
                     let looked = secret_preflight(&read.access, &read.at, read.even_if_rotated);
@@ -136,6 +128,29 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
     }
     all.sort_by(|a, b| a.service.cmp(&b.service));
     all
+}
+
+/// What there is to take it back with, and how far it is migrated.
+async fn of_database(
+    database: Migrated,
+    by_rds: Option<RdsRunbook>,
+    state_dir: &Path,
+) -> Vec<Check> {
+    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+    let mut checks = vec![];
+    if let Some(history) = database.history() {
+        checks.push(read(history).await);
+    }
+    if let Some(Reversed { scripted, .. }) = &database.reversed {
+        checks.extend(script_preflight(scripted).await);
+    }
+    if let Some(Kept { keeper, .. }) = &database.snapshots {
+        checks.extend(snapshot_preflight(keeper, state_dir, now).await);
+    }
+    if let Some((KeptByRds { place, .. }, runbook)) = database.rds.as_ref().zip(by_rds) {
+        checks.extend(Box::pin(rds_preflight(place, runbook.wanted(), now)).await);
+    }
+    checks
 }
 
 /// How far its database is migrated.

@@ -26,7 +26,7 @@ use toml::Spanned;
 pub(super) use self::{
     alerts::Alertmanager,
     aws::{Aws, CloudWatch, Measured, Metric, Secret, Sns},
-    database::{Actuator, Check, Database, Migrated},
+    database::{Actuator, Address, Check, Database, Migrated},
     discover::{Annotated, Discover},
     frontend::Frontend,
     intake::{Freeze, Http, Limits, Store, Tls, Token, Topics},
@@ -34,8 +34,8 @@ pub(super) use self::{
     notify::{Audience, Basic, Heartbeat, Log, Mention, Notify, Slack, Webhook},
     policy::{Baseline, Fleet, Guard, People, Row, Severities, Verification},
     rollback::{
-        Application, Command, EnvValue, Job, Maintenance, Manifest, Release, Restart, Restored,
-        Rollback, Running, Script, Stop, Switch, Undo,
+        Application, Command, EnvValue, Job, Kinds, Maintenance, Manifest, Rds, Release, Restart,
+        Restored, Rollback, Running, Script, Stop, Switch, Undo,
     },
     service::Service,
     signal::{Ask, BodyIs, Fold, Probe, Reach, Scrape, Server, Signal, Target},

@@ -17,7 +17,7 @@ use super::{
     backfill::Owed,
     checks, delivery,
     discovery::{self, Answer},
-    migrations, platforms, poller, scripts, snapshots, supervise, wiring,
+    migrations, platforms, poller, rds, scripts, snapshots, supervise, wiring,
 };
 use crate::{
     config::{Config, Discovery, Finding},
@@ -210,6 +210,7 @@ impl Followers {
             self.begun.insert(key, task);
         }
         self.look_for_snapshots(config, &mut before);
+        self.look_at_rds(config, &mut before);
         self.look_for_scripts(config, &mut before);
         for (place, asked) in checks::by_database(config) {
             let key = hashed(&("checks", &place, checks::identity(&asked)));
@@ -268,6 +269,18 @@ impl Followers {
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (executor, handle) = (self.executor.clone(), self.handle.clone());
                 self.tasks.spawn(snapshots::look(service.clone(), kept.clone(), executor, handle))
+            });
+            self.begun.insert(key, task);
+        }
+    }
+
+    fn look_at_rds(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
+        let kept = config.databases.iter().filter_map(|(id, it)| Some((id, it.rds.as_ref()?)));
+        for (service, kept) in kept {
+            let password = kept.place.history.options.password.as_ref().map(Secret::expose);
+            let key = hashed(&("rds", service, password, format!("{kept:?}")));
+            let task = before.remove(&key).unwrap_or_else(|| {
+                self.tasks.spawn(rds::look(service.clone(), kept.clone(), self.handle.clone()))
             });
             self.begun.insert(key, task);
         }

@@ -20,6 +20,7 @@ mod platforms;
 mod poller;
 mod pulling;
 mod query;
+mod rds;
 mod reading;
 pub mod recovery;
 mod reload;

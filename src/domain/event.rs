@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::Change, integrity, inventory::Inventory, run::Report, schema, service::ServiceId,
+    change::Change, integrity, inventory::Inventory, rds, run::Report, schema, service::ServiceId,
     severity::Severity, watch::Raw,
 };
 use crate::units::{Span, UnixMs};
@@ -156,6 +156,13 @@ pub enum What {
         service: ServiceId,
         /// What there is; or why nobody can tell.
         seen: Result<schema::snapshot::Snapshots, String>,
+    },
+    /// It was looked at which snapshots RDS has of a database.
+    RdsSeen {
+        /// Whose.
+        service: ServiceId,
+        /// What there is; or why nobody can tell.
+        seen: Result<Box<rds::Seen>, String>,
     },
     /// It was looked at which scripts there are that take its schema back.
     ScriptsSeen {
@@ -311,6 +318,7 @@ impl What {
             | Self::Seen { service, .. }
             | Self::SchemaSeen { service, .. }
             | Self::SnapshotsSeen { service, .. }
+            | Self::RdsSeen { service, .. }
             | Self::ScriptsSeen { service, .. }
             | Self::ScriptTried { service, .. }
             | Self::IntegritySeen { service, .. }

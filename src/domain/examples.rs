@@ -71,6 +71,7 @@ fn runbook() -> Runbook {
         maintenance: None,
         database: None,
         restore: None,
+        rds: None,
         secrets: vec![],
         before: vec![],
         after: vec![],
@@ -144,6 +145,7 @@ pub(crate) fn migration(rank: i64, version: Option<&str>) -> Migration {
         checksum: Some(7),
         installed_by: "shop".into(),
         installed_on: "2026-03-02 12:00:00".into(),
+        installed_at: None,
         execution_ms: 12,
         state: MigrationState::Success,
     }

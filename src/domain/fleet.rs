@@ -198,9 +198,7 @@ impl Fleet {
                     again: *again,
                 }))
             }
-            What::ClockSet { from, to } => {
-                Some(Fact::Fleet(FleetFact::ClockSet { from: *from, to: *to }))
-            }
+            &What::ClockSet { from, to } => Some(Fact::Fleet(FleetFact::ClockSet { from, to })),
             What::Configured { changes } => {
                 Some(Fact::Fleet(FleetFact::Configured { changes: changes.clone() }))
             }
@@ -222,6 +220,7 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::RdsSeen { .. }
             | What::ScriptsSeen { .. }
             | What::ScriptTried { .. }
             | What::IntegritySeen { .. }
@@ -354,6 +353,7 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::RdsSeen { .. }
             | What::ScriptsSeen { .. }
             | What::ScriptTried { .. }
             | What::IntegritySeen { .. }

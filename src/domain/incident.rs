@@ -13,6 +13,7 @@ pub mod judge;
 mod owned;
 mod phase;
 pub mod pulled;
+mod rds;
 mod schema;
 mod scope;
 pub mod script;

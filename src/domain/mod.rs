@@ -34,6 +34,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy;
 pub mod previous;
+pub mod rds;
 mod receive;
 pub mod reconciler;
 pub mod report;

@@ -10,7 +10,8 @@ use super::{
     maintenance::MaintenanceRunbook,
     plan::{Action, CommandLine, Plan, Restore, Step, Target},
     runbook::{
-        ApplicationRunbook, DatabaseRunbook, RestoreRunbook, SecretRunbook, secret_resource,
+        ApplicationRunbook, DatabaseRunbook, RdsRunbook, RestoreRunbook, SecretRunbook,
+        secret_resource,
     },
     service::ServiceId,
 };
@@ -110,6 +111,9 @@ pub struct Runbook {
     /// How its whole database goes back, where the migrations cannot be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<RestoreRunbook>,
+    /// How it does where RDS keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rds: Option<RdsRunbook>,
     /// How secrets of AWS that it reads go back with it, or alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretRunbook>,

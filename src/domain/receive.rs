@@ -53,6 +53,7 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
         }
         What::Polled { .. }
         | What::SnapshotsSeen { .. }
+        | What::RdsSeen { .. }
         | What::ScriptsSeen { .. }
         | What::ScriptTried { .. }
         | What::IntegritySeen { .. }

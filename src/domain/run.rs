@@ -451,6 +451,9 @@ impl Action {
             | Self::ReverseScript { .. }
             | Self::SnapshotRestore { .. }
             | Self::DatabaseSwitch { .. }
+            | Self::RdsRestore { .. }
+            | Self::RdsVerify { .. }
+            | Self::RdsSwitch { .. }
             | Self::DeploymentStart { .. }
             | Self::FrontendCopy { .. }
             | Self::FrontendInvalidate { .. }

@@ -220,7 +220,10 @@ impl ServiceWatch {
                 self.looked_at = Some(now.wall);
             }
             What::SchemaSeen { seen, .. } => self.database.see(seen, now),
-            What::SnapshotsSeen { .. } | What::ScriptsSeen { .. } | What::ScriptTried { .. } => {
+            What::SnapshotsSeen { .. }
+            | What::RdsSeen { .. }
+            | What::ScriptsSeen { .. }
+            | What::ScriptTried { .. } => {
                 self.database.ways.see(what);
             }
             What::IntegritySeen { check, answer, took, .. } => {

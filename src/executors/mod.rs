@@ -18,6 +18,7 @@ pub mod orphan;
 pub mod preflight;
 pub mod process;
 mod program;
+pub mod rds;
 mod release;
 mod restart;
 mod running;
@@ -260,8 +261,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::MaintenanceOn { mode, .. } => switch(attempt, mode, true).await,
         Action::MaintenanceOff { mode } => switch(attempt, mode, false).await,
         Action::DeploymentUndo { at, from, to, replica_set, misread_since } => {
-            let (replica_set, misread_since) = (replica_set.as_deref(), *misread_since);
-            let by = deployment::By::Held { replica_set, misread_since };
+            let misread_since = *misread_since;
+            let by = deployment::By::Held { replica_set: replica_set.as_deref(), misread_since };
             deployment::undo(attempt, deployment::Undo { at, from, to, by }).await
         }
         Action::DeploymentImage { at, from, to, container, image } => {
@@ -286,6 +287,9 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
             let it = snapshot::Switch { schema, database, restored, replaced, from, to };
             snapshot::switch(attempt, it).await
         }
+        Action::RdsRestore { .. } | Action::RdsVerify { .. } | Action::RdsSwitch { .. } => {
+            Box::pin(rds::perform(attempt, action)).await
+        }
         Action::ReverseScript { script, changed, .. } => {
             script::run(attempt, script, changed).await
         }
@@ -304,8 +308,7 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::FrontendCopy { .. }
         | Action::FrontendInvalidate { .. }
         | Action::FrontendVerify { .. } => Box::pin(frontend::perform(attempt, action)).await,
-        Action::DeploymentRollout { at, to, stuck_after } => {
-            let stuck_after = *stuck_after;
+        &Action::DeploymentRollout { ref at, ref to, stuck_after } => {
             deployment::rollout(attempt, deployment::Rollout { at, to, stuck_after }).await
         }
     }

@@ -54,6 +54,7 @@ pub(super) fn runbook(
         maintenance,
         database: None,
         restore: None,
+        rds: None,
         secrets: vec![],
         before,
         after,

@@ -30,7 +30,7 @@ pub(super) fn script(
     };
     let file = file(found, script);
     let lock_timeout = found.positive(&said.lock_timeout, LOCK);
-    let verify = verify(found, said);
+    let verify = verify(found, &said.verify);
     if let Some(at) = said.automatic.as_ref().filter(|it| *it.get_ref() && said.undo.is_none()) {
         let what = "a script is never run without a person who approved that very script";
         found.error(at.span(), what, "leave automatic out");
@@ -82,12 +82,15 @@ fn file(found: &mut Found<'_>, said: &Spanned<String>) -> Option<String> {
 }
 
 /// What must be so afterwards, each by one SELECT.
-fn verify(found: &mut Found<'_>, said: &raw::Undo) -> BTreeMap<String, String> {
+pub(super) fn verify(
+    found: &mut Found<'_>,
+    said: &BTreeMap<String, Spanned<String>>,
+) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    for (what, said) in &said.verify {
+    for (what, said) in said {
         let query = one_select(said.get_ref()).ok();
         let Some(query) = query.filter(|it| script::statements::bars(it).is_none()) else {
-            let instead = "write one SELECT, which must return no row once the script has run";
+            let instead = "write one SELECT, which must return no row afterwards";
             found.error(said.span(), format!("`{what}` is no single query"), instead);
             continue;
         };

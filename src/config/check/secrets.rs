@@ -98,7 +98,7 @@ fn one(
 }
 
 /// What is wrong with the name or the ARN of a secret in that region.
-fn check_id(id: &str, region: &str) -> Result<(), String> {
+pub(super) fn check_id(id: &str, region: &str) -> Result<(), String> {
     let may_be = |c: char| c.is_ascii_alphanumeric() || "/_+=.@-".contains(c);
     if id.is_empty() || id.len() > ID_MAX {
         return Err(format!("a secret's name has 1 to {ID_MAX} characters"));

@@ -11,7 +11,7 @@ use crate::{
         check::{
             database,
             found::Found,
-            kinds, migrations, platform, policy, scripts, secrets,
+            kinds, migrations, platform, policy, rds, scripts, secrets,
             shared::Shared,
             signal::{self, Of, Signal},
             snapshots, trigger,
@@ -184,6 +184,12 @@ fn with_its_database(
     let looked = (raw.database.is_some(), looked_at.as_ref());
     let undo = rollback.and_then(|it| it.database.as_ref());
     let restore = rollback.and_then(|it| it.snapshot.as_ref());
+    let by_rds = rollback.and_then(|it| it.rds.as_ref());
+    if let Some((_, said)) = restore.zip(by_rds) {
+        let what = "its database goes back from files that pg_dump wrote already";
+        let instead = "leave out [service.NAME.rollback.rds], or [service.NAME.rollback.snapshot]";
+        found.error(said.span(), what, instead);
+    }
     let (raw, databases) = (common.raw, common.databases);
     let among =
         snapshots::Among { raw, databases, looked_at: looked_at.as_ref(), runbook: &runbook };
@@ -192,11 +198,15 @@ fn with_its_database(
     let undo = undo.and_then(|said| migrations::back(found, said, looked, (script, &runbook)));
     let restore = restore.and_then(|said| snapshots::restore(found, said, &among));
     let (restore, kept) = restore.unzip();
+    let by_rds = by_rds.and_then(|said| rds::restore(found, said, common.accounts, &among));
+    let (by_rds, kept_by_rds) = by_rds.unzip();
     if let Some(looked_at) = looked_at {
         looked_at.snapshots = kept;
+        looked_at.is_read_in(kept_by_rds.as_ref().map(|it| &it.place.history));
+        looked_at.rds = kept_by_rds;
         looked_at.reversed = reversed;
     }
-    Runbook { database: undo, restore, ..runbook }
+    Runbook { database: undo, restore, rds: by_rds, ..runbook }
 }
 
 fn rollback(

@@ -61,7 +61,7 @@ pub(super) fn restore(
     let through = through(found, said, among);
     let every = found.positive(&said.every, EVERY);
     let timeout = found.positive(&said.timeout, RESTORE);
-    let lost = lost(found, said);
+    let lost = lost(found, &said.lost);
     let stops = Stops {
         how: said.stop_writes.as_ref(),
         stop: said.stop.as_ref(),
@@ -105,7 +105,7 @@ pub(super) fn restore(
     Some((runbook, Kept { keeper, every }))
 }
 
-fn zone(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<TimeZone> {
+pub(super) fn zone(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<TimeZone> {
     let Some(said) = said else { return Some(TimeZone::UTC) };
     let zone = TimeZone::get(said.get_ref());
     if zone.is_err() {
@@ -229,9 +229,12 @@ fn environment(options: &Options, raw: &raw::Database) -> BTreeMap<String, EnvVa
 }
 
 /// Without the time it would count everything that there is.
-fn lost(found: &mut Found<'_>, said: &raw::Restored) -> Vec<(String, String)> {
+pub(super) fn lost(
+    found: &mut Found<'_>,
+    said: &BTreeMap<String, Spanned<String>>,
+) -> Vec<(String, String)> {
     let mut all = vec![];
-    for (what, query) in &said.lost {
+    for (what, query) in said {
         if query.get_ref().contains("{taken_at}") {
             all.push((what.clone(), query.get_ref().clone()));
             continue;

@@ -21,6 +21,7 @@ pub(in crate::config) struct Rollback {
     pub(in crate::config) maintenance: Placed<Maintenance>,
     pub(in crate::config) database: Placed<Undo>,
     pub(in crate::config) snapshot: Placed<Restored>,
+    pub(in crate::config) rds: Placed<Rds>,
     pub(in crate::config) before: Table<Script>,
     pub(in crate::config) after: Table<Script>,
     pub(in crate::config) check: Table<Script>,
@@ -105,6 +106,39 @@ pub(in crate::config) struct Restored {
     pub(in crate::config) env: BTreeMap<String, EnvValue>,
     pub(in crate::config) dir: Placed<String>,
     pub(in crate::config) automatic: Placed<bool>,
+}
+
+/// `[service.KEY.rollback.rds]`: how its whole database is put back where RDS keeps it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Rds {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) instance: Placed<String>,
+    pub(in crate::config) cluster: Placed<String>,
+    pub(in crate::config) snapshots: Placed<Kinds>,
+    pub(in crate::config) snapshots_max: Placed<usize>,
+    pub(in crate::config) max_age: Placed<Span>,
+    pub(in crate::config) fallbacks: Placed<usize>,
+    pub(in crate::config) time_zone: Placed<String>,
+    pub(in crate::config) every: Placed<Span>,
+    pub(in crate::config) wait_every: Placed<Span>,
+    pub(in crate::config) timeout: Placed<Span>,
+    pub(in crate::config) verify: BTreeMap<String, Spanned<String>>,
+    pub(in crate::config) lost: BTreeMap<String, Spanned<String>>,
+    pub(in crate::config) stop_writes: Placed<Stop>,
+    pub(in crate::config) stop: Placed<Vec<String>>,
+    pub(in crate::config) env: BTreeMap<String, EnvValue>,
+    pub(in crate::config) dir: Placed<String>,
+    pub(in crate::config) automatic: Placed<bool>,
+}
+
+/// Which snapshots of RDS are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Kinds {
+    Any,
+    Automated,
+    Manual,
 }
 
 /// What keeps a service from writing.

@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
-    Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http,
-    Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
-    Probe, Raw, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script, Secret,
-    Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token, Topics,
-    Trigger, Undo, Verification, Webhook,
+    Actuator, Address, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch,
+    Command, Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat,
+    Http, Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
+    Probe, Raw, Rds, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script,
+    Secret, Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token,
+    Topics, Trigger, Undo, Verification, Webhook,
 };
 
 /// A key that is missing here does not compile, nor does one too many. `partial`: a template may say the rest, so that
@@ -78,7 +78,8 @@ impl Keys {
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
         trigger service template discover prometheus kubernetes database aws notify heartbeat http alertmanager token freeze store limits;
-    [Database] url password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
+    [Address] from secret host_key port_key refresh;
+    [Database] url address password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
     [Aws] region profile credentials_file role_arn external_id session_name endpoint ca_file connect_timeout
         attempt_timeout operation_timeout attempts;
     partial [Secret] from secret look_every look_every_watched timeout attempts label even_if_rotated;
@@ -110,7 +111,7 @@ tables! {
     [Ask] from bad total histogram value requests label label_value version_label fold;
     [Scrape] bad total histogram value requests fold by;
     partial [Probe] url method status proxy_status body timeout bearer basic ca_file insecure;
-    [Rollback] application maintenance database snapshot before after check job;
+    [Rollback] application maintenance database snapshot rds before after check job;
     partial [Release] root restart running switch_timeout restart_timeout attempts look_every look_every_watched;
     partial [Deployment] from namespace deployment container look_every undo_timeout rollout_timeout stuck_after attempts
         owner not_configuration previous_version_annotation image_prefix;
@@ -119,6 +120,8 @@ tables! {
         look_every_watched;
     partial [Manifest] manifest timeout attempts required page_after;
     partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
+    [Rds] from instance cluster snapshots snapshots_max max_age fallbacks time_zone every wait_every
+        timeout verify lost stop_writes stop env dir automatic;
     [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;

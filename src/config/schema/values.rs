@@ -12,8 +12,8 @@ use crate::{
         Scope,
         raw::{
             Above, Application, Audience, BodyIs, Command, Deployment, EnvValue, Fold, Frontend,
-            LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release, Restart,
-            Running, SecretRef, Service, Stop, Switch, Word,
+            Kinds, LookAtSecrets, Looks, Maintenance, Manifest, Mention, One, OrOff, Release,
+            Restart, Running, SecretRef, Service, Stop, Switch, Word,
         },
     },
     databases::Tls as DatabaseTls,
@@ -175,6 +175,7 @@ macro_rules! words {
 
 words!(
     DatabaseTls,
+    Kinds,
     Stop,
     Mode,
     OwnerRule,

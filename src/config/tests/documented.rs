@@ -95,7 +95,7 @@ fn what_has_no_default_is_written_correctly() {
     // Its programs are examples.
     warnings.retain(|warning| !warning.what.ends_with("is not there"));
     assert_eq!(told(&warnings), "");
-    assert_eq!(config.policy.services.len(), 8);
+    assert_eq!(config.policy.services.len(), 9);
     assert_eq!((config.channels.len(), config.servers.len()), (6, 2));
     assert_eq!(config.clusters.len(), 1, "one namespace of one cluster");
     assert!(!format!("{config:?}").contains("secret.example"), "a secret can be seen");

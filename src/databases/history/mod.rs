@@ -65,7 +65,12 @@ pub struct History {
     pub name: Name,
     /// How many of the newest rows are read.
     pub rows_max: usize,
+    /// In which zone Flyway writes into PostgreSQL when a migration was applied: that of whoever ran it.
+    pub zone: String,
 }
+
+/// Servers and containers have it.
+pub const ZONE: &str = "UTC";
 
 impl History {
     /// Whose it is, as a plan names it.
@@ -95,7 +100,7 @@ impl History {
         let place = table::Place { schema, table: self.name.table.clone() };
         let tool = tool::of(session, &place).await?;
         let run = locks::run(session, &place).await?;
-        let read = table::rows(session, &place, tool, self.rows_max).await;
+        let read = table::rows(session, &place, (tool, &self.zone), self.rows_max).await;
         let (rows, all) = read.map_err(|fault| self.denied(fault, &place))?;
         let transactional = session.kind() == Kind::Postgresql;
         let table = format!("{}.{}", place.schema, place.table);

@@ -4,6 +4,7 @@ use super::{Name, Unreadable, tool::Tool};
 use crate::{
     databases::{Fault, Kind, Options, Row, Session, identifier, literal},
     domain::schema::{Migration, MigrationState, history},
+    units::UnixMs,
 };
 
 /// A table that is there.
@@ -86,12 +87,12 @@ pub(super) fn grant(options: &Options, place: &Place) -> String {
 pub(super) async fn rows(
     session: &mut Session,
     place: &Place,
-    tool: Tool,
+    (tool, zone): (Tool, &str),
     rows_max: usize,
 ) -> Result<(Vec<history::Row>, u64), Fault> {
     let kind = session.kind();
     let table = format!("{}.{}", identifier(kind, &place.schema), identifier(kind, &place.table));
-    let (columns, order) = tool.columns(kind);
+    let (columns, order) = tool.columns(kind, zone);
     // By the column, and not by the text that is made of it, which PostgreSQL would take for what is meant.
     let newest =
         format!("SELECT {} FROM {table} h ORDER BY {order} LIMIT {rows_max}", columns.join(", "));
@@ -123,8 +124,9 @@ pub const COLUMNS: [&str; 10] = [
 /// More of a text than this is not read.
 pub const TEXT_MAX: usize = 300;
 
-/// One row of its ten columns, as texts; `success` is 1 or 0.
-pub fn row(cells: Row) -> Option<history::Row> {
+/// One row of its ten columns, as texts; `success` is 1 or 0. Behind them may stand when it was installed, in ms since 1970.
+pub fn row(mut cells: Row) -> Option<history::Row> {
+    let at = if cells.len() > COLUMNS.len() { cells.pop().flatten() } else { None };
     let [rank, version, description, kind, script, checksum, by, on, took, success] =
         <[Option<String>; 10]>::try_from(cells).ok()?;
     Some(history::Row {
@@ -137,6 +139,7 @@ pub fn row(cells: Row) -> Option<history::Row> {
             checksum: checksum.and_then(|it| it.parse().ok()),
             installed_by: by.unwrap_or_default(),
             installed_on: on.unwrap_or_default(),
+            installed_at: at.and_then(|it| it.parse().ok()).map(UnixMs),
             execution_ms: took.and_then(|it| it.parse().ok()).unwrap_or_default(),
             state: MigrationState::Success,
         },

@@ -61,9 +61,9 @@ async fn columns(session: &mut Session, place: &Place) -> Result<BTreeSet<String
 
 impl Tool {
     /// What is read of a row, in the order in which it is taken apart; and the order of the newest first.
-    pub(super) fn columns(self, kind: Kind) -> (Vec<String>, &'static str) {
+    pub(super) fn columns(self, kind: Kind, zone: &str) -> (Vec<String>, &'static str) {
         match self {
-            Self::Flyway => (of_flyway(kind), "h.installed_rank DESC"),
+            Self::Flyway => (of_flyway(kind, zone), "h.installed_rank DESC"),
             Self::Sqlx => (of_sqlx(kind), "h.installed_on DESC, h.version DESC"),
         }
     }
@@ -90,30 +90,41 @@ fn success(kind: Kind) -> String {
     }
 }
 
-fn of_flyway(kind: Kind) -> Vec<String> {
+/// PostgreSQL's column is of no zone, MariaDB's and MySQL's is a moment.
+fn of_flyway(kind: Kind, zone: &str) -> Vec<String> {
+    let at = match kind {
+        Kind::Postgresql => format!(
+            "(extract(epoch FROM installed_on::timestamp AT TIME ZONE {}) * 1000)::bigint",
+            literal(kind, zone)
+        ),
+        Kind::Mysql => "CAST(UNIX_TIMESTAMP(installed_on) * 1000 AS SIGNED)".to_owned(),
+    };
+
     let column = |name: &str| match name {
         "installed_rank" | "checksum" | "execution_time" => number(kind, name),
         "success" => success(kind),
         _ => text(kind, name),
     };
-    COLUMNS.into_iter().map(column).collect()
+    COLUMNS.into_iter().map(column).chain([number(kind, &at)]).collect()
 }
 
 /// The version is no order in which they were applied, and nothing else is numbered: the time is, by the database's own clock. MariaDB and
 /// MySQL keep it in seconds, in which there may be several.
 fn of_sqlx(kind: Kind) -> Vec<String> {
-    let (rank, script, checksum, took_ms) = match kind {
+    let (rank, script, checksum, took_ms, at) = match kind {
         Kind::Postgresql => (
             "(extract(epoch FROM installed_on) * 1000000)::bigint",
             "version::text || '_' || replace(description, ' ', '_')",
             "('x' || encode(substring(checksum FROM 1 FOR 7), 'hex'))::bit(56)::bigint",
             "execution_time / 1000000",
+            "(extract(epoch FROM installed_on) * 1000)::bigint",
         ),
         Kind::Mysql => (
             "UNIX_TIMESTAMP(installed_on) * 1000 + ROW_NUMBER() OVER (PARTITION BY installed_on ORDER BY version)",
             "CONCAT(version, '_', REPLACE(description, ' ', '_'))",
             "CONV(HEX(LEFT(checksum, 7)), 16, 10)",
             "execution_time DIV 1000000",
+            "CAST(UNIX_TIMESTAMP(installed_on) * 1000 AS SIGNED)",
         ),
     };
     vec![
@@ -127,5 +138,6 @@ fn of_sqlx(kind: Kind) -> Vec<String> {
         text(kind, "installed_on"),
         number(kind, took_ms),
         success(kind),
+        number(kind, at),
     ]
 }

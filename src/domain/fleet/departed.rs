@@ -39,6 +39,7 @@ impl Fleet {
             | What::AlertsActive { .. }
             | What::SchemaSeen { .. }
             | What::SnapshotsSeen { .. }
+            | What::RdsSeen { .. }
             | What::ScriptsSeen { .. }
             | What::ScriptTried { .. }
             | What::IntegritySeen { .. }

@@ -1,12 +1,12 @@
 //! Whether the application can go back on the schema that is there, or the schema goes back with it, or neither.
 
-use super::script;
+use super::{rds, script};
 use crate::{
     domain::{
         change::{Change, Component, Migrations, Revision},
         guard::{Guard, Verdict},
         inventory::Inventory,
-        plan::{Action, Plan},
+        plan::{Action, Plan, Step},
         planning::DatabaseMove,
         runbook::{Replacement, RestoreRunbook, Way},
         schema::{
@@ -172,20 +172,8 @@ fn goes_back(s: &Situation<'_>, plan: &Plan, moved: &str) -> Option<Verdict> {
         );
         return Some(Verdict::refuse(guard, why));
     }
-    let restored = plan.steps.iter().find_map(|step| {
-        let Action::SnapshotRestore { file, .. } = &step.action else { return None };
-        Some(file)
-    });
-    let (is_automatic, how, lost) = match restored {
-        Some(file) => {
-            let seen = s.watch.database.ways.snapshots.iter().flatten();
-            let found = seen.flat_map(|all| &all.newest).find(|it| it.file == *file);
-            let lost = found.map_or_else(
-                || "what was written since is lost".to_owned(),
-                |snapshot| snapshot.loss(s.now.wall),
-            );
-            (runbook.restore.as_ref()?.automatic, format!("by {file}"), lost)
-        }
+    let (is_automatic, how, lost) = match plan.steps.iter().find_map(|step| copied(s, step)) {
+        Some((is_automatic, how, lost)) => (is_automatic?, how, lost),
         None => {
             let lost = "what was written into what goes is lost".to_owned();
             (runbook.database.as_ref()?.automatic, "by undoing its migrations".to_owned(), lost)
@@ -202,6 +190,25 @@ fn goes_back(s: &Situation<'_>, plan: &Plan, moved: &str) -> Option<Verdict> {
     })
 }
 
+/// Of a step that restores a copy: whether the daemon may do it by itself, where that is configured; from which copy, and what is lost.
+fn copied(s: &Situation<'_>, step: &Step) -> Option<(Option<bool>, String, String)> {
+    let runbook = s.policy.runbook.as_ref();
+    if let Action::RdsRestore { what } = &step.action {
+        let is_automatic = runbook.and_then(|it| it.rds.as_ref()).map(|it| it.automatic);
+        let (how, lost) = rds::in_words(s, what);
+        return Some((is_automatic, how, lost));
+    }
+    let Action::SnapshotRestore { file, .. } = &step.action else { return None };
+    let seen = s.watch.database.ways.snapshots.iter().flatten();
+    let found = seen.flat_map(|all| &all.newest).find(|it| it.file == *file);
+    let lost = found.map_or_else(
+        || "what was written since is lost".to_owned(),
+        |snapshot| snapshot.loss(s.now.wall),
+    );
+    let is_automatic = runbook.and_then(|it| it.restore.as_ref()).map(|it| it.automatic);
+    Some((is_automatic, format!("by {file}"), lost))
+}
+
 /// How the schema goes back with the application to `target`, where it has to, that is configured, and there is a way; and where
 /// there is none, why it stays, which the guard refuses to act upon.
 pub(super) fn back(
@@ -211,7 +218,7 @@ pub(super) fn back(
 ) -> (Option<DatabaseMove>, String) {
     let stays = (None, String::new());
     let Some(runbook) = &s.policy.runbook else { return stays };
-    if runbook.database.is_none() && runbook.restore.is_none() {
+    if runbook.database.is_none() && runbook.restore.is_none() && runbook.rds.is_none() {
         return stays;
     }
     let Schema::Moved(_) = of(s, target) else { return stays };
@@ -231,7 +238,10 @@ pub(super) fn back(
         Some(Err(why)) => Some(why),
         None => None,
     };
-    let restore = runbook.restore.as_ref().map(|restore| restored(s, restore, &from, good, pods));
+    let restore = match &runbook.rds {
+        Some(runbook) => Some(rds::back(s, runbook, (now, good), pods)),
+        None => runbook.restore.as_ref().map(|it| restored(s, it, &from, good, pods)),
+    };
     match (restore, why) {
         (Some(Ok((moved, lost))), None) => (Some(moved), lost),
         (Some(Ok((moved, lost))), Some(why)) => {

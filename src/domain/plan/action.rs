@@ -1,5 +1,7 @@
 //! What one step of a plan does: a change of one platform, with its exact target.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CommandLine, DeploymentAt, Restart, Restore, Running, SchemaAt};
@@ -8,6 +10,7 @@ use crate::{
         change::Revision,
         frontend::{Marker, SiteAt},
         maintenance::MaintenanceMode,
+        rds::{RdsRestore, RdsSwitch, Restored},
         reconciler::Reconciler,
         schema::{script::ScriptRun, undo::UndoBy},
         secret::SecretMove,
@@ -214,6 +217,36 @@ pub enum Action {
         from: Revision,
         /// The version that it will be at.
         to: Revision,
+    },
+    /// Make an instance of RDS, or a cluster, of a snapshot of another one, with that one's settings, and wait until it can be used.
+    /// What this run made is known by its tag, and waited for; what anybody else made is not touched.
+    RdsRestore {
+        /// Of what, and from which snapshots.
+        #[serde(flatten)]
+        what: Box<RdsRestore>,
+    },
+    /// See over SQL that what was restored holds what it should. Changes nothing.
+    RdsVerify {
+        /// Whose history of migrations.
+        schema: SchemaAt,
+        /// What was restored.
+        restored: Restored,
+        /// The version that its schema must have.
+        to: Revision,
+        /// Queries that must return no row there, by what each is about.
+        verify: BTreeMap<String, String>,
+    },
+    /// Write the address of what was restored into the secret where the service finds it, in the place of the one that is there.
+    RdsSwitch {
+        /// Whose history of migrations.
+        schema: SchemaAt,
+        /// The version that the schema must be at now; another one means that somebody migrated in between.
+        from: Revision,
+        /// The version that it will be at.
+        to: Revision,
+        /// In which secret, from which exact version and address.
+        #[serde(flatten)]
+        what: Box<RdsSwitch>,
     },
     /// Copy what differs of a version of a site to where it is served from. Both versions are as their manifests say, whose hashes
     /// the revisions are; what is neither of the one nor of the other means that somebody deployed in between.

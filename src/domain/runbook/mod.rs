@@ -5,6 +5,7 @@
 mod database;
 mod deployment;
 mod frontend;
+mod rds;
 mod release;
 mod restore;
 mod script;
@@ -17,6 +18,7 @@ pub use self::{
     database::{DatabaseRunbook, StopWrites, Way},
     deployment::{ARGOCD, DeploymentRunbook},
     frontend::FrontendRunbook,
+    rds::{Anew, RdsRunbook},
     release::ReleaseRunbook,
     restore::{Replacement, RestoreRunbook},
     script::{PLACES, ScriptRunbook},

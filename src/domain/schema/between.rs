@@ -129,7 +129,8 @@ pub fn digest(last: i64, hash: &str) -> String {
     format!("{last}:{hash}")
 }
 
-fn rank_of(revision: &Revision) -> Option<i64> {
+/// The number of the newest row that a schema of this revision had.
+pub fn rank_of(revision: &Revision) -> Option<i64> {
     revision.digest.as_deref()?.split_once(':')?.0.parse().ok()
 }
 

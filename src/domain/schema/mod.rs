@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::migration_state::MigrationState;
 use super::change::Revision;
-use crate::units::Span;
+use crate::units::{Span, UnixMs};
 
 /// The name under which a database that tells nothing stands beside signals that do.
 pub const DATABASE: &str = "database";
@@ -67,6 +67,9 @@ pub struct Migration {
     pub installed_by: String,
     /// When it was written down, as the database shows it: PostgreSQL's has no zone, and nothing is decided by it.
     pub installed_on: String,
+    /// The same as a moment, where whoever told it knows that: of Flyway's in PostgreSQL in the zone that the operator names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<UnixMs>,
     /// How long it took.
     pub execution_ms: i64,
     /// How it stands.

@@ -92,21 +92,24 @@ impl Snapshot {
 
     /// What is gone once it is put in the place of what is there at `now`.
     pub fn loss(&self, now: UnixMs) -> String {
-        let Self { taken_at, lost, .. } = self;
-        let ago = now.since(*taken_at).to_read();
-        let begin =
-            format!("everything that was written since {taken_at}, {ago} ago, is lost with it");
-        let told: Vec<String> = lost
-            .iter()
-            .map(|Lost { what, rows }| match rows {
-                Ok(rows) => format!("{rows} {what}"),
-                Err(why) => format!("of {what} nobody can tell: {why}"),
-            })
-            .collect();
-        match told.as_slice() {
-            [] => format!("{begin}; how much that is, nobody counts"),
-            told => format!("{begin}: {}", told.join(", ")),
-        }
+        loss(self.taken_at, &self.lost, now)
+    }
+}
+
+/// What is gone once a copy that was taken then is put in the place of what is there at `now`.
+pub fn loss(taken_at: UnixMs, lost: &[Lost], now: UnixMs) -> String {
+    let ago = now.since(taken_at).to_read();
+    let begin = format!("everything that was written since {taken_at}, {ago} ago, is lost with it");
+    let told: Vec<String> = lost
+        .iter()
+        .map(|Lost { what, rows }| match rows {
+            Ok(rows) => format!("{rows} {what}"),
+            Err(why) => format!("of {what} nobody can tell: {why}"),
+        })
+        .collect();
+    match told.as_slice() {
+        [] => format!("{begin}; how much that is, nobody counts"),
+        told => format!("{begin}: {}", told.join(", ")),
     }
 }
 

@@ -165,13 +165,23 @@ async fn count(keeper: &Keeper, snapshots: impl Iterator<Item = &mut Snapshot>) 
     }
     let options = &keeper.history.options;
     for snapshot in snapshots {
-        snapshot.lost = vec![];
-        for (what, query) in &keeper.lost {
-            let taken_at = literal(options.database.kind, &snapshot.taken_at.to_string());
-            let rows = number(options, &query.replace("{taken_at}", &taken_at)).await;
-            snapshot.lost.push(Lost { what: what.clone(), rows });
-        }
+        snapshot.lost = count_lost(options, &keeper.lost, snapshot.taken_at).await;
     }
+}
+
+/// Counts there what was written since; each of these says what it is, and how it is counted.
+pub async fn count_lost(
+    options: &databases::Options,
+    queries: &[(String, String)],
+    taken_at: UnixMs,
+) -> Vec<Lost> {
+    let mut all = vec![];
+    for (what, query) in queries {
+        let taken_at = literal(options.database.kind, &taken_at.to_string());
+        let rows = number(options, &query.replace("{taken_at}", &taken_at)).await;
+        all.push(Lost { what: what.clone(), rows });
+    }
+    all
 }
 
 async fn number(options: &databases::Options, sql: &str) -> Result<u64, String> {

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use tokio::time::timeout;
 
 pub use self::{
-    look::{Known, snapshots},
+    look::{Known, count_lost, snapshots},
     preflight::snapshot_preflight,
 };
 pub(super) use self::{

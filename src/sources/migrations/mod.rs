@@ -62,6 +62,7 @@ fn migration(said: Said) -> Result<(Option<i64>, Migration), String> {
         checksum: said.checksum,
         installed_by: cut(said.by),
         installed_on: cut(said.on),
+        installed_at: None,
         execution_ms: said.execution_ms.unwrap_or_default(),
         state,
     };

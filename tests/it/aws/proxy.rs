@@ -30,7 +30,14 @@ pub(crate) enum Twist {
     Answer(Vec<u8>),
     /// It is done, and something else is said of it.
     Rewrite(fn(&str) -> String),
+    /// The same by whoever remembers what was said before; of the request, and of the answer.
+    Reword(Arc<Rewording>),
+    /// Something else is done in its place, and something else is said of that.
+    Instead { asked: fn(&str) -> String, said: fn(&str) -> String },
 }
+
+/// What was asked, and what is said of it.
+type Rewording = dyn Fn(&str, &str) -> String + Send + Sync;
 
 impl fmt::Debug for Twist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,7 +47,8 @@ impl fmt::Debug for Twist {
             Self::Cut => "Cut",
             Self::Lost => "Lost",
             Self::Answer(_) => "Answer",
-            Self::Rewrite(_) => "Rewrite",
+            Self::Rewrite(_) | Self::Reword(_) => "Rewrite",
+            Self::Instead { .. } => "Instead",
         })
     }
 }
@@ -179,10 +187,17 @@ async fn handed_on(way: Way, request: Request<Incoming>) -> Result<Response<Body
         Some(Twist::Silent) => std::future::pending().await,
         Some(Twist::Cut) => return Err(Closed),
         Some(Twist::Answer(body)) => return Ok(words.answer(200, body.clone())),
-        Some(Twist::Lost | Twist::Rewrite(_)) | None => {}
+        Some(Twist::Lost | Twist::Rewrite(_) | Twist::Reword(_) | Twist::Instead { .. }) | None => {
+        }
     }
-    let mut to =
-        way.client.request(parts.method.clone(), format!("{}{path}", way.upstream)).body(body);
+    let body = match &twist {
+        Some(Twist::Instead { asked, .. }) => Bytes::from(asked(&String::from_utf8_lossy(&body))),
+        _ => body,
+    };
+    let mut to = way
+        .client
+        .request(parts.method.clone(), format!("{}{path}", way.upstream))
+        .body(body.clone());
     for (name, value) in &parts.headers {
         if !matches!(
             name.as_str(),
@@ -201,10 +216,17 @@ async fn handed_on(way: Way, request: Request<Incoming>) -> Result<Response<Body
             answer = answer.header(name, value);
         }
     }
+    let asked = body;
     let body = from.bytes().await.map_err(|_| Closed)?;
     let body = match twist {
         Some(Twist::Lost) => return Err(Closed),
-        Some(Twist::Rewrite(other)) => Bytes::from(other(&String::from_utf8_lossy(&body))),
+        Some(Twist::Rewrite(other) | Twist::Instead { said: other, .. }) => {
+            Bytes::from(other(&String::from_utf8_lossy(&body)))
+        }
+        Some(Twist::Reword(other)) => {
+            let [asked, said] = [&asked, &body].map(|it| String::from_utf8_lossy(it));
+            Bytes::from(other(&asked, &said))
+        }
         _ => body,
     };
     Ok(answer.body(Body::from(body)).expect("an answer"))

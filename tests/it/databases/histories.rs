@@ -14,7 +14,12 @@ use super::{
 };
 
 pub(crate) fn history(options: Options, table: &str) -> History {
-    History { options, name: Name::parse(table).expect("a legal name"), rows_max: 500 }
+    History {
+        options,
+        name: Name::parse(table).expect("a legal name"),
+        rows_max: 500,
+        zone: "UTC".to_owned(),
+    }
 }
 
 pub(crate) async fn look(database: &Fresh<'_>) -> Schema {

@@ -41,6 +41,11 @@ impl Server {
         Self::started(kind, &[])
     }
 
+    /// Another of its kind, with its administrator's password.
+    pub(crate) fn like(other: &Self) -> Self {
+        Self::started(other.kind, &[("PASSWORD", other.password())])
+    }
+
     /// One that can be replicated, and one that replicates it once it is told to: PostgreSQL's is told by how it is made.
     pub(crate) fn with_a_replica(kind: Kind) -> [Self; 2] {
         let primary = Self::started(kind, &[("SERVER_ID", "1")]);

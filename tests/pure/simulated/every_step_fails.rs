@@ -16,6 +16,9 @@ const MIGRATED: usize = 3;
 /// The snapshot read, restored, put in its place; switch and restart.
 const RESTORED: usize = 5;
 
+/// Made of a snapshot, seen over SQL, led to; switch and restart.
+const IN_RDS: usize = 5;
+
 /// Copied, invalidated, seen.
 const SITE: usize = 3;
 
@@ -63,6 +66,7 @@ fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done(
         (Layout::Maintained, MAINTAINED, MAINTAINED + 1),
         (Layout::Migrated, MIGRATED, MIGRATED),
         (Layout::Restored, RESTORED, RESTORED),
+        (Layout::InRds, IN_RDS, IN_RDS),
         (Layout::Sites, SITE, SITE),
     ];
     for (layout, steps, all) in plans {

@@ -47,6 +47,7 @@ pub(super) fn migration(rank: i64, version: &str, state: MigrationState) -> Migr
         checksum: Some(7),
         installed_by: "shop".into(),
         installed_on: "2026-03-02 12:00:00".into(),
+        installed_at: None,
         execution_ms: 12,
         state,
     }

@@ -29,6 +29,7 @@ mod owned;
 mod owners;
 mod people;
 mod previous;
+mod rds;
 mod resolved;
 mod restarts;
 mod reversed;

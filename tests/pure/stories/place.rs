@@ -20,6 +20,8 @@ use rollbackd::{
     units::{Span, UnixMs},
 };
 
+use super::town::failed;
+
 /// How a version behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Behaviour {
@@ -414,6 +416,8 @@ impl Place {
             Action::ReverseScript { script, .. } => self.does(format!("run {}", script.file)),
             Action::SnapshotRestore { restored, .. } => self.does(format!("restore {restored}")),
             Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
+            Action::RdsRestore { .. } | Action::RdsVerify { .. } => self.rds(&step.action),
+            Action::RdsSwitch { what, .. } => self.does(format!("lead away from {}", what.old)),
             Action::DeploymentStop { pods, .. } => {
                 self.wanted = 0;
                 self.stopped = Some(*pods);
@@ -436,15 +440,21 @@ impl Place {
                 self.restart(at);
                 self.does(format!("rollout of {to}"))
             }
-            Action::DeploymentRollout { to, .. } => Outcome::Failed {
-                why: format!("it is set to {}, and not to {to}", self.linked),
-                retry: false,
-            },
+            Action::DeploymentRollout { .. } => failed(&format!("it is at {}", self.linked), false),
             Action::FrontendCopy { .. }
             | Action::FrontendInvalidate { .. }
             | Action::FrontendVerify { .. } => self.site(&step.action, at),
             Action::Command { run, .. } | Action::Check { run } => self.does(run.argv.join(" ")),
         }
+    }
+
+    /// The first snapshot is one that can be restored.
+    fn rds(&mut self, action: &Action) -> Outcome {
+        if let Action::RdsRestore { what } = action {
+            return self.does(format!("make {}", what.candidates[0].restored));
+        }
+        let Action::RdsVerify { restored, .. } = action else { panic!("{action:?}") };
+        self.does(format!("verify {}", restored.names[0]))
     }
 
     /// What is copied is linked; edges serve what they had until they are told to forget.

@@ -145,6 +145,7 @@ pub(crate) fn runbook(name: &str) -> Runbook {
         maintenance: None,
         database: None,
         restore: None,
+        rds: None,
         secrets: vec![],
         before: vec![],
         after: vec![],

@@ -108,7 +108,11 @@ impl World {
             if let Some(database) = &self.sites[site].database {
                 let is_readable = at >= self.sites[site].unreadable_until;
                 let (seen, copies) = (database.seen(is_readable), database.snapshots(is_readable));
+                let in_rds = database.in_rds(is_readable);
                 self.turn(What::SchemaSeen { service: id.clone(), seen });
+                if self.script.layout == Layout::InRds {
+                    self.turn(What::RdsSeen { service: id.clone(), seen: in_rds });
+                }
                 if self.script.layout == Layout::Restored {
                     self.turn(What::SnapshotsSeen { service: id.clone(), seen: copies });
                 }

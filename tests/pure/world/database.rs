@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use rollbackd::{
     domain::{
         change::Revision,
+        rds,
         schema::{
             Migration, Schema, Seen, history,
             snapshot::{Snapshot, Snapshots},
         },
     },
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 /// What an author writes of a migration on which the code before runs.
@@ -22,6 +23,7 @@ struct Row {
     rank: i64,
     version: u32,
     compatible: bool,
+    at: UnixMs,
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(wall: UnixMs) -> Self {
-        let rows = vec![Row { rank: 1, version: 1, compatible: false }];
+        let rows = vec![Row { rank: 1, version: 1, compatible: false, at: wall - Span::hours(1) }];
         Self {
             copied: (wall, rows.clone()),
             rows,
@@ -51,12 +53,12 @@ impl Database {
     }
 
     /// A release comes with a migration, or with none.
-    pub(crate) fn released(&mut self, release: &str, migrates: Option<bool>) {
+    pub(crate) fn released(&mut self, release: &str, migrates: Option<bool>, at: UnixMs) {
         if let Some(compatible) = migrates {
             let rank = self.rows.iter().map(|row| row.rank).max().unwrap_or(0) + 1;
             // No version is used again for another script.
             let version = self.written_for.values().copied().max().unwrap_or(0) + 1;
-            self.rows.push(Row { rank, version, compatible });
+            self.rows.push(Row { rank, version, compatible, at });
         }
         self.written_for.insert(release.to_owned(), self.current());
     }
@@ -93,6 +95,11 @@ impl Database {
         }
     }
 
+    /// What was restored is there, or has taken its place.
+    pub(crate) fn was_restored(&self) -> bool {
+        self.is_restored() || self.replaced > 0
+    }
+
     fn told(rows: &[Row]) -> Schema {
         let migration = |row: &Row| history::Row {
             migration: Migration {
@@ -104,6 +111,7 @@ impl Database {
                 checksum: Some(7),
                 installed_by: "shop".into(),
                 installed_on: String::new(),
+                installed_at: Some(row.at),
                 execution_ms: 5,
                 state: rollbackd::domain::schema::MigrationState::Success,
             },
@@ -142,5 +150,49 @@ impl Database {
         let replaced = (1..=self.replaced).map(|number| format!("shop_replaced_{number}"));
         let databases = ["shop".to_owned()].into_iter().chain(restored).chain(replaced).collect();
         Ok(Snapshots { newest: vec![snapshot], databases })
+    }
+
+    /// The same where RDS keeps it: whoever took its place has another address, of which the operator's file does not know.
+    pub(crate) fn in_rds(&self, is_readable: bool) -> Result<Box<rds::Seen>, String> {
+        if !is_readable {
+            return Err("rds:DescribeDBInstances reached nobody".into());
+        }
+        let at = |number: usize| rds::Endpoint { host: format!("shop-{number}.rds"), port: 5432 };
+        let snapshot = rds::Snapshot {
+            arn: "arn:aws:rds:eu-central-1:123456789012:snapshot:night".into(),
+            name: "night".into(),
+            of: None,
+            kind: rds::SnapshotKind::Automated,
+            status: rds::AVAILABLE.into(),
+            taken_at: Some(self.copied.0),
+            engine: "postgres".into(),
+            encrypted: false,
+            storage_gib: Some(100),
+            lost: vec![],
+        };
+        let restored = self.restored.iter().map(|_| "shop-restored-1".to_owned());
+        Ok(Box::new(rds::Seen {
+            region: "eu-central-1".into(),
+            source: rds::Source {
+                arn: "arn:aws:rds:eu-central-1:123456789012:db:shop".into(),
+                resource: None,
+                status: rds::AVAILABLE.into(),
+                engine: "postgres".into(),
+                version: "15.4".into(),
+                endpoint: Some(at(0)),
+                encrypted: false,
+                settings: rds::Settings::default(),
+                beside: vec![],
+                members: vec![],
+                bars: None,
+            },
+            snapshots: vec![snapshot],
+            names: ["shop".to_owned()].into_iter().chain(restored).collect(),
+            pointer: Ok(rds::Pointer {
+                arn: "arn:secret".into(),
+                version: format!("v{}", self.replaced),
+                endpoint: at(self.replaced),
+            }),
+        }))
     }
 }

@@ -128,8 +128,14 @@ impl Attempt {
             Action::MigrationsUndo { from, to, undone, .. } => {
                 self.undo(site, (from, to), undone, at)
             }
-            Action::SnapshotRestore { .. } => self.restore(site),
-            Action::DatabaseSwitch { from, to, .. } => self.replace(site, (from, to), at),
+            Action::SnapshotRestore { .. } | Action::RdsRestore { .. } => self.restore(site),
+            Action::DatabaseSwitch { from, to, .. } | Action::RdsSwitch { from, to, .. } => {
+                self.replace(site, (from, to), at)
+            }
+            Action::RdsVerify { .. } => match self.mishap {
+                Mishap::Nothing => Outcome::Done,
+                _ => failed("what was restored does not answer", true),
+            },
             Action::FrontendCopy { from, to, .. } => self.copy(site, (from, to), at, wall),
             Action::FrontendInvalidate { to, .. } => self.invalidate(site, &to.version, at),
             Action::FrontendVerify { to, .. } => match self.mishap {

@@ -114,7 +114,7 @@ impl World {
                 1 => Some(false),
                 _ => Some(true),
             };
-            database.released(version, migrates);
+            database.released(version, migrates, wall);
             self.sites[site].migrated(Actor::Pipeline, at);
         }
         self.sites[site].switch(version, Actor::Pipeline, at, wall);

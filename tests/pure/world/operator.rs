@@ -17,11 +17,13 @@ use rollbackd::{
             FleetPolicy, GuardPolicy, LooksAt, Matrix, PeoplePolicy, Policy, Response, Row,
             ServicePolicy, SignalKind, SignalPolicy, TriggerPolicy, VerificationPolicy,
         },
+        rds::{Form, RdsAt},
         runbook::{
-            ApplicationRunbook, DatabaseRunbook, FrontendRunbook, ReleaseRunbook, RestoreRunbook,
-            StopWrites,
+            ApplicationRunbook, DatabaseRunbook, FrontendRunbook, RdsRunbook, ReleaseRunbook,
+            RestoreRunbook, StopWrites,
         },
         schema::{DatabasePolicy, undo::UndoBy},
+        secret::SecretAt,
         service::{Mode, ServiceId},
         severity::Severity,
         trigger::{Escalation, Rule},
@@ -60,6 +62,8 @@ pub(crate) enum Layout {
     Migrated,
     /// Two whose database can be restored.
     Restored,
+    /// Two whose database RDS keeps.
+    InRds,
     /// Two sites behind edges that keep what they had.
     Sites,
     /// Six: enough for a storm.
@@ -75,6 +79,7 @@ impl Layout {
             | Self::Maintained
             | Self::Migrated
             | Self::Restored
+            | Self::InRds
             | Self::Sites => 2,
             Self::Modes => 3,
             Self::Street => 6,
@@ -83,9 +88,8 @@ impl Layout {
 
     fn mode(self, index: usize) -> Mode {
         match (self, index) {
-            (Self::Modes | Self::Maintained | Self::Migrated | Self::Restored | Self::Sites, 1) => {
-                Mode::Approve
-            }
+            (Self::Modes | Self::Maintained | Self::Sites, 1) => Mode::Approve,
+            (Self::Migrated | Self::Restored | Self::InRds, 1) => Mode::Approve,
             (Self::Modes, 2) => Mode::Observe,
             _ => Mode::Auto,
         }
@@ -93,7 +97,7 @@ impl Layout {
 
     /// Whether its services have a database.
     pub(crate) fn has_databases(self) -> bool {
-        matches!(self, Self::Migrated | Self::Restored)
+        matches!(self, Self::Migrated | Self::Restored | Self::InRds)
     }
 
     /// Which release directory a service is deployed from.
@@ -106,6 +110,7 @@ impl Layout {
             | Self::Maintained
             | Self::Migrated
             | Self::Restored
+            | Self::InRds
             | Self::Sites
             | Self::Street => {
                 format!("/srv/{}", name(index))
@@ -141,6 +146,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
     runbook.maintenance = (layout == Layout::Maintained).then(|| maintenance(index));
     let schema = SchemaAt { database: name(index), history_table: "history".into() };
     runbook.database = (layout == Layout::Migrated).then(|| undo(schema.clone(), index));
+    runbook.rds = (layout == Layout::InRds).then(|| in_rds(schema.clone(), index));
     runbook.restore = (layout == Layout::Restored).then(|| restore(schema, index));
     let signals = [("errors", SignalKind::ErrorRate), ("health", SignalKind::Health)];
     ServicePolicy {
@@ -193,6 +199,25 @@ fn restore(schema: SchemaAt, index: usize) -> RestoreRunbook {
         schema,
         restore: line("pg_restore"),
         read: line(READ),
+        stop_writes: StopWrites::No,
+        automatic: index == 0,
+    }
+}
+
+fn in_rds(schema: SchemaAt, index: usize) -> RdsRunbook {
+    let account = "main".to_owned();
+    RdsRunbook {
+        schema,
+        at: RdsAt { account: account.clone(), form: Form::Instance, name: "shop".into() },
+        secret: SecretAt { account, secret: format!("{}/db", name(index)) },
+        host_key: "host".into(),
+        port_key: "port".into(),
+        kind: None,
+        age_max: None,
+        fallbacks: 1,
+        look_every: Span::seconds(30),
+        restore_timeout: Span::minutes(1),
+        verify: BTreeMap::new(),
         stop_writes: StopWrites::No,
         automatic: index == 0,
     }
@@ -344,6 +369,7 @@ pub(crate) fn runbook(root: &str, scripts: bool) -> Runbook {
         maintenance: None,
         database: None,
         restore: None,
+        rds: None,
         secrets: vec![],
         before: vec![],
         after: vec![],

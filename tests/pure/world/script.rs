@@ -180,6 +180,9 @@ impl Script {
         if layout == Layout::Modes && Dice::of(seed, "databases").percent(50) {
             layout = Dice::of(seed, "which").pick(&[Layout::Migrated, Layout::Restored]);
         }
+        if layout == Layout::Restored && Dice::of(seed, "rds").percent(40) {
+            layout = Layout::InRds;
+        }
         let mut script = Self { layout, fate: None, happenings: vec![], calm_at: 0 };
         script.troubles(&mut dice);
         let faults = dice.below(7);

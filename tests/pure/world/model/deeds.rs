@@ -13,6 +13,7 @@ use rollbackd::domain::{
 
 use super::{Look, Model, Running};
 use crate::world::{
+    database::Database,
     executor::Attempt,
     operator::{BAKE, COOLDOWN, MAX_CHANGE_AGE, POLL_MS},
     readings::{Ailment, Sources},
@@ -352,13 +353,16 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         // Where it is not required the rollback goes on without it.
         Action::MaintenanceOn { required, .. } => site.maintained || !required,
         Action::MaintenanceOff { .. } => !site.maintained,
-        Action::MigrationsUndo { to, .. } | Action::DatabaseSwitch { to, .. } => {
+        Action::MigrationsUndo { to, .. }
+        | Action::DatabaseSwitch { to, .. }
+        | Action::RdsSwitch { to, .. } => {
             site.database.as_ref().is_some_and(|it| it.revision().version == to.version)
         }
-        Action::SnapshotRestore { to, .. } => site
+        Action::SnapshotRestore { to, .. } | Action::RdsVerify { to, .. } => site
             .database
             .as_ref()
             .is_some_and(|it| it.is_restored() || it.revision().agrees_with(to)),
+        Action::RdsRestore { .. } => site.database.as_ref().is_some_and(Database::was_restored),
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
         | Action::SecretMove { .. }

@@ -1,0 +1,110 @@
+//! The address of a database in a secret: read from its current version, and written into a new one. Nothing else of what it holds is
+//! told to anybody.
+
+#[cfg(feature = "aws")]
+mod held;
+
+use super::{Access, Fault};
+use crate::domain::rds::{Endpoint, Pointer};
+
+/// The right that reading takes.
+pub const READ: &str = "secretsmanager:GetSecretValue";
+/// The right that writing takes.
+pub const WRITE: &str = "secretsmanager:PutSecretValue";
+
+/// Where in a secret the address is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Of the host.
+    pub host: String,
+    /// Of the port; where there is none, the port stays as it is.
+    pub port: String,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'c> {
+    /// The version that it is made of, which must be the current one.
+    pub of: &'c str,
+    /// From this address.
+    pub old: &'c Endpoint,
+    /// To this one.
+    pub new: &'c Endpoint,
+    /// The identifiers of both, which may stand there as well.
+    pub names: (&'c str, &'c str),
+    /// The id of the new version: whoever asks twice makes one.
+    pub version: &'c str,
+}
+
+#[cfg(feature = "aws")]
+mod asked {
+    use super::{Change, Keys, READ, WRITE, held};
+    use crate::{
+        aws::{Access, Account, Fault, Kind},
+        domain::rds::Pointer,
+    };
+
+    fn odd(action: &'static str, said: &str) -> Fault {
+        Fault::new(action, Kind::Refused { code: "what it holds".to_owned() }, said)
+    }
+
+    pub(super) async fn read(
+        access: &Access,
+        secret: &str,
+        (keys, port): (&Keys, u16),
+    ) -> Result<Pointer, Fault> {
+        let clients = Account::of(access)?.to_look().await;
+        let answer = clients.secrets().get_secret_value().secret_id(secret).send().await;
+        let answer = answer.map_err(|fault| clients.fault(READ, fault))?;
+        let text =
+            answer.secret_string().ok_or_else(|| odd(READ, "it holds bytes, and no JSON"))?;
+        let endpoint = held::endpoint(text, (keys, port)).map_err(|why| odd(READ, &why))?;
+        let own = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Ok(Pointer { arn: own(answer.arn()), version: own(answer.version_id()), endpoint })
+    }
+
+    pub(super) async fn write(
+        access: &Access,
+        secret: &str,
+        (keys, change): (&Keys, Change<'_>),
+    ) -> Result<(), Fault> {
+        let clients = Account::of(access)?.to_act().await;
+        let answer = clients.secrets().get_secret_value().secret_id(secret);
+        let answer = answer.version_id(change.of).send().await;
+        let answer = answer.map_err(|fault| {
+            let fault = clients.fault(READ, fault);
+            // Nothing was written yet, whatever became of this.
+            if fault.may_be_done() { Fault { kind: Kind::Unreachable, ..fault } } else { fault }
+        })?;
+        let text =
+            answer.secret_string().ok_or_else(|| odd(READ, "it holds bytes, and no JSON"))?;
+        let new = held::changed(text, keys, change).map_err(|why| odd(WRITE, &why))?;
+        let put = clients.secrets().put_secret_value().secret_id(secret).secret_string(new);
+        let put = put.client_request_token(change.version).send().await;
+        put.map(|_| ()).map_err(|fault| clients.fault(WRITE, fault))
+    }
+}
+
+/// Which address its current version holds; `port` where it has no key for one.
+#[cfg(feature = "aws")]
+pub async fn read(access: &Access, secret: &str, at: (&Keys, u16)) -> Result<Pointer, Fault> {
+    Box::pin(asked::read(access, secret, at)).await
+}
+
+/// Makes a version with another address, and that the current one; asked once.
+#[cfg(feature = "aws")]
+pub async fn write(access: &Access, secret: &str, what: (&Keys, Change<'_>)) -> Result<(), Fault> {
+    Box::pin(asked::write(access, secret, what)).await
+}
+
+/// Which address its current version holds.
+#[cfg(not(feature = "aws"))]
+pub async fn read(_: &Access, _: &str, _: (&Keys, u16)) -> Result<Pointer, Fault> {
+    Err(Fault::not_built_in(READ))
+}
+
+/// Makes a version with another address.
+#[cfg(not(feature = "aws"))]
+pub async fn write(_: &Access, _: &str, _: (&Keys, Change<'_>)) -> Result<(), Fault> {
+    Err(Fault::not_built_in(WRITE))
+}

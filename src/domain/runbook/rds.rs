@@ -1,0 +1,208 @@
+//! A database of RDS that goes back with everything in it: another instance or cluster is made of a snapshot, seen to hold what it
+//! should, and the service is told its address. What was there stays.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::StopWrites;
+use crate::{
+    domain::{
+        change::Revision,
+        plan::{Action, SchemaAt, Step},
+        planning::DatabaseMove,
+        rds::{
+            Candidate, Form, Pointer, RdsAt, RdsRestore, RdsSwitch, Restored, Seen, SnapshotKind,
+            Wanted,
+        },
+        secret::SecretAt,
+    },
+    units::Span,
+};
+
+/// For a history of migrations and the operator's queries, where what is read first comes slowly: it is still on its way from the
+/// snapshot.
+const VERIFY: Span = Span::minutes(15);
+/// For looks at RDS, at both databases and at the secret.
+const SWITCH: Span = Span::minutes(3);
+
+/// How a database is put back from a snapshot of RDS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RdsRunbook {
+    /// Whose schema.
+    pub schema: SchemaAt,
+    /// Which instance or cluster.
+    pub at: RdsAt,
+    /// The secret that tells the service where its database is.
+    pub secret: SecretAt,
+    /// The key of the host there.
+    pub host_key: String,
+    /// The key of the port there.
+    pub port_key: String,
+    /// Which kind of snapshots; any where none is said.
+    pub kind: Option<SnapshotKind>,
+    /// How old one may be.
+    pub age_max: Option<Span>,
+    /// How many older ones may be tried.
+    pub fallbacks: usize,
+    /// How often is looked how far a restore is.
+    pub look_every: Span,
+    /// How long it may take, with all that are tried.
+    pub restore_timeout: Span,
+    /// Queries that must return no row in what was restored, by what each is about.
+    pub verify: BTreeMap<String, String>,
+    /// How the service is kept from writing meanwhile.
+    pub stop_writes: StopWrites,
+    /// Whether the daemon may do it by itself: what was written since is lost.
+    pub automatic: bool,
+}
+
+/// What is made of what.
+#[derive(Clone, Copy, Debug)]
+pub struct Anew<'a> {
+    /// Where the schema is.
+    pub from: &'a Revision,
+    /// Where it will be.
+    pub to: &'a Revision,
+    /// What was seen of it.
+    pub seen: &'a Seen,
+    /// Where the service finds it now.
+    pub pointer: &'a Pointer,
+    /// Of these, the first first.
+    pub candidates: &'a [Candidate],
+}
+
+impl RdsRunbook {
+    /// What is wanted of a snapshot.
+    pub fn wanted(&self) -> Wanted<'_> {
+        let Self { at, kind, age_max, fallbacks, .. } = self;
+        Wanted { name: &at.name, kind: *kind, age_max: *age_max, fallbacks: *fallbacks }
+    }
+
+    /// What is done for it; `pods` are how many the service's Deployment has.
+    pub fn back(&self, it: Anew<'_>, pods: Option<u32>) -> DatabaseMove {
+        let stop = self.stop_writes.step();
+        let steps = [self.restore(it), self.verify(it), self.switch(it)];
+        DatabaseMove {
+            from: it.from.clone(),
+            to: it.to.clone(),
+            before: vec![],
+            steps: stop.into_iter().chain(steps).collect(),
+            stopped_pods: self.stop_writes.scaled(pods),
+            resource: format!("rds:{}", it.seen.source.arn),
+            takes: self.restore_timeout,
+        }
+    }
+
+    fn restored(&self, it: Anew<'_>) -> Restored {
+        let names = it.candidates.iter().map(|candidate| candidate.restored.clone());
+        Restored { at: self.at.clone(), names: names.collect() }
+    }
+
+    fn restore(&self, it: Anew<'_>) -> Step {
+        let RdsAt { account, form, name } = &self.at;
+        let source = &it.seen.source;
+        let each: Vec<String> = it
+            .candidates
+            .iter()
+            .map(|Candidate { snapshot, taken_at, restored }| {
+                format!("{snapshot}, taken at {taken_at}, as {restored}")
+            })
+            .collect();
+        let rights = match form {
+            Form::Instance => "rds:RestoreDBInstanceFromDBSnapshot and rds:AddTagsToResource",
+            Form::Cluster => {
+                "rds:RestoreDBClusterFromSnapshot, rds:CreateDBInstance and rds:AddTagsToResource"
+            }
+        };
+        let mut settings = vec![source.settings.in_words()];
+        settings.extend(
+            source.members.iter().map(|it| format!("{}: {}", it.name, it.settings.in_words())),
+        );
+        Step {
+            title: format!(
+                "make a new {form} of a snapshot of {name}, with its settings ({}), and wait until it is available: {}",
+                settings.join(" | "),
+                each.join("; where that fails, ")
+            ),
+            needs: vec![
+                format!("the rights {rights} in aws {account}"),
+                format!("room for another {form} in the quotas of aws {account}"),
+                format!("nobody else's {form} of that name"),
+            ],
+            timeout: self.restore_timeout,
+            action: Action::RdsRestore {
+                what: Box::new(RdsRestore {
+                    at: self.at.clone(),
+                    arn: source.arn.clone(),
+                    engine: source.engine.clone(),
+                    version: source.version.clone(),
+                    settings: source.settings.clone(),
+                    members: source.members.clone(),
+                    beside: source.beside.clone(),
+                    candidates: it.candidates.to_vec(),
+                    look_every: self.look_every,
+                }),
+            },
+            attempts: 1,
+            fallback: None,
+        }
+    }
+
+    fn verify(&self, it: Anew<'_>) -> Step {
+        let queries: String = self.verify.keys().map(|what| format!(", {what}")).collect();
+        let (restored, to) = (self.restored(it), it.to.clone());
+        let names = restored.names.join(" or ");
+        Step {
+            title: format!("see over SQL that {names} is at {to}{queries}"),
+            needs: vec![format!(
+                "the user that looks at {}, and its password as it was then",
+                self.schema
+            )],
+            timeout: VERIFY,
+            action: Action::RdsVerify {
+                schema: self.schema.clone(),
+                restored,
+                to,
+                verify: self.verify.clone(),
+            },
+            attempts: 1,
+            fallback: None,
+        }
+    }
+
+    fn switch(&self, it: Anew<'_>) -> Step {
+        let Pointer { arn, version, endpoint } = it.pointer;
+        let (restored, name) = (self.restored(it), &self.at.name);
+        let (SecretAt { account, secret }, names) = (&self.secret, restored.names.join(" or "));
+        Step {
+            title: format!(
+                "write the address of {names} into {}, in place of {endpoint}: from {} to {}. Version {version} of the secret and {name} itself are kept",
+                self.secret, it.from, it.to
+            ),
+            needs: vec![
+                format!("version {version} of {secret}, still the current one"),
+                format!(
+                    "the rights secretsmanager:GetSecretValue and secretsmanager:PutSecretValue on {secret} in aws {account}"
+                ),
+            ],
+            timeout: SWITCH,
+            action: Action::RdsSwitch {
+                schema: self.schema.clone(),
+                from: it.from.clone(),
+                to: it.to.clone(),
+                what: Box::new(RdsSwitch {
+                    restored,
+                    secret: self.secret.clone(),
+                    arn: arn.clone(),
+                    version: version.clone(),
+                    old: endpoint.clone(),
+                    host_key: self.host_key.clone(),
+                    port_key: self.port_key.clone(),
+                }),
+            },
+            attempts: 3,
+            fallback: None,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What was restored is asked over SQL, and then the service is led there: with two real servers, one in the place of the other.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use rollbackd::{
+    aws::address::{self, Keys},
+    databases::{Kind, Session},
+    domain::{
+        change::Revision,
+        plan::Action,
+        rds::{Endpoint, Pointer, RdsSwitch, Restored, SnapshotKind, Wanted, choose},
+        run::{Outcome, Report},
+        secret::SecretAt,
+    },
+    executors::rds::rds_preflight,
+    units::{Span, UnixMs},
+};
+
+use super::bench::{Bench, schema, why};
+use crate::{
+    aws::proxy::Twist,
+    databases::{
+        histories::{history, look},
+        server::{Fresh, Server},
+    },
+};
+
+const WRITE: &str = "PutSecretValue";
+const TABLE: &str = "CREATE TABLE flyway_schema_history (installed_rank INT PRIMARY KEY, version VARCHAR(50), description VARCHAR(200), \
+                     type VARCHAR(20), script VARCHAR(1000), checksum INT, installed_by VARCHAR(100), \
+                     installed_on TIMESTAMP NOT NULL DEFAULT now(), execution_time INT, success BOOLEAN)";
+
+/// A shop that was migrated after its snapshot was taken, and what is made of that: where each answers is another server.
+pub(super) struct Shop {
+    pub(super) bench: Bench,
+    pub(super) old: Fresh<'static>,
+    pub(super) new: Fresh<'static>,
+    pointer: Pointer,
+    restored: Restored,
+    pub(super) from: Revision,
+    pub(super) to: Revision,
+}
+
+/// The one that plays what was restored, for all tests of it.
+fn other() -> &'static Server {
+    static OTHER: OnceLock<Server> = OnceLock::new();
+    OTHER.get_or_init(|| Server::like(Server::shared(Kind::Postgresql)))
+}
+
+async fn migrate(database: &Fresh<'_>, rank: u32, before: &str) {
+    let sql = format!(
+        "INSERT INTO flyway_schema_history VALUES ({rank}, '{rank}', 'x', 'SQL', 'V{rank}__x.sql', {rank}, 'shop', \
+         timezone('UTC', now()) - interval '{before}', 5, true)"
+    );
+    database.run(&sql).await;
+}
+
+pub(super) fn endpoint(server: &Server) -> Endpoint {
+    Endpoint { host: "127.0.0.1".into(), port: server.port() }
+}
+
+impl Shop {
+    pub(super) async fn open(name: &str) -> Self {
+        Box::pin(Self::opened(name)).await
+    }
+
+    async fn opened(name: &str) -> Self {
+        let old = Fresh::of(Kind::Postgresql).await;
+        let server = tokio::task::spawn_blocking(other).await.unwrap();
+        let new = Fresh { server, kind: Kind::Postgresql, name: old.name.clone() };
+        let make = format!("CREATE DATABASE {}", new.name);
+        let mut session = Session::open_to_write(&server.options("postgres")).await.unwrap();
+        session.rows(&make).await.unwrap();
+        for database in [&old, &new] {
+            database.run(TABLE).await;
+            migrate(database, 1, "30 hours").await;
+        }
+        let to = look(&new).await.revision();
+        migrate(&old, 2, "-2 hours").await;
+        let from = look(&old).await.revision();
+        let bench = Bench::new(name).await;
+        bench.face(&bench.name, |face| face.endpoint = Some(endpoint(old.server)));
+        let held = serde_json::json!({ "username": "app", "password": "hunter2", "host": "127.0.0.1",
+            "port": old.server.port(), "dbInstanceIdentifier": bench.name });
+        let made = bench.clients.secrets().create_secret().name(&bench.secret);
+        made.secret_string(held.to_string()).send().await.unwrap();
+        let pointer = bench.seen().await.pointer.unwrap();
+        let what = bench.planned().await;
+        let new_name = what.candidates[0].restored.clone();
+        bench.face(&new_name, |face| face.endpoint = Some(endpoint(new.server)));
+        bench
+            .executor
+            .histories
+            .adopt([(schema(), history(old.options(), "flyway_schema_history"))].into());
+        let report = bench.restores(&what, false).await;
+        assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+        let names = what.candidates.iter().map(|it| it.restored.clone()).collect();
+        let restored = Restored { at: bench.at(), names };
+        Self { bench, old, new, pointer, restored, from, to }
+    }
+
+    async fn verifies(&self, queries: &[(&str, &str)]) -> Report {
+        let own = |(what, query): &(&str, &str)| ((*what).to_owned(), (*query).to_owned());
+        let action = Action::RdsVerify {
+            schema: schema(),
+            restored: self.restored.clone(),
+            to: self.to.clone(),
+            verify: queries.iter().map(own).collect::<BTreeMap<_, _>>(),
+        };
+        self.bench.attempt(action, false).await
+    }
+
+    pub(super) async fn switches(&self, resumed: bool) -> Report {
+        let what = RdsSwitch {
+            restored: self.restored.clone(),
+            secret: SecretAt { account: "main".into(), secret: self.bench.secret.clone() },
+            arn: self.pointer.arn.clone(),
+            version: self.pointer.version.clone(),
+            old: self.pointer.endpoint.clone(),
+            host_key: "host".into(),
+            port_key: "port".into(),
+        };
+        let (from, to) = (self.from.clone(), self.to.clone());
+        let action = Action::RdsSwitch { schema: schema(), from, to, what: Box::new(what) };
+        self.bench.attempt(action, resumed).await
+    }
+
+    /// Where the service finds it now.
+    async fn leads_to(&self) -> Pointer {
+        let keys = Keys { host: "host".into(), port: "port".into() };
+        address::read(&self.bench.access, &self.bench.secret, (&keys, 1)).await.unwrap()
+    }
+
+    fn writes_asked(&self) -> usize {
+        self.bench.proxy.asked(WRITE).len()
+    }
+}
+
+#[tokio::test]
+async fn the_service_is_led_to_what_was_restored_and_all_that_was_there_is_kept() {
+    let shop = Shop::open("led").await;
+    let report = shop.verifies(&[("nothing", "SELECT 1 WHERE false")]).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    let report = shop.switches(false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    for part in ["is kept, with all that was written to it", &shop.pointer.version] {
+        assert!(report.after.contains(part), "{report:?}");
+    }
+    let now = shop.leads_to().await;
+    assert_eq!(now.endpoint, endpoint(shop.new.server));
+    let secrets = shop.bench.clients.secrets();
+    let held = secrets.get_secret_value().secret_id(&shop.bench.secret).send().await.unwrap();
+    let held: serde_json::Value = serde_json::from_str(held.secret_string().unwrap()).unwrap();
+    assert_eq!(held["password"], "hunter2", "everything else is as it was");
+    assert_eq!(held["dbInstanceIdentifier"], shop.restored.names[0]);
+    let before = secrets.get_secret_value().secret_id(&shop.bench.secret);
+    let before = before.version_id(&shop.pointer.version).send().await.unwrap();
+    assert!(before.secret_string().unwrap().contains(&shop.old.server.port().to_string()));
+    let report = shop.switches(false).await;
+    assert_eq!((report.outcome, shop.writes_asked()), (Outcome::AlreadyDone, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_makes_one_version_and_is_found() {
+    let shop = Shop::open("one-version").await;
+    shop.bench.proxy.twist(WRITE, 1, Twist::Lost);
+    let report = shop.switches(false).await;
+    assert_eq!((report.outcome, shop.writes_asked()), (Outcome::Done, 1));
+    let report = shop.switches(true).await;
+    assert_eq!((report.outcome, shop.writes_asked()), (Outcome::Done, 1));
+    let all = shop.bench.clients.secrets().list_secret_version_ids();
+    let all = all.secret_id(&shop.bench.secret).include_deprecated(true).send().await.unwrap();
+    assert_eq!(all.versions().len(), 2, "{all:?}");
+}
+
+#[tokio::test]
+async fn whoever_changed_the_secret_or_migrated_in_between_wins() {
+    let shop = Shop::open("between").await;
+    migrate(&shop.old, 3, "0 hours").await;
+    let report = shop.switches(false).await;
+    assert!(why(&report).contains("somebody migrated it in between"), "{report:?}");
+    shop.old.run("DELETE FROM flyway_schema_history WHERE installed_rank = 3").await;
+    let other = serde_json::json!({ "host": "else.internal", "port": 5432 }).to_string();
+    let put = shop.bench.clients.secrets().put_secret_value().secret_id(&shop.bench.secret);
+    put.secret_string(other).send().await.unwrap();
+    let report = shop.switches(false).await;
+    assert!(why(&report).contains("somebody changed the secret"), "{report:?}");
+    assert_eq!(shop.writes_asked(), 0);
+    assert_eq!(shop.leads_to().await.endpoint.host, "else.internal");
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_what_holds_something_else_or_cannot_be_read() {
+    let shop = Shop::open("else").await;
+    let report = shop.verifies(&[("no row", "SELECT 1")]).await;
+    assert!(why(&report).contains("`no row` gives 1 rows"), "{report:?}");
+    migrate(&shop.new, 2, "0 hours").await;
+    let report = shop.verifies(&[]).await;
+    assert!(why(&report).contains("it is not used, and nothing was switched"), "{report:?}");
+    assert!(report.left.contains(&shop.restored.names[0]), "{report:?}");
+    let report = shop.switches(false).await;
+    assert!(why(&report).contains("nothing was begun"), "{report:?}");
+    // As the snapshot's password is the earlier one.
+    let mut other = history(shop.old.options(), "flyway_schema_history");
+    other.options.password = Some(rollbackd::units::Secret::new("hunter2"));
+    shop.bench.executor.histories.adopt([(schema(), other)].into());
+    let report = shop.verifies(&[]).await;
+    assert!(why(&report).contains("changed since the snapshot was taken"), "{report:?}");
+    assert_eq!(shop.writes_asked(), 0);
+}
+
+const QUOTAS: &str = "<DescribeAccountAttributesResponse><DescribeAccountAttributesResult><AccountQuotas>\
+    <AccountQuota><AccountQuotaName>DBInstances</AccountQuotaName><Used>40</Used><Max>40</Max></AccountQuota>\
+    <AccountQuota><AccountQuotaName>AllocatedStorage</AccountQuotaName><Used>100</Used><Max>100000</Max></AccountQuota>\
+    </AccountQuotas></DescribeAccountAttributesResult></DescribeAccountAttributesResponse>";
+
+#[tokio::test]
+async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
+    let shop = Shop::open("preflight").await;
+    let place = shop.bench.place(shop.new.options());
+    let wanted = Wanted { name: &shop.bench.name, kind: None, age_max: None, fallbacks: 1 };
+    let now = || UnixMs(jiff::Timestamp::now().as_millisecond());
+    shop.bench.proxy.twist("DescribeAccountAttributes", 1, Twist::Answer(QUOTAS.into()));
+    let checks = rds_preflight(&place, wanted, now()).await;
+    let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
+    assert_eq!(told, [true, true, true, false], "{checks:?}");
+    assert!(checks[0].why.contains("db.m6g.large"), "{checks:?}");
+    assert!(checks[2].why.contains("-newest holds 1"), "{checks:?}");
+    assert!(checks[3].why.contains("of DBInstances 40 of 40 are used"), "{checks:?}");
+    let automated = Wanted { kind: Some(SnapshotKind::Automated), ..wanted };
+    shop.bench.proxy.twist(
+        "DescribeAccountAttributes",
+        9,
+        Twist::Refuse { status: 403, code: "AccessDenied", said: "" },
+    );
+    shop.bench.face(&shop.bench.name, |face| {
+        face.endpoint = Some(Endpoint { host: "proxy.internal".into(), port: 5432 });
+    });
+    let checks = rds_preflight(&place, automated, now()).await;
+    let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
+    assert_eq!(told, [true, false, false, false], "{checks:?}");
+    assert!(checks[1].why.contains("answers at proxy.internal:5432"), "{checks:?}");
+    assert!(checks[2].why.contains("not of the kind"), "{checks:?}");
+    assert!(checks[3].why.contains("allow rds:DescribeAccountAttributes"), "{checks:?}");
+}
+
+/// When each was applied is read as a moment, whatever zone the server is in.
+#[tokio::test]
+async fn which_snapshot_holds_the_earlier_schema_follows_from_the_history_that_is_there() {
+    let shop = Shop::open("chosen").await;
+    let schema = look(&shop.old).await;
+    let seen = shop.bench.seen().await;
+    let wanted = Wanted { name: &shop.bench.name, kind: None, age_max: None, fallbacks: 1 };
+    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+    let chosen = choose(&seen, wanted, (&schema, &shop.to), now).unwrap();
+    assert_eq!(chosen.len(), 2, "{chosen:?}");
+    assert!(chosen[0].snapshot.ends_with("-newest"), "{chosen:?}");
+    assert_eq!(chosen[0].restored, format!("{}-restored-2", shop.bench.name), "one is there");
+    shop.old
+        .run("UPDATE flyway_schema_history SET installed_on = timezone('UTC', now()) - interval '1 hour' WHERE installed_rank = 2")
+        .await;
+    let schema = look(&shop.old).await;
+    let why = choose(&seen, wanted, (&schema, &shop.to), now).unwrap_err();
+    assert!(why.contains("what is to go was begun at"), "{why}");
+    let mut east = history(shop.old.options(), "flyway_schema_history");
+    east.zone = "Etc/GMT-2".into();
+    let there = east.read().await.unwrap();
+    let at = |schema: &rollbackd::domain::schema::Schema| schema.newest[0].installed_at.unwrap();
+    assert_eq!(at(&schema).since(at(&there)), Span::hours(2));
+}
