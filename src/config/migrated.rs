@@ -17,6 +17,8 @@ pub struct Migrated {
     pub teller: Teller,
     /// How often.
     pub every: Span,
+    /// How often while a change or an incident is watched.
+    pub every_watched: Span,
     /// The snapshots of it that are looked for.
     pub snapshots: Option<Kept>,
     /// What RDS keeps of it, where that does.

@@ -204,8 +204,8 @@ impl Followers {
             let key = hashed(&("database", service, password, format!("{database:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (service, database) = (service.clone(), database.clone());
-                let (executor, handle) = (self.executor.clone(), self.handle.clone());
-                self.tasks.spawn(migrations::look(service, database, executor, handle))
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(migrations::look(service, database, self.executor.clone(), told))
             });
             self.begun.insert(key, task);
         }

@@ -1,8 +1,11 @@
-//! Looks at each service's history of migrations again and again.
+//! Looks at each service's history of migrations again and again, and at once when a change or an incident begins to be watched.
 
+use std::collections::BTreeSet;
+
+use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::clock;
+use super::{clock, pace};
 use crate::{
     config::{Migrated, Teller},
     domain::{
@@ -23,7 +26,7 @@ pub(super) async fn look(
     service: ServiceId,
     database: Migrated,
     executor: executors::Options,
-    handle: Handle,
+    (handle, mut watched): (Handle, watch::Receiver<BTreeSet<ServiceId>>),
 ) {
     let mut last: Option<Seen> = None;
     loop {
@@ -35,7 +38,10 @@ pub(super) async fn look(
             return;
         }
         last = Some(seen);
-        tokio::time::sleep(database.every.duration()).await;
+        let every = (database.every, database.every_watched);
+        if !pace::wait(&mut watched, &service, every).await {
+            return;
+        }
     }
 }
 

@@ -121,7 +121,7 @@ impl fmt::Display for Follows {
 
 impl fmt::Debug for Follows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Follows({self})")
+        write!(f, "Follows({self}, {:?}, {})", self.keys, self.refresh)
     }
 }
 

@@ -149,6 +149,11 @@ pub(super) fn migrated(
 ) -> Option<(Migrated, DatabasePolicy)> {
     let (place, said) = (said.span(), said.get_ref());
     let every = found.positive(&said.every, Span::seconds(30));
+    let every_watched = found.positive(&said.every_watched, Span::seconds(5).min(every));
+    if let Some(at) = said.every_watched.as_ref().filter(|_| every_watched > every) {
+        let what = format!("slower while it matters: otherwise it is looked at every {every}");
+        found.error(at.span(), what, format!("write \"{every}\" or less"));
+    }
     let stuck_after = found.positive(&said.stuck_after, Span::minutes(30));
     let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
     let name = table(found, said.history_table.as_ref());
@@ -157,7 +162,15 @@ pub(super) fn migrated(
         let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
         let checks = BTreeMap::new();
         return Some((
-            Migrated { teller, every, checks, snapshots: None, rds: None, reversed: None },
+            Migrated {
+                teller,
+                every,
+                every_watched,
+                checks,
+                snapshots: None,
+                rds: None,
+                reversed: None,
+            },
             policy,
         ));
     }
@@ -170,7 +183,18 @@ pub(super) fn migrated(
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     let teller =
         Teller::Table(Box::new(History { options, name: name?, rows_max, zone: ZONE.to_owned() }));
-    Some((Migrated { teller, every, checks, snapshots: None, rds: None, reversed: None }, policy))
+    Some((
+        Migrated {
+            teller,
+            every,
+            every_watched,
+            checks,
+            snapshots: None,
+            rds: None,
+            reversed: None,
+        },
+        policy,
+    ))
 }
 
 /// A marker that stands in every name would make every migration compatible.

@@ -59,6 +59,7 @@ pub(in crate::config) struct Migrated {
     pub(in crate::config) from: Placed<String>,
     pub(in crate::config) history_table: Placed<String>,
     pub(in crate::config) every: Placed<Span>,
+    pub(in crate::config) every_watched: Placed<Span>,
     pub(in crate::config) stuck_after: Placed<Span>,
     pub(in crate::config) compatible_marker: Placed<String>,
     pub(in crate::config) history_max: Placed<usize>,

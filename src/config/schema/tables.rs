@@ -84,7 +84,7 @@ tables! {
         attempt_timeout operation_timeout attempts;
     partial [Secret] from secret look_every look_every_watched timeout attempts label even_if_rotated;
     [Check] query no_row within drops_at_most foreign_keys foreign_keys_max every every_watched confirm_after statement_timeout;
-    [Migrated] from history_table every stuck_after compatible_marker history_max check actuator info;
+    [Migrated] from history_table every every_watched stuck_after compatible_marker history_max check actuator info;
     partial [Actuator] url bean timeout bearer basic ca_file insecure;
     [Discover] template from query label kubernetes every services_max forget_after doubt_factor doubt_for;
     [Annotated] from namespace annotation;
