@@ -45,7 +45,8 @@ demo: ## A bad release, rolled back before your eyes: SCENARIO=errors|latency|ou
 TEST_THREADS ?= $(shell echo $$(( 3 * $$(nproc) )))
 
 test: rig ## Every test, against the real Prometheus, Alertmanager, Kubernetes and databases, and an AWS of the machine's own (installed or built when missing); then simulate
-	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --locked --lib --bins --test it --test tidy
+	cargo test --locked --profile simulate --no-default-features --test pure
 	$(MAKE) --no-print-directory simulate N=20000
 
 simulate: ## Worlds in which everything fails, until N incidents were had: N=300000 FIRST=0 (the first seed)

@@ -26,7 +26,7 @@ use rollbackd::{
 
 // The town of the stories decides the same things: one policy for both.
 #[expect(dead_code, reason = "the stories use the rest of it")]
-#[path = "../tests/it/stories/policy.rs"]
+#[path = "../tests/pure/stories/policy.rs"]
 mod policy;
 
 const SERVICES: usize = 10_000;

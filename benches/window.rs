@@ -1,6 +1,6 @@
 //! One sample through window and full rule (R1 and R1b): incremental against a rescan of the last hour.
 
-#[path = "../tests/it/naive.rs"]
+#[path = "../tests/pure/naive.rs"]
 mod naive;
 
 use std::{hint::black_box, sync::Arc};

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a world that cannot be read again is no world")]
 
-#[path = "it/world/mod.rs"]
+#[path = "pure/world/mod.rs"]
 #[expect(dead_code, reason = "the integration tests look closer at a world, and at single steps")]
 mod world;
 

@@ -1,7 +1,7 @@
 //! What must hold whatever the bytes are, one function for each parser of bytes from outside.
 //!
 //! Not only that nothing panics: what is taken is within its limits, printable, and the same when it is written and
-//! read again. The fuzz targets call these with random bytes, `tests/it/hostile.rs` with the corpora.
+//! read again. The fuzz targets call these with random bytes, `tests/pure/hostile.rs` with the corpora.
 
 use std::{
     collections::BTreeMap,

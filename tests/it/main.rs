@@ -4,26 +4,17 @@
 
 mod allocations;
 mod aws;
-mod compared;
 mod config_init;
 mod config_online;
 mod damaged;
 mod databases;
 mod docs;
 mod e2e;
-mod hostile;
 mod kubernetes;
-mod labelled;
-mod naive;
 mod notifiers;
 mod replay;
 mod replay_files;
 mod rig;
 mod rig_works;
 mod shop;
-mod simulated;
-mod stories;
 mod systemd;
-mod vectors;
-mod windows;
-mod world;
