@@ -16,7 +16,7 @@ use rollbackd::{
     units::{Span, UnixMs},
 };
 
-use super::bench::{Bench, schema, why};
+use super::bench::{Bench, RESTORE, schema, why};
 use crate::{
     aws::proxy::Twist,
     databases::{
@@ -223,10 +223,12 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     shop.bench.proxy.twist("DescribeAccountAttributes", 1, Twist::Answer(QUOTAS.into()));
     let checks = rds_preflight(&place, wanted, now()).await;
     let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
-    assert_eq!(told, [true, true, true, false], "{checks:?}");
+    assert_eq!(told, [true, true, true, false, true], "{checks:?}");
     assert!(checks[0].why.contains("db.m6g.large"), "{checks:?}");
     assert!(checks[2].why.contains("-newest holds 1"), "{checks:?}");
     assert!(checks[3].why.contains("of DBInstances 40 of 40 are used"), "{checks:?}");
+    assert_eq!(shop.leads_to().await, shop.pointer, "nothing is written");
+    assert_eq!(shop.bench.made().await.len(), 1, "and nothing made");
     let automated = Wanted { kind: Some(SnapshotKind::Automated), ..wanted };
     shop.bench.proxy.twist(
         "DescribeAccountAttributes",
@@ -236,12 +238,19 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     shop.bench.face(&shop.bench.name, |face| {
         face.endpoint = Some(Endpoint { host: "proxy.internal".into(), port: 5432 });
     });
+    let denied = Twist::Refuse { status: 400, code: "AccessDenied", said: "" };
+    shop.bench.proxy.twist(RESTORE, 1, denied);
     let checks = rds_preflight(&place, automated, now()).await;
     let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
-    assert_eq!(told, [true, false, false, false], "{checks:?}");
+    assert_eq!(told, [true, false, false, false, false], "{checks:?}");
     assert!(checks[1].why.contains("answers at proxy.internal:5432"), "{checks:?}");
     assert!(checks[2].why.contains("not of the kind"), "{checks:?}");
-    assert!(checks[3].why.contains("allow rds:DescribeAccountAttributes"), "{checks:?}");
+    for (nth, right) in [
+        (3, "allow rds:DescribeAccountAttributes"),
+        (4, "allow rds:RestoreDBInstanceFromDBSnapshot"),
+    ] {
+        assert!(checks[nth].why.contains(right), "{checks:?}");
+    }
 }
 
 /// When each was applied is read as a moment, whatever zone the server is in.
