@@ -1,5 +1,6 @@
 //! From what was written to what the daemon runs on. Nothing stops at the first problem.
 
+mod address;
 mod aws;
 mod channels;
 mod database;
@@ -73,7 +74,8 @@ fn build(found: &mut Found<'_>, raw: &raw::Raw, text: &str) -> Config {
         directory(found, &raw.reports_dir).unwrap_or_else(|| state_dir.join("reports"));
     let environment = raw.environment.as_ref().map_or(ENVIRONMENT, |e| e.get_ref()).to_owned();
     let servers = servers(found, raw);
-    let (databases, accounts) = (database::databases(found, raw), aws::accounts(found, raw));
+    let accounts = aws::accounts(found, raw);
+    let databases = database::databases(found, raw, &accounts);
     let common = Common {
         raw,
         databases: &databases,

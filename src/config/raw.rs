@@ -26,7 +26,7 @@ use toml::Spanned;
 pub(super) use self::{
     alerts::Alertmanager,
     aws::{Aws, CloudWatch, Measured, Metric, Secret, Sns},
-    database::{Actuator, Check, Database, Migrated},
+    database::{Actuator, Address, Check, Database, Migrated},
     discover::{Annotated, Discover},
     frontend::Frontend,
     intake::{Freeze, Http, Limits, Store, Tls, Token, Topics},

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use super::Follows;
 use crate::units::{Secret, Span};
 
 /// Which family of servers.
@@ -140,6 +141,8 @@ pub struct Options {
     pub name: String,
     /// Which.
     pub database: Database,
+    /// Who tells where it is, instead of [`Database::host`] and [`Database::port`].
+    pub follows: Option<Follows>,
     /// The user's password, where it has one.
     pub password: Option<Secret>,
     /// Whether the connection is encrypted.
@@ -162,11 +165,26 @@ impl Options {
     /// How long an answer may take, unless told.
     pub const STATEMENT: Span = Span::seconds(10);
 
+    /// The same as it is asked at one address, whatever else is told.
+    pub fn at(&self, host: &str, port: u16) -> Self {
+        let database = Database { host: host.to_owned(), port, ..self.database.clone() };
+        Self { database, follows: None, ..self.clone() }
+    }
+
+    /// Where it is, for people: an address that is asked for is told by who tells it.
+    pub fn place(&self) -> String {
+        match &self.follows {
+            Some(follows) => format!("{} where {follows} says", self.database.name),
+            None => self.database.to_string(),
+        }
+    }
+
     /// The usual ones.
     pub fn new(name: &str, database: Database) -> Self {
         Self {
             name: name.to_owned(),
             database,
+            follows: None,
             password: None,
             tls: Tls::Verify,
             ca_file: None,
@@ -186,7 +204,8 @@ impl PartialEq for Options {
             let limits = (it.connect_timeout, it.statement_timeout, it.rows_max, it.bytes_max);
             (it.name.clone(), it.database.clone(), it.tls as u8, it.ca_file.clone(), limits)
         };
-        plain(self) == plain(other) && secret(self) == secret(other)
+        let follows = self.follows == other.follows;
+        follows && plain(self) == plain(other) && secret(self) == secret(other)
     }
 }
 

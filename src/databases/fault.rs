@@ -9,6 +9,8 @@ use super::Options;
 pub enum Problem {
     /// Nobody listens there, or the name leads nowhere.
     Unreachable,
+    /// Nobody can tell where it is.
+    Unlocated,
     /// No answer within the time.
     Timeout,
     /// The user or its password.
@@ -46,6 +48,7 @@ impl Problem {
     pub fn passes(self) -> bool {
         match self {
             Self::Unreachable
+            | Self::Unlocated
             | Self::Timeout
             | Self::Restarting
             | Self::TooManyConnections
@@ -67,6 +70,7 @@ impl Problem {
     fn what(self) -> &'static str {
         match self {
             Self::Unreachable => "nobody answers there",
+            Self::Unlocated => "nobody can tell where it is",
             Self::Timeout => "it did not answer in time",
             Self::WrongPassword => "it does not know this user with this password",
             Self::TlsRequired => "it lets nobody in without TLS",
@@ -88,6 +92,9 @@ impl Problem {
     fn advice(self) -> &'static str {
         match self {
             Self::Unreachable => "see that it runs, and that host and port in `url` are its own",
+            Self::Unlocated => {
+                "see that secret, its keys, and who may read it: [database.NAME.address]"
+            }
             Self::Timeout => {
                 "see what keeps it, or give it longer: statement_timeout, connect_timeout"
             }

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod checks;
 mod classify;
 mod fault;
+mod follows;
 mod foreign_keys;
 pub mod grants;
 pub mod history;
@@ -18,6 +19,7 @@ mod session;
 pub use self::{
     access::{Database, Kind, Options, Tls},
     fault::{Fault, Problem},
+    follows::Follows,
     quote::{identifier, literal},
     session::{Row, Session},
 };

@@ -63,14 +63,14 @@ impl Session {
 
     async fn opened(options: &Options, only_reads: bool) -> Result<Self, Fault> {
         tls::install();
-        let within = options.connect_timeout.duration();
-        let opened = tokio::time::timeout(within, connected(options, only_reads)).await;
-        let late = |_| {
-            let said = format!("no connection within {}", options.connect_timeout);
-            Fault::new(Problem::Timeout, options, &said)
+        let Some(follows) = &options.follows else {
+            let connection = reached(options, only_reads).await?;
+            return Ok(Self { connection, options: options.clone() });
         };
-        let connection = opened.map_err(late)?.map_err(|error| classify::fault(&error, options))?;
-        Ok(Self { connection, options: options.clone() })
+        let options = follows.located(options).await?;
+        // Whatever it is, another server may be meant by now.
+        let connection = reached(&options, only_reads).await.inspect_err(|_| follows.doubt())?;
+        Ok(Self { connection, options })
     }
 
     /// Which family answers.
@@ -148,6 +148,17 @@ impl Session {
         };
         drop(tokio::time::timeout(GRACE, closed).await);
     }
+}
+
+/// Within the time that a connection may take.
+async fn reached(options: &Options, only_reads: bool) -> Result<Inner, Fault> {
+    let within = options.connect_timeout.duration();
+    let opened = tokio::time::timeout(within, connected(options, only_reads)).await;
+    let late = |_| {
+        let said = format!("no connection within {}", options.connect_timeout);
+        Fault::new(Problem::Timeout, options, &said)
+    };
+    opened.map_err(late)?.map_err(|error| classify::fault(&error, options))
 }
 
 async fn connected(options: &Options, only_reads: bool) -> Result<Inner, Error> {

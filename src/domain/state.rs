@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    change::{Change, Component},
+    change::{Change, Component, Revision},
     escalation::Escalation,
     event::Now,
     fact::{Fact, Service},
@@ -397,9 +397,10 @@ impl ServiceState {
         self.changes.iter().rev().find(|c| c.explains(onset, max_age))
     }
 
-    /// The changes since the revision that a rollback would go back to last served.
-    pub fn changes_since_target(&self) -> Vec<&Change> {
-        let target = self.ledger.target(Component::Application).ok();
+    /// The changes since that version of the application last served: a rollback to it goes back across all of them. Where none is named,
+    /// the one that a rollback would go to by itself.
+    pub fn changes_since(&self, target: Option<&Revision>) -> Vec<&Change> {
+        let target = target.or_else(|| self.ledger.target(Component::Application).ok());
         let since = target
             .and_then(|t| self.ledger.entry(Component::Application, t))
             .map(|entry| entry.serving_since);

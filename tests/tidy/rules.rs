@@ -12,7 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("causes", &[]),
     ("domain", &["units"]),
     ("kubernetes", &["domain", "units", "tls", "causes"]),
-    ("databases", &["domain", "units", "tls"]),
+    ("databases", &["domain", "units", "tls", "aws"]),
     ("aws", &["domain", "units", "tls", "causes"]),
     ("sources", &["domain", "units", "tls", "causes", "kubernetes", "databases", "aws"]),
     ("notifiers", &["domain", "units", "tls", "aws"]),

@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 use toml::Spanned;
 
 use crate::{
+    aws::Access,
     config::{
         Migrated, Teller,
-        check::{found::Found, tellers},
+        check::{address, found::Found, tellers},
         nearest::nearest,
         raw,
     },
@@ -39,9 +40,13 @@ pub(super) struct Reached {
 const MARKER_MIN: usize = 4;
 
 /// Every `[database.NAME]`.
-pub(super) fn databases(found: &mut Found<'_>, raw: &raw::Raw) -> BTreeMap<String, Reached> {
+pub(super) fn databases(
+    found: &mut Found<'_>,
+    raw: &raw::Raw,
+    accounts: &BTreeMap<String, Access>,
+) -> BTreeMap<String, Reached> {
     let database = |(name, said): (&Spanned<String>, &raw::Database)| {
-        let options = options(found, name.get_ref(), said);
+        let options = options(found, (raw, accounts), (name.get_ref(), said));
         let (replica, share) = replica(found, said, options.as_ref());
         let lag_max = lag_max(found, said, replica.is_some());
         let reached = Reached { replica: replica?, lag_max, share, options: options? };
@@ -68,7 +73,12 @@ fn replica(
         let what = "a replica is of the family of what it replicates";
         found.error_without_the_line(url.span(), what, "write it with the scheme of `url`");
     }
-    let of = |(database, primary): (Database, &Options)| Options { database, ..primary.clone() };
+    // A replica is where its URL says, wherever the primary went.
+    let of = |(database, primary): (Database, &Options)| Options {
+        database,
+        follows: None,
+        ..primary.clone()
+    };
     (database.zip(primary).map(of), share)
 }
 
@@ -100,8 +110,13 @@ fn parsed(found: &mut Found<'_>, url: &Spanned<String>) -> Option<Database> {
     }
 }
 
-fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Options> {
+fn options(
+    found: &mut Found<'_>,
+    of: (&raw::Raw, &BTreeMap<String, Access>),
+    (name, said): (&str, &raw::Database),
+) -> Option<Options> {
     let database = parsed(found, &said.url);
+    let follows = said.address.as_ref().map(|address| address::address(found, of, address));
     let password = said.password.as_ref().and_then(|from| found.secret(from));
     let ca_file = said.ca_file.as_ref().and_then(|path| {
         found.certificates(path)?;
@@ -111,13 +126,18 @@ fn options(found: &mut Found<'_>, name: &str, said: &raw::Database) -> Option<Op
     let statement_timeout = found.positive(&said.statement_timeout, Options::STATEMENT);
     let usual = Options::new(name, database?);
     let tls = said.tls.as_ref().map_or(usual.tls, |said| *said.get_ref());
+    let follows = match follows {
+        Some(follows) => Some(follows?),
+        None => None,
+    };
     let host = &usual.database.host;
-    let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let is_here = follows.is_none() && host == "localhost"
+        || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
     if let Some(off) = said.tls.as_ref().filter(|_| tls == Tls::Off && !is_here) {
         let what = format!("whoever is between here and {host} can read along");
         found.warn(off.span(), what, "leave it out, and name the authority in ca_file");
     }
-    Some(Options { password, ca_file, tls, connect_timeout, statement_timeout, ..usual })
+    Some(Options { follows, password, ca_file, tls, connect_timeout, statement_timeout, ..usual })
 }
 
 /// What of which is a service's.
@@ -146,7 +166,7 @@ pub(super) fn migrated(
     let schema = name.as_ref().and_then(|name| name.schema.as_deref());
     let checks = checks::checks(found, &said.check, reached, schema);
     let options = Options { rows_max: rows_max.max(100), ..reached.options.clone() };
-    let place = options.database.to_string();
+    let place = options.place();
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     let teller =
         Teller::Table(Box::new(History { options, name: name?, rows_max, zone: ZONE.to_owned() }));

@@ -8,13 +8,15 @@ use super::{
     aws,
     migrations::{self, Stops},
     scripts,
-    secrets::check_id,
     snapshots::{self, Among},
 };
 use crate::{
-    aws::{Access, address::Keys},
+    aws::Access,
     config::{KeptByRds, Migrated, check::found::Found, raw},
-    databases::history::ZONE,
+    databases::{
+        Follows,
+        history::{History, ZONE},
+    },
     domain::{
         rds::{Form, RdsAt, SnapshotKind},
         runbook::RdsRunbook,
@@ -50,7 +52,7 @@ pub(super) fn restore(
     }
     let access = aws::named(found, among.raw, accounts, said.from.as_ref(), at.clone());
     let named = named(found, said, at.clone());
-    let secret = secret(found, said, (access.as_ref(), at.clone()));
+    let follows = followed(found, at.clone(), history);
     let fallbacks = fallbacks(found, said.fallbacks.as_ref());
     let snapshots_max = found.at_least_one(&said.snapshots_max, SNAPSHOTS_MAX);
     let age_max = said.max_age.as_ref().map(|_| found.positive(&said.max_age, Span::hours(26)));
@@ -76,11 +78,8 @@ pub(super) fn restore(
     zone?;
     history.zone = said.time_zone.as_ref().map_or(ZONE, |it| it.get_ref()).to_owned();
     let at = RdsAt { account: access.name.clone(), form, name };
-    let secret = SecretAt { account: access.name.clone(), secret: secret? };
-    let key = |said: &raw::Placed<String>, usual: &str| {
-        said.as_ref().map_or_else(|| usual.to_owned(), |it| it.get_ref().clone())
-    };
-    let keys = Keys { host: key(&said.host_key, "host"), port: key(&said.port_key, "port") };
+    let Follows { access: keeps, secret, keys, .. } = follows?;
+    let secret = SecretAt { account: keeps.name.clone(), secret };
     let kind = said.snapshots.as_ref().and_then(|said| match said.get_ref() {
         raw::Kinds::Any => None,
         raw::Kinds::Automated => Some(SnapshotKind::Automated),
@@ -101,7 +100,7 @@ pub(super) fn restore(
         stop_writes: stop_writes?,
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     };
-    let place = Place { at, access, secret, keys, history, snapshots_max, lost };
+    let place = Place { at, access, keeps, secret, keys, history, snapshots_max, lost };
     Some((runbook, KeptByRds { place, every }))
 }
 
@@ -143,32 +142,28 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-fn secret(
-    found: &mut Found<'_>,
-    said: &raw::Rds,
-    (access, at): (Option<&Access>, Range<usize>),
-) -> Option<String> {
-    let Some(id) = &said.secret else {
+/// Where its service finds it, as the daemon does: an address that moved under the service only would be looked for in vain.
+fn followed(found: &mut Found<'_>, at: Range<usize>, history: Option<&History>) -> Option<Follows> {
+    let options = &history?.options;
+    let Some(follows) = &options.follows else {
         let what = "nobody knows where the service finds its database, which gets another address";
-        found.error(at, what, "add secret = \"production/shop/db\", its name at AWS, or its ARN");
+        let instead = format!(
+            "add [database.{}.address] with secret = \"...\", of AWS, in which it stands",
+            options.name
+        );
+        found.error(at, what, instead);
         return None;
     };
-    let wrong = match access {
-        Some(access) => check_id(id.get_ref(), &access.region).err(),
-        None => None,
-    };
-    if let Some(what) = wrong {
-        let instead = "write its name as AWS has it, \"production/shop/db\", or its whole ARN";
-        found.error(id.span(), what, instead);
+    if follows.secret.rsplit(":secret:").next().unwrap_or_default().starts_with(OWN) {
+        let what = format!("{follows} is kept by RDS itself, and nobody else may write into it");
+        let instead = format!(
+            "let [database.{}.address] name a secret of your own, which holds the address",
+            options.name
+        );
+        found.error(at, what, instead);
         return None;
     }
-    let name = id.get_ref().rsplit(":secret:").next().unwrap_or_default();
-    if name.starts_with(OWN) {
-        let what = "RDS itself keeps that one, and nobody else may write into it";
-        found.error(id.span(), what, "name a secret of your own, which holds the address");
-        return None;
-    }
-    Some(id.get_ref().clone())
+    Some(follows.clone())
 }
 
 fn fallbacks(found: &mut Found<'_>, said: Option<&Spanned<usize>>) -> usize {

@@ -14,6 +14,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Database {
     pub(in crate::config) url: Spanned<String>,
+    pub(in crate::config) address: Placed<Address>,
     pub(in crate::config) password: Placed<SecretRef>,
     pub(in crate::config) tls: Placed<Tls>,
     pub(in crate::config) ca_file: Placed<String>,
@@ -22,6 +23,17 @@ pub(in crate::config) struct Database {
     pub(in crate::config) replica_url: Placed<String>,
     pub(in crate::config) replica_lag_max: Placed<Span>,
     pub(in crate::config) checks_share: Placed<Percent>,
+}
+
+/// `[database.NAME.address]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Address {
+    pub(in crate::config) from: Placed<String>,
+    pub(in crate::config) secret: Spanned<String>,
+    pub(in crate::config) host_key: Placed<String>,
+    pub(in crate::config) port_key: Placed<String>,
+    pub(in crate::config) refresh: Placed<Span>,
 }
 
 /// `[service.KEY.database.check.NAME]`.

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Shaped, Tables};
 use crate::config::raw::{
-    Actuator, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch, Command,
-    Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat, Http,
-    Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
+    Actuator, Address, Alertmanager, Annotated, Ask, Aws, Baseline, Basic, Check, CloudWatch,
+    Command, Database, Deployment, Discover, Escalation, Fleet, Freeze, Frontend, Guard, Heartbeat,
+    Http, Job, Kubernetes, Limits, Log, Manifest, Measured, Metric, Migrated, Notify, People, Pods,
     Probe, Raw, Rds, Recurrent, Registries, Release, Restored, Rollback, Row, Scrape, Script,
     Secret, Server, Service, Severities, Signal, Slack, Sns, Store, Switch, Target, Tls, Token,
     Topics, Trigger, Undo, Verification, Webhook,
@@ -78,7 +78,8 @@ impl Keys {
 tables! {
     [Raw] mode environment state_dir reports_dir bake watch_after severity guard fleet verification people baseline
         trigger service template discover prometheus kubernetes database aws notify heartbeat http alertmanager token freeze store limits;
-    [Database] url password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
+    [Address] from secret host_key port_key refresh;
+    [Database] url address password tls ca_file connect_timeout statement_timeout replica_url replica_lag_max checks_share;
     [Aws] region profile credentials_file role_arn external_id session_name endpoint ca_file connect_timeout
         attempt_timeout operation_timeout attempts;
     partial [Secret] from secret look_every look_every_watched timeout attempts label even_if_rotated;
@@ -119,7 +120,7 @@ tables! {
         look_every_watched;
     partial [Manifest] manifest timeout attempts required page_after;
     partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
-    [Rds] from instance cluster secret host_key port_key snapshots snapshots_max max_age fallbacks time_zone every wait_every
+    [Rds] from instance cluster snapshots snapshots_max max_age fallbacks time_zone every wait_every
         timeout verify lost stop_writes stop env dir automatic;
     [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;

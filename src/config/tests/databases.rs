@@ -303,15 +303,15 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
     assert!(all.contains("of a database that is looked at"), "{all}");
 }
 
-const IN_RDS: &str = "[aws.main]\nregion = 'eu-central-1'\n[database.shop]\nurl = 'postgres://rollbackd@db/shop'\n[service.shop.database]\nfrom = 'shop'\n\
+const IN_RDS: &str = "[aws.main]\nregion = 'eu-central-1'\n[database.shop]\nurl = 'postgres://rollbackd@db/shop'\naddress = { secret = 'shop/db', port_key = 'dbport' }\n[service.shop.database]\nfrom = 'shop'\n\
      [service.shop.rollback.application.release]\nroot = '/srv/shop'\nrestart = { unit = 'shop.service' }\nrunning = { unit = 'shop.service' }\n\
      [service.shop.rollback.rds]\n";
 
 #[test]
 fn a_database_that_rds_keeps_goes_back_as_its_table_says() {
     let (config, _) = loaded(&format!(
-        "{IN_RDS}cluster = 'shop-production'\nsecret = 'shop/db'\nsnapshots = 'automated'\nmax_age = '26h'\nstop_writes = 'no'\ntime_zone = 'Europe/Berlin'\n\
-         verify = {{ x = 'SELECT 1 WHERE false' }}\nport_key = 'dbport'"
+        "{IN_RDS}cluster = 'shop-production'\nsnapshots = 'automated'\nmax_age = '26h'\nstop_writes = 'no'\ntime_zone = 'Europe/Berlin'\n\
+         verify = {{ x = 'SELECT 1 WHERE false' }}"
     ));
     let service = config.policy.services.values().next().unwrap();
     let rds = service.runbook.as_ref().unwrap().rds.as_ref().unwrap();
@@ -328,21 +328,12 @@ fn a_database_that_rds_keeps_goes_back_as_its_table_says() {
 
 #[test]
 fn what_could_not_restore_from_rds_is_refused_before_there_is_need() {
-    let usual = "instance = 'shop'\nsecret = 'shop/db'\nstop_writes = 'no'";
+    let usual = "instance = 'shop'\nstop_writes = 'no'";
     for (said, told) in [
-        ("secret = 'shop/db'", "nobody knows which database of RDS"),
-        ("instance = 'a'\ncluster = 'b'\nsecret = 's'", "either an instance or a cluster"),
-        ("instance = 'Shop'\nsecret = 's'", "cannot stand in an identifier of RDS"),
-        ("instance = 'arn:aws:rds:x:1:db:shop'\nsecret = 's'", "the identifier is meant"),
-        ("instance = 'shop'", "nobody knows where the service finds its database"),
-        (
-            "instance = 'shop'\nsecret = 'arn:aws:secretsmanager:eu-central-1:1:secret:rds!db-1'",
-            "RDS itself keeps that one",
-        ),
-        (
-            "instance = 'shop'\nsecret = 'arn:aws:secretsmanager:us-east-1:1:secret:x'",
-            "it is in us-east-1",
-        ),
+        ("stop_writes = 'no'", "nobody knows which database of RDS"),
+        ("instance = 'a'\ncluster = 'b'", "either an instance or a cluster"),
+        ("instance = 'Shop'", "cannot stand in an identifier of RDS"),
+        ("instance = 'arn:aws:rds:x:1:db:shop'", "the identifier is meant"),
         (&format!("{usual}\nfallbacks = 9"), "at most 5 are tried"),
         (&format!("{usual}\nfrom = 'mian'"), "did you mean `main`?"),
         (&format!("{usual}\nsnapshots = 'all'"), "one of any, automated, manual"),
@@ -358,6 +349,24 @@ fn what_could_not_restore_from_rds_is_refused_before_there_is_need() {
         "{IN_RDS}{usual}\n[service.shop.rollback.snapshot]\nfiles = '/tmp/*'\nthrough = 'shop'"
     );
     assert!(refused(&both).contains("from files that pg_dump wrote already"));
+    for (said, told) in [
+        ("", "nobody knows where the service finds its database"),
+        (
+            "address = { secret = 'arn:aws:secretsmanager:eu-central-1:1:secret:rds!db-1' }",
+            "kept by RDS itself",
+        ),
+        (
+            "address = { secret = 'arn:aws:secretsmanager:us-east-1:1:secret:x' }",
+            "it is in us-east-1",
+        ),
+        ("address = { secret = 'x', from = 'mian' }", "did you mean `main`?"),
+        ("address = { secret = 'x', refresh = '1h' }", "where it was, for 1h"),
+        ("address = { }", "secret"),
+    ] {
+        let usually = "address = { secret = 'shop/db', port_key = 'dbport' }";
+        let all = refused(&format!("{}{usual}", IN_RDS.replace(usually, said)));
+        assert!(all.contains(told), "{said}: {all}");
+    }
     let unseen = IN_RDS.replace("[service.shop.database]\nfrom = 'shop'\n", "");
     let all = refused(&format!("{unseen}{usual}"));
     assert!(all.contains("table of migrations is looked at"), "{all}");

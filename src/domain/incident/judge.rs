@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        change::{Change, Migrations},
+        change::{Change, Component, Migrations},
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
         inventory::Inventory,
@@ -152,13 +152,9 @@ fn offered(s: &Situation<'_>, plan: Option<&Arc<Plan>>) -> String {
 fn schema_moved(s: &Situation<'_>, change: Option<&Change>, plan: Option<&Plan>) -> Verdict {
     let guard = Guard::SchemaMoved;
     if let Some(half) = half_applied(s) {
-        return Verdict::refuse(
-            guard,
-            format!(
-                "a migration was half applied, and what runs on that nobody knows: {}",
-                half.says
-            ),
-        );
+        let why =
+            format!("a migration was half applied, and what runs on that nobody knows: {half}");
+        return Verdict::refuse(guard, why);
     }
     if let Some(verdict) = schema::verdict(s, plan) {
         return verdict;
@@ -167,7 +163,9 @@ fn schema_moved(s: &Situation<'_>, change: Option<&Change>, plan: Option<&Plan>)
         return Verdict::not_applicable(guard, "there is no change");
     };
     // Every change since the target last served counts: the rollback goes back across all of them.
-    let between = s.state.changes_since_target();
+    let targets = plan.into_iter().flat_map(|plan| &plan.targets);
+    let mut targets = targets.filter(|target| target.component == Component::Application);
+    let between = s.state.changes_since(targets.next().map(|target| &target.to));
     let moved =
         between.iter().copied().chain([change]).find(|c| c.migrations == Migrations::Incompatible);
     match (moved, change.migrations) {
@@ -189,11 +187,16 @@ fn schema_moved(s: &Situation<'_>, change: Option<&Change>, plan: Option<&Plan>)
     }
 }
 
-/// A migration of which part is there: its post is worse than one that failed cleanly.
-fn half_applied<'a>(s: &Situation<'a>) -> Option<&'a Firing> {
+/// A migration of which part is there, as the database shows it, whatever a rule makes of that; or as it was posted, worse than one
+/// that failed cleanly.
+fn half_applied(s: &Situation<'_>) -> Option<String> {
+    if let Some(half) = s.policy.database.as_ref().and_then(|it| s.watch.database.half_applied(it))
+    {
+        return Some(half);
+    }
     let firing = s.state.firing.get(defaults::MIGRATION_FAILURE)?;
     let cleanly = s.policy.triggers.get(&firing.trigger)?.rule.severity;
-    firing.severity.is_worse_than(cleanly).then_some(firing)
+    firing.severity.is_worse_than(cleanly).then(|| firing.says.clone())
 }
 
 /// What else sets the Deployment: a rollback that is put back at once only makes it worse.

@@ -3,7 +3,7 @@
 use super::{rds, script};
 use crate::{
     domain::{
-        change::{Component, Migrations, Revision},
+        change::{Change, Component, Migrations, Revision},
         guard::{Guard, Verdict},
         inventory::Inventory,
         plan::{Action, Plan, Step},
@@ -41,9 +41,17 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
         let served_on_it = |since: UnixMs| replaced.is_none_or(|replaced| since <= replaced);
         return match shelf.map(|shelf| shelf.entries.as_slice()) {
             // What was there at the first look, while the target served, was never seen to change.
-            Some([only]) if served_on_it(only.serving_since) => {
-                Schema::Stays("its schema was never seen to change".into())
-            }
+            Some([only]) if served_on_it(only.serving_since) => match known(s) {
+                Ok(now) if now.revision().agrees_with(&only.revision) => {
+                    Schema::Stays("its schema was never seen to change".into())
+                }
+                Ok(now) => Schema::Moved(format!(
+                    "it is at {}, and {target} served on {}",
+                    now.revision(),
+                    only.revision
+                )),
+                Err(what) => Schema::Moved(what),
+            },
             Some(_) | None => {
                 let what = match s.watch.database.unknown() {
                     Some(why) => format!("nobody can tell which migrations it has: {why}"),
@@ -57,6 +65,12 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
         Ok(now) => now,
         Err(what) => return Schema::Moved(what),
     };
+    if let Some(run) = &now.run {
+        return Schema::Moved(format!(
+            "somebody migrates it at this moment, and what that leaves nobody knows: {}",
+            run.session
+        ));
+    }
     match between::between(now, good, policy.compatible_marker.as_deref()) {
         Between::Nothing => {
             Schema::Stays(format!("{target} ran well on version {good} of the schema"))
@@ -64,7 +78,7 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
         Between::Compatible(what) => Schema::Stays(format!(
             "said to be backward compatible: {what}; the database is suspect all the same"
         )),
-        Between::Incompatible(what) if was_said_to_be_compatible(s) => {
+        Between::Incompatible(what) if was_said_to_be_compatible(s, target) => {
             Schema::Stays(format!("whoever told of the change said that it is compatible: {what}"))
         }
         Between::Incompatible(what) => Schema::Moved(format!(
@@ -76,10 +90,20 @@ pub(super) fn of(s: &Situation<'_>, target: &Revision) -> Schema {
 
 /// The schema that is there; or why nobody can tell.
 pub(super) fn known<'s>(s: &Situation<'s>) -> Result<&'s schema::Schema, String> {
-    s.watch.database.known().ok_or_else(|| {
+    let told = s.watch.database.known_at().ok_or_else(|| {
         let why = s.watch.database.unknown().unwrap_or("it was not looked at yet");
         format!("nobody can tell which migrations it has: {why}")
-    })
+    });
+    let (now, at) = told?;
+    // Whoever comes with a migration makes it before it ends.
+    let newest = s.state.changes.iter().rev().find(|it| it.component == APPLICATION);
+    match newest.filter(|change| change.settled_at() > at && change.settled_at() <= s.now.wall) {
+        None => Ok(now),
+        Some(change) => Err(format!(
+            "nobody can tell which migrations came with {}: it was looked at before that",
+            change.to
+        )),
+    }
 }
 
 /// The newest schema on which that version of the application earned that it is good, or served while another earned it.
@@ -94,20 +118,22 @@ pub(super) fn good_for<'s>(s: &Situation<'s>, target: &Revision) -> Option<&'s R
 }
 
 /// What was posted as incompatible stays so, whatever the history shows.
-fn was_said_to_be_incompatible(s: &Situation<'_>) -> bool {
-    let changes = s.state.changes_since_target();
+fn was_said_to_be_incompatible(s: &Situation<'_>, target: &Revision) -> bool {
+    let changes = s.state.changes_since(Some(target));
     changes.iter().any(|change| change.migrations == Migrations::Incompatible)
 }
 
 /// Every change since the target served must have been said to be: the rollback goes back across all of them.
-fn was_said_to_be_compatible(s: &Situation<'_>) -> bool {
-    let mut carried = s.state.changes_since_target().into_iter().filter(|change| {
-        change.component == APPLICATION && change.migrations != Migrations::Unknown
-    });
-    let first = carried.next();
-    first.is_some_and(|change| change.migrations == Migrations::Compatible)
-        && carried
-            .all(|change| matches!(change.migrations, Migrations::Compatible | Migrations::None))
+fn was_said_to_be_compatible(s: &Situation<'_>, target: &Revision) -> bool {
+    let mut changes = s.state.changes_since(Some(target));
+    // What is seen of the schema itself is of nobody who could say so.
+    changes.retain(|change| change.component == APPLICATION);
+    let says = |change: &&Change| match change.migrations {
+        Migrations::Compatible | Migrations::None => true,
+        Migrations::Incompatible | Migrations::Unknown => false,
+    };
+    changes.iter().any(|change| change.migrations == Migrations::Compatible)
+        && changes.iter().all(says)
 }
 
 /// What the guard says of a plan by the history of migrations; none where no database is watched, and what was posted must do.
@@ -120,7 +146,7 @@ pub(super) fn verdict(s: &Situation<'_>, plan: Option<&Plan>) -> Option<Verdict>
     };
     let moved = match of(s, &target.to) {
         Schema::Unwatched => return None,
-        Schema::Stays(_) if was_said_to_be_incompatible(s) => return None,
+        Schema::Stays(_) if was_said_to_be_incompatible(s, &target.to) => return None,
         Schema::Stays(why) => return Some(Verdict::pass(guard, why)),
         Schema::Moved(what) => what,
     };

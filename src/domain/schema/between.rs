@@ -33,7 +33,9 @@ pub fn between(schema: &Schema, good: &Revision, marker: Option<&str>) -> Betwee
         let says = |text: &str| marker.is_some_and(|marker| text.contains(marker));
         says(&it.script) || says(&it.description)
     };
-    let silent: Vec<&Migration> = since.iter().copied().filter(|it| !says_so(it)).collect();
+    // Of one that failed nobody knows what is there, whatever its author meant to leave.
+    let is_unsaid = |it: &&Migration| it.state.is_failed() || !says_so(it);
+    let silent: Vec<&Migration> = since.iter().copied().filter(is_unsaid).collect();
     match silent.as_slice() {
         [] => Between::Compatible(named(&since)),
         silent => Between::Incompatible(named(silent)),
@@ -158,6 +160,18 @@ mod tests {
         assert_eq!(between(&now, &at("6", 2), None), Between::Nothing);
         let Between::Incompatible(which) = between(&now, &at("5", 1), None) else { panic!() };
         assert_eq!(which, "V6__x.sql (version 6, \"x\")");
+    }
+
+    #[test]
+    fn one_that_failed_is_compatible_whatever_it_says_of_itself_to_nothing() {
+        let mut newest = Migration { description: "compatible".into(), ..row(2, Some("6")) };
+        let marker = Some("compatible");
+        let of = |newest: &Migration| {
+            between(&schema(vec![newest.clone(), row(1, Some("5"))]), &at("5", 1), marker)
+        };
+        assert!(matches!(of(&newest), Between::Compatible(_)));
+        newest.state = MigrationState::Failed;
+        assert!(matches!(of(&newest), Between::Incompatible(_)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
             DATABASE, DatabasePolicy, Schema, Seen, history,
             trouble::{Looks, Trouble},
         },
+        severity::Severity,
         situation::Situation,
         trigger::defaults::MIGRATION_FAILURE,
     },
@@ -73,6 +74,17 @@ impl DatabaseSeen {
     pub fn known(&self) -> Option<&Schema> {
         let looks = self.looks.as_ref().filter(|_| self.asked && self.unknown.is_none())?;
         Some(&looks.schema)
+    }
+
+    /// The same, and when that was on the wall clock.
+    pub fn known_at(&self) -> Option<(&Schema, UnixMs)> {
+        Some((self.known()?, self.looks.as_ref()?.at))
+    }
+
+    /// What is half applied, in words.
+    pub fn half_applied(&self, policy: &DatabasePolicy) -> Option<String> {
+        let trouble = self.trouble(policy)?;
+        (trouble.severity == Severity::P0).then_some(trouble.says)
     }
 
     /// Why nobody can tell how it is now.

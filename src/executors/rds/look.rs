@@ -24,7 +24,9 @@ pub struct Place {
     pub at: RdsAt,
     /// Whose account it is in.
     pub access: Access,
-    /// The secret in which its address is, in the same account.
+    /// Whose account the secret with its address is in.
+    pub keeps: Access,
+    /// The secret in which its address is.
     pub secret: SecretAt,
     /// Where in that.
     pub keys: Keys,
@@ -44,7 +46,7 @@ pub async fn seen(place: &Place) -> Result<Seen, String> {
     let rds::Found { source, mut snapshots, names } = found;
     let port = source.endpoint.as_ref().map(|it| it.port).or(source.settings.port);
     let secret = (&place.keys, port.unwrap_or(place.history.options.database.port));
-    let pointer = address::read_to_change(access, &place.secret.secret, secret);
+    let pointer = address::read_to_change(&place.keeps, &place.secret.secret, secret);
     let pointer = pointer.await.map_err(told);
     for snapshot in snapshots.iter_mut().take(COUNTED) {
         if let Some(taken_at) = snapshot.taken_at.filter(|_| !place.lost.is_empty()) {

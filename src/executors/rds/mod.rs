@@ -54,10 +54,7 @@ fn history(attempt: &Attempt<'_>, schema: &SchemaAt) -> Result<History, Trouble>
 
 /// The same history as it is in another server.
 fn history_at(history: &History, at: &Endpoint) -> History {
-    let mut history = history.clone();
-    history.options.database.host.clone_from(&at.host);
-    history.options.database.port = at.port;
-    history
+    History { options: history.options.at(&at.host, at.port), ..history.clone() }
 }
 
 /// Whether it says of itself that this run made it.

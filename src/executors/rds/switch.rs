@@ -71,6 +71,9 @@ pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<
         }
         if seen.version == version && seen.endpoint == new {
             let is_new = is_asked || attempt.touched;
+            if let Some(follows) = &history(attempt, it.schema)?.options.follows {
+                follows.learn(&new);
+            }
             attempt.after = done(&it, (&name, &new));
             return Ok(if is_new { Outcome::Done } else { Outcome::AlreadyDone });
         }

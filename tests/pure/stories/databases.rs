@@ -26,7 +26,7 @@ use super::{
     town::{NOON, Town, failed},
 };
 
-fn with_a_database() -> Policy {
+pub(super) fn with_a_database() -> Policy {
     shop_with(|p| {
         p.database = Some(DatabasePolicy {
             place: "shop at db:5432".into(),
@@ -37,7 +37,7 @@ fn with_a_database() -> Policy {
     })
 }
 
-fn migration(rank: i64, version: &str, state: MigrationState) -> Migration {
+pub(super) fn migration(rank: i64, version: &str, state: MigrationState) -> Migration {
     Migration {
         rank,
         version: Some(version.into()),
@@ -53,7 +53,7 @@ fn migration(rank: i64, version: &str, state: MigrationState) -> Migration {
     }
 }
 
-fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
+pub(super) fn schema(current: &str, newest: Migration, run: Option<Run>) -> Seen {
     Seen::Known(Box::new(Schema {
         table: "public.flyway_schema_history".into(),
         current: Some(current.into()),

@@ -17,6 +17,7 @@ mod databases;
 mod departed;
 mod deployments;
 mod fleets;
+mod half_seen;
 mod images;
 mod integrity;
 mod maintenance;

@@ -112,6 +112,7 @@ impl Bench {
         Place {
             at: self.at(),
             access: self.access.clone(),
+            keeps: self.access.clone(),
             secret: SecretAt { account: "main".into(), secret: self.secret.clone() },
             keys: Keys { host: "host".into(), port: "port".into() },
             history: history(database, "flyway_schema_history"),

@@ -2,5 +2,6 @@
 
 mod bench;
 mod clusters;
+mod followed;
 mod restored;
 mod switched;

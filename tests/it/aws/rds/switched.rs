@@ -31,14 +31,14 @@ const TABLE: &str = "CREATE TABLE flyway_schema_history (installed_rank INT PRIM
                      installed_on TIMESTAMP NOT NULL DEFAULT now(), execution_time INT, success BOOLEAN)";
 
 /// A shop that was migrated after its snapshot was taken, and what is made of that: where each answers is another server.
-struct Shop {
-    bench: Bench,
-    old: Fresh<'static>,
-    new: Fresh<'static>,
+pub(super) struct Shop {
+    pub(super) bench: Bench,
+    pub(super) old: Fresh<'static>,
+    pub(super) new: Fresh<'static>,
     pointer: Pointer,
     restored: Restored,
-    from: Revision,
-    to: Revision,
+    pub(super) from: Revision,
+    pub(super) to: Revision,
 }
 
 /// The one that plays what was restored, for all tests of it.
@@ -55,7 +55,7 @@ async fn migrate(database: &Fresh<'_>, rank: u32, before: &str) {
     database.run(&sql).await;
 }
 
-fn endpoint(server: &Server) -> Endpoint {
+pub(super) fn endpoint(server: &Server) -> Endpoint {
     Endpoint { host: "127.0.0.1".into(), port: server.port() }
 }
 
@@ -68,7 +68,7 @@ fn held_of(name: &str, port: u16) -> String {
 }
 
 impl Shop {
-    async fn open(name: &str) -> Self {
+    pub(super) async fn open(name: &str) -> Self {
         Box::pin(Self::opened(name)).await
     }
 
@@ -117,7 +117,7 @@ impl Shop {
         self.bench.attempt(action, false).await
     }
 
-    async fn switches(&self, resumed: bool) -> Report {
+    pub(super) async fn switches(&self, resumed: bool) -> Report {
         let what = RdsSwitch {
             restored: self.restored.clone(),
             secret: SecretAt { account: "main".into(), secret: self.bench.secret.clone() },
