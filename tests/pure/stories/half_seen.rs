@@ -22,7 +22,7 @@ fn code_stays_on_half_a_migration_whatever_a_rule_makes_of_it() {
     for how in ["as usual", "as grave as can be", "off"] {
         let mut policy = with_a_database();
         for service in services_mut(&mut policy) {
-            let triggers = &mut service.triggers;
+            let triggers = Arc::make_mut(&mut service.triggers);
             match how {
                 "off" => drop(triggers.remove(MIGRATION_FAILURE)),
                 "as grave as can be" => {
