@@ -2,6 +2,8 @@
 //! told to anybody.
 
 #[cfg(feature = "aws")]
+mod entries;
+#[cfg(feature = "aws")]
 mod held;
 
 use super::{Access, Fault};
@@ -39,6 +41,7 @@ pub struct Change<'c> {
 #[cfg(feature = "aws")]
 mod asked {
     use super::{Change, Keys, READ, WRITE, held};
+    use crate::domain::rds::Endpoint;
     use crate::{
         aws::{Access, Account, Fault, Kind},
         domain::rds::Pointer,
@@ -48,17 +51,23 @@ mod asked {
         Fault::new(action, Kind::Refused { code: "what it holds".to_owned() }, said)
     }
 
+    /// How an address is found in what a secret holds.
+    type Found = fn(&str, (&Keys, u16)) -> Result<Endpoint, String>;
+
+    pub(super) const LOOK: Found = held::endpoint;
+    pub(super) const CHANGE: Found = held::alone;
+
     pub(super) async fn read(
         access: &Access,
         secret: &str,
-        (keys, port): (&Keys, u16),
+        (keys, port, found): (&Keys, u16, Found),
     ) -> Result<Pointer, Fault> {
         let clients = Account::of(access)?.to_look().await;
         let answer = clients.secrets().get_secret_value().secret_id(secret).send().await;
         let answer = answer.map_err(|fault| clients.fault(READ, fault))?;
         let text =
             answer.secret_string().ok_or_else(|| odd(READ, "it holds bytes, and no JSON"))?;
-        let endpoint = held::endpoint(text, (keys, port)).map_err(|why| odd(READ, &why))?;
+        let endpoint = found(text, (keys, port)).map_err(|why| odd(READ, &why))?;
         let own = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Ok(Pointer { arn: own(answer.arn()), version: own(answer.version_id()), endpoint })
     }
@@ -79,16 +88,30 @@ mod asked {
         let text =
             answer.secret_string().ok_or_else(|| odd(READ, "it holds bytes, and no JSON"))?;
         let new = held::changed(text, keys, change).map_err(|why| odd(WRITE, &why))?;
-        let put = clients.secrets().put_secret_value().secret_id(secret).secret_string(new);
-        let put = put.client_request_token(change.version).send().await;
+        let put = clients.secrets().put_secret_value().secret_id(secret);
+        let put = put.secret_string(new.expose()).client_request_token(change.version).send().await;
         put.map(|_| ()).map_err(|fault| clients.fault(WRITE, fault))
     }
 }
 
 /// Which address its current version holds; `port` where it has no key for one.
 #[cfg(feature = "aws")]
-pub async fn read(access: &Access, secret: &str, at: (&Keys, u16)) -> Result<Pointer, Fault> {
-    Box::pin(asked::read(access, secret, at)).await
+pub async fn read(
+    access: &Access,
+    secret: &str,
+    (keys, port): (&Keys, u16),
+) -> Result<Pointer, Fault> {
+    Box::pin(asked::read(access, secret, (keys, port, asked::LOOK))).await
+}
+
+/// The same for whoever is to change it: the address must stand nowhere else in it.
+#[cfg(feature = "aws")]
+pub async fn read_to_change(
+    access: &Access,
+    secret: &str,
+    (keys, port): (&Keys, u16),
+) -> Result<Pointer, Fault> {
+    Box::pin(asked::read(access, secret, (keys, port, asked::CHANGE))).await
 }
 
 /// Makes a version with another address, and that the current one; asked once.
@@ -100,6 +123,12 @@ pub async fn write(access: &Access, secret: &str, what: (&Keys, Change<'_>)) -> 
 /// Which address its current version holds.
 #[cfg(not(feature = "aws"))]
 pub async fn read(_: &Access, _: &str, _: (&Keys, u16)) -> Result<Pointer, Fault> {
+    Err(Fault::not_built_in(READ))
+}
+
+/// The same for whoever is to change it.
+#[cfg(not(feature = "aws"))]
+pub async fn read_to_change(_: &Access, _: &str, _: (&Keys, u16)) -> Result<Pointer, Fault> {
     Err(Fault::not_built_in(READ))
 }
 

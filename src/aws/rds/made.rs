@@ -4,9 +4,13 @@ use aws_sdk_rds::types::{ServerlessV2ScalingConfiguration, Tag};
 
 use super::{CREATE_INSTANCE, RESTORE_CLUSTER, RESTORE_INSTANCE, called};
 use crate::{
-    aws::{Access, Account, Clients, Fault},
+    aws::{Access, Account, Clients, Fault, Kind},
     domain::rds::{Candidate, Form, RUN_TAG, RdsRestore, Settings},
+    units::UnixMs,
 };
+
+/// No snapshot is called so, and no run.
+const NOTHING: &str = "rollbackd-preflight";
 
 pub(super) async fn restore(
     access: &Access,
@@ -18,6 +22,29 @@ pub(super) async fn restore(
     match what.at.form {
         Form::Instance => instance(&clients, what, candidate, run).await,
         Form::Cluster => cluster(&clients, what, candidate, run).await,
+    }
+}
+
+pub(super) async fn may_restore(
+    access: &Access,
+    what: &RdsRestore,
+    name: &str,
+) -> Result<(), Fault> {
+    let nothing =
+        Candidate { snapshot: NOTHING.to_owned(), taken_at: UnixMs(0), restored: name.to_owned() };
+    refused(restore(access, what, &nothing, NOTHING).await)?;
+    if what.at.form == Form::Instance {
+        return Ok(());
+    }
+    // The cluster of that name, which is not there either.
+    refused(add_member(access, what, (&nothing, 0), NOTHING).await)
+}
+
+/// Whoever is told what is wrong with it may ask for it.
+fn refused(asked: Result<(), Fault>) -> Result<(), Fault> {
+    match asked {
+        Err(Fault { kind: Kind::NotFound | Kind::Refused { .. } | Kind::Changed, .. }) => Ok(()),
+        other => other,
     }
 }
 

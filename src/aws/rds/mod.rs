@@ -120,6 +120,12 @@ pub async fn add_member(
     Box::pin(made::add_member(access, what, (candidate, nth), run)).await
 }
 
+/// Whether all of it may be made: of a snapshot, and in a cluster, that there is not, so that nothing is. Who may not is told so first.
+#[cfg(feature = "aws")]
+pub async fn may_restore(access: &Access, what: &RdsRestore, name: &str) -> Result<(), Fault> {
+    Box::pin(made::may_restore(access, what, name)).await
+}
+
 /// What there is of a database.
 #[cfg(not(feature = "aws"))]
 pub async fn look(_: &Access, _: &RdsAt, _: usize) -> Result<Found, Fault> {
@@ -159,4 +165,10 @@ pub async fn add_member(
     _: &str,
 ) -> Result<(), Fault> {
     Err(Fault::not_built_in(CREATE_INSTANCE))
+}
+
+/// Whether all of it may be made.
+#[cfg(not(feature = "aws"))]
+pub async fn may_restore(_: &Access, _: &RdsRestore, _: &str) -> Result<(), Fault> {
+    Err(Fault::not_built_in(RESTORE_INSTANCE))
 }

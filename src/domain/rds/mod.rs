@@ -343,6 +343,15 @@ pub struct RdsRestore {
     pub look_every: Span,
 }
 
+impl RdsRestore {
+    /// All of it as what is there is like.
+    pub fn like(at: &RdsAt, source: &Source, candidates: Vec<Candidate>, look_every: Span) -> Self {
+        let Source { arn, engine, version, settings, members, beside, .. } = source.clone();
+        let at = at.clone();
+        Self { at, arn, engine, version, settings, members, beside, candidates, look_every }
+    }
+}
+
 /// Which of those that were restored is the one: the first that is there, by their names in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {

@@ -132,17 +132,12 @@ impl RdsRunbook {
             ],
             timeout: self.restore_timeout,
             action: Action::RdsRestore {
-                what: Box::new(RdsRestore {
-                    at: self.at.clone(),
-                    arn: source.arn.clone(),
-                    engine: source.engine.clone(),
-                    version: source.version.clone(),
-                    settings: source.settings.clone(),
-                    members: source.members.clone(),
-                    beside: source.beside.clone(),
-                    candidates: it.candidates.to_vec(),
-                    look_every: self.look_every,
-                }),
+                what: Box::new(RdsRestore::like(
+                    &self.at,
+                    source,
+                    it.candidates.to_vec(),
+                    self.look_every,
+                )),
             },
             attempts: 1,
             fallback: None,

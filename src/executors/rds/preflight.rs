@@ -5,17 +5,19 @@ use crate::{
     aws::rds::{self, Quota},
     domain::{
         inventory::Check,
-        rds::{Form, Seen, Snapshot, Wanted, choose},
+        rds::{Form, RdsRestore, Seen, Snapshot, Wanted, choose},
         schema::Schema,
     },
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 /// What the next step up from a quota is.
 const MORE: &str = "ask AWS for more (Service Quotas), or delete what nobody needs";
 
-/// Everything that a restore needs and that can be looked at, each with what was seen. Whether something may be made nobody can ask
-/// without making it: that is what the policies in `config/aws` are for.
+/// Everything that a restore needs and that can be looked at, each with what was seen.
+///
+/// Whether the secret may be written nobody can ask
+/// without writing it: that is what the policies in `config/aws` are for.
 pub async fn rds_preflight(place: &Place, wanted: Wanted<'_>, now: UnixMs) -> Vec<Check> {
     let looked = seen(place).await;
     let history = place.history.read().await.map_err(|why| why.to_string());
@@ -31,12 +33,26 @@ pub async fn rds_preflight(place: &Place, wanted: Wanted<'_>, now: UnixMs) -> Ve
         .as_ref()
         .map_err(Clone::clone)
         .and_then(|it| room(it, place.at.form, quotas.as_ref().map_err(Clone::clone)?));
+    let makes = match &looked {
+        Ok(seen) => may_make(place, seen).await,
+        Err(why) => Err(why.clone()),
+    };
     vec![
         Check::of(&format!("{} can be looked at", place.at), source),
         Check::of("its secret leads there", pointer),
         Check::of("there is a snapshot of the schema as it is", newest),
         Check::of("there is room for another one", room),
+        Check::of("another one may be made of a snapshot", makes),
     ]
+}
+
+/// None is made: of no snapshot.
+async fn may_make(place: &Place, seen: &Seen) -> Result<String, String> {
+    let names = seen.free(&place.at.name, 1);
+    let name = names.first().ok_or("there is no name for another one")?;
+    let what = RdsRestore::like(&place.at, &seen.source, vec![], Span::ZERO);
+    let asked = rds::may_restore(&place.access, &what, name).await;
+    asked.map(|()| format!("as {name}")).map_err(|fault| format!("{fault}; {}", fault.advice()))
 }
 
 fn stands(seen: &Seen) -> Result<String, String> {

@@ -133,9 +133,11 @@ impl Making<'_, '_> {
     /// Only what may be over in a moment is waited for.
     async fn pause_after(&mut self, fault: &Fault, doing: &str) -> Result<(), Trouble> {
         self.note(fault);
-        if !fault.passes() || !self.pause().await {
+        let touched = self.attempt.touched;
+        // Credentials run out in the hours that this takes, and are looked for anew by whoever asks next.
+        let passes = fault.passes() || (touched && fault.kind == Kind::Credentials);
+        if !passes || !self.pause().await {
             let why = format!("{doing}: {fault}; {}", fault.advice());
-            let touched = self.attempt.touched;
             return Err(match touched && fault.passes() {
                 true => Trouble::Unknown(why),
                 false => Trouble::Failed { why, retry: fault.passes() },

@@ -110,7 +110,7 @@ async fn look(
     access: &Access,
     (secret, keys, port): (&str, &Keys, u16),
 ) -> Option<Result<Pointer, Fault>> {
-    timeout_at(until, address::read(access, secret, (keys, port))).await.ok()
+    timeout_at(until, address::read_to_change(access, secret, (keys, port))).await.ok()
 }
 
 /// The id of the version that is made: of the run, the step and what it leads to, so that whoever asks twice makes one. It is formed

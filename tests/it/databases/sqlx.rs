@@ -110,6 +110,9 @@ async fn its_history_is_known_by_its_columns_and_reverted_to_an_exact_version() 
             (newest.script.as_str(), newest.state),
             ("20260101_orders", MigrationState::Success)
         );
+        let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+        let ago = now.since(newest.installed_at.unwrap());
+        assert!((-1_000..600_000).contains(&ago.ms()), "{kind}: {newest:?}");
         for (name, column) in [("20260103_add_note", "note"), ("20260104_sum", "total")] {
             let up = format!("ALTER TABLE orders ADD COLUMN {column} INT;");
             sqlx.migration(name, &up, &format!("ALTER TABLE orders DROP COLUMN {column};"));

@@ -144,18 +144,7 @@ impl Bench {
             // Which tags it is made with is not shown by who plays RDS.
             self.face(&candidate.restored, |face| face.run = Some(RUN.into()));
         }
-        let source = seen.source;
-        RdsRestore {
-            at: self.at(),
-            arn: source.arn,
-            engine: source.engine,
-            version: source.version,
-            settings: source.settings,
-            members: source.members,
-            beside: source.beside,
-            candidates,
-            look_every: Span(20),
-        }
+        RdsRestore::like(&self.at(), &seen.source, candidates, Span(20))
     }
 
     pub(super) async fn attempt(&self, action: Action, resumed: bool) -> Report {

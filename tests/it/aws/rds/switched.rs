@@ -16,7 +16,7 @@ use rollbackd::{
     units::{Span, UnixMs},
 };
 
-use super::bench::{Bench, schema, why};
+use super::bench::{Bench, RESTORE, schema, why};
 use crate::{
     aws::proxy::Twist,
     databases::{
@@ -59,6 +59,14 @@ pub(super) fn endpoint(server: &Server) -> Endpoint {
     Endpoint { host: "127.0.0.1".into(), port: server.port() }
 }
 
+/// What the secret holds, as a person typed it.
+fn held_of(name: &str, port: u16) -> String {
+    format!(
+        r#"{{ "username": "app", "password": "hunter2", "host": "127.0.0.1", "port": {port},
+  "dbInstanceIdentifier": "{name}", "account": 123456789012345678901234 }}"#
+    )
+}
+
 impl Shop {
     pub(super) async fn open(name: &str) -> Self {
         Box::pin(Self::opened(name)).await
@@ -80,10 +88,9 @@ impl Shop {
         let from = look(&old).await.revision();
         let bench = Bench::new(name).await;
         bench.face(&bench.name, |face| face.endpoint = Some(endpoint(old.server)));
-        let held = serde_json::json!({ "username": "app", "password": "hunter2", "host": "127.0.0.1",
-            "port": old.server.port(), "dbInstanceIdentifier": bench.name });
         let made = bench.clients.secrets().create_secret().name(&bench.secret);
-        made.secret_string(held.to_string()).send().await.unwrap();
+        let held = held_of(&bench.name, old.server.port());
+        made.secret_string(held).send().await.unwrap();
         let pointer = bench.seen().await.pointer.unwrap();
         let what = bench.planned().await;
         let new_name = what.candidates[0].restored.clone();
@@ -150,12 +157,13 @@ async fn the_service_is_led_to_what_was_restored_and_all_that_was_there_is_kept(
     assert_eq!(now.endpoint, endpoint(shop.new.server));
     let secrets = shop.bench.clients.secrets();
     let held = secrets.get_secret_value().secret_id(&shop.bench.secret).send().await.unwrap();
-    let held: serde_json::Value = serde_json::from_str(held.secret_string().unwrap()).unwrap();
-    assert_eq!(held["password"], "hunter2", "everything else is as it was");
-    assert_eq!(held["dbInstanceIdentifier"], shop.restored.names[0]);
+    let told = |name: &str, server: &Server| held_of(name, server.port());
+    let wanted = told(&shop.restored.names[0], shop.new.server);
+    assert_eq!(held.secret_string(), Some(wanted.as_str()), "everything else is as it was");
     let before = secrets.get_secret_value().secret_id(&shop.bench.secret);
     let before = before.version_id(&shop.pointer.version).send().await.unwrap();
-    assert!(before.secret_string().unwrap().contains(&shop.old.server.port().to_string()));
+    let wanted = told(&shop.bench.name, shop.old.server);
+    assert_eq!(before.secret_string(), Some(wanted.as_str()));
     let report = shop.switches(false).await;
     assert_eq!((report.outcome, shop.writes_asked()), (Outcome::AlreadyDone, 1));
 }
@@ -223,10 +231,12 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     shop.bench.proxy.twist("DescribeAccountAttributes", 1, Twist::Answer(QUOTAS.into()));
     let checks = rds_preflight(&place, wanted, now()).await;
     let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
-    assert_eq!(told, [true, true, true, false], "{checks:?}");
+    assert_eq!(told, [true, true, true, false, true], "{checks:?}");
     assert!(checks[0].why.contains("db.m6g.large"), "{checks:?}");
     assert!(checks[2].why.contains("-newest holds 1"), "{checks:?}");
     assert!(checks[3].why.contains("of DBInstances 40 of 40 are used"), "{checks:?}");
+    assert_eq!(shop.leads_to().await, shop.pointer, "nothing is written");
+    assert_eq!(shop.bench.made().await.len(), 1, "and nothing made");
     let automated = Wanted { kind: Some(SnapshotKind::Automated), ..wanted };
     shop.bench.proxy.twist(
         "DescribeAccountAttributes",
@@ -236,12 +246,19 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     shop.bench.face(&shop.bench.name, |face| {
         face.endpoint = Some(Endpoint { host: "proxy.internal".into(), port: 5432 });
     });
+    let denied = Twist::Refuse { status: 400, code: "AccessDenied", said: "" };
+    shop.bench.proxy.twist(RESTORE, 1, denied);
     let checks = rds_preflight(&place, automated, now()).await;
     let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
-    assert_eq!(told, [true, false, false, false], "{checks:?}");
+    assert_eq!(told, [true, false, false, false, false], "{checks:?}");
     assert!(checks[1].why.contains("answers at proxy.internal:5432"), "{checks:?}");
     assert!(checks[2].why.contains("not of the kind"), "{checks:?}");
-    assert!(checks[3].why.contains("allow rds:DescribeAccountAttributes"), "{checks:?}");
+    for (nth, right) in [
+        (3, "allow rds:DescribeAccountAttributes"),
+        (4, "allow rds:RestoreDBInstanceFromDBSnapshot"),
+    ] {
+        assert!(checks[nth].why.contains(right), "{checks:?}");
+    }
 }
 
 /// When each was applied is read as a moment, whatever zone the server is in.
