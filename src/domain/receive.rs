@@ -320,7 +320,10 @@ fn alerted(s: &Situation<'_>, alert: &Alert) -> Vec<Fact> {
         vec![Fact::Trigger(firing::Fact::Fired(Box::new(firing)))]
     };
     let known = alerts(s).find(|(_, _, fingerprint)| *fingerprint == alert.fingerprint);
+    let ended = s.watch.alarms_ended.get(&alert.fingerprint);
     match (alert.firing, known) {
+        // A topic keeps no order: what began and ended meanwhile is over.
+        (true, _) if ended.is_some_and(|ended| *ended > alert.starts_at) => vec![],
         (true, None) if alerts(s).count() >= ALERTS_MAX => {
             // The new one takes the place of the least severe, the oldest of those; news of less is no news.
             let least = alerts(s).max_by_key(|(f, ..)| (f.severity, std::cmp::Reverse(f.fired_at)));

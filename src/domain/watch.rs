@@ -43,7 +43,7 @@ use self::{
 use super::{
     baseline::Baseline,
     counter::{Drops, Poll},
-    event::{Now, What},
+    event::{Alert, Now, What},
     history::History,
     inventory::{Inventory, Serving},
     policy::{LooksAt, ServicePolicy, SignalKind},
@@ -110,6 +110,11 @@ pub struct Counts {
     pub lower_bound: f64,
 }
 
+/// So long it is remembered that an alarm ended: SNS tries no longer to deliver what came before that.
+const ALARM_REMEMBERED: Span = Span::hours(1);
+/// Alarms of one service whose end is remembered; of more the oldest is forgotten.
+const ALARMS_MAX: usize = 64;
+
 /// What the windows of one service see.
 #[derive(Debug)]
 pub struct ServiceWatch {
@@ -124,6 +129,8 @@ pub struct ServiceWatch {
     undeployed_since: Option<UnixMs>,
     /// When Alertmanager, asked, last had an alert active, by fingerprint.
     pub alerts_seen: BTreeMap<String, UnixMs>,
+    /// When alarms of CloudWatch ended, by fingerprint and CloudWatch's own clock: an end may overtake its beginning.
+    pub alarms_ended: BTreeMap<String, UnixMs>,
     // Boxed: a tree keeps room for eleven of what it holds in each of its nodes, and these are large.
     signals: BTreeMap<String, Box<Signal>>,
     triggers: Instances,
@@ -144,6 +151,21 @@ pub struct ServiceWatch {
 }
 
 impl ServiceWatch {
+    fn alarm_ended(&mut self, alert: &Alert, now: Now) {
+        if alert.firing || !Alert::is_of_cloudwatch(&alert.fingerprint) {
+            return;
+        }
+        self.alarms_ended.retain(|_, at| now.wall.since(*at) < ALARM_REMEMBERED);
+        if self.alarms_ended.len() >= ALARMS_MAX {
+            let oldest = self.alarms_ended.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(fingerprint, _)| fingerprint.clone()) {
+                self.alarms_ended.remove(&oldest);
+            }
+        }
+        let at = self.alarms_ended.entry(alert.fingerprint.clone()).or_insert(alert.starts_at);
+        *at = alert.starts_at.max(*at);
+    }
+
     /// A watch that has seen nothing.
     pub fn new(policy: &ServicePolicy) -> Self {
         let mut watch = Self {
@@ -153,6 +175,7 @@ impl ServiceWatch {
             integrity: IntegritySeen::default(),
             undeployed_since: None,
             alerts_seen: BTreeMap::new(),
+            alarms_ended: BTreeMap::new(),
             signals: BTreeMap::new(),
             triggers: Instances::default(),
             taus: BTreeMap::new(),
@@ -235,8 +258,8 @@ impl ServiceWatch {
                 }
                 self.alerts_seen.retain(|_, at| now.wall.since(*at) < Span::hours(1));
             }
+            What::Alerted { alert, .. } => self.alarm_ended(alert, now),
             What::ChangePosted { .. }
-            | What::Alerted { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

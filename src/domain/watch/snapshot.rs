@@ -43,6 +43,8 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     checks: BTreeMap<String, super::integrity::Kept>,
     alerts_seen: BTreeMap<String, UnixMs>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    alarms_ended: BTreeMap<String, UnixMs>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,6 +120,7 @@ impl ServiceWatch {
             trial: self.database.ways.trial.clone(),
             checks: self.integrity.kept(),
             alerts_seen: self.alerts_seen.clone(),
+            alarms_ended: self.alarms_ended.clone(),
         }
     }
 
@@ -174,6 +177,7 @@ impl ServiceWatch {
         self.database.ways.trial = snapshot.trial;
         self.integrity.restore(snapshot.checks);
         self.alerts_seen = snapshot.alerts_seen;
+        self.alarms_ended = snapshot.alarms_ended;
     }
 }
 

@@ -274,6 +274,11 @@ fn an_alarm_of_cloudwatch_ends_when_cloudwatch_says_so_and_not_because_alertmana
             alarm(began - Span::minutes(1), false),
             alarm(began + Span::minutes(6), false),
         );
+        let (again, overtaken, anew) = (
+            alarm(began + Span::minutes(9), false),
+            alarm(began + Span::minutes(7), true),
+            alarm(began + Span::minutes(10), true),
+        );
         town.turn(fires);
         town.run("5m");
         town.turn(active(&[]));
@@ -282,5 +287,11 @@ fn an_alarm_of_cloudwatch_ends_when_cloudwatch_says_so_and_not_because_alertmana
         town.run("1m");
         town.turn(ends);
         assert_eq!(town.shop().firing.len(), 0);
+        // A topic keeps no order.
+        town.turn(again);
+        town.turn(overtaken);
+        assert_eq!(town.shop().firing.len(), 0, "it had ended before it came");
+        town.turn(anew);
+        assert_eq!(town.shop().firing.len(), 1);
     });
 }
