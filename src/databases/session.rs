@@ -4,8 +4,8 @@ use std::{fmt, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use sqlx::{
-    AssertSqlSafe, Column, ColumnIndex, Connection, Decode, Error, Executor, MySqlConnection,
-    PgConnection, Type,
+    AssertSqlSafe, Column, ColumnIndex, ConnectOptions, Connection, Decode, Error, Executor,
+    MySqlConnection, PgConnection, Type,
     mysql::{MySqlConnectOptions, MySqlSslMode},
     postgres::{PgConnectOptions, PgSslMode},
 };
@@ -212,7 +212,8 @@ fn postgresql(options: &Options) -> PgConnectOptions {
     if let Some(file) = &options.ca_file {
         all = all.ssl_root_cert(file);
     }
-    all
+    // A statement holds what somebody wrote into it, and is nothing for a log, however slow it is.
+    all.disable_statement_logging()
 }
 
 fn mysql(options: &Options) -> MySqlConnectOptions {
@@ -235,7 +236,7 @@ fn mysql(options: &Options) -> MySqlConnectOptions {
     if let Some(file) = &options.ca_file {
         all = all.ssl_ca(file);
     }
-    all
+    all.disable_statement_logging()
 }
 
 fn late(options: &Options) -> Fault {
