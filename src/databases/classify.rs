@@ -57,6 +57,7 @@ fn of_postgresql(code: &str, message: &str) -> Problem {
         "3D000" => Problem::UnknownDatabase,
         "42501" => Problem::PermissionDenied,
         "42P01" | "3F000" => Problem::MissingTable,
+        "42703" | "42883" => Problem::MissingPart,
         // Cancelled, by the timeout or by a person; a lock that did not come in time.
         "57014" | "55P03" => Problem::Timeout,
         "57P01" | "57P02" | "57P03" => Problem::Restarting,
@@ -74,6 +75,7 @@ fn of_mysql(number: u16) -> Problem {
         1044 | 1142 | 1143 | 1227 | 1370 => Problem::PermissionDenied,
         1049 => Problem::UnknownDatabase,
         1146 | 1051 => Problem::MissingTable,
+        1054 | 1305 => Problem::MissingPart,
         1205 | 1317 | 1969 | 3024 => Problem::Timeout,
         1053 | 1077..=1079 => Problem::Restarting,
         1040 | 1203 | 1226 => Problem::TooManyConnections,

@@ -25,6 +25,8 @@ pub enum Problem {
     PermissionDenied,
     /// There is no such table or schema.
     MissingTable,
+    /// There is no such column or function.
+    MissingPart,
     /// The server starts, stops or recovers.
     Restarting,
     /// It takes no more connections.
@@ -58,10 +60,16 @@ impl Problem {
             | Self::UnknownDatabase
             | Self::PermissionDenied
             | Self::MissingTable
+            | Self::MissingPart
             | Self::ReadOnly
             | Self::TooLarge
             | Self::Other => false,
         }
+    }
+
+    /// Whether what was asked for is not there, as after something that took it away.
+    pub fn is_missing(self) -> bool {
+        matches!(self, Self::MissingTable | Self::MissingPart)
     }
 
     fn what(self) -> &'static str {
@@ -75,6 +83,7 @@ impl Problem {
             Self::UnknownDatabase => "it has no such database",
             Self::PermissionDenied => "the user may not do that",
             Self::MissingTable => "there is no such table",
+            Self::MissingPart => "there is no such column or function",
             Self::Restarting => "it is starting, stopping or recovering",
             Self::TooManyConnections => "it takes no more connections",
             Self::InUse => "somebody else uses it",
@@ -104,6 +113,7 @@ impl Problem {
             Self::UnknownDatabase => "see the name after the last / in `url`",
             Self::PermissionDenied => "GRANT it to the user in `url`",
             Self::MissingTable => "see `history_table`; the first migration makes it",
+            Self::MissingPart => "see what the statement names, and which version of the schema it was written for",
             Self::Restarting => "it is asked again",
             Self::TooManyConnections => "it is asked again; see who holds so many",
             Self::InUse => "see who is connected to it",

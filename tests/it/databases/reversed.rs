@@ -264,6 +264,22 @@ async fn the_data_must_be_what_they_should_be_before_it_is_committed() {
     assert_eq!(changes.checks[0], "some order: passes after it");
 }
 
+/// A check that asks for a column that goes was made for it; one that fails otherwise may hide what the script broke.
+#[tokio::test]
+async fn a_check_that_passed_and_of_which_nobody_can_tell_afterwards_takes_the_script_back() {
+    let there = "(SELECT count(*) FROM flyway_schema_history WHERE version = '2')";
+    let divides = format!("SELECT 1 WHERE 1 / {there} = 7");
+    let slow = format!(
+        "SELECT 1 FROM (SELECT CASE {there} WHEN 1 THEN NULL ELSE pg_sleep(60)::text END AS x) s WHERE x IS NOT NULL"
+    );
+    for (query, told) in [(divides, "division by zero"), (slow, "did not answer in time")] {
+        let hands = Hands::new(&[("doubtful", &query)]).await;
+        let said = hands.refused(&format!("SET LOCAL statement_timeout = 500; {BACK}")).await;
+        let begins = "the check doubtful passes before it, and after it nobody can tell: ";
+        assert!(said.starts_with(begins) && said.contains(told), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_lock_that_does_not_come_in_time_ends_it_and_the_next_attempt_may_go_well() {
     let hands = Hands::new(&[]).await;
