@@ -66,7 +66,7 @@ pub(in crate::executors) async fn run(
         open.take_back().await;
         return Err(withheld);
     }
-    let committed = open.commit().await.map_err(|fault| fault.to_string());
+    let committed = open.commit().await.map_err(|fault| fault.in_words());
     let said = committed.err().unwrap_or_else(|| "it was committed".to_owned());
     let until = attempt.until.max(Instant::now() + LOOK);
     let after = look_at(&scripted.history, until).await;

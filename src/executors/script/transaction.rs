@@ -51,7 +51,33 @@ impl fmt::Display for Ended {
 
 impl From<Fault> for Ended {
     fn from(fault: Fault) -> Self {
-        Self::Refused { why: fault.to_string(), passes: fault.problem.passes() }
+        let why = format!("{fault}: {}", advice(&fault));
+        Self::Refused { why, passes: fault.problem.passes() }
+    }
+}
+
+/// What a person does about it where a script met it, which has its own limits and names its own tables.
+fn advice(fault: &Fault) -> &'static str {
+    match fault.problem {
+        Problem::Timeout => {
+            "see who holds what it waits for, or give it longer: lock_timeout of the script, undo_timeout"
+        }
+        Problem::MissingTable | Problem::MissingPart | Problem::Other => {
+            "see what the script says, and whether it is of this release"
+        }
+        Problem::Unreachable
+        | Problem::WrongPassword
+        | Problem::TlsRequired
+        | Problem::TlsMissing
+        | Problem::Untrusted
+        | Problem::UnknownDatabase
+        | Problem::PermissionDenied
+        | Problem::Restarting
+        | Problem::TooManyConnections
+        | Problem::InUse
+        | Problem::ReadOnly
+        | Problem::TooLarge
+        | Problem::Lost => fault.advice(),
     }
 }
 

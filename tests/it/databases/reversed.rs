@@ -217,6 +217,7 @@ async fn what_ends_elsewhere_than_where_it_should_leaves_nothing_behind() {
     assert!(said.contains("after it the history is at version 2, and must be at 1"), "{said}");
     let said = hands.refused(&format!("{BACK}SELECT 1 / 0;")).await;
     assert!(said.contains("division by zero"), "{said}");
+    assert!(said.ends_with("see what the script says, and whether it is of this release"), "{said}");
     let said = hands.refused(&format!("{BACK}COMMIT;")).await;
     assert!(said.contains("line 6: COMMIT would leave"), "{said}");
     // One that the text does not show: the server ends no transaction inside of another.
@@ -291,6 +292,7 @@ async fn a_lock_that_does_not_come_in_time_ends_it_and_the_next_attempt_may_go_w
     let report = hands.run(&script, &changes.sha256, false).await;
     let (said, retry) = why(&report);
     assert!(said.contains("lock timeout") && retry, "{said}");
+    assert!(said.ends_with("or give it longer: lock_timeout of the script, undo_timeout"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     holder.run("ROLLBACK").await.unwrap();
     hands.is_untouched().await;
