@@ -13,7 +13,7 @@ use super::{
 pub(super) fn fault(error: &Error, options: &Options) -> Fault {
     // The message alone: what stands around it repeats what we say.
     let (problem, said) = if let Error::Database(refused) = error {
-        (of_server(&**refused), refused.message().to_owned())
+        (of_server(&**refused), said_of(&**refused))
     } else if let Error::Io(fault) = error {
         (of_io(fault), fault.to_string())
     } else if let Error::Tls(fault) = error {
@@ -34,6 +34,30 @@ pub(super) fn fault(error: &Error, options: &Options) -> Fault {
         problem == Problem::Other && options.tls != Tls::Off && said.contains("certificate");
     Fault::new(if is_untrusted { Problem::Untrusted } else { problem }, options, &said)
 }
+
+/// In the server's words, but where those may hold what a row holds, which is shown nowhere.
+fn said_of(refused: &dyn DatabaseError) -> String {
+    let code = refused.code().unwrap_or_default();
+    let mysql = refused.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);
+    // A constraint that is broken is named alone by PostgreSQL, with the values beside that, which nobody reads here.
+    let quotes = code.starts_with("22")
+        || mysql.is_some_and(|number| code.starts_with("23") || QUOTING.contains(&number));
+    if !quotes {
+        return refused.message().to_owned();
+    }
+    let what = match (&*code, mysql) {
+        ("22012", _) => "division by zero",
+        ("22001", _) => "a text is too long for its column",
+        ("22003", _) => "a number is out of range",
+        (_, Some(1062)) => "two rows are the same where only one may be",
+        (code, _) if code.starts_with("23") => "a constraint would be broken",
+        (_, _) => "a value is none of its type",
+    };
+    format!("{what}: SQLSTATE {code}; the server's own words may quote a row, and are not shown")
+}
+
+/// Numbers under which MariaDB and MySQL quote a value, whatever the SQLSTATE: wrong ones, and paths of XML.
+const QUOTING: [u16; 4] = [1105, 1292, 1366, 1411];
 
 fn of_server(refused: &dyn DatabaseError) -> Problem {
     let mysql = refused.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number);

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What Flyway's free edition says of an undo.
 const NO_UNDO: [&str; 2] = ["FlywayRedgateEditionRequired", "Edition Required"];
 
+/// What it says where a script is not what was applied.
+const MISMATCH: &str = "Migration checksum mismatch";
+
 /// The histories that may be looked at, by whose they are.
 pub type Histories = Adopted<SchemaAt, History>;
 
@@ -148,6 +151,11 @@ fn ended(
         Stands::AtEnd => Ok(Outcome::Done),
         Stands::AtBegin if NO_UNDO.iter().any(|said| attempt.output.contains(said)) => {
             let why = "this edition of Flyway has no undo: it needs a license, or another way back";
+            failed(why.to_owned(), false)
+        }
+        Stands::AtBegin if attempt.output.contains(MISMATCH) => {
+            let why = "a script was changed after it was applied (Migration checksum mismatch), and Flyway does nothing before that is \
+                       mended: put back what was applied, or `flyway repair` where the change was meant";
             failed(why.to_owned(), false)
         }
         Stands::AtBegin => {

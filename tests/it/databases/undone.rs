@@ -147,6 +147,13 @@ async fn who_migrates_in_between_is_not_undone_and_a_tool_that_does_nothing_is_t
     let report = hands.undo(&after, &before, &["3", "2"], idle.clone()).await;
     assert!(why(&report).contains("nothing was taken back"), "{report:?}");
     assert!(report.output.contains("nothing to do"), "{report:?}");
+    // What it reads by itself the daemon was never told.
+    let tells = hands.tool("echo 'no way: postgres://ada:hunter2@db/shop, password=hunter2'");
+    let report = hands.undo(&after, &before, &["3", "2"], tells).await;
+    assert!(
+        report.output.contains("[hidden]") && !format!("{report:?}").contains("hunter2"),
+        "{report:?}"
+    );
     // The real one, whose free edition has none.
     let report =
         hands.undo(&after, &before, &["3", "2"], flyway.argv(&["undo", "-target=2"])).await;
