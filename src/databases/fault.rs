@@ -35,6 +35,8 @@ pub enum Problem {
     InUse,
     /// It takes no writes.
     ReadOnly,
+    /// A pooler gives each statement another of the server's sessions.
+    Pooled,
     /// The answer is larger than what is read of one.
     TooLarge,
     /// The connection broke in the middle.
@@ -62,6 +64,7 @@ impl Problem {
             | Self::MissingTable
             | Self::MissingPart
             | Self::ReadOnly
+            | Self::Pooled
             | Self::TooLarge
             | Self::Other => false,
         }
@@ -88,6 +91,7 @@ impl Problem {
             Self::TooManyConnections => "it takes no more connections",
             Self::InUse => "somebody else uses it",
             Self::ReadOnly => "it takes no writes",
+            Self::Pooled => "a pooler stands before it that pools by transactions",
             Self::TooLarge => "the answer is too large",
             Self::Lost => "the connection broke",
             Self::Other => "it refused",
@@ -113,11 +117,16 @@ impl Problem {
             Self::UnknownDatabase => "see the name after the last / in `url`",
             Self::PermissionDenied => "GRANT it to the user in `url`",
             Self::MissingTable => "see `history_table`; the first migration makes it",
-            Self::MissingPart => "see what the statement names, and which version of the schema it was written for",
+            Self::MissingPart => {
+                "see what the statement names, and which version of the schema it was written for"
+            }
             Self::Restarting => "it is asked again",
             Self::TooManyConnections => "it is asked again; see who holds so many",
             Self::InUse => "see who is connected to it",
-            Self::ReadOnly => "name the primary, not a replica",
+            Self::ReadOnly => {
+                "name the primary, not a replica; or let it take writes (default_transaction_read_only, read_only)"
+            }
+            Self::Pooled => "name the server itself here, not the pooler",
             Self::TooLarge => "ask for less",
             Self::Lost => "it is asked again",
             Self::Other => "see what it says",
@@ -150,6 +159,11 @@ impl Fault {
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         let said = said.trim().chars().take(SAID_MAX).map(plain).collect();
         Self { problem, place: options.database.to_string(), said }
+    }
+
+    /// Whether the session is still there, with the transaction in which it came.
+    pub(super) fn leaves_open(&self) -> bool {
+        !matches!(self.problem, Problem::Lost | Problem::TooLarge)
     }
 
     /// What went wrong, and what a person does about it.

@@ -76,6 +76,7 @@ fn advice(fault: &Fault) -> &'static str {
         | Problem::TooManyConnections
         | Problem::InUse
         | Problem::ReadOnly
+        | Problem::Pooled
         | Problem::TooLarge
         | Problem::Lost => fault.advice(),
     }
