@@ -217,7 +217,10 @@ async fn what_ends_elsewhere_than_where_it_should_leaves_nothing_behind() {
     assert!(said.contains("after it the history is at version 2, and must be at 1"), "{said}");
     let said = hands.refused(&format!("{BACK}SELECT 1 / 0;")).await;
     assert!(said.contains("division by zero"), "{said}");
-    assert!(said.ends_with("see what the script says, and whether it is of this release"), "{said}");
+    assert!(
+        said.ends_with("see what the script says, and whether it is of this release"),
+        "{said}"
+    );
     let said = hands.refused(&format!("{BACK}COMMIT;")).await;
     assert!(said.contains("line 6: COMMIT would leave"), "{said}");
     // One that the text does not show: the server ends no transaction inside of another.
@@ -292,12 +295,27 @@ async fn a_lock_that_does_not_come_in_time_ends_it_and_the_next_attempt_may_go_w
     let report = hands.run(&script, &changes.sha256, false).await;
     let (said, retry) = why(&report);
     assert!(said.contains("lock timeout") && retry, "{said}");
-    assert!(said.ends_with("or give it longer: lock_timeout of the script, undo_timeout"), "{said}");
+    assert!(
+        said.ends_with("or give it longer: lock_timeout of the script, undo_timeout"),
+        "{said}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     holder.run("ROLLBACK").await.unwrap();
     hands.is_untouched().await;
     let report = hands.run(&script, &changes.sha256, false).await;
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_says_so_before_anything_of_a_script_is_run() {
+    let hands = Hands::new(&[]).await;
+    let name = &hands.database.name;
+    hands
+        .database
+        .run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        .await;
+    let said = hands.refused(BACK).await;
+    assert!(said.contains("it takes no writes") && said.contains("name the primary"), "{said}");
 }
 
 #[tokio::test]
