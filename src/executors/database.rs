@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Adopted, Attempt, Trouble, command::run_recorded, deployment, failed};
+use super::{
+    Adopted, Attempt, Trouble, child::End as Exit, command::run_recorded, deployment, failed,
+};
 use crate::{
     databases::history::{History, Unreadable},
     domain::{
@@ -100,11 +102,16 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
     attempt.permits()?;
     attempt.touched = true;
     let end = match undo.by {
-        UndoBy::Run(run) => {
-            let ran = run_recorded(attempt, run).await?;
-            attempt.note(&ran);
-            End::Seen(ran.end.to_string())
-        }
+        UndoBy::Run(run) => match run_recorded(attempt, run).await {
+            Ok(ran) => {
+                attempt.note(&ran);
+                match ran.end {
+                    Exit::Exited(_) => End::Seen(ran.end.to_string()),
+                    Exit::Signalled(_) | Exit::TimedOut(_) => End::Cut(ran.end.to_string()),
+                }
+            }
+            Err(cannot) => End::NotBegun(cannot.to_string()),
+        },
         UndoBy::Job(_) => job(attempt, undo.by, true).await?.unwrap_or(End::Seen(String::new())),
     };
     let until = attempt.until.max(Instant::now() + LOOK);
@@ -118,22 +125,26 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
 
 /// What became of the tool.
 enum End {
-    /// It has ended, and said so; empty where none was begun.
+    /// It could not be started; why not.
+    NotBegun(String),
+    /// It has ended by itself, and said so; empty where none was begun.
     Seen(String),
+    /// It was ended from outside: what it had asked the server for may go on there for a while.
+    Cut(String),
     /// Nobody saw its end: it may go on. Why not.
     Unseen(String),
 }
 
 impl End {
     fn why(&self) -> &str {
-        let (Self::Seen(why) | Self::Unseen(why)) = self;
+        let (Self::NotBegun(why) | Self::Seen(why) | Self::Cut(why) | Self::Unseen(why)) = self;
         why
     }
 }
 
 /// What it comes to, after a tool that ended so.
 fn ended(
-    attempt: &Attempt<'_>,
+    attempt: &mut Attempt<'_>,
     stands: Stands,
     now: &Schema,
     end: &End,
@@ -144,6 +155,9 @@ fn ended(
         return Err(Trouble::Unknown(format!(
             "{why}; it may go on, and the history is at {at} now: nothing else may change the schema before it has ended"
         )));
+    }
+    if stands == Stands::AtBegin {
+        attempt.unmoved = is_unmoved(now, end, &attempt.output);
     }
     let end = end.why();
     let begin = if end.is_empty() { String::new() } else { format!("{end}: ") };
@@ -168,6 +182,17 @@ fn ended(
         }
         Stands::Between(left) => failed(format!("{begin}{}", half_way(&left, &undo.way)), false),
         Stands::Elsewhere(why) => failed(format!("{begin}{why}"), false),
+    }
+}
+
+/// Whether nothing of the schema is another where the history is as it was. A server that takes nothing back has no row of a script of which
+/// half was run, but where the tool says that it ran none.
+fn is_unmoved(now: &Schema, end: &End, output: &str) -> bool {
+    let ran_none = || NO_UNDO.into_iter().chain([MISMATCH]).any(|said| output.contains(said));
+    match end {
+        End::NotBegun(_) => true,
+        End::Seen(_) => now.transactional || ran_none(),
+        End::Cut(_) | End::Unseen(_) => false,
     }
 }
 

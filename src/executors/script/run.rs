@@ -31,6 +31,8 @@ pub(in crate::executors) async fn run(
     })?;
     attempt.before = in_words(&before);
     attempt.after.clone_from(&attempt.before);
+    // It is committed whole, or fails and leaves nothing.
+    attempt.unmoved = stands(&before, &way) == Stands::AtBegin;
     match stands(&before, &way) {
         // It was committed whole, by whoever began it.
         Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),

@@ -198,6 +198,7 @@ async fn a_script_that_was_changed_or_changes_something_else_is_not_run() {
         why(&report).0.contains("changes something else now than when it was tried"),
         "{report:?}"
     );
+    assert!(report.unmoved, "{report:?}");
     hands.is_untouched().await;
     hands.script(&format!("{BACK}-- reviewed\n"));
     let report = hands.run(&script, &changes.sha256, false).await;
@@ -326,6 +327,7 @@ async fn who_migrates_in_between_is_seen_inside_of_the_transaction() {
     hands.database.run("UPDATE flyway_schema_history SET checksum = 9 WHERE version = '3'").await;
     let report = hands.run(&script, &changes.sha256, false).await;
     assert!(why(&report).0.contains("somebody migrated in between"), "{report:?}");
+    assert!(!report.unmoved, "{report:?}");
     assert_eq!(hands.columns().await, ["id", "note", "of", "total"]);
 }
 
