@@ -103,6 +103,7 @@ rig: $(CARGO_DEB)
 	tests/rig/kubernetes install
 	tests/rig/postgresql install
 	tests/rig/mariadb install
+	tests/rig/pgbouncer install
 	tests/rig/flyway install
 	tests/rig/sqlx install
 	tests/rig/aws install

@@ -64,6 +64,7 @@ async fn one(
         after: String::new(),
         output: String::new(),
         left: String::new(),
+        unmoved: false,
         took_ms: 0,
     });
     telemetry::step(&service, &report);

@@ -27,6 +27,8 @@ pub enum Problem {
     PermissionDenied,
     /// There is no such table or schema.
     MissingTable,
+    /// There is no such column or function.
+    MissingPart,
     /// The server starts, stops or recovers.
     Restarting,
     /// It takes no more connections.
@@ -35,6 +37,8 @@ pub enum Problem {
     InUse,
     /// It takes no writes.
     ReadOnly,
+    /// A pooler gives each statement another of the server's sessions.
+    Pooled,
     /// The answer is larger than what is read of one.
     TooLarge,
     /// The connection broke in the middle.
@@ -61,10 +65,17 @@ impl Problem {
             | Self::UnknownDatabase
             | Self::PermissionDenied
             | Self::MissingTable
+            | Self::MissingPart
             | Self::ReadOnly
+            | Self::Pooled
             | Self::TooLarge
             | Self::Other => false,
         }
+    }
+
+    /// Whether what was asked for is not there, as after something that took it away.
+    pub fn is_missing(self) -> bool {
+        matches!(self, Self::MissingTable | Self::MissingPart)
     }
 
     fn what(self) -> &'static str {
@@ -79,10 +90,12 @@ impl Problem {
             Self::UnknownDatabase => "it has no such database",
             Self::PermissionDenied => "the user may not do that",
             Self::MissingTable => "there is no such table",
+            Self::MissingPart => "there is no such column or function",
             Self::Restarting => "it is starting, stopping or recovering",
             Self::TooManyConnections => "it takes no more connections",
             Self::InUse => "somebody else uses it",
             Self::ReadOnly => "it takes no writes",
+            Self::Pooled => "a pooler stands before it that pools by transactions",
             Self::TooLarge => "the answer is too large",
             Self::Lost => "the connection broke",
             Self::Other => "it refused",
@@ -111,10 +124,16 @@ impl Problem {
             Self::UnknownDatabase => "see the name after the last / in `url`",
             Self::PermissionDenied => "GRANT it to the user in `url`",
             Self::MissingTable => "see `history_table`; the first migration makes it",
+            Self::MissingPart => {
+                "see what the statement names, and which version of the schema it was written for"
+            }
             Self::Restarting => "it is asked again",
             Self::TooManyConnections => "it is asked again; see who holds so many",
             Self::InUse => "see who is connected to it",
-            Self::ReadOnly => "name the primary, not a replica",
+            Self::ReadOnly => {
+                "name the primary, not a replica; or let it take writes (default_transaction_read_only, read_only)"
+            }
+            Self::Pooled => "name the server itself here, not the pooler",
             Self::TooLarge => "ask for less",
             Self::Lost => "it is asked again",
             Self::Other => "see what it says",
@@ -147,6 +166,11 @@ impl Fault {
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         let said = said.trim().chars().take(SAID_MAX).map(plain).collect();
         Self { problem, place: options.database.to_string(), said }
+    }
+
+    /// Whether the session is still there, with the transaction in which it came.
+    pub(super) fn leaves_open(&self) -> bool {
+        !matches!(self.problem, Problem::Lost | Problem::TooLarge)
     }
 
     /// What went wrong, and what a person does about it.

@@ -1,11 +1,14 @@
 //! One connection, for one look.
+//!
+//! Nothing is set on a session of PostgreSQL that only reads, or writes in a transaction of its own: behind a pooler the server's session is
+//! the next moment somebody else's, with all that was set on it. What holds for a statement is said in its transaction.
 
 use std::{fmt, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use sqlx::{
-    AssertSqlSafe, Column, ColumnIndex, Connection, Decode, Error, Executor, MySqlConnection,
-    PgConnection, Type,
+    AssertSqlSafe, Column, ColumnIndex, ConnectOptions, Connection, Decode, Error, Executor,
+    MySqlConnection, PgConnection, Type,
     mysql::{MySqlConnectOptions, MySqlSslMode},
     postgres::{PgConnectOptions, PgSslMode},
 };
@@ -29,6 +32,7 @@ pub type Row = Vec<Option<String>>;
 pub struct Session {
     connection: Inner,
     options: Options,
+    only_reads: bool,
 }
 
 enum Inner {
@@ -56,21 +60,33 @@ impl Session {
         rows
     }
 
-    /// Opens one that may write, for whoever has the right to.
+    /// Opens one that may write, for whoever has the right to: in transactions, of which each says its own limits.
     pub async fn open_to_write(options: &Options) -> Result<Self, Fault> {
         Self::opened(options, false).await
+    }
+
+    /// Opens one that may write what stands in no transaction, such as whole databases. Nobody may pass it on to others between two
+    /// statements.
+    pub async fn open_unshared(options: &Options) -> Result<Self, Fault> {
+        let mut session = Self::opened(options, false).await?;
+        if session.kind() == Kind::Postgresql {
+            unpooled(&mut session).await?;
+            let settings = limits(options, "SET");
+            session.run(&settings).await?;
+        }
+        Ok(session)
     }
 
     async fn opened(options: &Options, only_reads: bool) -> Result<Self, Fault> {
         tls::install();
         let Some(follows) = &options.follows else {
             let connection = reached(options, only_reads).await?;
-            return Ok(Self { connection, options: options.clone() });
+            return Ok(Self { connection, options: options.clone(), only_reads });
         };
         let options = follows.located(options).await?;
         // Whatever it is, another server may be meant by now.
         let connection = reached(&options, only_reads).await.inspect_err(|_| follows.doubt())?;
-        Ok(Self { connection, options })
+        Ok(Self { connection, options, only_reads })
     }
 
     /// Which family answers.
@@ -92,14 +108,29 @@ impl Session {
     async fn read(&mut self, sql: &str, headed: bool) -> Result<Vec<Row>, Fault> {
         let options = self.options.clone();
         let within = options.statement_timeout.duration() + GRACE;
-        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let statement = sqlx::raw_sql(AssertSqlSafe(self.alone(sql)));
+        let only_reads = self.only_reads;
         let rows = async {
             match &mut self.connection {
-                Inner::Postgresql(it) => gathered(it.fetch(statement), &options, headed).await,
+                Inner::Postgresql(it) => {
+                    let rows = gathered(it.fetch(statement), &options, headed).await;
+                    over(it, only_reads, rows).await
+                }
                 Inner::Mysql(it) => gathered(it.fetch(statement), &options, headed).await,
             }
         };
         tokio::time::timeout(within, rows).await.map_err(|_| late(&options))?
+    }
+
+    /// One that only reads, in a transaction that can do no more, by one message: it is over when it is answered.
+    fn alone(&self, sql: &str) -> String {
+        match self.kind() {
+            Kind::Postgresql if self.only_reads => {
+                // A comment at its end would swallow what follows on its line.
+                format!("BEGIN READ ONLY; {};\n{sql}\n; COMMIT", limits(&self.options, "SET LOCAL"))
+            }
+            Kind::Postgresql | Kind::Mysql => sql.to_owned(),
+        }
     }
 
     /// Carries out statements, and passes over whatever rows they return. After a fault the session is of no more use, unless it is the
@@ -107,15 +138,22 @@ impl Session {
     pub async fn run(&mut self, sql: &str) -> Result<(), Fault> {
         let options = self.options.clone();
         let within = options.statement_timeout.duration() + GRACE;
-        let statements = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let statements = sqlx::raw_sql(AssertSqlSafe(self.alone(sql)));
+        let only_reads = self.only_reads;
         let ran = async {
             match &mut self.connection {
-                Inner::Postgresql(it) => it.execute(statements).await.map(drop),
-                Inner::Mysql(it) => it.execute(statements).await.map(drop),
+                Inner::Postgresql(it) => {
+                    let ran = it.execute(statements).await.map(drop);
+                    over(it, only_reads, ran.map_err(|error| classify::fault(&error, &options)))
+                        .await
+                }
+                Inner::Mysql(it) => {
+                    let ran = it.execute(statements).await.map(drop);
+                    ran.map_err(|error| classify::fault(&error, &options))
+                }
             }
         };
-        let ran = tokio::time::timeout(within, ran).await.map_err(|_| late(&options))?;
-        ran.map_err(|error| classify::fault(&error, &options))
+        tokio::time::timeout(within, ran).await.map_err(|_| late(&options))?
     }
 
     /// How many rows a statement returns, and not one more than `most`: none of them is kept. It is the last of its session, for whoever
@@ -123,7 +161,7 @@ impl Session {
     pub async fn counted(mut self, sql: &str, most: u64) -> Result<u64, Fault> {
         let options = self.options.clone();
         let within = options.statement_timeout.duration() + GRACE;
-        let statement = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let statement = sqlx::raw_sql(AssertSqlSafe(self.alone(sql)));
         let counted = async {
             match &mut self.connection {
                 Inner::Postgresql(it) => counted(it.fetch(statement), &options, most).await,
@@ -165,14 +203,7 @@ async fn connected(options: &Options, only_reads: bool) -> Result<Inner, Error> 
     let timeout_ms = options.statement_timeout.ms().max(1);
     match options.database.kind {
         Kind::Postgresql => {
-            let mut it = PgConnection::connect_with(&postgresql(options)).await?;
-            // Not as a parameter of the start, which connection poolers refuse.
-            let mode = if only_reads { "on" } else { "off" };
-            let settings = format!(
-                "SET default_transaction_read_only = {mode}; SET statement_timeout = {timeout_ms}; \
-                 SET lock_timeout = {timeout_ms}; SET idle_in_transaction_session_timeout = {timeout_ms}"
-            );
-            it.execute(sqlx::raw_sql(AssertSqlSafe(settings))).await?;
+            let it = PgConnection::connect_with(&postgresql(options)).await?;
             Ok(Inner::Postgresql(Box::new(it)))
         }
         Kind::Mysql => {
@@ -189,6 +220,42 @@ async fn connected(options: &Options, only_reads: bool) -> Result<Inner, Error> 
             Ok(Inner::Mysql(Box::new(it)))
         }
     }
+}
+
+/// How long PostgreSQL lets a statement take. Not as a parameter of the start, which connection poolers refuse.
+fn limits(options: &Options, set: &str) -> String {
+    let timeout_ms = options.statement_timeout.ms().max(1);
+    ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+        .map(|name| format!("{set} {name} = {timeout_ms}"))
+        .join("; ")
+}
+
+/// A transaction of ours that the server refused to go on with is ended, so that the session is good for the next.
+async fn over<T>(it: &mut PgConnection, ours: bool, came: Result<T, Fault>) -> Result<T, Fault> {
+    if ours && came.as_ref().is_err_and(Fault::leaves_open) {
+        drop(it.execute(sqlx::raw_sql("ROLLBACK")).await);
+    }
+    came
+}
+
+/// A fault where a pooler gives the server's session to others between two statements: then a second connection that asks now is given the
+/// same one, or this one another.
+async fn unpooled(session: &mut Session) -> Result<(), Fault> {
+    const ASKS: &str = "SELECT pg_catalog.pg_backend_pid()::text";
+    let options = session.options.clone();
+    let first = session.rows(ASKS).await?;
+    let mut other = Session::opened(&options, false).await?;
+    other.run("BEGIN").await?;
+    let of_other = other.rows(ASKS).await?;
+    // Given back first: where a pooler has but one, it is waited for.
+    other.run("ROLLBACK").await?;
+    let again = session.rows(ASKS).await?;
+    other.close().await;
+    if first == of_other || first != again {
+        let said = "the server's session changes between two statements";
+        return Err(Fault::new(Problem::Pooled, &options, said));
+    }
+    Ok(())
 }
 
 /// The two families call it differently, and an unknown name is an error.
@@ -223,7 +290,8 @@ fn postgresql(options: &Options) -> PgConnectOptions {
     if let Some(file) = &options.ca_file {
         all = all.ssl_root_cert(file);
     }
-    all
+    // A statement holds what somebody wrote into it, and is nothing for a log, however slow it is.
+    all.disable_statement_logging()
 }
 
 fn mysql(options: &Options) -> MySqlConnectOptions {
@@ -246,7 +314,7 @@ fn mysql(options: &Options) -> MySqlConnectOptions {
     if let Some(file) = &options.ca_file {
         all = all.ssl_ca(file);
     }
-    all
+    all.disable_statement_logging()
 }
 
 fn late(options: &Options) -> Fault {

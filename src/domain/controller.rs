@@ -179,6 +179,7 @@ mod tests {
             after: String::new(),
             output: String::new(),
             left: String::new(),
+            unmoved: false,
             took_ms: 1,
         };
         let service = "shop/production".parse().unwrap();

@@ -51,6 +51,7 @@ pub mod signal;
 pub mod situation;
 pub mod state;
 pub mod steady;
+pub mod struck;
 pub mod timeline;
 pub mod trigger;
 pub mod verification;

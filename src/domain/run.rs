@@ -58,6 +58,9 @@ pub struct Report {
     /// What stays of it until people take it back, and how they do; a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub left: String,
+    /// Of one that failed: whether all that it would have changed was seen to be exactly as the plan found it, for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unmoved: bool,
     /// How long it took.
     #[serde(default)]
     pub took_ms: i64,
@@ -218,6 +221,45 @@ impl Run {
         }
     }
 
+    /// Whether the fallback is the way on after such a report. What was stopped is given back only to what it ran on.
+    fn falls_back(&self, report: &Report) -> bool {
+        let fallback = self.current().and_then(|step| step.fallback.as_ref());
+        fallback.is_some_and(|it| report.unmoved || !it.action.gives_back())
+    }
+
+    /// Whether what is meant is no way on, and only gives back what the plan has stopped before it ends.
+    fn is_giving_up(&self) -> bool {
+        self.in_fallback && self.current().is_some_and(|step| step.action.gives_back())
+    }
+
+    /// Whether it ended so: what it stopped has been given back, and nothing else of it is in effect.
+    pub fn gave_up(&self) -> bool {
+        self.is_giving_up() && matches!(self.phase, Phase::Halted { .. }) && self.has_given_back()
+    }
+
+    fn has_given_back(&self) -> bool {
+        let last = self.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+        last.is_some_and(|(_, it)| matches!(it.outcome, Outcome::Done | Outcome::AlreadyDone))
+    }
+
+    /// Why it goes no further, where what was stopped has been given back.
+    fn given_up(&self) -> Option<String> {
+        let step = self.plan.steps.get(self.cursor).filter(|_| self.is_giving_up())?;
+        let mut failed =
+            self.attempts.iter().rev().filter(|it| it.step == self.cursor && !it.fallback);
+        let report = failed.find_map(|it| it.ended.as_ref().map(|(_, report)| report))?;
+        let why = match &report.outcome {
+            Outcome::Failed { why, .. } | Outcome::Unknown { why } | Outcome::Withheld { why } => {
+                why
+            }
+            Outcome::AlreadyDone | Outcome::Done => return None,
+        };
+        Some(format!(
+            "`{}` failed: {why}. Nothing was changed, and what was stopped for it runs again as before",
+            step.title
+        ))
+    }
+
     fn may_be_skipped(&self) -> bool {
         self.current().is_some_and(|step| step.action.may_be_skipped())
     }
@@ -288,13 +330,16 @@ impl Run {
             vec![Fact::Ended { step, attempt, fallback, report: report.clone(), resumed }];
         let Some(current) = self.current() else { return facts };
         match &report.outcome {
-            Outcome::AlreadyDone | Outcome::Done | Outcome::Withheld { .. } => {}
+            Outcome::AlreadyDone | Outcome::Done => {
+                facts.extend(self.given_up().map(|why| Fact::Halted { why }));
+            }
+            Outcome::Withheld { .. } => {}
             _ if self.may_be_skipped() => {}
             Outcome::Unknown { why } => facts.push(Fact::Halted {
                 why: format!("nobody can tell whether `{}` is in effect: {why}", current.title),
             }),
             Outcome::Failed { why, .. } => {
-                if self.is_spent(&report.outcome) && current.fallback.is_none() {
+                if self.is_spent(&report.outcome) && !self.falls_back(report) {
                     facts.push(Fact::Halted { why: format!("`{}` failed: {why}", current.title) });
                 }
             }
@@ -325,17 +370,16 @@ impl Run {
                 }
                 self.phase = Phase::Ready;
                 let spent = self.is_spent(&report.outcome);
+                let falls_back = spent && self.falls_back(report);
                 match &report.outcome {
+                    // It goes no further.
+                    Outcome::AlreadyDone | Outcome::Done if self.is_giving_up() => {}
                     Outcome::AlreadyDone | Outcome::Done => {
                         self.cursor += 1;
                         self.in_fallback = false;
                     }
                     _ if spent && self.may_be_skipped() => self.cursor += 1,
-                    Outcome::Failed { .. } => {
-                        let has_fallback =
-                            self.current().is_some_and(|step| step.fallback.is_some());
-                        self.in_fallback |= spent && has_fallback;
-                    }
+                    Outcome::Failed { .. } => self.in_fallback |= falls_back,
                     Outcome::Unknown { .. } | Outcome::Withheld { .. } => {}
                 }
             }
@@ -409,6 +453,7 @@ impl Run {
             Some(Some((_, Report { outcome: Outcome::Failed { .. }, .. }))) => "failed",
             Some(Some((_, Report { outcome: Outcome::Unknown { .. }, .. }))) => "unknown",
             Some(None) => "under way",
+            _ if self.gave_up() => "failed",
             _ if doubtful => "unknown",
             Some(Some(_)) | None => "not done",
         };
@@ -426,6 +471,11 @@ impl Run {
 }
 
 impl Action {
+    /// Whether it gives back what a plan has stopped: as a fallback that is where the plan ends.
+    pub fn gives_back(&self) -> bool {
+        matches!(self, Self::DeploymentStart { .. })
+    }
+
     /// Whether a rollback goes on where this could not be done: users are better off without a page than without a rollback.
     pub fn may_be_skipped(&self) -> bool {
         matches!(self, Self::MaintenanceOn { required: false, .. })

@@ -26,6 +26,7 @@ use super::{
     program::{CannotStart, Program},
     tail::Tail,
 };
+use crate::domain::struck::struck_of_program;
 
 /// Between asking a process group to end and making it.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -65,10 +66,11 @@ impl Ran {
         self.end == End::Exited(0)
     }
 
-    /// Both streams, for people.
+    /// Both streams, for people, without what looks like a secret that the program read by itself.
     pub(super) fn output(&self) -> String {
         let streams = [self.stdout.as_str(), self.stderr.as_str()];
-        streams.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+        let both = streams.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+        struck_of_program(&both.join("\n"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     orphan::Record,
     program::{CannotStart, Program},
 };
-use crate::domain::{plan::CommandLine, run::Outcome};
+use crate::domain::{plan::CommandLine, run::Outcome, struck::struck_of_program};
 
 /// For the look after a step whose own time is used up: what is in effect must still be found out.
 pub(super) const LAST_LOOK: Duration = Duration::from_secs(10);
@@ -129,7 +129,7 @@ pub(super) async fn run_reading(
 pub(super) fn whole(ran: Ran) -> Result<String, String> {
     match ran.is_ok() {
         true => Ok(ran.stdout),
-        false => Err(format!("{}: {}", ran.end, last_line(&ran.stderr))),
+        false => Err(format!("{}: {}", ran.end, struck_of_program(last_line(&ran.stderr)))),
     }
 }
 

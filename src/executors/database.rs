@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use super::{Adopted, Attempt, Trouble, command::run_recorded, deployment, failed};
+use super::{
+    Adopted, Attempt, Trouble, child::End as Exit, command::run_recorded, deployment, failed,
+};
 use crate::{
     databases::history::{History, Unreadable},
     domain::{
@@ -25,6 +27,9 @@ pub(super) const LOOK: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 /// What Flyway's free edition says of an undo.
 const NO_UNDO: [&str; 2] = ["FlywayRedgateEditionRequired", "Edition Required"];
+
+/// What it says where a script is not what was applied.
+const MISMATCH: &str = "Migration checksum mismatch";
 
 /// The histories that may be looked at, by whose they are.
 pub type Histories = Adopted<SchemaAt, History>;
@@ -97,11 +102,16 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
     attempt.permits()?;
     attempt.touched = true;
     let end = match undo.by {
-        UndoBy::Run(run) => {
-            let ran = run_recorded(attempt, run).await?;
-            attempt.note(&ran);
-            End::Seen(ran.end.to_string())
-        }
+        UndoBy::Run(run) => match run_recorded(attempt, run).await {
+            Ok(ran) => {
+                attempt.note(&ran);
+                match ran.end {
+                    Exit::Exited(_) => End::Seen(ran.end.to_string()),
+                    Exit::Signalled(_) | Exit::TimedOut(_) => End::Cut(ran.end.to_string()),
+                }
+            }
+            Err(cannot) => End::NotBegun(cannot.to_string()),
+        },
         UndoBy::Job(_) => job(attempt, undo.by, true).await?.unwrap_or(End::Seen(String::new())),
     };
     let until = attempt.until.max(Instant::now() + LOOK);
@@ -115,22 +125,26 @@ pub(super) async fn undo(attempt: &mut Attempt<'_>, undo: Undo<'_>) -> Result<Ou
 
 /// What became of the tool.
 enum End {
-    /// It has ended, and said so; empty where none was begun.
+    /// It could not be started; why not.
+    NotBegun(String),
+    /// It has ended by itself, and said so; empty where none was begun.
     Seen(String),
+    /// It was ended from outside: what it had asked the server for may go on there for a while.
+    Cut(String),
     /// Nobody saw its end: it may go on. Why not.
     Unseen(String),
 }
 
 impl End {
     fn why(&self) -> &str {
-        let (Self::Seen(why) | Self::Unseen(why)) = self;
+        let (Self::NotBegun(why) | Self::Seen(why) | Self::Cut(why) | Self::Unseen(why)) = self;
         why
     }
 }
 
 /// What it comes to, after a tool that ended so.
 fn ended(
-    attempt: &Attempt<'_>,
+    attempt: &mut Attempt<'_>,
     stands: Stands,
     now: &Schema,
     end: &End,
@@ -142,12 +156,20 @@ fn ended(
             "{why}; it may go on, and the history is at {at} now: nothing else may change the schema before it has ended"
         )));
     }
+    if stands == Stands::AtBegin {
+        attempt.unmoved = is_unmoved(now, end, &attempt.output);
+    }
     let end = end.why();
     let begin = if end.is_empty() { String::new() } else { format!("{end}: ") };
     match stands {
         Stands::AtEnd => Ok(Outcome::Done),
         Stands::AtBegin if NO_UNDO.iter().any(|said| attempt.output.contains(said)) => {
             let why = "this edition of Flyway has no undo: it needs a license, or another way back";
+            failed(why.to_owned(), false)
+        }
+        Stands::AtBegin if attempt.output.contains(MISMATCH) => {
+            let why = "a script was changed after it was applied (Migration checksum mismatch), and Flyway does nothing before that is \
+                       mended: put back what was applied, or `flyway repair` where the change was meant";
             failed(why.to_owned(), false)
         }
         Stands::AtBegin => {
@@ -160,6 +182,17 @@ fn ended(
         }
         Stands::Between(left) => failed(format!("{begin}{}", half_way(&left, &undo.way)), false),
         Stands::Elsewhere(why) => failed(format!("{begin}{why}"), false),
+    }
+}
+
+/// Whether nothing of the schema is another where the history is as it was. A server that takes nothing back has no row of a script of which
+/// half was run, but where the tool says that it ran none.
+fn is_unmoved(now: &Schema, end: &End, output: &str) -> bool {
+    let ran_none = || NO_UNDO.into_iter().chain([MISMATCH]).any(|said| output.contains(said));
+    match end {
+        End::NotBegun(_) => true,
+        End::Seen(_) => now.transactional || ran_none(),
+        End::Cut(_) | End::Unseen(_) => false,
     }
 }
 

@@ -171,6 +171,8 @@ struct Attempt<'a> {
     output: String,
     /// What stays of it until people take it back.
     left: String,
+    /// Whether all that it would change was seen to be as the plan found it, for good, should it fail.
+    unmoved: bool,
 }
 
 impl Attempt<'_> {
@@ -211,6 +213,7 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
         after: String::new(),
         output: String::new(),
         left: String::new(),
+        unmoved: false,
     };
     let outcome = perform(&mut on_its_way).await.unwrap_or_else(Outcome::from);
     let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -223,8 +226,9 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
         Outcome::Unknown { why } => warn!(step, attempt, took_ms, "unknown: {title}: {why}"),
         Outcome::Withheld { why } => warn!(step, attempt, took_ms, "withheld: {title}: {why}"),
     }
-    let Attempt { before, after, output, left, .. } = on_its_way;
-    Report { outcome, before, after, output, left, took_ms }
+    let Attempt { before, after, output, left, unmoved, .. } = on_its_way;
+    let unmoved = unmoved && matches!(outcome, Outcome::Failed { .. });
+    Report { outcome, before, after, output, left, unmoved, took_ms }
 }
 
 async fn perform(attempt: &mut Attempt<'_>) -> Result<Outcome, Trouble> {

@@ -14,6 +14,8 @@ use crate::{
 const MAGIC: i64 = 77_431_708_279_161;
 /// A session that answers may rest so long between two statements.
 const REST_MS: i64 = 5_000;
+/// A pool may have opened the session that migrates so long before the one that holds the lock.
+const APART_S: u32 = 15;
 
 /// Whoever migrates by this table's history now.
 pub(super) async fn run(session: &mut Session, place: &Place) -> Result<Option<Run>, Fault> {
@@ -32,9 +34,10 @@ fn hash(kind: Kind, place: &Place) -> i32 {
 async fn of_postgresql(session: &mut Session, place: &Place) -> Result<Option<Run>, Fault> {
     let key = MAGIC + i64::from(hash(Kind::Postgresql, place));
     let (high, low) = (key >> 32, key & 0xffff_ffff);
-    // The holder, and beside it every session of the same program: by user, address and name, begun with it or after.
+    // The holder, and beside it every session that may be of the same run: by user, address and name, which other pods share with it behind
+    // one address. Flyway opens both before it locks, and changes nothing before it has locked; who waits for the lock does neither.
     let sql = format!(
-        "WITH holder AS (SELECT l.pid, a.usename, a.application_name, a.client_addr, a.xact_start, a.state FROM pg_catalog.pg_locks l \
+        "WITH holder AS (SELECT l.pid, a.usename, a.application_name, a.client_addr, a.backend_start, a.xact_start, a.state FROM pg_catalog.pg_locks l \
            LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.classid = {high} AND l.objid = {low} \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) LIMIT 1) \
@@ -45,7 +48,9 @@ async fn of_postgresql(session: &mut Session, place: &Place) -> Result<Option<Ru
            array_to_string(pg_blocking_pids(m.pid), ',') \
          FROM holder h LEFT JOIN pg_catalog.pg_stat_activity m ON m.pid <> h.pid AND m.datname = current_database() \
            AND m.usename = h.usename AND m.application_name = h.application_name \
-           AND m.client_addr IS NOT DISTINCT FROM h.client_addr AND m.pid <> pg_backend_pid() LIMIT 100"
+           AND m.client_addr IS NOT DISTINCT FROM h.client_addr AND m.pid <> pg_backend_pid() \
+           AND m.backend_start BETWEEN h.backend_start - interval '{APART_S} s' AND coalesce(h.xact_start, 'infinity') \
+           AND coalesce(m.xact_start >= h.xact_start, true) AND m.query NOT LIKE '%pg_try_advisory%' LIMIT 100"
     );
     let rows = session.rows(&sql).await?;
     let Some(first) = rows.first() else { return Ok(None) };

@@ -3,6 +3,7 @@
 //! It reads, and decides nothing. The lock is looked at before the table: what ended in between has left its row.
 
 mod locks;
+mod standby;
 mod table;
 mod tool;
 
@@ -96,6 +97,9 @@ impl History {
 
     /// The same by a session that is open, inside its transaction where it has one.
     pub async fn read_by(&self, session: &mut Session) -> Result<Schema, Unreadable> {
+        if standby::is_one(session).await? {
+            return Err(Unreadable::Table(standby::in_words(&self.options)));
+        }
         let schema = table::schema_of(session, &self.name, &self.options).await?;
         let place = table::Place { schema, table: self.name.table.clone() };
         let tool = tool::of(session, &place).await?;
@@ -130,7 +134,7 @@ impl History {
 pub enum Unreadable {
     /// The database was not reached, or refused.
     Fault(Fault),
-    /// The table is not there, is there twice, or may not be read.
+    /// The table is not there, is there twice, may not be read, or is that of a standby.
     Table(String),
 }
 

@@ -133,7 +133,9 @@ fn halted<'s>(s: &'s Situation<'_>) -> Option<&'s run::Run> {
 /// migration that nobody wrote an undo for. What stopped half-way is for people.
 fn took_nothing_back(s: &Situation<'_>, way: Way<'_>) -> bool {
     let Some(run) = halted(s) else { return false };
-    let last = run.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+    // What was stopped may have been given back since.
+    let last = run.attempts.iter().rfind(|attempt| !attempt.fallback);
+    let last = last.and_then(|attempt| attempt.ended.as_ref());
     let stayed = last.is_some_and(|(_, report)| {
         matches!(report.outcome, run::Outcome::Failed { .. }) && report.before == report.after
     });

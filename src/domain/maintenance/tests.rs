@@ -48,7 +48,7 @@ fn run(id: &str, name: &str) -> Run {
 
 fn report(outcome: Outcome) -> Report {
     let [before, after, output, left] = [(); 4].map(|()| String::new());
-    Report { outcome, before, after, output, left, took_ms: 1 }
+    Report { outcome, before, after, output, left, unmoved: false, took_ms: 1 }
 }
 
 fn failed(retry: bool) -> Outcome {

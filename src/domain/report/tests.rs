@@ -84,6 +84,7 @@ fn rolled_back(incident: &mut Incident, plan: &Plan) {
             after: if step == 0 { "current -> releases/v1".into() } else { "v1 serves".into() },
             output: if step == 1 { "stopping\n\u{1b}[1mstarted\n".into() } else { String::new() },
             left: String::new(),
+            unmoved: false,
             took_ms: 1200,
         };
         let ended = run::Fact::Ended { step, attempt: 1, fallback: false, report, resumed: false };
@@ -159,7 +160,8 @@ fn with_maintenance(first: Outcome) -> String {
         for step in 0..steps {
             let outcome = if step == 0 { first.clone() } else { Outcome::Done };
             let [before, after, output, left] = [(); 4].map(|()| String::new());
-            let report = Report { outcome, before, after, output, left, took_ms: 1 };
+            let report =
+                Report { outcome, before, after, output, left, unmoved: false, took_ms: 1 };
             let begun = run::Fact::Begun { step, attempt: 1, fallback: false, epoch: 1 };
             incident.evolve_run(&begun, at(10));
             let ended =

@@ -16,7 +16,7 @@ fn run() -> Run {
 
 fn report(outcome: Outcome) -> Report {
     let [before, after, output, left] = [(); 4].map(|()| String::new());
-    Report { outcome, before, after, output, left, took_ms: 1 }
+    Report { outcome, before, after, output, left, unmoved: false, took_ms: 1 }
 }
 
 fn begin(run: &mut Run) {
@@ -85,4 +85,43 @@ fn what_was_withheld_before_is_forgotten_and_other_steps_are_not() {
     }
     let steps: Vec<usize> = run.attempts.iter().map(|a| a.step).collect();
     assert_eq!(steps, [0, 1]);
+}
+
+/// A step whose fallback gives back what was stopped for it.
+fn giving_up() -> Run {
+    let mut run = run();
+    let at = crate::domain::plan::DeploymentAt {
+        cluster: "main".into(),
+        namespace: "shop".into(),
+        name: "web".into(),
+        uid: None,
+    };
+    let mut plan = (*run.plan).clone();
+    let fallback = plan.steps[0].fallback.as_mut().unwrap();
+    fallback.action = Action::DeploymentStart { at, pods: 3 };
+    run.plan = plan.into();
+    run
+}
+
+#[test]
+fn what_was_stopped_is_given_back_only_to_what_it_ran_on_and_that_is_the_end() {
+    let fails = || Outcome::Failed { why: "there is no undo".into(), retry: false };
+    let mut moved = giving_up();
+    begin(&mut moved);
+    ends(&mut moved, fails());
+    assert!(matches!(moved.phase, Phase::Halted { .. }) && !moved.gave_up());
+
+    let mut run = giving_up();
+    begin(&mut run);
+    let unmoved = Report { unmoved: true, ..report(fails()) };
+    for fact in run.on_report(0, 1, false, &unmoved, 1) {
+        run.evolve(&fact, NOW);
+    }
+    assert!(run.in_fallback && !run.gave_up(), "{:?}", run.phase);
+    begin(&mut run);
+    ends(&mut run, Outcome::Done);
+    let Phase::Halted { why } = &run.phase else { panic!("{:?}", run.phase) };
+    assert!(why.contains("there is no undo. Nothing was changed, and what was stopped"), "{why}");
+    assert!(run.gave_up() && run.advance(1, NOW).is_none());
+    assert!(run.account().starts_with("failed: "), "{}", run.account());
 }

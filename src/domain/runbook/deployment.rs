@@ -95,7 +95,10 @@ impl DeploymentRunbook {
         let stopped = moves.database.and_then(|it| it.stopped_pods).or(place.stopped);
         steps.extend(moves.database.into_iter().flat_map(|it| &it.before).cloned());
         steps.extend(stopped.map(|pods| self.stop(&at, pods)));
-        steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).cloned());
+        // Those that an earlier rollback took away come back to the schema of the earlier code alone.
+        let given_back = stopped.filter(|_| place.stopped.is_none());
+        let back = |step: &Step| self.or_gives_back(step.clone(), &at, given_back);
+        steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).map(back));
         if let Some(configuration) = moves.configuration {
             steps.extend(configuration.secrets.iter().cloned());
             let restore = |map| self.restore(&at, configuration, map);

@@ -21,6 +21,18 @@ impl DeploymentRunbook {
         }
     }
 
+    /// A step before which they were taken away; where it takes nothing back, what ran before runs on what it ran on, and better than nothing.
+    pub(super) fn or_gives_back(&self, step: Step, at: &DeploymentAt, pods: Option<u32>) -> Step {
+        let takes_back =
+            matches!(step.action, Action::MigrationsUndo { .. } | Action::ReverseScript { .. });
+        let fallback = pods.filter(|_| takes_back).map(|pods| {
+            let start = self.start(at, pods);
+            let title = format!("where nothing was taken back, {}, and end there", start.title);
+            Box::new(Step { title, ..start })
+        });
+        Step { fallback: fallback.or(step.fallback), ..step }
+    }
+
     /// Gives them back.
     pub(super) fn start(&self, at: &DeploymentAt, pods: u32) -> Step {
         let Self { cluster, namespace, name, .. } = self;

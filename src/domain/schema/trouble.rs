@@ -51,7 +51,6 @@ impl Looks {
     pub fn after(before: Option<Self>, schema: Schema, now: UnixMs) -> Self {
         let failed = schema.failed().next().is_some();
         let Some(before) = before else {
-            let wrote = schema.run.as_ref().is_some_and(|run| run.wrote);
             return Self {
                 run_since: schema.run.as_ref().map(|_| now),
                 failed_since: failed.then_some(now),
@@ -59,7 +58,7 @@ impl Looks {
                 vanished: None,
                 schema,
                 at: now,
-                wrote,
+                wrote: false,
             };
         };
         let is_same_history = before.schema.digest == schema.digest;
@@ -73,8 +72,9 @@ impl Looks {
             // Whatever was applied since, or marked as failed, tells more.
             None => before.vanished.filter(|_| is_same_history),
         };
-        // Each script is applied and written down by itself: the next of the same run begins anew.
-        let wrote = |run: &Run| run.wrote || before.wrote && is_same_history;
+        // Each script is applied and written down by itself: the next of the same run begins anew. And what was seen to write in a look whose
+        // history is another may be the one that has just left its row there.
+        let wrote = |run: &Run| is_same_history && (run.wrote || before.wrote);
         Self {
             run_since: schema.run.as_ref().map(|_| before.run_since.unwrap_or(now)),
             failed_since: failed.then(|| before.failed_since.unwrap_or(now)),

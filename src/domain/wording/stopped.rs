@@ -13,6 +13,9 @@ use crate::domain::{
 
 /// Where a rollback ends before it has given them back; what was seen last may be from before it took them away.
 pub(super) fn at_its_end(incident: &Incident, s: &Situation<'_>) -> Option<String> {
+    if incident.run.as_ref().is_some_and(Run::gave_up) {
+        return None;
+    }
     let pods = seen(s).or_else(|| incident.run.as_ref().and_then(taken_away))?;
     told(pods, incident, s)
 }

@@ -31,6 +31,8 @@ pub(in crate::executors) async fn run(
     })?;
     attempt.before = in_words(&before);
     attempt.after.clone_from(&attempt.before);
+    // It is committed whole, or fails and leaves nothing.
+    attempt.unmoved = stands(&before, &way) == Stands::AtBegin;
     match stands(&before, &way) {
         // It was committed whole, by whoever began it.
         Stands::AtEnd if attempt.touched => return Ok(Outcome::Done),
@@ -66,7 +68,7 @@ pub(in crate::executors) async fn run(
         open.take_back().await;
         return Err(withheld);
     }
-    let committed = open.commit().await.map_err(|fault| fault.to_string());
+    let committed = open.commit().await.map_err(|fault| fault.in_words());
     let said = committed.err().unwrap_or_else(|| "it was committed".to_owned());
     let until = attempt.until.max(Instant::now() + LOOK);
     let after = look_at(&scripted.history, until).await;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 
 use super::Scripted;
 use crate::{
-    databases::{Fault, Options, Session, catalogue, history::Unreadable},
+    databases::{Fault, Options, Problem, Session, catalogue, history::Unreadable},
     domain::{
         integrity::{Answer, Before, COUNTED_MAX, Expects, Found, Meaning},
         schema::script::{Changes, ScriptRun},
@@ -51,7 +51,35 @@ impl fmt::Display for Ended {
 
 impl From<Fault> for Ended {
     fn from(fault: Fault) -> Self {
-        Self::Refused { why: fault.to_string(), passes: fault.problem.passes() }
+        let why = format!("{fault}: {}", advice(&fault));
+        Self::Refused { why, passes: fault.problem.passes() }
+    }
+}
+
+/// What a person does about it where a script met it, which has its own limits and names its own tables.
+fn advice(fault: &Fault) -> &'static str {
+    match fault.problem {
+        Problem::Timeout => {
+            "see who holds what it waits for, or give it longer: lock_timeout of the script, undo_timeout"
+        }
+        Problem::MissingTable | Problem::MissingPart | Problem::Other => {
+            "see what the script says, and whether it is of this release"
+        }
+        Problem::Unreachable
+        | Problem::Unlocated
+        | Problem::WrongPassword
+        | Problem::TlsRequired
+        | Problem::TlsMissing
+        | Problem::Untrusted
+        | Problem::UnknownDatabase
+        | Problem::PermissionDenied
+        | Problem::Restarting
+        | Problem::TooManyConnections
+        | Problem::InUse
+        | Problem::ReadOnly
+        | Problem::Pooled
+        | Problem::TooLarge
+        | Problem::Lost => fault.advice(),
     }
 }
 
@@ -193,8 +221,14 @@ async fn rows(session: &mut Session) -> Result<Vec<String>, Fault> {
     Ok(session.rows(&sql).await?.into_iter().flatten().flatten().collect())
 }
 
+/// What a query came to, and what kept it from coming to anything.
+struct Asked {
+    meaning: Meaning,
+    fault: Option<Problem>,
+}
+
 /// Whatever a query does is taken back, and one that fails fails alone.
-async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<Meaning, Fault> {
+async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<Asked, Fault> {
     // A comment at the query's end would swallow what follows on its line.
     let sql = match expects {
         Expects::NoRow | Expects::ForeignKeys => format!(
@@ -208,6 +242,7 @@ async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<M
     session.run("SAVEPOINT rollbackd").await?;
     let answer = session.rows(&sql).await;
     session.run("ROLLBACK TO SAVEPOINT rollbackd; RELEASE SAVEPOINT rollbackd").await?;
+    let fault = answer.as_ref().err().map(|fault| fault.problem);
     let answer = match answer {
         Ok(rows) => {
             let said = rows.into_iter().flatten().next().flatten().unwrap_or_default();
@@ -221,13 +256,13 @@ async fn asked(session: &mut Session, query: &str, expects: Expects) -> Result<M
         }
         Err(fault) => Answer::Unknown(fault.to_string()),
     };
-    Ok(expects.judge(&answer, Before::Unchanged))
+    Ok(Asked { meaning: expects.judge(&answer, Before::Unchanged), fault })
 }
 
 async fn asked_all(
     session: &mut Session,
     checks: &BTreeMap<String, (String, Expects)>,
-) -> Result<BTreeMap<String, Meaning>, Fault> {
+) -> Result<BTreeMap<String, Asked>, Fault> {
     let mut all = BTreeMap::new();
     for (name, (query, expects)) in checks {
         all.insert(name.clone(), asked(session, query, *expects).await?);
@@ -239,7 +274,7 @@ async fn asked_all(
 async fn verified(session: &mut Session, of: &ScriptRun) -> Result<Vec<String>, Ended> {
     let mut said = vec![];
     for (what, query) in &of.verify {
-        match asked(session, query, Expects::NoRow).await? {
+        match asked(session, query, Expects::NoRow).await?.meaning {
             Meaning::Passes => said.push(format!("{what}: passes after it")),
             Meaning::Violated(why) => {
                 return refused(format!(
@@ -256,19 +291,30 @@ async fn verified(session: &mut Session, of: &ScriptRun) -> Result<Vec<String>, 
     Ok(said)
 }
 
-/// The service's checks: what passed before it and is violated after it was violated by it. One that can no longer be asked was made for
-/// what goes.
+/// The service's checks: what passed before it and is violated after it was violated by it. One that asks for what is not there any more was
+/// made for what goes; of another that passed before and cannot be asked nobody knows what the script did to it.
 fn unharmed(
-    before: &BTreeMap<String, Meaning>,
-    after: BTreeMap<String, Meaning>,
+    before: &BTreeMap<String, Asked>,
+    after: BTreeMap<String, Asked>,
 ) -> Result<Vec<String>, Ended> {
     let mut said = vec![];
-    for (name, meaning) in after {
-        said.push(match (meaning, before.get(&name)) {
+    for (name, Asked { meaning, fault }) in after {
+        let before = before.get(&name).map(|asked| &asked.meaning);
+        let is_missing = fault.is_some_and(Problem::is_missing);
+        said.push(match (meaning, before) {
             (Meaning::Violated(why), Some(Meaning::Passes)) => {
                 return refused(format!(
                     "the check {name} passes before it and is violated after it: {why}. Nothing of it stays"
                 ));
+            }
+            (Meaning::Unknown(why) | Meaning::Incomparable(why), Some(Meaning::Passes))
+                if !is_missing =>
+            {
+                let passes = fault.is_some_and(Problem::passes);
+                let why = format!(
+                    "the check {name} passes before it, and after it nobody can tell: {why}. Nothing of it stays"
+                );
+                return Err(Ended::Refused { why, passes });
             }
             (Meaning::Violated(why), _) => {
                 format!("the check {name} is violated after it, and did not pass before: {why}")

@@ -80,7 +80,7 @@ impl Keeper {
     /// A session for what takes longer than a look.
     async fn session(&self) -> Result<Session, Fault> {
         let options = databases::Options { statement_timeout: STATEMENT, ..self.through.clone() };
-        Session::open_to_write(&options).await
+        Session::open_unshared(&options).await
     }
 
     /// The history of migrations in another database of that server.

@@ -149,7 +149,7 @@ async fn filled(
     let statement_timeout = Span::from(left).max(Span::seconds(10));
     let options = databases::Options { statement_timeout, ..keeper.through(it.restored) };
     let analyzed = async {
-        let mut session = Session::open_to_write(&options).await?;
+        let mut session = Session::open_unshared(&options).await?;
         session.rows("ANALYZE").await?;
         session.close().await;
         Ok::<(), databases::Fault>(())

@@ -6,7 +6,6 @@
 
 mod events;
 mod logs;
-mod struck;
 mod usage;
 
 use std::{fmt, time::Duration};

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Said, Word, schema};
-use crate::domain::schema::Schema;
+use crate::domain::{schema::Schema, struck::struck};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,19 +35,31 @@ struct Migration {
     execution_time: Option<i64>,
 }
 
+/// What a person does about a script that is not what was applied, which stands in none of the first words.
+fn mismatch(message: &str) -> &'static str {
+    match message.contains("Migration checksum mismatch") {
+        true => {
+            ": a script was changed after it was applied (Migration checksum mismatch): put back what was applied, or `flyway repair` \
+             where the change was meant"
+        }
+        false => "",
+    }
+}
+
 /// Reads what it printed. It says no ranks: what is written down stands in the order in which it was.
 pub fn told(printed: &str, rows_max: usize) -> Result<Schema, String> {
     // What the Java machine warns of stands before it.
     let json = printed.find('{').map_or("", |at| &printed[at..]);
     let info: Info = serde_json::from_str(json).map_err(|_| {
-        let begin: String = printed.chars().take(80).collect();
+        // Secrets are struck before it is cut: half of one is one.
+        let begin: String = struck(printed).chars().take(80).collect();
         format!("what it prints is not the JSON of `flyway info -outputType=json`: {begin}")
     })?;
     if let Some(Fault { error_code, message }) = info.error {
         let code = error_code.unwrap_or_else(|| "an error".to_owned());
         let message = message.unwrap_or_default();
         let first = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        return Err(format!("Flyway says {code}: {first}"));
+        return Err(format!("Flyway says {code}: {}{}", struck(first), mismatch(&message)));
     }
     let migrations = info.migrations.ok_or("it tells of no migrations")?;
     let mut rank = 0;
@@ -87,5 +99,14 @@ mod tests {
         let why = told("Schema version: 7", 9).unwrap_err();
         assert!(why.contains("is not the JSON") && why.contains("Schema version: 7"), "{why}");
         assert_eq!(told("{}", 9).unwrap_err(), "it tells of no migrations");
+        let refused = r#"{"error": {"errorCode": "FAULT", "message": "No connection to jdbc:postgresql://db/shop?user=ada&password=hunter2"}}"#;
+        for printed in [refused, "cannot reach postgres://ada:hunter2@db/shop", "password=hunter2"]
+        {
+            let why = told(printed, 9).unwrap_err();
+            assert!(why.contains("[hidden]") && !why.contains("hunter2"), "{why}");
+        }
+        let refused = r#"{"error": {"errorCode": "VALIDATE_ERROR", "message": "Validate failed: Migrations have failed validation\nMigration checksum mismatch for migration version 2\n-> Applied to database : 1"}}"#;
+        let why = told(refused, 9).unwrap_err();
+        assert!(why.contains("a script was changed after it was applied"), "{why}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rollbackd::{
     databases::{
-        Kind, Options,
+        Kind, Options, Session,
         checks::{Asks, Check},
     },
     domain::integrity::{Answer, Broken, COUNTED_MAX, Expects, ForeignKeys, Found},
@@ -249,5 +249,30 @@ async fn a_table_that_may_not_be_read_is_not_taken_for_well() {
             Answer::Known(Found::ForeignKeys(whole)),
             "{kind}: whoever may read sees them"
         );
+    }
+}
+
+/// The servers quote what they cannot read.
+#[tokio::test]
+async fn a_query_that_fails_over_a_value_does_not_tell_the_value() {
+    for kind in BOTH {
+        let fresh = Fresh::of(kind).await;
+        fresh.run("CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(40))").await;
+        fresh.run("INSERT INTO customers VALUES (1, 'Ada Lovelace')").await;
+        let reads = match kind {
+            Kind::Postgresql => "SELECT 1 FROM customers WHERE name::int = 7",
+            Kind::Mysql => "SELECT extractvalue('<a/>', concat('~', name)) FROM customers",
+        };
+        let why = unknown(&fresh.options(), reads, Expects::NoRow).await;
+        assert!(!why.contains("Ada") && why.contains("SQLSTATE"), "{kind}: {why}");
+        let mut writes = Session::open_to_write(&fresh.options()).await.expect("it answers");
+        for sql in [
+            "INSERT INTO customers (id) SELECT 'Ada Lovelace' FROM customers",
+            "INSERT INTO customers SELECT * FROM customers",
+            "UPDATE customers SET name = repeat(name, 40)",
+        ] {
+            let why = writes.run(sql).await.expect_err("it is none").in_words();
+            assert!(!why.contains("Ada"), "{kind}: {why}");
+        }
     }
 }

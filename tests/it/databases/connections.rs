@@ -1,6 +1,10 @@
 //! What is said when a database cannot be asked, by real servers.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::{self, File},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rollbackd::{
     databases::{Kind, Options, Problem, Session, Tls},
@@ -154,4 +158,23 @@ async fn a_server_that_is_frozen_killed_or_started_again_is_told_apart() {
         server.tell("thaw server");
         Session::open(&options).await.expect("it goes on");
     }
+}
+
+/// The driver tells of each statement, and at the level of a warning of one that takes a second.
+#[tokio::test]
+async fn no_statement_reaches_the_log_however_slow_it_is() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let written = Arc::new(File::create(log.path()).expect("it is there"));
+    let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(written);
+    let _guard = tracing::subscriber::set_default(all.finish());
+    for kind in BOTH {
+        let fresh = Fresh::of(kind).await;
+        let mut session = Session::open(&fresh.options()).await.expect("it answers");
+        let slow = if kind == Kind::Mysql { "sleep(1.1)" } else { "pg_sleep(1.1)" };
+        session.rows(&format!("SELECT 'hunter2', {slow}")).await.expect("it answers");
+        session.close().await;
+    }
+    tracing::warn!("the log is written");
+    let said = fs::read_to_string(log.path()).expect("it is read");
+    assert!(said.contains("the log is written") && !said.contains("hunter2"), "{said}");
 }

@@ -2,7 +2,7 @@
 
 use rollbackd::{
     databases::history::{History, Name},
-    databases::{Kind, Options},
+    databases::{Kind, Options, Problem, Session},
     domain::schema::{MigrationState, Schema, Seen},
     sources::migrations::told,
     units::Secret,
@@ -10,7 +10,7 @@ use rollbackd::{
 
 use super::{
     flyway::Flyway,
-    server::{BOTH, Fresh},
+    server::{BOTH, Fresh, Server},
 };
 
 pub(crate) fn history(options: Options, table: &str) -> History {
@@ -210,4 +210,45 @@ async fn flyway_itself_tells_the_same_of_its_history_and_what_waits() {
     let waiting: Vec<_> = by_flyway.waiting.iter().map(|it| it.version.as_deref()).collect();
     assert_eq!(waiting, [Some("5")]);
     assert_eq!(info("flyway_schema_history").await.unwrap().revision(), by_flyway.revision());
+}
+
+/// A standby tells nothing; one that merely takes no writes tells all, and whoever would write is told why not.
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_read_and_says_so_to_who_would_write() {
+    for kind in BOTH {
+        let own = match kind {
+            Kind::Postgresql => None,
+            Kind::Mysql => {
+                let started = tokio::task::spawn_blocking(move || Server::start(kind));
+                Some(started.await.expect("it starts"))
+            }
+        };
+        let fresh = match &own {
+            Some(server) => Fresh::on(server).await,
+            None => Fresh::of(kind).await,
+        };
+        let flyway = Flyway::of(&fresh);
+        flyway.script("V1__one.sql", "CREATE TABLE one (id INT PRIMARY KEY);");
+        flyway.succeed(&["migrate"]).await;
+        let name = &fresh.name;
+        let (grant, shut) = match kind {
+            Kind::Postgresql => (
+                "GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {}".to_owned(),
+                format!("ALTER DATABASE {name} SET default_transaction_read_only = on"),
+            ),
+            // Who may do everything may write there nevertheless.
+            Kind::Mysql => (
+                format!("GRANT SELECT, INSERT ON {name}.* TO {{}}"),
+                "SET GLOBAL read_only = ON".to_owned(),
+            ),
+        };
+        let user = fresh.user("user", &[&grant]).await;
+        fresh.run(&shut).await;
+        let seen = history(user.clone(), "flyway_schema_history").look().await;
+        assert!(matches!(&seen, Seen::Known(it) if it.rows == 1), "{kind}: {seen:?}");
+        let mut writes = Session::open_to_write(&user).await.expect("it lets us in");
+        let refused = writes.run("INSERT INTO one VALUES (1)").await.expect_err("it is shut");
+        assert_eq!(refused.problem, Problem::ReadOnly, "{kind}: {refused}");
+        assert!(refused.in_words().contains("let it take writes"), "{}", refused.in_words());
+    }
 }

@@ -1,7 +1,7 @@
 //! Whoever migrates: the real Flyway at work, waiting, and gone.
 
 use rollbackd::{
-    databases::Kind,
+    databases::{Kind, Session},
     domain::{
         schema::{DatabasePolicy, Doing, Run, trouble::Looks},
         severity::Severity,
@@ -50,7 +50,8 @@ async fn a_slow_migration_is_seen_at_work_and_one_that_is_killed_left_no_row() {
         assert_eq!(run.doing, Doing::Works, "{kind}");
         let user = fresh.server.administrator();
         assert!(run.session.contains(&format!("of {user}")), "{kind}: {}", run.session);
-        let begun = Looks::after(None, look(&fresh).await, UnixMs(0));
+        let first = Looks::after(None, look(&fresh).await, UnixMs(0));
+        let begun = Looks::after(Some(first), look(&fresh).await, UnixMs(0));
         assert!(begun.wrote && begun.trouble(&policy()).is_none(), "{kind}");
 
         running.kill();
@@ -83,8 +84,7 @@ async fn a_migration_that_waits_for_somebodys_lock_is_told_from_a_slow_one() {
         let flyway = Flyway::of(&fresh);
         flyway.script("V1__one.sql", "CREATE TABLE one (id INT PRIMARY KEY);");
         flyway.succeed(&["migrate"]).await;
-        let mut other =
-            rollbackd::databases::Session::open_to_write(&fresh.options()).await.unwrap();
+        let mut other = Session::open_to_write(&fresh.options()).await.unwrap();
         other.rows("BEGIN").await.unwrap();
         other.rows("SELECT id FROM one").await.unwrap();
         flyway.script("V2__wider.sql", "ALTER TABLE one ADD COLUMN total INT;");
@@ -113,6 +113,38 @@ async fn an_index_that_waits_for_flyways_own_lock_never_ends_and_is_told_at_once
     assert!(trouble.says.contains("transactional.lock=false"), "{}", trouble.says);
 }
 
+/// Flyway's own of "public"."flyway_schema_history", as a transaction takes it.
+const LOCK: &str = "BEGIN; SELECT pg_advisory_xact_lock(77431708279161 + 2125624436)::text";
+
+/// Behind one address, by one user and one driver: a release that serves and one whose start looks whether it must migrate.
+#[tokio::test]
+async fn what_others_of_the_same_user_do_is_not_taken_for_the_migration() {
+    let fresh = Fresh::of(Kind::Postgresql).await;
+    let flyway = Flyway::of(&fresh);
+    flyway.script("V1__one.sql", "CREATE TABLE one (id INT PRIMARY KEY);");
+    flyway.succeed(&["migrate"]).await;
+    let open = async || Session::open_to_write(&fresh.options()).await.unwrap();
+    let [mut long_ago, mut before, mut holder, mut waits] =
+        [open().await, open().await, open().await, open().await];
+    before.rows("BEGIN; INSERT INTO one VALUES (1)").await.unwrap();
+    holder.rows(LOCK).await.unwrap();
+    let mut after = open().await;
+    after.rows("BEGIN; INSERT INTO one VALUES (2)").await.unwrap();
+    let asks = "SELECT pg_try_advisory_xact_lock(1), pg_sleep(600)";
+    let busy = tokio::spawn(async move { waits.rows(asks).await });
+    let run = until(&fresh, "it does nothing", |run| matches!(run.doing, Doing::Nothing { .. }));
+    assert!(!run.await.wrote, "others write");
+    holder.rows("COMMIT").await.unwrap();
+
+    let older = "SELECT pg_sleep(extract(epoch FROM backend_start + interval '16 s' - clock_timestamp())) FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    long_ago.rows(older).await.expect("it is older than sessions of one run are apart");
+    let mut holder = open().await;
+    holder.rows(LOCK).await.unwrap();
+    long_ago.rows("BEGIN; INSERT INTO one VALUES (3)").await.unwrap();
+    assert!(!look(&fresh).await.run.expect("it is locked").wrote, "an old session writes");
+    busy.abort();
+}
+
 #[tokio::test]
 async fn a_lock_whose_session_does_nothing_is_told() {
     for kind in BOTH {
@@ -120,13 +152,10 @@ async fn a_lock_whose_session_does_nothing_is_told() {
         let flyway = Flyway::of(&fresh);
         flyway.script("V1__one.sql", "CREATE TABLE one (id INT PRIMARY KEY);");
         flyway.succeed(&["migrate"]).await;
-        let mut dead =
-            rollbackd::databases::Session::open_to_write(&fresh.options()).await.unwrap();
+        let mut dead = Session::open_to_write(&fresh.options()).await.unwrap();
         // The hashes of "public"."flyway_schema_history" and of that table in this database.
         let lock = match kind {
-            Kind::Postgresql => {
-                "BEGIN; SELECT pg_advisory_xact_lock(77431708279161 + 2125624436)::text".to_owned()
-            }
+            Kind::Postgresql => LOCK.to_owned(),
             Kind::Mysql => {
                 let name = format!("`{}`.`flyway_schema_history`", fresh.name);
                 let hash = |hash: i32, byte: u8| hash.wrapping_mul(31).wrapping_add(byte.into());

@@ -5,6 +5,7 @@ mod connections;
 pub(crate) mod flyway;
 pub(crate) mod histories;
 mod locks;
+mod pooled;
 mod replicas;
 pub(crate) mod restored;
 mod reversed;

@@ -7,11 +7,17 @@ use rollbackd::{
         Kind, Options, Session,
         checks::{Asks, Check},
     },
-    domain::integrity::{Answer, Before, Expects, Found, Meaning},
+    domain::{
+        integrity::{Answer, Before, Expects, Found, Meaning},
+        schema::Seen,
+    },
     units::Span,
 };
 
-use super::server::{BOTH, Server};
+use super::{
+    histories::history,
+    server::{BOTH, Server},
+};
 use crate::rig::patiently;
 
 const MAX: Expects = Expects::LagAtMost { max: Span::seconds(3) };
@@ -47,6 +53,19 @@ async fn both(kind: Kind) -> ([Server; 2], [Options; 2]) {
     (servers, options)
 }
 
+/// PostgreSQL's does by itself.
+async fn replicate(kind: Kind, of: &Server, replica: &Options) {
+    if kind == Kind::Mysql {
+        let (port, password) = (of.port(), of.password());
+        let told = format!(
+            "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'admin', \
+             MASTER_PASSWORD = '{password}', MASTER_USE_GTID = slave_pos, MASTER_SSL = 0"
+        );
+        run(replica, &told).await;
+        run(replica, "START SLAVE").await;
+    }
+}
+
 fn is_within(answer: &Answer) -> bool {
     MAX.judge(answer, Before::Unchanged) == Meaning::Passes
 }
@@ -60,18 +79,7 @@ async fn a_replica_that_keeps_up_is_within_its_bound_and_one_that_stopped_is_not
             matches!(&alone, Answer::Unknown(why) if why.contains("no replica")),
             "{kind}: {alone:?}"
         );
-        if kind == Kind::Mysql {
-            let (port, password) = (servers[0].port(), servers[0].password());
-            run(
-                &replica,
-                &format!(
-                    "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'admin', \
-                     MASTER_PASSWORD = '{password}', MASTER_USE_GTID = slave_pos, MASTER_SSL = 0"
-                ),
-            )
-            .await;
-            run(&replica, "START SLAVE").await;
-        }
+        replicate(kind, &servers[0], &replica).await;
         run(&primary, "CREATE TABLE orders (id INT PRIMARY KEY)").await;
         run(&primary, "INSERT INTO orders VALUES (1)").await;
         patiently("it keeps up", Duration::from_secs(60), async || {
@@ -103,5 +111,29 @@ async fn a_replica_that_keeps_up_is_within_its_bound_and_one_that_stopped_is_not
             is_within(&lag(&replica, &primary).await).then_some(())
         })
         .await;
+    }
+}
+
+/// The lock of whoever migrates is on the primary alone, and what was applied comes later.
+#[tokio::test]
+async fn a_history_on_a_standby_is_unknown_and_its_primary_is_to_be_named() {
+    for kind in BOTH {
+        let (servers, [primary, replica]) = both(kind).await;
+        replicate(kind, &servers[0], &replica).await;
+        if kind == Kind::Mysql {
+            run(&replica, "SET GLOBAL read_only = ON").await;
+        }
+        let why = async |options: &Options| match history(options.clone(), "flyway_schema_history")
+            .look()
+            .await
+        {
+            Seen::Unknown(why) => why,
+            Seen::Known(schema) => panic!("{schema:?}"),
+        };
+        patiently("it replicates", Duration::from_secs(60), async || {
+            why(&replica).await.contains("is a standby").then_some(())
+        })
+        .await;
+        assert!(why(&primary).await.contains("there is no table"), "{kind}");
     }
 }

@@ -198,6 +198,7 @@ async fn a_script_that_was_changed_or_changes_something_else_is_not_run() {
         why(&report).0.contains("changes something else now than when it was tried"),
         "{report:?}"
     );
+    assert!(report.unmoved, "{report:?}");
     hands.is_untouched().await;
     hands.script(&format!("{BACK}-- reviewed\n"));
     let report = hands.run(&script, &changes.sha256, false).await;
@@ -217,6 +218,10 @@ async fn what_ends_elsewhere_than_where_it_should_leaves_nothing_behind() {
     assert!(said.contains("after it the history is at version 2, and must be at 1"), "{said}");
     let said = hands.refused(&format!("{BACK}SELECT 1 / 0;")).await;
     assert!(said.contains("division by zero"), "{said}");
+    assert!(
+        said.ends_with("see what the script says, and whether it is of this release"),
+        "{said}"
+    );
     let said = hands.refused(&format!("{BACK}COMMIT;")).await;
     assert!(said.contains("line 6: COMMIT would leave"), "{said}");
     // One that the text does not show: the server ends no transaction inside of another.
@@ -264,6 +269,22 @@ async fn the_data_must_be_what_they_should_be_before_it_is_committed() {
     assert_eq!(changes.checks[0], "some order: passes after it");
 }
 
+/// A check that asks for a column that goes was made for it; one that fails otherwise may hide what the script broke.
+#[tokio::test]
+async fn a_check_that_passed_and_of_which_nobody_can_tell_afterwards_takes_the_script_back() {
+    let there = "(SELECT count(*) FROM flyway_schema_history WHERE version = '2')";
+    let divides = format!("SELECT 1 WHERE 1 / {there} = 7");
+    let slow = format!(
+        "SELECT 1 FROM (SELECT CASE {there} WHEN 1 THEN NULL ELSE pg_sleep(60)::text END AS x) s WHERE x IS NOT NULL"
+    );
+    for (query, told) in [(divides, "division by zero"), (slow, "did not answer in time")] {
+        let hands = Hands::new(&[("doubtful", &query)]).await;
+        let said = hands.refused(&format!("SET LOCAL statement_timeout = 500; {BACK}")).await;
+        let begins = "the check doubtful passes before it, and after it nobody can tell: ";
+        assert!(said.starts_with(begins) && said.contains(told), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_lock_that_does_not_come_in_time_ends_it_and_the_next_attempt_may_go_well() {
     let hands = Hands::new(&[]).await;
@@ -275,11 +296,27 @@ async fn a_lock_that_does_not_come_in_time_ends_it_and_the_next_attempt_may_go_w
     let report = hands.run(&script, &changes.sha256, false).await;
     let (said, retry) = why(&report);
     assert!(said.contains("lock timeout") && retry, "{said}");
+    assert!(
+        said.ends_with("or give it longer: lock_timeout of the script, undo_timeout"),
+        "{said}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     holder.run("ROLLBACK").await.unwrap();
     hands.is_untouched().await;
     let report = hands.run(&script, &changes.sha256, false).await;
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_says_so_before_anything_of_a_script_is_run() {
+    let hands = Hands::new(&[]).await;
+    let name = &hands.database.name;
+    hands
+        .database
+        .run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        .await;
+    let said = hands.refused(BACK).await;
+    assert!(said.contains("it takes no writes") && said.contains("name the primary"), "{said}");
 }
 
 #[tokio::test]
@@ -290,6 +327,7 @@ async fn who_migrates_in_between_is_seen_inside_of_the_transaction() {
     hands.database.run("UPDATE flyway_schema_history SET checksum = 9 WHERE version = '3'").await;
     let report = hands.run(&script, &changes.sha256, false).await;
     assert!(why(&report).0.contains("somebody migrated in between"), "{report:?}");
+    assert!(!report.unmoved, "{report:?}");
     assert_eq!(hands.columns().await, ["id", "note", "of", "total"]);
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::rig::Script;
 
 /// How long it may take to start, or to do as it is told, on a machine that is busy with the other tests.
-const START_MAX: Duration = Duration::from_secs(120);
+pub(super) const START_MAX: Duration = Duration::from_secs(120);
 
 /// Both servers that there are.
 pub(crate) const BOTH: [Kind; 2] = [Kind::Postgresql, Kind::Mysql];

@@ -122,6 +122,7 @@ async fn they_are_taken_back_once_and_half_of_them_is_for_people() {
         let report = hands.undo(&after, &before, &["3", "2"], half.clone()).await;
         let said = why(&report);
         assert!(said.contains("stopped half-way: 2 of 3, 2 are still there"), "{kind}: {said}");
+        assert!(!report.unmoved, "{kind}: {report:?}");
         // It is not begun again from there.
         let report = hands.undo(&after, &before, &["3", "2"], half).await;
         assert!(why(&report).contains("stopped half-way"), "{kind}: {report:?}");
@@ -145,12 +146,25 @@ async fn who_migrates_in_between_is_not_undone_and_a_tool_that_does_nothing_is_t
     let hands = Hands::new(&database);
     let idle = hands.tool("echo nothing to do");
     let report = hands.undo(&after, &before, &["3", "2"], idle.clone()).await;
-    assert!(why(&report).contains("nothing was taken back"), "{report:?}");
+    assert!(why(&report).contains("nothing was taken back") && report.unmoved, "{report:?}");
     assert!(report.output.contains("nothing to do"), "{report:?}");
+    let missing = vec!["/no/such/flyway".to_owned(), "undo".to_owned()];
+    let report = hands.undo(&after, &before, &["3", "2"], missing).await;
+    let said = why(&report);
+    assert!(said.contains("was not found") && said.contains("nothing was taken back"), "{said}");
+    assert!(report.unmoved, "{report:?}");
+    // What it reads by itself the daemon was never told.
+    let tells = hands.tool("echo 'no way: postgres://ada:hunter2@db/shop, password=hunter2'");
+    let report = hands.undo(&after, &before, &["3", "2"], tells).await;
+    assert!(
+        report.output.contains("[hidden]") && !format!("{report:?}").contains("hunter2"),
+        "{report:?}"
+    );
     // The real one, whose free edition has none.
     let report =
         hands.undo(&after, &before, &["3", "2"], flyway.argv(&["undo", "-target=2"])).await;
     assert!(why(&report).contains("this edition of Flyway has no undo"), "{report:?}");
+    assert!(report.unmoved, "{report:?}");
 
     flyway.script("V4__more.sql", "ALTER TABLE orders ADD COLUMN more INT;");
     flyway.succeed(&["migrate"]).await;
@@ -159,4 +173,23 @@ async fn who_migrates_in_between_is_not_undone_and_a_tool_that_does_nothing_is_t
         why(&report).contains("somebody migrated in between, it is at version 4"),
         "{report:?}"
     );
+    assert!(!report.unmoved, "{report:?}");
+}
+
+/// MariaDB has no row of a script of which half was run: whatever it took away stays away.
+#[tokio::test]
+async fn what_a_server_that_takes_nothing_back_was_told_half_of_is_not_as_it_was() {
+    for kind in BOTH {
+        let database = Fresh::of(kind).await;
+        let (flyway, before, after) = migrated(&database).await;
+        let hands = Hands::new(&database);
+        let half = "BEGIN; ALTER TABLE orders DROP COLUMN total; SELECT nonsense;";
+        let half = hands.tool(&client(&database, half));
+        let report = hands.undo(&after, &before, &["3", "2"], half).await;
+        assert!(why(&report).contains("nothing was taken back"), "{kind}: {report:?}");
+        assert_eq!(report.unmoved, kind == Kind::Postgresql, "{kind}: {report:?}");
+        let report =
+            hands.undo(&after, &before, &["3", "2"], flyway.argv(&["undo", "-target=2"])).await;
+        assert!(report.unmoved, "{kind}, which the tool has not touched: {report:?}");
+    }
 }

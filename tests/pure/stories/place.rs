@@ -74,6 +74,8 @@ pub(super) struct Place {
     pub(super) monitoring_down_since: Option<UnixMs>,
     /// How the next attempts end; well, when empty.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// Whether what fails leaves all of it as it was, and sees that.
+    pub(super) unmoved: bool,
     /// Why nobody can tell what is deployed.
     pub(super) faults: Vec<String>,
     /// What else sets it, where it is a Deployment.
@@ -143,6 +145,7 @@ impl Place {
             monitoring_down: None,
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
+            unmoved: false,
             faults: vec![],
             owners: None,
             previous: None,

@@ -87,3 +87,42 @@ fn pods_do_not_come_back_to_a_schema_that_nobody_knows_nor_where_people_took_the
     let why = roll_back(&mut town).unwrap_err();
     assert!(why.contains("scaled to 0 pods"), "{why}");
 }
+
+/// A community edition, a script that nobody wrote: what served with some errors served nothing until a person came.
+#[test]
+fn pods_come_back_at_once_where_the_undo_took_nothing_back() {
+    let mut town = approved();
+    town.place().unmoved = true;
+    while town.place().done.is_empty() {
+        town.run("1s");
+    }
+    let none = failed("this edition of Flyway has no undo", false);
+    town.place().outcomes.push_back(none);
+    town.run("1m");
+    assert_eq!(town.place().done, ["stop 3 pods", "start 3 pods"]);
+    assert_eq!(town.serving(), "v2", "no code meets a schema that it is not of");
+    let page = page(&town);
+    let told = page.plain();
+    assert!(
+        told.contains("this edition of Flyway has no undo. Nothing was changed, and what was stopped for it runs again as before"),
+        "{told}"
+    );
+    assert!(!told.contains("has 0 pods"), "{told}");
+    // What only a person mends is not tried again by itself.
+    town.run("10m");
+    assert_eq!(town.place().done.len(), 2);
+}
+
+#[test]
+fn pods_stay_away_where_the_undo_stopped_half_way_or_an_earlier_rollback_had_taken_them() {
+    let mut town = approved();
+    halts_after(&mut town, 1);
+    assert_eq!(town.place().done, ["stop 3 pods"]);
+    looked(&mut town, after("7", "orders"));
+    // The schema that the first one left is this one's beginning, and not what the code ran on.
+    town.place().unmoved = true;
+    roll_back(&mut town).unwrap();
+    halts_after(&mut town, 2);
+    assert_eq!(town.place().done, ["stop 3 pods", "stop 3 pods"]);
+    assert!(page(&town).lines.iter().any(|line| line == BY_HAND), "{:?}", page(&town).lines);
+}

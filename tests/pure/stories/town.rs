@@ -281,6 +281,7 @@ impl Town {
             let wall = self.now.wall;
             let place = self.places.get_mut(&service).unwrap();
             let outcome = place.carry_out(&order.what, wall);
+            let unmoved = place.unmoved && matches!(outcome, Outcome::Failed { .. });
             let left = match (&order.what.action, &outcome) {
                 (Action::OwnerSuspend { .. }, _) => "it stays suspended".to_owned(),
                 (Action::DatabaseSwitch { restored, .. }, Outcome::Failed { .. }) => {
@@ -294,6 +295,7 @@ impl Town {
                 after: String::new(),
                 output: String::new(),
                 left,
+                unmoved,
                 took_ms: 5_000,
             };
             self.look(&service);

@@ -392,6 +392,7 @@ impl Attempt {
             after: String::new(),
             output: String::new(),
             left: String::new(),
+            unmoved: false,
             took_ms: self.reports_at - self.applies_at,
         }
     }

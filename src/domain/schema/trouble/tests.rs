@@ -40,7 +40,8 @@ fn a_failed_row_is_half_applied_and_names_its_script_on_one_line() {
 
 #[test]
 fn a_run_that_changed_something_and_left_no_row_was_taken_back_where_the_server_can() {
-    let begun = look(None, "2", Some(run(Doing::Works, true)), 1);
+    let first = look(None, "2", Some(run(Doing::Works, true)), 0);
+    let begun = look(Some(first), "2", Some(run(Doing::Works, true)), 1);
     assert_eq!(begun.trouble(&policy()), None, "it runs");
     let ended = look(Some(begun.clone()), "2", None, 31);
     let trouble = ended.trouble(&policy()).unwrap();
@@ -61,9 +62,22 @@ fn a_run_that_only_looked_has_not_failed() {
     let begun = look(None, "2", Some(run(Doing::Works, false)), 1);
     assert_eq!(look(Some(begun), "2", None, 31).trouble(&policy()), None);
     // The first script of a run is applied, and the second was not begun yet.
-    let first = look(None, "2", Some(run(Doing::Works, true)), 1);
+    let begun = look(None, "2", None, 0);
+    let first = look(Some(begun), "2", Some(run(Doing::Works, true)), 1);
+    assert!(first.wrote);
     let second = look(Some(first), "3", Some(run(Doing::Works, false)), 31);
     assert_eq!(look(Some(second), "3", None, 61).trouble(&policy()), None);
+}
+
+/// The lock is looked at before the table: the run that is seen to write may have left its row when the table is read.
+#[test]
+fn a_run_whose_row_came_between_the_two_looks_of_one_did_not_vanish() {
+    let before = look(None, "2", None, 0);
+    let applied = look(Some(before), "3", Some(run(Doing::Works, true)), 30);
+    assert!(!applied.wrote);
+    assert_eq!(look(Some(applied), "3", None, 60).trouble(&policy()), None);
+    let first_of_all = look(None, "3", Some(run(Doing::Works, true)), 0);
+    assert_eq!(look(Some(first_of_all), "3", None, 30).trouble(&policy()), None);
 }
 
 #[test]

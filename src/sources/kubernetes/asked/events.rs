@@ -10,9 +10,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{NoText, REQUEST, struck::struck, text};
+use super::{NoText, REQUEST, text};
 use crate::{
-    domain::warning::Warning,
+    domain::{struck::struck, warning::Warning},
     kubernetes::access::{self, Options, encoded},
     sources::kubernetes::objects::{Key, Uid},
     units::UnixMs,

@@ -4,8 +4,10 @@ use futures_util::future::join_all;
 use kube::Client;
 use regex_lite::{Regex, RegexBuilder};
 
-use super::{Answer, NoText, struck::struck, text};
-use crate::{kubernetes::access::encoded, sources::kubernetes::Key, units::Span};
+use super::{Answer, NoText, text};
+use crate::{
+    domain::struck::struck, kubernetes::access::encoded, sources::kubernetes::Key, units::Span,
+};
 
 /// So many of the lines that match are shown ...
 const SHOWN: usize = 3;

@@ -1,4 +1,5 @@
-//! A line of a log without what looks like a secret: nobody has told the daemon the secrets of the services it watches.
+//! A line of a log, or of what a program prints, without what looks like a secret: nobody has told the daemon the secrets of the services it
+//! watches, nor what a program reads by itself.
 
 /// What stands for one.
 const HIDDEN: &str = "[hidden]";
@@ -21,7 +22,18 @@ const JWT: &str = "eyJ";
 const KEY_MIN: usize = 40;
 
 /// The line with every such value hidden.
-pub(super) fn struck(line: &str) -> String {
+pub fn struck(line: &str) -> String {
+    without(line, looks_secret)
+}
+
+/// Each line of what a program printed, without what names itself a secret. What is merely long stays: programs that deploy tell of digests
+/// and commits.
+pub fn struck_of_program(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| without(line, is_token)).collect();
+    lines.join("\n")
+}
+
+fn without(line: &str, looks_secret: fn(&str) -> bool) -> String {
     let mut out = String::with_capacity(line.len());
     let mut next_is_secret = false;
     let mut rest = line;
@@ -32,7 +44,10 @@ pub(super) fn struck(line: &str) -> String {
         let gap_end = after.find(|c| !is_between(c)).unwrap_or(after.len());
         let (gap, after) = after.split_at(gap_end);
         let is_scheme = matches!(word.to_ascii_lowercase().as_str(), "bearer" | "basic");
-        let is_secret = !word.is_empty() && (next_is_secret && !is_scheme || looks_secret(word));
+        // One that is hidden already stands between two signs that are none of its.
+        let is_hidden = word == "hidden" && out.ends_with('[');
+        let is_secret =
+            !word.is_empty() && !is_hidden && (next_is_secret && !is_scheme || looks_secret(word));
         out.push_str(if is_secret { HIDDEN } else { word });
         out.push_str(gap);
         next_is_secret = match word {
@@ -66,7 +81,11 @@ fn looks_secret(word: &str) -> bool {
         && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
         && has(char::is_ascii_digit)
         && has(char::is_ascii_alphabetic);
-    word.starts_with(JWT) && word.len() > 20 || is_key
+    is_token(word) || is_key
+}
+
+fn is_token(word: &str) -> bool {
+    word.starts_with(JWT) && word.len() > 20
 }
 
 /// `postgres://user:pass@db` without who logs in.
@@ -120,5 +139,19 @@ mod tests {
         ] {
             assert_eq!(struck(line), shown, "{line}");
         }
+    }
+
+    #[test]
+    fn what_a_program_prints_keeps_its_lines_and_the_digests_in_them() {
+        let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let printed = format!(
+            "deployed {digest}\nPASSWORD=[hidden]\njdbc:postgresql://db/shop?user=ada&password=hunter2\npsql: postgres://ada:hunter2@db/shop\n"
+        );
+        assert_eq!(
+            struck_of_program(&printed),
+            format!(
+                "deployed {digest}\nPASSWORD=[hidden]\njdbc:postgresql://db/shop?user=ada&password=[hidden]\npsql: postgres://[hidden]@db/shop\n"
+            )
+        );
     }
 }
