@@ -3,6 +3,8 @@
 //! Nothing here touches a platform. A step that was begun and has no outcome is *unknown*: the executor observes
 //! before it repeats, and only where repeating is safe.
 
+mod giving_up;
+
 use std::{cmp::Ordering, sync::Arc};
 
 use serde::{Deserialize, Serialize};
@@ -221,45 +223,6 @@ impl Run {
         }
     }
 
-    /// Whether the fallback is the way on after such a report. What was stopped is given back only to what it ran on.
-    fn falls_back(&self, report: &Report) -> bool {
-        let fallback = self.current().and_then(|step| step.fallback.as_ref());
-        fallback.is_some_and(|it| report.unmoved || !it.action.gives_back())
-    }
-
-    /// Whether what is meant is no way on, and only gives back what the plan has stopped before it ends.
-    fn is_giving_up(&self) -> bool {
-        self.in_fallback && self.current().is_some_and(|step| step.action.gives_back())
-    }
-
-    /// Whether it ended so: what it stopped has been given back, and nothing else of it is in effect.
-    pub fn gave_up(&self) -> bool {
-        self.is_giving_up() && matches!(self.phase, Phase::Halted { .. }) && self.has_given_back()
-    }
-
-    fn has_given_back(&self) -> bool {
-        let last = self.attempts.last().and_then(|attempt| attempt.ended.as_ref());
-        last.is_some_and(|(_, it)| matches!(it.outcome, Outcome::Done | Outcome::AlreadyDone))
-    }
-
-    /// Why it goes no further, where what was stopped has been given back.
-    fn given_up(&self) -> Option<String> {
-        let step = self.plan.steps.get(self.cursor).filter(|_| self.is_giving_up())?;
-        let mut failed =
-            self.attempts.iter().rev().filter(|it| it.step == self.cursor && !it.fallback);
-        let report = failed.find_map(|it| it.ended.as_ref().map(|(_, report)| report))?;
-        let why = match &report.outcome {
-            Outcome::Failed { why, .. } | Outcome::Unknown { why } | Outcome::Withheld { why } => {
-                why
-            }
-            Outcome::AlreadyDone | Outcome::Done => return None,
-        };
-        Some(format!(
-            "`{}` failed: {why}. Nothing was changed, and what was stopped for it runs again as before",
-            step.title
-        ))
-    }
-
     fn may_be_skipped(&self) -> bool {
         self.current().is_some_and(|step| step.action.may_be_skipped())
     }
@@ -471,11 +434,6 @@ impl Run {
 }
 
 impl Action {
-    /// Whether it gives back what a plan has stopped: as a fallback that is where the plan ends.
-    pub fn gives_back(&self) -> bool {
-        matches!(self, Self::DeploymentStart { .. })
-    }
-
     /// Whether a rollback goes on where this could not be done: users are better off without a page than without a rollback.
     pub fn may_be_skipped(&self) -> bool {
         matches!(self, Self::MaintenanceOn { required: false, .. })

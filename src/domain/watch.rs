@@ -3,6 +3,7 @@
 //! It takes what the sources read and judges nothing but its own triggers; what follows from them is decided from
 //! here *and* from what is true already, so that a lost window can neither open nor close an incident by itself.
 
+mod alarms;
 mod arms;
 mod backfill;
 mod before;
@@ -43,7 +44,7 @@ use self::{
 use super::{
     baseline::Baseline,
     counter::{Drops, Poll},
-    event::{Alert, Now, What},
+    event::{Now, What},
     history::History,
     inventory::{Inventory, Serving},
     policy::{LooksAt, ServicePolicy, SignalKind},
@@ -110,11 +111,6 @@ pub struct Counts {
     pub lower_bound: f64,
 }
 
-/// So long it is remembered that an alarm ended: SNS tries no longer to deliver what came before that.
-const ALARM_REMEMBERED: Span = Span::hours(1);
-/// Alarms of one service whose end is remembered; of more the oldest is forgotten.
-const ALARMS_MAX: usize = 64;
-
 /// What the windows of one service see.
 #[derive(Debug)]
 pub struct ServiceWatch {
@@ -151,21 +147,6 @@ pub struct ServiceWatch {
 }
 
 impl ServiceWatch {
-    fn alarm_ended(&mut self, alert: &Alert, now: Now) {
-        if alert.firing || !Alert::is_of_cloudwatch(&alert.fingerprint) {
-            return;
-        }
-        self.alarms_ended.retain(|_, at| now.wall.since(*at) < ALARM_REMEMBERED);
-        if self.alarms_ended.len() >= ALARMS_MAX {
-            let oldest = self.alarms_ended.iter().min_by_key(|(_, at)| **at);
-            if let Some(oldest) = oldest.map(|(fingerprint, _)| fingerprint.clone()) {
-                self.alarms_ended.remove(&oldest);
-            }
-        }
-        let at = self.alarms_ended.entry(alert.fingerprint.clone()).or_insert(alert.starts_at);
-        *at = alert.starts_at.max(*at);
-    }
-
     /// A watch that has seen nothing.
     pub fn new(policy: &ServicePolicy) -> Self {
         let mut watch = Self {
@@ -252,12 +233,7 @@ impl ServiceWatch {
             What::IntegritySeen { check, answer, took, .. } => {
                 self.integrity.see((check, policy), state, (answer, *took), now);
             }
-            What::AlertsActive { fingerprints, .. } => {
-                for fingerprint in fingerprints {
-                    self.alerts_seen.insert(fingerprint.clone(), now.wall);
-                }
-                self.alerts_seen.retain(|_, at| now.wall.since(*at) < Span::hours(1));
-            }
+            What::AlertsActive { fingerprints, .. } => self.alerts_active(fingerprints, now),
             What::Alerted { alert, .. } => self.alarm_ended(alert, now),
             What::ChangePosted { .. }
             | What::EvidencePosted { .. }
