@@ -13,6 +13,8 @@ const MAINTAINED: usize = 3;
 
 /// The migration taken back, switch and restart.
 const MIGRATED: usize = 3;
+/// The script that was tried and approved, switch and restart.
+const REVERSED: usize = 3;
 /// The snapshot read, restored, put in its place; switch and restart.
 const RESTORED: usize = 5;
 
@@ -65,6 +67,7 @@ fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done(
         // Switching it off is no step of the plan, and fails as each of them.
         (Layout::Maintained, MAINTAINED, MAINTAINED + 1),
         (Layout::Migrated, MIGRATED, MIGRATED),
+        (Layout::Reversed, REVERSED, REVERSED),
         (Layout::Restored, RESTORED, RESTORED),
         (Layout::InRds, IN_RDS, IN_RDS),
         (Layout::Sites, SITE, SITE),

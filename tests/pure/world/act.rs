@@ -44,6 +44,10 @@ pub(crate) enum Act {
         service: usize,
         said: Said,
     },
+    /// A person has the script tried that would take its schema back.
+    Tries {
+        service: usize,
+    },
     ShutdownCrash,
     Dies,
     /// Everything works again.
@@ -78,6 +82,7 @@ impl World {
                 self.alerts.retain(|active| active.alert.fingerprint != fingerprint);
             }
             Act::Says { service, said } => self.says(service, said),
+            Act::Tries { service } => self.tries(service),
             Act::ShutdownCrash => {
                 if self.daemon.is_some() {
                     self.tally.crashed(Boundary::DuringShutdown);
@@ -109,9 +114,14 @@ impl World {
                 let is_readable = at >= self.sites[site].unreadable_until;
                 let (seen, copies) = (database.seen(is_readable), database.snapshots(is_readable));
                 let in_rds = database.in_rds(is_readable);
+                let scripts = database.scripts(is_readable);
                 self.turn(What::SchemaSeen { service: id.clone(), seen });
                 if self.script.layout == Layout::InRds {
                     self.turn(What::RdsSeen { service: id.clone(), seen: in_rds });
+                }
+                if self.script.layout == Layout::Reversed {
+                    let seen = scripts;
+                    self.turn(What::ScriptsSeen { service: id.clone(), seen });
                 }
                 if self.script.layout == Layout::Restored {
                     self.turn(What::SnapshotsSeen { service: id.clone(), seen: copies });

@@ -8,6 +8,7 @@ use rollbackd::{
         rds,
         schema::{
             Migration, Schema, Seen, history,
+            script::{Changes, Script, ScriptRun},
             snapshot::{Snapshot, Snapshots},
         },
     },
@@ -31,6 +32,10 @@ pub(crate) struct Database {
     rows: Vec<Row>,
     /// For which version of the schema each release was written.
     written_for: BTreeMap<String, u32>,
+    /// Scripts that take it back, by their files; each says to which version.
+    scripts: BTreeMap<String, u32>,
+    /// How often somebody has rewritten all of them.
+    rewritten: u32,
     copied: (UnixMs, Vec<Row>),
     restored: Option<Vec<Row>>,
     replaced: usize,
@@ -43,6 +48,8 @@ impl Database {
             copied: (wall, rows.clone()),
             rows,
             written_for: [("v1".to_owned(), 1)].into(),
+            scripts: BTreeMap::new(),
+            rewritten: 0,
             restored: None,
             replaced: 0,
         }
@@ -55,12 +62,64 @@ impl Database {
     /// A release comes with a migration, or with none.
     pub(crate) fn released(&mut self, release: &str, migrates: Option<bool>, at: UnixMs) {
         if let Some(compatible) = migrates {
-            let rank = self.rows.iter().map(|row| row.rank).max().unwrap_or(0) + 1;
-            // No version is used again for another script.
-            let version = self.written_for.values().copied().max().unwrap_or(0) + 1;
-            self.rows.push(Row { rank, version, compatible, at });
+            self.apply(compatible, at);
         }
-        self.written_for.insert(release.to_owned(), self.current());
+        let from = self.current();
+        self.written_for.insert(release.to_owned(), from);
+        for to in 1..from {
+            self.scripts.insert(format!("/srv/{release}/{from}-to-{to}.sql"), to);
+        }
+    }
+
+    /// Somebody migrates without a release: what runs bears it.
+    pub(crate) fn migrate(&mut self, at: UnixMs) {
+        self.apply(true, at);
+    }
+
+    fn apply(&mut self, compatible: bool, at: UnixMs) {
+        let rank = self.rows.iter().map(|row| row.rank).max().unwrap_or(0) + 1;
+        // No version is used again for another script.
+        let written = self.written_for.values().copied().max().unwrap_or(0);
+        let version = written.max(self.current()) + 1;
+        self.rows.push(Row { rank, version, compatible, at });
+    }
+
+    /// Somebody writes other scripts in the place of those that lie there.
+    pub(crate) fn rewrite(&mut self) {
+        self.rewritten += 1;
+    }
+
+    fn script(&self, file: &str, to: u32) -> Script {
+        let text = format!("DELETE FROM history WHERE version > {to}; SELECT {};", self.rewritten);
+        Script::of(file, text.as_bytes())
+    }
+
+    pub(crate) fn scripts(&self, is_readable: bool) -> Result<Vec<Script>, String> {
+        match is_readable {
+            true => Ok(self.scripts.iter().map(|(file, to)| self.script(file, *to)).collect()),
+            false => Err("the file system hangs".into()),
+        }
+    }
+
+    /// In one transaction, before it is committed or taken back.
+    pub(crate) fn try_out(&self, of: &ScriptRun) -> Result<Changes, String> {
+        let to = self.scripts.get(&of.file).ok_or("there is no such file")?;
+        if self.script(&of.file, *to).sha256 != of.sha256 {
+            return Err("it is another script than was approved".into());
+        }
+        let is_whole = of.undone.iter().all(|version| self.has(version));
+        if !is_whole || !self.revision().agrees_with(&of.from) {
+            return Err("it begins elsewhere".into());
+        }
+        let goes = self.rows.iter().filter(|row| row.version > *to);
+        let lines = goes.map(|row| format!("column public.orders.n{} text", row.version));
+        let rewritten = (0..self.rewritten).map(|nth| format!("index public.i{nth}"));
+        Ok(Changes::between(&lines.chain(rewritten).collect(), &[].into()))
+    }
+
+    /// Whether all that a script takes back is gone, and nothing else.
+    pub(crate) fn is_back(&self, of: &ScriptRun) -> bool {
+        self.revision().version == of.to.version && !of.undone.iter().any(|it| self.has(it))
     }
 
     /// Whether it finds what it needs, and nothing that it cannot bear.

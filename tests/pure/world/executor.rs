@@ -1,6 +1,8 @@
 //! Attempts under way. The order of looking, asking the lease, changing and looking again is that of
 //! `src/executors/{mod,release,restart,command}.rs`, over a platform that fails at each of these places.
 
+mod reversed;
+
 use std::collections::VecDeque;
 
 use rollbackd::domain::{
@@ -128,6 +130,9 @@ impl Attempt {
             Action::MigrationsUndo { from, to, undone, .. } => {
                 self.undo(site, (from, to), undone, at)
             }
+            Action::ReverseScript { script, changed, .. } => {
+                self.reverse(site, script, changed, at)
+            }
             Action::SnapshotRestore { .. } | Action::RdsRestore { .. } => self.restore(site),
             Action::DatabaseSwitch { from, to, .. } | Action::RdsSwitch { from, to, .. } => {
                 self.replace(site, (from, to), at)
@@ -151,7 +156,6 @@ impl Attempt {
             | Action::SecretMove { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
-            | Action::ReverseScript { .. }
             | Action::DeploymentStart { .. }
             | Action::DeploymentUndo { .. }
             | Action::DeploymentImage { .. }
@@ -407,6 +411,8 @@ impl Attempt {
                 | Action::FrontendVerify { .. }
                 | Action::MaintenanceOn { .. }
                 | Action::MaintenanceOff { .. }
+                // A transaction that nobody commits any more is taken back.
+                | Action::ReverseScript { .. }
         );
         child && survives
     }

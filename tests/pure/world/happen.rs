@@ -13,6 +13,7 @@ use rollbackd::domain::{
 use super::{
     World,
     act::{Act, Active},
+    database::Database,
     operator,
     readings::Ailment,
     sayings,
@@ -81,12 +82,22 @@ impl World {
                 self.sites[site].switch(&version, Actor::Person, at, wall);
                 self.sites[site].restart(Actor::Person, at);
             }
+            Happening::Rewritten { site } => {
+                self.sites[site].database.iter_mut().for_each(Database::rewrite);
+            }
+            Happening::Migrated { site } => self.migrates_by_hand(site),
             Happening::Speaks { service, which } => {
                 let said = self.words(service, which);
                 self.says(service, said);
             }
             Happening::Mishaps { percent, lasts } => self.mishaps = (percent, at + lasts),
         }
+    }
+
+    fn migrates_by_hand(&mut self, site: usize) {
+        let wall = self.wall();
+        self.sites[site].database.iter_mut().for_each(|it| it.migrate(wall));
+        self.sites[site].migrated(Actor::Person, self.at);
     }
 
     fn told(&mut self, after: i64, what: What) {

@@ -2,7 +2,7 @@
 //!
 //! It knows the truth that the daemon can only guess, and nothing of how the daemon decides. Each check names its invariant:
 //!
-//! * I1, I2, I4, I6, I7, I9, I11, I13, I14: `deeds.rs`, at each plan and each change that is made outside.
+//! * I1, I2, I4, I6, I7, I9, I11, I13, I14, I15: `deeds.rs`, at each plan and each change that is made outside.
 //! * I3: `deeds.rs`, at each plan and each end. I5, I8: `owed.rs`, after each turn and at the end.
 //! * I9: `owed.rs`, after each turn and at the end.
 //! * I10, I12: `memory.rs`, after each turn and at the end.
@@ -23,6 +23,7 @@ use rollbackd::domain::{
     ledger, maintenance,
     plan::Step,
     policy::Policy,
+    schema::script::{ScriptRun, Trial},
     service::{Mode, ServiceId},
     severity::Severity,
 };
@@ -81,6 +82,8 @@ pub(super) struct Running {
     pub(super) since: i64,
     /// Whether the daemon decided it.
     pub(super) own: bool,
+    /// Whether the schema goes back with it.
+    pub(super) moves_schema: bool,
 }
 
 /// What is known of one service.
@@ -120,6 +123,10 @@ pub(super) struct Service {
     pub(super) rolled_back_at: Option<i64>,
     /// What people asked for: who says nothing has nothing done in their name.
     pub(super) asked: u32,
+    /// Plans that a person named by their hash.
+    pub(super) named: BTreeSet<String>,
+    /// Scripts that were tried, each with the hash of what it changed.
+    pub(super) tried: Vec<(ScriptRun, String)>,
     /// A page that this turn owes.
     pub(super) owed: Option<String>,
 }
@@ -242,6 +249,18 @@ impl Model {
             (self.services.get_mut(id), said)
         {
             service.asked += 1;
+            service.named.extend(match said {
+                Said::Approve { plan } => Some(plan.clone()),
+                Said::RollBack { plan, .. } => plan.clone(),
+                _ => None,
+            });
+        }
+    }
+
+    /// A script was run and taken back, and the daemon was told what it changes.
+    pub(crate) fn tried(&mut self, id: &ServiceId, trial: &Trial) {
+        if let (Some(service), Ok(changes)) = (self.services.get_mut(id), &trial.came) {
+            service.tried.push((trial.of.clone(), changes.sha256.clone()));
         }
     }
 
@@ -353,7 +372,10 @@ impl Model {
                 let (run, own) = (run.clone(), by.is_none());
                 let resources = plan.resources.clone();
                 let steps = plan.steps.clone();
-                service.running = Some(Running { run, resources, to, steps, since: at, own });
+                let moves_schema =
+                    plan.targets.iter().any(|it| it.component == Component::Database);
+                service.running =
+                    Some(Running { run, resources, to, steps, since: at, own, moves_schema });
             }
             incident::Fact::Late(Clock::Acted) => {
                 if let Some(open) = &mut service.open {
@@ -405,6 +427,8 @@ impl Service {
             running: None,
             rolled_back_at: None,
             asked: 0,
+            named: BTreeSet::new(),
+            tried: vec![],
             owed: None,
         }
     }

@@ -20,7 +20,7 @@ use rollbackd::{
         rds::{Form, RdsAt},
         runbook::{
             ApplicationRunbook, DatabaseRunbook, FrontendRunbook, RdsRunbook, ReleaseRunbook,
-            RestoreRunbook, StopWrites,
+            RestoreRunbook, ScriptRunbook, StopWrites,
         },
         schema::{DatabasePolicy, undo::UndoBy},
         secret::SecretAt,
@@ -60,6 +60,8 @@ pub(crate) enum Layout {
     Maintained,
     /// Two whose migrations can be taken back.
     Migrated,
+    /// Two whose schema only a reviewed script takes back, for a person who has it tried.
+    Reversed,
     /// Two whose database can be restored.
     Restored,
     /// Two whose database RDS keeps.
@@ -78,6 +80,7 @@ impl Layout {
             | Self::Twins
             | Self::Maintained
             | Self::Migrated
+            | Self::Reversed
             | Self::Restored
             | Self::InRds
             | Self::Sites => 2,
@@ -89,7 +92,7 @@ impl Layout {
     fn mode(self, index: usize) -> Mode {
         match (self, index) {
             (Self::Modes | Self::Maintained | Self::Sites, 1) => Mode::Approve,
-            (Self::Migrated | Self::Restored | Self::InRds, 1) => Mode::Approve,
+            (Self::Migrated | Self::Reversed | Self::Restored | Self::InRds, 1) => Mode::Approve,
             (Self::Modes, 2) => Mode::Observe,
             _ => Mode::Auto,
         }
@@ -97,7 +100,7 @@ impl Layout {
 
     /// Whether its services have a database.
     pub(crate) fn has_databases(self) -> bool {
-        matches!(self, Self::Migrated | Self::Restored | Self::InRds)
+        matches!(self, Self::Migrated | Self::Reversed | Self::Restored | Self::InRds)
     }
 
     /// Which release directory a service is deployed from.
@@ -109,6 +112,7 @@ impl Layout {
             | Self::Modes
             | Self::Maintained
             | Self::Migrated
+            | Self::Reversed
             | Self::Restored
             | Self::InRds
             | Self::Sites
@@ -145,7 +149,11 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
     }
     runbook.maintenance = (layout == Layout::Maintained).then(|| maintenance(index));
     let schema = SchemaAt { database: name(index), history_table: "history".into() };
-    runbook.database = (layout == Layout::Migrated).then(|| undo(schema.clone(), index));
+    runbook.database = match layout {
+        Layout::Migrated => Some(undo(schema.clone(), index)),
+        Layout::Reversed => Some(reversed(schema.clone())),
+        _ => None,
+    };
     runbook.rds = (layout == Layout::InRds).then(|| in_rds(schema.clone(), index));
     runbook.restore = (layout == Layout::Restored).then(|| restore(schema, index));
     let signals = [("errors", SignalKind::ErrorRate), ("health", SignalKind::Health)];
@@ -190,6 +198,18 @@ fn undo(schema: SchemaAt, index: usize) -> DatabaseRunbook {
         undo_timeout: Span::minutes(1),
         stop_writes: StopWrites::No,
         automatic: index == 0,
+    }
+}
+
+fn reversed(schema: SchemaAt) -> DatabaseRunbook {
+    DatabaseRunbook {
+        undo: None,
+        script: Some(ScriptRunbook {
+            file: "/srv/{release}/{from}-to-{to}.sql".into(),
+            lock_timeout: Span::seconds(2),
+            verify: BTreeMap::new(),
+        }),
+        ..undo(schema, 1)
     }
 }
 

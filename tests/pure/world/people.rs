@@ -1,12 +1,24 @@
 //! People: they acknowledge, approve once, twice or too late, say no, and at last look after everything that is open.
 
-use rollbackd::domain::{
-    event::{Said, What},
-    incident::Incident,
-    notice::Notice,
+use rollbackd::{
+    domain::{
+        event::{Said, What},
+        fleet::Fleet,
+        incident::{
+            Incident, script,
+            target::{self, To},
+        },
+        notice::Notice,
+        schema::script::Trial,
+    },
+    units::Span,
 };
 
-use super::{World, act::Act, operator};
+use super::{
+    World,
+    act::Act,
+    operator::{self, Layout},
+};
 
 /// So long people may take, once everything works, until nothing is open that nobody owns.
 const PATIENCE_MS: i64 = 45 * 60_000;
@@ -14,12 +26,20 @@ const PATIENCE_MS: i64 = 45 * 60_000;
 impl World {
     /// A page arrived with somebody.
     pub(super) fn people_react(&mut self, notice: &Notice) {
-        let Some(id) = notice.service.as_ref().filter(|_| self.script.fate.is_none()) else {
-            return;
-        };
+        let Some(id) = &notice.service else { return };
         let service = self.index_of(id);
         // The same page on two channels moves one person, and on the same channel again nobody.
         if !self.reacted.insert(notice.id.clone()) {
+            return;
+        }
+        if self.script.layout == Layout::Reversed {
+            let mut dice = self.dice.named(&format!("{} tried", notice.id));
+            if self.script.fate.is_some() || dice.percent(60) {
+                let soon = self.at + dice.between(5_000, 60_000);
+                self.later(soon, Act::Tries { service });
+            }
+        }
+        if self.script.fate.is_some() {
             return;
         }
         let mut dice = self.dice.named(&notice.id);
@@ -44,6 +64,34 @@ impl World {
             _ => Said::Acknowledge,
         };
         self.later(soon, Act::Says { service, said });
+    }
+
+    /// A person has tried what would take the schema back, as `rollbackd dry-run` does; sees what it changes, and wants just that.
+    pub(super) fn tries(&mut self, service: usize) {
+        let (id, now, site) = (operator::id(service), self.now(), self.site_of(service));
+        let to = To::LastKnownGood;
+        let to_try = |fleet: &Fleet| fleet.look(&id, now, |s, _| script::to_try(s, to));
+        let Some(Ok(of)) = self.daemon.as_ref().and_then(|it| to_try(&it.controller.fleet)) else {
+            return;
+        };
+        let Some(database) = &self.sites[site].database else { return };
+        let came = database.try_out(&of);
+        self.tell(|| format!("   ada has {} of {id} tried: {came:?}", of.in_words()));
+        let trial = Box::new(Trial { of, at: now.wall, took: Span::seconds(1), came });
+        self.model.tried(&id, &trial);
+        self.turn(What::ScriptTried { service: id.clone(), trial });
+        let would_run = |fleet: &Fleet| fleet.look(&id, now, |s, _| target::plan(s, to));
+        let Some(Ok(plan)) = self.daemon.as_ref().and_then(|it| would_run(&it.controller.fleet))
+        else {
+            return;
+        };
+        let mut dice = self.dice.named(&format!("{} at {}", plan.hash(), self.at));
+        let (plan, reason) = (plan.hash(), String::from("it must go"));
+        let said = match self.script.fate.is_some() || dice.percent(60) {
+            true => Said::Approve { plan },
+            false => Said::RollBack { to: None, to_previous: false, plan: Some(plan), reason },
+        };
+        self.later(self.at + dice.between(3_000, 60_000), Act::Says { service, said });
     }
 
     pub(super) fn says(&mut self, service: usize, said: Said) {

@@ -111,6 +111,14 @@ pub(crate) enum Happening {
         site: usize,
         version: String,
     },
+    /// Somebody writes other scripts in the place of those that take a schema back.
+    Rewritten {
+        site: usize,
+    },
+    /// Somebody migrates a database without a release.
+    Migrated {
+        site: usize,
+    },
     /// A person speaks without having been asked.
     Speaks {
         service: usize,
@@ -183,8 +191,14 @@ impl Script {
         if layout == Layout::Restored && Dice::of(seed, "rds").percent(40) {
             layout = Layout::InRds;
         }
+        if layout == Layout::Migrated && Dice::of(seed, "approved").percent(40) {
+            layout = Layout::Reversed;
+        }
         let mut script = Self { layout, fate: None, happenings: vec![], calm_at: 0 };
         script.troubles(&mut dice);
+        if layout == Layout::Reversed {
+            script.meddling(&mut Dice::of(seed, "meddling"));
+        }
         let faults = dice.below(7);
         for _ in 0..faults {
             let at = dice.between(0, 12 * MINUTE);
@@ -195,6 +209,18 @@ impl Script {
         let last = script.happenings.last().map_or(0, |(at, _)| *at);
         script.calm_at = (last + 3 * MINUTE).max(7 * MINUTE);
         script
+    }
+
+    /// Whoever has a script tried cannot count on it that nobody else comes near it, or near its schema.
+    fn meddling(&mut self, dice: &mut Dice) {
+        for site in 0..self.layout.services() {
+            let at = dice.between(0, 12 * MINUTE);
+            match dice.below(6) {
+                0 => self.happenings.push((at, Happening::Rewritten { site })),
+                1 => self.happenings.push((at, Happening::Migrated { site })),
+                _ => {}
+            }
+        }
     }
 
     /// A bad release, and what becomes of one step of its rollback.

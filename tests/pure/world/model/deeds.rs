@@ -11,7 +11,7 @@ use rollbackd::domain::{
     severity::Severity,
 };
 
-use super::{Look, Model, Running};
+use super::{Look, Model, Running, Service};
 use crate::world::{
     database::Database,
     executor::Attempt,
@@ -123,6 +123,7 @@ impl Model {
             Some(_) => {}
             None => wrong.extend(self.own_plan(id, plan, look)),
         }
+        wrong.extend(service.reviewed(id, plan));
         for (invariant, how) in wrong {
             self.violated(invariant, at, how);
         }
@@ -293,13 +294,14 @@ impl Model {
         self.bears_its_code(effect, attempt, site);
     }
 
-    /// No code is started by the daemon itself on a schema that it does not run on.
+    /// No code is started by the daemon itself, or after its schema went back, on a schema that it does not run on.
     fn bears_its_code(&mut self, effect: &Effect, attempt: &Attempt, site: &Site) {
         let Done::Restarted { on } = &effect.done else { return };
         let running = self.services.get(&attempt.service).and_then(|it| it.running.as_ref());
-        let Some(running) = running.filter(|it| it.own && it.run == attempt.order.run) else {
+        let Some(running) = running.filter(|it| it.run == attempt.order.run) else { return };
+        if !running.own && !running.moves_schema {
             return;
-        };
+        }
         let by_others = site.touched_by_others().is_some_and(|at| at >= running.since);
         if !by_others && !site.bears(on) {
             let id = &attempt.service;
@@ -332,6 +334,23 @@ impl Model {
     }
 }
 
+impl Service {
+    /// A script runs only as it was tried, and only for somebody who named the plan that runs it.
+    fn reviewed(&self, id: &ServiceId, plan: &Plan) -> Option<(&'static str, String)> {
+        let (script, changed) = plan.steps.iter().find_map(|step| match &step.action {
+            Action::ReverseScript { script, changed, .. } => Some((script, changed)),
+            _ => None,
+        })?;
+        let file = &script.file;
+        let is_tried = self.tried.iter().any(|(of, sha256)| of == &**script && sha256 == changed);
+        match is_tried {
+            false => Some(("I15", format!("{file} of {id} is run as it was never tried"))),
+            true if self.named.contains(&plan.hash()) => None,
+            true => Some(("I15", format!("nobody named the plan of {id} that runs {file}"))),
+        }
+    }
+}
+
 /// Whether a step is in effect, unless somebody else has been there since.
 fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
     if site.touched_by_others().is_some_and(|at| at >= running.since) {
@@ -353,6 +372,9 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         // Where it is not required the rollback goes on without it.
         Action::MaintenanceOn { required, .. } => site.maintained || !required,
         Action::MaintenanceOff { .. } => !site.maintained,
+        Action::ReverseScript { script, .. } => {
+            site.database.as_ref().is_some_and(|it| it.revision().version == script.to.version)
+        }
         Action::MigrationsUndo { to, .. }
         | Action::DatabaseSwitch { to, .. }
         | Action::RdsSwitch { to, .. } => {
@@ -368,7 +390,6 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::SecretMove { .. }
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
-        | Action::ReverseScript { .. }
         | Action::DeploymentStart { .. }
         | Action::DeploymentUndo { .. }
         | Action::DeploymentImage { .. }
