@@ -25,7 +25,8 @@ where
             let kind = meaning(action, code, refused.raw().status().as_u16(), said);
             // Of a signature that does not fit AWS shows what was signed, and a session's token is part of that.
             let said = if kind == Kind::Credentials { code } else { said };
-            Fault::new(action, kind, said)
+            let own = Some(code.into()).filter(|_| !code.is_empty());
+            Fault { code: own, ..Fault::new(action, kind, said) }
         }
         SdkError::DispatchFailure(failed) => match failed.as_connector_error() {
             Some(connector) => unsent(action, connector),
@@ -44,7 +45,7 @@ where
         ),
         _ => Fault::new(action, Kind::Unanswered, &chain(error)),
     };
-    fault.request = request(error);
+    fault.request = request(error).map(String::into_boxed_str);
     fault
 }
 

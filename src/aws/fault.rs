@@ -14,8 +14,10 @@ pub struct Fault {
     pub kind: Kind,
     /// What was said, cut.
     pub said: String,
+    /// The service's own name for it, where it said one.
+    pub code: Option<Box<str>>,
     /// By this AWS's own support finds it.
-    pub request: Option<String>,
+    pub request: Option<Box<str>>,
 }
 
 /// What an answer that is none means.
@@ -57,7 +59,7 @@ impl Fault {
             Some((end, _)) => format!("{}…", &said[..end]),
             None => said,
         };
-        Self { action, kind, said, request: None }
+        Self { action, kind, said, code: None, request: None }
     }
 
     /// This program was built without all that speaks with AWS.
@@ -81,6 +83,11 @@ impl Fault {
     /// Whether what was asked for may have been done all the same: then one looks before one asks again.
     pub fn may_be_done(&self) -> bool {
         matches!(self.kind, Kind::Unanswered | Kind::Broken)
+    }
+
+    /// Whether the service's own name for it has one of these in it.
+    pub fn is_called(&self, names: &[&str]) -> bool {
+        self.code.as_ref().is_some_and(|code| names.iter().any(|name| code.contains(name)))
     }
 
     /// What to do about it.

@@ -4,13 +4,15 @@ use aws_sdk_rds::types::{ServerlessV2ScalingConfiguration, Tag};
 
 use super::{CREATE_INSTANCE, RESTORE_CLUSTER, RESTORE_INSTANCE, called};
 use crate::{
-    aws::{Access, Account, Clients, Fault, Kind},
+    aws::{Access, Account, Clients, Fault},
     domain::rds::{Candidate, Form, RUN_TAG, RdsRestore, Settings},
     units::UnixMs,
 };
 
 /// No snapshot is called so, and no run.
 const NOTHING: &str = "rollbackd-preflight";
+/// So RDS calls a snapshot and a cluster that there is not.
+const MISSING: [&str; 2] = ["SnapshotNotFound", "DBClusterNotFound"];
 
 pub(super) async fn restore(
     access: &Access,
@@ -40,12 +42,9 @@ pub(super) async fn may_restore(
     refused(add_member(access, what, (&nothing, 0), NOTHING).await)
 }
 
-/// Whoever is told what is wrong with it may ask for it.
+/// Whoever is told that it is made of nothing may ask for it. Any other no would be said to a real one as well.
 fn refused(asked: Result<(), Fault>) -> Result<(), Fault> {
-    match asked {
-        Err(Fault { kind: Kind::NotFound | Kind::Refused { .. } | Kind::Changed, .. }) => Ok(()),
-        other => other,
-    }
+    asked.or_else(|fault| if fault.is_called(&MISSING) { Ok(()) } else { Err(fault) })
 }
 
 async fn instance(
@@ -56,6 +55,7 @@ async fn instance(
 ) -> Result<(), Fault> {
     let it = &what.settings;
     let (days, window) = it.backup.clone().unzip();
+    let (iops, throughput) = it.provisioned(&what.engine);
     let asked = clients
         .rds()
         .restore_db_instance_from_db_snapshot()
@@ -72,8 +72,8 @@ async fn instance(
         .set_enable_iam_database_authentication(it.iam)
         .set_storage_type(it.storage.clone())
         .set_allocated_storage(signed(it.storage_gib))
-        .set_iops(signed(it.iops))
-        .set_storage_throughput(signed(it.throughput))
+        .set_iops(signed(iops))
+        .set_storage_throughput(signed(throughput))
         .set_deletion_protection(it.deletion_protection)
         .set_ca_certificate_identifier(it.ca.clone())
         .set_copy_tags_to_snapshot(it.copy_tags)

@@ -34,6 +34,8 @@ const FALLBACKS: usize = 1;
 /// Each takes as long as the one before it.
 const FALLBACKS_MAX: usize = 5;
 const NAME_MAX: usize = 63;
+/// So many characters AWS adds to a secret's name in its ARN.
+const ADDED: usize = 6;
 /// Those whose names begin so are RDS's own, and nobody else may write into them.
 const OWN: &str = "rds!";
 
@@ -53,6 +55,7 @@ pub(super) fn restore(
     let access = aws::named(found, among.raw, accounts, said.from.as_ref(), at.clone());
     let named = named(found, said, at.clone());
     let follows = followed(found, at.clone(), history);
+    led_elsewhere(found, among.raw, history);
     let fallbacks = fallbacks(found, said.fallbacks.as_ref());
     let snapshots_max = found.at_least_one(&said.snapshots_max, SNAPSHOTS_MAX);
     let age_max = said.max_age.as_ref().map(|_| found.positive(&said.max_age, Span::hours(26)));
@@ -166,6 +169,63 @@ fn followed(found: &mut Found<'_>, at: Range<usize>, history: Option<&History>) 
     Some(follows.clone())
 }
 
+/// Who else is led by that secret, and who is led by no secret at all.
+fn led_elsewhere(found: &mut Found<'_>, raw: &raw::Raw, history: Option<&History>) {
+    let Some(options) = history.map(|it| &it.options) else { return };
+    let said = raw.database.iter().find(|(name, _)| *name.get_ref() == options.name);
+    let Some((_, database)) = said else { return };
+    if let Some(url) = &database.replica_url {
+        let what = "a replica goes on following the database that was left, and checks of the data would look at that";
+        let instead =
+            "leave replica_url and replica_lag_max out: the checks then go where the service goes";
+        found.error_without_the_line(url.span(), what, instead);
+    }
+    let Some(address) = database.address.as_ref().map(Spanned::get_ref) else { return };
+    let account = |from: &raw::Placed<String>| match from {
+        Some(from) => Some(from.get_ref().clone()),
+        None => raw.aws.keys().next().map(|only| only.get_ref().clone()),
+    };
+    for (service, said) in &raw.service {
+        for (name, read) in &said.secret {
+            let Some(id) = &read.secret else { continue };
+            let of_both = (account(&address.from), account(&read.from));
+            if !is_same(address.secret.get_ref(), id.get_ref(), of_both.0 == of_both.1) {
+                continue;
+            }
+            let what = format!(
+                "[database.{}.address] names the same secret: whoever sets its version back leads `{service}` to the database that was left",
+                options.name
+            );
+            let instead = format!("leave [service.{service}.secret.{name}] out");
+            found.error(id.span(), what, instead);
+        }
+    }
+}
+
+/// Whether both mean one secret, each by its name or its ARN, of one account in the configuration or of two.
+fn is_same(one: &str, other: &str, of_one_account: bool) -> bool {
+    let parts =
+        |id: &str| id.rsplit_once(":secret:").map(|(at, name)| (at.to_owned(), name.to_owned()));
+    match (parts(one), parts(other)) {
+        (Some(one), Some(other)) => one.0 == other.0 && plain(&one.1) == plain(&other.1),
+        (Some((_, arn)), None) => of_one_account && is_named(&arn, other),
+        (None, Some((_, arn))) => of_one_account && is_named(&arn, one),
+        (None, None) => of_one_account && one == other,
+    }
+}
+
+/// What stands at the end of an ARN may be a name, or a name with the six characters that AWS adds.
+fn is_named(end: &str, name: &str) -> bool {
+    end == name || plain(end) == name
+}
+
+fn plain(end: &str) -> &str {
+    match end.rsplit_once('-') {
+        Some((name, added)) if added.len() == ADDED => name,
+        Some(_) | None => end,
+    }
+}
+
 fn fallbacks(found: &mut Found<'_>, said: Option<&Spanned<usize>>) -> usize {
     let many = said.map_or(FALLBACKS, |said| *said.get_ref());
     if let Some(said) = said.filter(|_| many > FALLBACKS_MAX) {
@@ -178,6 +238,15 @@ fn fallbacks(found: &mut Found<'_>, said: Option<&Spanned<usize>>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_the_same_by_its_name_and_by_its_arn() {
+        let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:shop/db-AbCdEf";
+        assert!(is_same(arn, "shop/db", true) && is_same("shop/db", arn, true));
+        assert!(is_same(arn, arn, false) && is_same("shop/db", "shop/db", true));
+        assert!(!is_same("shop/db", "shop/db", false) && !is_same(arn, "shop/db-two", true));
+        assert!(!is_same(arn, &arn.replace(":1:", ":2:"), true));
+    }
 
     #[test]
     fn an_identifier_is_known_by_its_form() {

@@ -373,6 +373,23 @@ fn what_could_not_restore_from_rds_is_refused_before_there_is_need() {
 }
 
 #[test]
+fn who_would_be_led_elsewhere_after_a_restore_by_rds_is_refused() {
+    let usual = format!("{IN_RDS}instance = 'shop'\nstop_writes = 'no'\n");
+    let replica = usual.replace(
+        "[service.shop.database]",
+        "replica_url = 'postgres://x:hunter2@replica/shop'\n[service.shop.database]",
+    );
+    let all = refused(&replica);
+    assert!(all.contains("goes on following the database that was left"), "{all}");
+    assert!(!all.contains("hunter2"), "{all}");
+    for id in ["shop/db", "arn:aws:secretsmanager:eu-central-1:1:secret:shop/db-AbCdEf"] {
+        let all = refused(&format!("{usual}[service.shop.secret.db]\nsecret = '{id}'\n"));
+        assert!(all.contains("[database.shop.address] names the same secret"), "{all}");
+    }
+    loaded(&format!("{usual}[service.shop.secret.api]\nsecret = 'shop/api'\n"));
+}
+
+#[test]
 fn an_application_or_flyway_itself_may_tell_how_far_it_is_migrated_and_one_of_them_does() {
     let service = "[service.shop]\nwatch_only = true\n";
     let actuator = "[service.shop.database.actuator]\nurl = 'http://shop:8080/actuator/flyway'\n";

@@ -5,6 +5,7 @@
 //! follows from when it was taken and from when the migrations were applied that are there now.
 
 mod choice;
+mod storage;
 mod support;
 
 use std::{

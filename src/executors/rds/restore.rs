@@ -26,6 +26,17 @@ const TOLD_EVERY: Span = Span::minutes(5);
 const GONE_AFTER: u32 = 3;
 /// So many lines of what was seen are kept.
 const SAID_MAX: usize = 40;
+/// So RDS calls what is wrong with a snapshot, for which another one may serve.
+const OF_THE_SNAPSHOT: [&str; 3] =
+    ["SnapshotNotFound", "InvalidDBSnapshotState", "InvalidDBClusterSnapshotState"];
+/// So RDS calls what is over after a while, and would be no better with another snapshot.
+const GOES_BY: [&str; 5] = [
+    "Capacity",
+    "InvalidDBClusterState",
+    "InvalidDBInstanceState",
+    "InvalidSubnet",
+    "InvalidVPCNetworkState",
+];
 
 /// How one of them came out.
 enum End {
@@ -43,6 +54,10 @@ struct Making<'m, 'a> {
     /// By these AWS finds what was asked for.
     requests: Vec<String>,
     said: usize,
+    /// Why the newest could not be begun yet.
+    held_up: Option<String>,
+    /// What became of those that cannot be used.
+    ends: Vec<String>,
 }
 
 /// Carries one out.
@@ -51,9 +66,10 @@ pub(super) async fn restore(
     what: &RdsRestore,
 ) -> Result<Outcome, Trouble> {
     let access = access(attempt, &what.at.account)?;
-    let mut making = Making { attempt, access, what, requests: vec![], said: 0 };
+    let mut making =
+        Making { attempt, access, what, requests: vec![], said: 0, held_up: None, ends: vec![] };
     let begun = making.begun().await?;
-    let (mut ends, mut left) = (vec![], vec![]);
+    let mut left = vec![];
     for candidate in &what.candidates[begun..] {
         let Candidate { snapshot, restored, taken_at } = candidate;
         match making.made(candidate).await? {
@@ -78,21 +94,14 @@ pub(super) async fn restore(
                 left.extend(making.is_there(restored).await.then(|| {
                     format!("the {} {restored}, which cannot be used: delete it", what.at.form)
                 }));
-                ends.push(end);
+                making.attempt.left = left.join("; ");
+                making.ends.push(end);
             }
         }
     }
     let why = format!("none of {} could be restored", what.candidates.len());
-    let text = Case::of_restore(what, &ends, &making.requests).text(&why);
-    making.attempt.left = left.join("; ");
-    failed(
-        format!(
-            "{why}: {}. {} is as it was; what was stopped for it is still stopped. {text}",
-            ends.join("; "),
-            what.at.name
-        ),
-        false,
-    )
+    let ends = making.ends.join("; ");
+    failed(format!("{why}: {ends}. {} is as it was. {}", what.at.name, making.case(&why)), false)
 }
 
 impl Making<'_, '_> {
@@ -109,7 +118,17 @@ impl Making<'_, '_> {
     }
 
     fn note(&mut self, fault: &Fault) {
-        self.requests.extend(fault.request.clone());
+        self.requests.extend(fault.request.as_deref().map(str::to_owned));
+    }
+
+    fn case(&self, why: &str) -> String {
+        Case::of_restore(self.what, &self.ends, &self.requests).text(why)
+    }
+
+    /// What is left of the newest, beside what is left of those before it.
+    fn leave(&mut self, what: String) {
+        let before = std::mem::take(&mut self.attempt.left);
+        self.attempt.left = if before.is_empty() { what } else { format!("{before}; {what}") };
     }
 
     /// At which candidate an earlier attempt was: whatever came before that had failed, also where people have deleted it since.
@@ -138,10 +157,10 @@ impl Making<'_, '_> {
         let passes = fault.passes() || (touched && fault.kind == Kind::Credentials);
         if !passes || !self.pause().await {
             let why = format!("{doing}: {fault}; {}", fault.advice());
-            return Err(match touched && fault.passes() {
-                true => Trouble::Unknown(why),
-                false => Trouble::Failed { why, retry: fault.passes() },
-            });
+            if touched {
+                self.leave("what was asked for last, which may be being made".to_owned());
+            }
+            return Err(Trouble::Failed { why, retry: passes });
         }
         Ok(())
     }
@@ -231,14 +250,22 @@ impl Making<'_, '_> {
                 }
             }
             if !self.pause().await {
-                let state = if told.0.is_empty() { "not to be seen" } else { &told.0 };
-                let why = format!(
-                    "{name} is still `{state}` and goes on by itself; what was stopped for it is still stopped. A rollback that begins then finds it by another name: switch to it by hand, or delete it"
-                );
-                self.attempt.left = format!("the {form} {name}, which is being made");
-                return failed(why, false);
+                return self.late((form, name), &told.0);
             }
         }
+    }
+
+    /// There is no time left for it.
+    fn late(&mut self, (form, name): (Form, &str), state: &str) -> Result<End, Trouble> {
+        if let Some(why) = self.held_up.take().filter(|_| state.is_empty()) {
+            return failed(format!("{name} was not made: {why}. {}", self.case(&why)), false);
+        }
+        let state = if state.is_empty() { "not to be seen" } else { state };
+        let why = format!(
+            "{name} is still `{state}` and goes on by itself. A rollback that begins then makes another one: switch to it by hand, or delete it"
+        );
+        self.leave(format!("the {form} {name}, which is being made"));
+        failed(why, false)
     }
 
     /// Asks for it once; why it cannot be made, where that was said. What may have been done shows at the next look.
@@ -266,16 +293,34 @@ impl Making<'_, '_> {
             None => rds::restore(&self.access, self.what, candidate, &run).await,
             Some(nth) => rds::add_member(&self.access, self.what, (candidate, nth), &run).await,
         };
-        let Err(fault) = asked else { return Ok(None) };
+        let Err(fault) = asked else {
+            self.held_up = None;
+            return Ok(None);
+        };
         self.note(&fault);
+        if fault.is_called(&OF_THE_SNAPSHOT) {
+            return Ok(Some(fault.to_string()));
+        }
+        if fault.is_called(&GOES_BY) {
+            let why = fault.to_string();
+            if self.held_up.is_none() {
+                self.say(format!("it is asked for again until it is made: {why}"));
+            }
+            self.held_up = Some(why);
+            return Ok(None);
+        }
         match &fault.kind {
             Kind::Throttled | Kind::Unreachable | Kind::Unanswered | Kind::Broken => Ok(None),
             Kind::Refused { code } if code.contains("AlreadyExists") => Ok(None),
-            Kind::Denied { .. } | Kind::Credentials => {
+            // An older snapshot would meet the same, and lose more.
+            Kind::Denied { .. }
+            | Kind::Credentials
+            | Kind::NotFound
+            | Kind::Changed
+            | Kind::Refused { .. } => {
                 let why = format!("it was not made: {fault}; {}", fault.advice());
-                failed(why, false)
+                failed(format!("{why}. {}", self.case(&why)), false)
             }
-            Kind::NotFound | Kind::Changed | Kind::Refused { .. } => Ok(Some(fault.to_string())),
         }
     }
 }

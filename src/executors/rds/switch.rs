@@ -78,6 +78,7 @@ pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<
             return Ok(if is_new { Outcome::Done } else { Outcome::AlreadyDone });
         }
         is_as_planned(&seen, it.what)?;
+        attempt.unmoved = !unseen;
         // What was taken shows a moment later; asked again, it would undo what somebody did since.
         if is_asked {
             last = Fault::new(address::WRITE, Kind::Unanswered, "it was taken, and does not show");
@@ -89,7 +90,9 @@ pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<
         let names = (restored.at.name.as_str(), name.as_str());
         let change = Change { of: &it.what.version, old, new: &new, names, version: &version };
         let asked = address::write(&access, &secret.secret, (&keys, change));
-        match timeout_at(attempt.until, asked).await {
+        let answer = timeout_at(attempt.until, asked).await;
+        attempt.unmoved &= matches!(&answer, Ok(Err(fault)) if !fault.may_be_done());
+        match answer {
             Ok(Ok(())) => (is_asked, unseen) = (true, true),
             Ok(Err(fault)) if fault.passes() => {
                 unseen |= fault.may_be_done();

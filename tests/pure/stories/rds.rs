@@ -165,7 +165,19 @@ fn by_itself_only_where_that_is_said_for_this_very_service() {
 
 #[test]
 fn pods_are_taken_away_for_it_and_as_many_are_given_back() {
-    let mut policy = with_rds(true);
+    let mut town = Town::new(scaled_rds(true));
+    town.place().owners = Some(vec![]);
+    town.warm_up();
+    looked(&mut town, Ok(usual()));
+    migrated_and_bad(&mut town, &before(), &now());
+    let done = &town.place().done;
+    assert_eq!((done[0].as_str(), &done[1..4]), ("stop 3 pods", &STEPS.map(str::to_owned)[..]));
+    assert_eq!(done[4..], ["undo to v1", "start 3 pods", "rollout of v1"].map(str::to_owned));
+}
+
+/// Whose Deployment is scaled away for it.
+fn scaled_rds(automatic: bool) -> Policy {
+    let mut policy = with_rds(automatic);
     for service in services_mut(&mut policy) {
         let own = service.runbook.as_mut().unwrap();
         own.rds.as_mut().unwrap().stop_writes = StopWrites::Scale;
@@ -183,14 +195,30 @@ fn pods_are_taken_away_for_it_and_as_many_are_given_back() {
     for service in services_mut(&mut policy) {
         service.runbook.as_mut().unwrap().database = None;
     }
-    let mut town = Town::new(policy);
-    town.place().owners = Some(vec![]);
-    town.warm_up();
-    looked(&mut town, Ok(usual()));
-    migrated_and_bad(&mut town, &before(), &now());
-    let done = &town.place().done;
-    assert_eq!((done[0].as_str(), &done[1..4]), ("stop 3 pods", &STEPS.map(str::to_owned)[..]));
-    assert_eq!(done[4..], ["undo to v1", "start 3 pods", "rollout of v1"].map(str::to_owned));
+    policy
+}
+
+#[test]
+fn pods_are_given_back_where_it_fails_before_anybody_is_led_elsewhere() {
+    for fails in 0..STEPS.len() {
+        let mut town = Town::new(scaled_rds(false));
+        town.place().owners = Some(vec![]);
+        town.warm_up();
+        looked(&mut town, Ok(usual()));
+        migrated_and_bad(&mut town, &before(), &now());
+        town.place().unmoved = true;
+        let plan = town.offered();
+        town.says("ada", Said::Approve { plan }).unwrap();
+        while town.place().done.len() <= fails {
+            town.run("1s");
+        }
+        town.place().outcomes.push_back(failed("it could not be done", false));
+        town.run("2m");
+        let done = town.place().done.clone();
+        let wanted = ["stop 3 pods"].into_iter().chain(STEPS).take(fails + 1);
+        let wanted: Vec<&str> = wanted.chain(["start 3 pods"]).collect();
+        assert_eq!(done, wanted, "{}", town.transcript());
+    }
 }
 
 #[test]

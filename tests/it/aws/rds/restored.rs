@@ -15,7 +15,9 @@ fn refuse(code: &'static str) -> Twist {
 #[tokio::test]
 async fn a_new_one_is_made_with_every_setting_of_the_old_one_and_waited_for() {
     let bench = Bench::new("whole").await;
-    let what = bench.planned().await;
+    let mut what = bench.planned().await;
+    // As RDS shows them of every gp3.
+    (what.settings.iops, what.settings.throughput) = (Some(3_000), Some(125));
     let [newest, older] = what.candidates.as_slice() else { panic!("{what:?}") };
     assert!(newest.snapshot.ends_with("-newest") && newest.taken_at >= older.taken_at);
     let new = newest.restored.clone();
@@ -43,6 +45,9 @@ async fn a_new_one_is_made_with_every_setting_of_the_old_one_and_waited_for() {
         format!("Value={RUN}"),
     ] {
         assert!(asked.contains(&part), "{part}: {asked}");
+    }
+    for part in ["Iops=", "StorageThroughput="] {
+        assert!(!asked.contains(part), "of so little storage nobody may ask for it: {asked}");
     }
     let report = bench.restores(&what, false).await;
     assert_eq!((report.outcome, bench.asked()), (Outcome::AlreadyDone, 1));
@@ -123,13 +128,14 @@ async fn a_snapshot_that_was_deleted_or_made_anew_is_not_restored() {
 async fn after_the_last_people_get_a_text_for_aws_with_the_ids_of_what_was_asked() {
     let bench = Bench::new("none").await;
     let what = bench.planned().await;
-    bench.proxy.twist(RESTORE, 2, refuse("InsufficientDBInstanceCapacity"));
+    bench.proxy.twist(RESTORE, 2, refuse("InvalidDBSnapshotState"));
     let report = bench.restores(&what, false).await;
+    assert!(report.unmoved, "what was stopped may run on: {report:?}");
     let why = why(&report);
     for part in [
         "none of 2 could be restored",
-        "InsufficientDBInstanceCapacity",
-        "is as it was; what was stopped for it is still stopped",
+        "InvalidDBSnapshotState",
+        "is as it was",
         "For a case with AWS's support",
         &what.arn,
         "Request ids: rig-1",
@@ -137,6 +143,39 @@ async fn after_the_last_people_get_a_text_for_aws_with_the_ids_of_what_was_asked
         assert!(why.contains(part), "{part}: {why}");
     }
     assert!(bench.made().await.is_empty());
+}
+
+#[tokio::test]
+async fn older_data_is_taken_only_for_what_is_wrong_with_the_newer_snapshot() {
+    let bench = Bench::new("reasons").await;
+    let what = bench.planned().await;
+    for (nth, code) in ["StorageQuotaExceeded", "InvalidParameterCombination"].iter().enumerate() {
+        bench.proxy.twist(RESTORE, 1, refuse(code));
+        let report = bench.restores(&what, false).await;
+        assert!(
+            why(&report).contains(&format!("it was not made: rds:{RESTORE} was refused ({code})")),
+            "{report:?}"
+        );
+        assert!(
+            report.unmoved && why(&report).contains("For a case with AWS's support"),
+            "{report:?}"
+        );
+        assert_eq!(bench.asked(), nth + 1, "the older one is not begun");
+    }
+    for code in ["InsufficientDBInstanceCapacity", "InvalidDBClusterStateFault"] {
+        bench.proxy.twist(RESTORE, 3, refuse(code));
+    }
+    let report = bench.restores(&what, false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(report.output.contains("until it is made"), "{report:?}");
+    assert_eq!((bench.asked(), bench.made().await), (9, vec![what.candidates[0].restored.clone()]));
+    let bench = Bench::new("no-room").await;
+    let what = bench.planned().await;
+    bench.proxy.twist(RESTORE, usize::MAX, refuse("InsufficientDBInstanceCapacity"));
+    let action = Action::RdsRestore { what: Box::new(what) };
+    let report = bench.attempt_within(action, false, Span(400)).await;
+    assert!(why(&report).contains("was not made: rds:RestoreDB"), "{report:?}");
+    assert!(report.unmoved && report.left.is_empty(), "{report:?}");
 }
 
 #[tokio::test]
@@ -176,6 +215,6 @@ async fn one_that_takes_too_long_is_left_to_itself_and_named() {
     let action = Action::RdsRestore { what: Box::new(what) };
     let report = bench.attempt_within(action, false, Span(400)).await;
     assert!(why(&report).contains("is still `creating` and goes on by itself"), "{report:?}");
-    assert!(report.left.contains(&new), "{report:?}");
+    assert!(report.left.contains(&new) && report.unmoved, "{report:?}");
     assert_eq!((bench.asked(), bench.made().await), (1, vec![new]), "the older one is not begun");
 }

@@ -205,9 +205,9 @@ async fn nobody_is_led_to_what_holds_something_else_or_cannot_be_read() {
     migrate(&shop.new, 2, "0 hours").await;
     let report = shop.verifies(&[]).await;
     assert!(why(&report).contains("it is not used, and nothing was switched"), "{report:?}");
-    assert!(report.left.contains(&shop.restored.names[0]), "{report:?}");
+    assert!(report.left.contains(&shop.restored.names[0]) && report.unmoved, "{report:?}");
     let report = shop.switches(false).await;
-    assert!(why(&report).contains("nothing was begun"), "{report:?}");
+    assert!(why(&report).contains("nothing was begun") && report.unmoved, "{report:?}");
     // As the snapshot's password is the earlier one.
     let mut other = history(shop.old.options(), "flyway_schema_history");
     other.options.password = Some(rollbackd::units::Secret::new("hunter2"));
@@ -215,6 +215,45 @@ async fn nobody_is_led_to_what_holds_something_else_or_cannot_be_read() {
     let report = shop.verifies(&[]).await;
     assert!(why(&report).contains("changed since the snapshot was taken"), "{report:?}");
     assert_eq!(shop.writes_asked(), 0);
+}
+
+#[tokio::test]
+async fn the_last_that_was_made_is_the_one_also_where_an_earlier_one_is_available() {
+    let mut shop = Shop::open("last").await;
+    let led = |shop: &Shop, name: &str, server: &Server, statuses: &[&'static str]| {
+        shop.bench.face(name, |face| {
+            face.run = Some(super::bench::RUN.into());
+            face.endpoint = Some(endpoint(server));
+            face.statuses = statuses.to_vec().into();
+        });
+    };
+    // As of a cluster whose instance failed: it is there itself, and holds what nobody wants.
+    let first = shop.bench.name.clone();
+    led(&shop, &first, shop.old.server, &[]);
+    shop.restored.names.insert(0, first);
+    let report = shop.verifies(&[]).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert!(report.after.starts_with(&shop.restored.names[1]), "{report:?}");
+    // One that has failed is not passed over.
+    led(&shop, &shop.restored.names[1], shop.new.server, &["storage-full"]);
+    let report = shop.verifies(&[]).await;
+    assert!(why(&report).contains("is `storage-full`") && report.unmoved, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_status_that_goes_by_and_an_answer_that_does_not_come_are_waited_out() {
+    let shop = Shop::open("waits").await;
+    let name = shop.restored.names[0].clone();
+    let looks = "DescribeDBInstances";
+    shop.bench.face(&name, |face| face.statuses = vec!["storage-optimization"; 9].into());
+    for (status, code) in [(400, "Throttling"), (403, "ExpiredToken")] {
+        shop.bench.proxy.twist(looks, 1, Twist::Refuse { status, code, said: "" });
+    }
+    let report = shop.verifies(&[]).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    shop.bench.face(&name, |face| face.statuses = vec!["backing-up"; 9].into());
+    let report = shop.switches(false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
 }
 
 const QUOTAS: &str = "<DescribeAccountAttributesResponse><DescribeAccountAttributesResult><AccountQuotas>\
@@ -259,6 +298,11 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     ] {
         assert!(checks[nth].why.contains(right), "{checks:?}");
     }
+    let unusual = "InvalidParameterCombination";
+    // What would be said to a real one as well is no yes.
+    shop.bench.proxy.twist(RESTORE, 1, Twist::Refuse { status: 400, code: unusual, said: "" });
+    let checks = rds_preflight(&place, automated, now()).await;
+    assert!(!checks[4].ok && checks[4].why.contains(unusual), "{checks:?}");
 }
 
 /// When each was applied is read as a moment, whatever zone the server is in.
