@@ -156,6 +156,13 @@ fn ended(
             "{why}; it may go on, and the history is at {at} now: nothing else may change the schema before it has ended"
         )));
     }
+    if let (End::Cut(why), Stands::AtBegin) = (end, &stands) {
+        let at = now.version();
+        return Err(Trouble::Unknown(format!(
+            "{why}; what it had asked the server for may go on there, although the history is still at {at}: see its sessions, and what is there of {}, before anything else changes the schema",
+            undo.way.undone.join(", ")
+        )));
+    }
     if stands == Stands::AtBegin {
         attempt.unmoved = is_unmoved(now, end, &attempt.output);
     }

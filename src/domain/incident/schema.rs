@@ -221,9 +221,10 @@ pub(super) fn back(
     if runbook.database.is_none() && runbook.restore.is_none() && runbook.rds.is_none() {
         return stays;
     }
-    let Schema::Moved(_) = of(s, target) else { return stays };
-    let (Some(good), Some(now)) = (good_for(s, target), s.watch.database.known()) else {
-        return stays;
+    let Schema::Moved(moved) = of(s, target) else { return stays };
+    let (Some(good), Ok(now)) = (good_for(s, target), known(s)) else {
+        // A plan of the code alone must not look as if that were all.
+        return (None, format!("the schema does not go back with it: {moved}"));
     };
     let from = now.revision();
     // Those that a rollback took away which then halted are given back by this one.
