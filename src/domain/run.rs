@@ -501,6 +501,7 @@ impl Action {
             | Self::ReverseScript { .. }
             | Self::SnapshotRestore { .. }
             | Self::DatabaseSwitch { .. }
+            | Self::RdsReady { .. }
             | Self::RdsRestore { .. }
             | Self::RdsVerify { .. }
             | Self::RdsSwitch { .. }
