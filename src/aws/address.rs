@@ -13,6 +13,9 @@ use crate::domain::rds::{Endpoint, Pointer};
 pub const READ: &str = "secretsmanager:GetSecretValue";
 /// The right that writing takes.
 pub const WRITE: &str = "secretsmanager:PutSecretValue";
+/// The label of a version that is written and not current yet. It moves from each to the next, so that a secret has one.
+#[cfg(feature = "aws")]
+const WRITTEN: &str = "rollbackd-restored";
 
 /// Where in a secret the address is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Change<'c> {
     pub old: &'c Endpoint,
     /// To this one.
     pub new: &'c Endpoint,
+    /// What may not stand beside it, for it would go on leading to the old one.
+    pub hosts: &'c [String],
     /// The identifiers of both, which may stand there as well.
     pub names: (&'c str, &'c str),
     /// The id of the new version: whoever asks twice makes one.
@@ -40,11 +45,16 @@ pub struct Change<'c> {
 
 #[cfg(feature = "aws")]
 mod asked {
-    use super::{Change, Keys, READ, WRITE, held};
-    use crate::domain::rds::Endpoint;
+    use super::{Change, Keys, READ, WRITE, WRITTEN, held};
     use crate::{
-        aws::{Access, Account, Fault, Kind},
-        domain::rds::Pointer,
+        aws::{
+            Access, Account, Clients, Fault, Kind,
+            secrets::{self, Move},
+        },
+        domain::{
+            rds::{Endpoint, Pointer},
+            secret::CURRENT,
+        },
     };
 
     fn odd(action: &'static str, said: &str) -> Fault {
@@ -52,22 +62,23 @@ mod asked {
     }
 
     /// How an address is found in what a secret holds.
-    type Found = fn(&str, (&Keys, u16)) -> Result<Endpoint, String>;
+    type Found = fn(&str, (&Keys, u16), &[String]) -> Result<Endpoint, String>;
 
-    pub(super) const LOOK: Found = held::endpoint;
+    pub(super) const LOOK: Found = |text, keys, _| held::endpoint(text, keys);
     pub(super) const CHANGE: Found = held::alone;
 
     pub(super) async fn read(
         access: &Access,
         secret: &str,
-        (keys, port, found): (&Keys, u16, Found),
+        (keys, port): (&Keys, u16),
+        (found, hosts): (Found, &[String]),
     ) -> Result<Pointer, Fault> {
         let clients = Account::of(access)?.to_look().await;
         let answer = clients.secrets().get_secret_value().secret_id(secret).send().await;
         let answer = answer.map_err(|fault| clients.fault(READ, fault))?;
         let text =
             answer.secret_string().ok_or_else(|| odd(READ, "it holds bytes, and no JSON"))?;
-        let endpoint = found(text, (keys, port)).map_err(|why| odd(READ, &why))?;
+        let endpoint = found(text, (keys, port), hosts).map_err(|why| odd(READ, &why))?;
         let own = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Ok(Pointer { arn: own(answer.arn()), version: own(answer.version_id()), endpoint })
     }
@@ -80,17 +91,30 @@ mod asked {
         let clients = Account::of(access)?.to_act().await;
         let answer = clients.secrets().get_secret_value().secret_id(secret);
         let answer = answer.version_id(change.of).send().await;
-        let answer = answer.map_err(|fault| {
-            let fault = clients.fault(READ, fault);
-            // Nothing was written yet, whatever became of this.
-            if fault.may_be_done() { Fault { kind: Kind::Unreachable, ..fault } } else { fault }
-        })?;
+        let answer = answer.map_err(|fault| not_done(clients.fault(READ, fault)))?;
         let text =
             answer.secret_string().ok_or_else(|| odd(READ, "it holds bytes, and no JSON"))?;
         let new = held::changed(text, keys, change).map_err(|why| odd(WRITE, &why))?;
-        let put = clients.secrets().put_secret_value().secret_id(secret);
-        let put = put.secret_string(new.expose()).client_request_token(change.version).send().await;
-        put.map(|_| ()).map_err(|fault| clients.fault(WRITE, fault))
+        put(&clients, secret, (new.expose(), change.version)).await?;
+        // AWS itself refuses it where somebody was quicker.
+        let (from, to) = (Some(change.of), Some(change.version));
+        secrets::change(access, secret, Move { label: CURRENT, from, to }).await
+    }
+
+    /// Nobody is given that version: whoever writes it as well, or again, does nothing to anybody.
+    async fn put(
+        clients: &Clients,
+        secret: &str,
+        (text, version): (&str, &str),
+    ) -> Result<(), Fault> {
+        let put = clients.secrets().put_secret_value().secret_id(secret).version_stages(WRITTEN);
+        let answer = put.secret_string(text).client_request_token(version).send().await;
+        answer.map(|_| ()).map_err(|fault| not_done(clients.fault(WRITE, fault)))
+    }
+
+    /// The service is led nowhere else yet, whatever became of this.
+    fn not_done(fault: Fault) -> Fault {
+        if fault.may_be_done() { Fault { kind: Kind::Unreachable, ..fault } } else { fault }
     }
 }
 
@@ -101,20 +125,21 @@ pub async fn read(
     secret: &str,
     (keys, port): (&Keys, u16),
 ) -> Result<Pointer, Fault> {
-    Box::pin(asked::read(access, secret, (keys, port, asked::LOOK))).await
+    Box::pin(asked::read(access, secret, (keys, port), (asked::LOOK, &[]))).await
 }
 
-/// The same for whoever is to change it: the address must stand nowhere else in it.
+/// The same for whoever is to change it: neither the address nor one of these hosts may stand anywhere else in it.
 #[cfg(feature = "aws")]
 pub async fn read_to_change(
     access: &Access,
     secret: &str,
     (keys, port): (&Keys, u16),
+    hosts: &[String],
 ) -> Result<Pointer, Fault> {
-    Box::pin(asked::read(access, secret, (keys, port, asked::CHANGE))).await
+    Box::pin(asked::read(access, secret, (keys, port), (asked::CHANGE, hosts))).await
 }
 
-/// Makes a version with another address, and that the current one; asked once.
+/// Makes a version with another address, and that the current one where `of` still is; asked once.
 #[cfg(feature = "aws")]
 pub async fn write(access: &Access, secret: &str, what: (&Keys, Change<'_>)) -> Result<(), Fault> {
     Box::pin(asked::write(access, secret, what)).await
@@ -128,7 +153,12 @@ pub async fn read(_: &Access, _: &str, _: (&Keys, u16)) -> Result<Pointer, Fault
 
 /// The same for whoever is to change it.
 #[cfg(not(feature = "aws"))]
-pub async fn read_to_change(_: &Access, _: &str, _: (&Keys, u16)) -> Result<Pointer, Fault> {
+pub async fn read_to_change(
+    _: &Access,
+    _: &str,
+    _: (&Keys, u16),
+    _: &[String],
+) -> Result<Pointer, Fault> {
     Err(Fault::not_built_in(READ))
 }
 

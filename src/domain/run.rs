@@ -459,6 +459,7 @@ impl Action {
             | Self::ReverseScript { .. }
             | Self::SnapshotRestore { .. }
             | Self::DatabaseSwitch { .. }
+            | Self::RdsReady { .. }
             | Self::RdsRestore { .. }
             | Self::RdsVerify { .. }
             | Self::RdsSwitch { .. }

@@ -291,9 +291,10 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
             let it = snapshot::Switch { schema, database, restored, replaced, from, to };
             snapshot::switch(attempt, it).await
         }
-        Action::RdsRestore { .. } | Action::RdsVerify { .. } | Action::RdsSwitch { .. } => {
-            Box::pin(rds::perform(attempt, action)).await
-        }
+        Action::RdsReady { .. }
+        | Action::RdsRestore { .. }
+        | Action::RdsVerify { .. }
+        | Action::RdsSwitch { .. } => Box::pin(rds::perform(attempt, action)).await,
         Action::ReverseScript { script, changed, .. } => {
             script::run(attempt, script, changed).await
         }
@@ -304,9 +305,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
             deployment::apply(attempt, deployment::Apply { at, from, to, stuck_after }).await
         }
         Action::CheckJob { cluster, namespace, cron_job, timeout, keep } => {
-            let (timeout, keep) = (*timeout, *keep);
             let from = (cluster.as_str(), namespace.as_str(), cron_job.as_str());
-            let job = deployment::Job { from, timeout, keep, once_with: None };
+            let job = deployment::Job { from, timeout: *timeout, keep: *keep, once_with: None };
             deployment::job(attempt, job).await
         }
         Action::FrontendCopy { .. }

@@ -19,13 +19,20 @@ pub(super) fn endpoint(text: &str, (keys, port): (&Keys, u16)) -> Result<Endpoin
 }
 
 /// The same where it is to be changed: what also stood elsewhere would go on leading to the old one.
-pub(super) fn alone(text: &str, (keys, port): (&Keys, u16)) -> Result<Endpoint, String> {
+pub(super) fn alone(
+    text: &str,
+    (keys, port): (&Keys, u16),
+    hosts: &[String],
+) -> Result<Endpoint, String> {
     let all = Entries::of(text)?;
     let endpoint = of(&all, keys, port)?;
-    let is_there = |value: &Value| value.to_string().contains(&endpoint.host);
+    let is_there = |value: &Value| {
+        let value = value.to_string();
+        hosts.iter().chain([&endpoint.host]).any(|host| value.contains(host.as_str()))
+    };
     match all.beside(&keys.host).find(|it| is_there(&it.value)) {
         Some(other) => Err(format!(
-            "the address stands under the key `{}` as well, which would go on leading to the old one",
+            "the address, or another one that leads there, stands under the key `{}` as well, which would go on leading to the old one",
             other.key
         )),
         None => Ok(endpoint),
@@ -57,7 +64,7 @@ fn is_host(text: &str) -> bool {
 
 /// The same text with another address; everything else byte for byte as it is.
 pub(super) fn changed(text: &str, keys: &Keys, change: Change<'_>) -> Result<Secret, String> {
-    let found = alone(text, (keys, change.old.port))?;
+    let found = alone(text, (keys, change.old.port), change.hosts)?;
     if found != *change.old {
         return Err("another address stands there than the plan was made for".to_owned());
     }
@@ -105,7 +112,7 @@ mod tests {
     }
 
     fn change<'c>(old: &'c Endpoint, new: &'c Endpoint) -> Change<'c> {
-        Change { of: "v1", old, new, names: ("shop", "shop-restored-1"), version: "v2" }
+        Change { of: "v1", old, new, hosts: &[], names: ("shop", "shop-restored-1"), version: "v2" }
     }
 
     #[test]
@@ -181,7 +188,18 @@ mod tests {
     fn whoever_only_looks_does_not_mind_where_else_the_address_stands() {
         let text = r#"{"host":"old.rds","port":5432,"url":"postgres://app:hunter2@old.rds/shop"}"#;
         assert_eq!(endpoint(text, (&keys(), 1)), Ok(at("old.rds", 5432)));
-        assert!(alone(text, (&keys(), 1)).unwrap_err().contains("key `url`"));
+        assert!(alone(text, (&keys(), 1), &[]).unwrap_err().contains("key `url`"));
+        let readers = r#"{"host":"old.rds","readers":["ro.old-replica.rds"],"pw":"hunter2"}"#;
+        assert!(alone(readers, (&keys(), 1), &[]).is_ok(), "it is somebody else's");
+        let hosts = ["ro.old-replica.rds".to_owned()];
+        let said = alone(readers, (&keys(), 1), &hosts).unwrap_err();
+        assert!(said.contains("key `readers`") && !said.contains("hunter2"), "{said}");
+        let found = changed(
+            readers,
+            &keys(),
+            Change { hosts: &hosts, ..change(&at("old.rds", 1), &at("new.rds", 1)) },
+        );
+        assert!(found.is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_rds::types::{DbCluster, DbInstance};
 
-use super::{Found, LOOK, QUOTAS, Quota, There, called, like};
+use super::{Found, LOOK, QUOTAS, Quota, There, beside, called, like};
 use crate::{
     aws::{Access, Account, Clients, Fault, Kind},
     domain::rds::{Form, RdsAt, Snapshot, Source},
@@ -27,15 +27,23 @@ pub(super) async fn look(
         Form::Instance => {
             let found = instances.iter().find(|it| like::name(it) == at.name);
             let found = found.ok_or_else(|| missing(LOOK[0], at))?;
-            (like::instance(found), instance_snapshots(&clients, &at.name).await?)
+            let source =
+                Source { hosts: beside::hosts(found, &instances), ..like::instance(found) };
+            (source, instance_snapshots(&clients, &at.name).await?)
         }
         Form::Cluster => {
             let clusters = clusters(&clients).await?;
             names.extend(clusters.iter().map(like::cluster_name));
             let found = clusters.iter().find(|it| like::cluster_name(it) == at.name);
             let found = found.ok_or_else(|| missing(LOOK[1], at))?;
-            let source =
-                Source { members: like::members(found, &instances), ..like::cluster(found) };
+            let own = like::cluster(found);
+            let of_members = beside::beside_members(found, &instances);
+            let source = Source {
+                members: like::members(found, &instances),
+                beside: own.beside.iter().cloned().chain(of_members).collect(),
+                hosts: beside::cluster_hosts(found, (&clusters, &instances)),
+                ..own
+            };
             (source, cluster_snapshots(&clients, &at.name).await?)
         }
     };

@@ -8,7 +8,10 @@ use aws_sdk_rds::types::{
 };
 use aws_smithy_types::DateTime;
 
-use super::There;
+use super::{
+    There,
+    beside::{beside, beside_cluster},
+};
 use crate::{
     domain::rds::{Endpoint, Member, RUN_TAG, Settings, Snapshot, SnapshotKind, Source},
     units::UnixMs,
@@ -17,11 +20,11 @@ use crate::{
 /// Tags that AWS itself puts there begin so, and nobody else may.
 const OWN_TAGS: &str = "aws:";
 
-fn own(text: Option<&str>) -> Option<String> {
+pub(super) fn own(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn number(number: Option<i32>) -> Option<u32> {
+pub(super) fn number(number: Option<i32>) -> Option<u32> {
     number.and_then(|it| u32::try_from(it).ok()).filter(|it| *it > 0)
 }
 
@@ -98,38 +101,6 @@ fn settings(it: &DbInstance) -> Settings {
     }
 }
 
-/// What no restore can be told.
-fn beside(it: &DbInstance) -> Vec<String> {
-    let mut all = vec![];
-    if let Some(seconds) = number(it.monitoring_interval()) {
-        let role = it.monitoring_role_arn().unwrap_or("its role");
-        all.push(format!("Enhanced Monitoring every {seconds} s by {role}"));
-    }
-    if it.performance_insights_enabled() == Some(true) {
-        all.push("Performance Insights".to_owned());
-    }
-    if let Some(gib) = number(it.max_allocated_storage()) {
-        all.push(format!("storage that grows up to {gib} GiB"));
-    }
-    if it.master_user_secret().is_some() {
-        all.push("a master password that RDS itself keeps".to_owned());
-    }
-    all.extend(it.associated_roles().iter().filter_map(|role| {
-        Some(format!("the role {} for {}", role.role_arn()?, role.feature_name().unwrap_or("it")))
-    }));
-    all.extend(
-        it.domain_memberships()
-            .iter()
-            .filter_map(|it| it.domain())
-            .map(|domain| format!("its membership of the domain {domain}")),
-    );
-    let replicas = it.read_replica_db_instance_identifiers();
-    if !replicas.is_empty() {
-        all.push(format!("its replicas {}", replicas.join(", ")));
-    }
-    all
-}
-
 pub(super) fn instance(it: &DbInstance) -> Source {
     let replicates = own(it.read_replica_source_db_instance_identifier());
     let bars = match (own(it.db_cluster_identifier()), replicates) {
@@ -149,6 +120,7 @@ pub(super) fn instance(it: &DbInstance) -> Source {
         encrypted: it.storage_encrypted() == Some(true),
         settings: settings(it),
         beside: beside(it),
+        hosts: vec![],
         members: vec![],
         bars,
     }
@@ -167,7 +139,6 @@ pub(super) fn cluster(it: &DbCluster) -> Source {
         (_, Some(_)) => Some("it is a Multi-AZ cluster that is not Aurora: restore it by hand"),
         (_, None) => None,
     };
-    let global = it.global_cluster_identifier().filter(|it| !it.is_empty());
     Source {
         arn: it.db_cluster_arn().unwrap_or_default().to_owned(),
         resource: own(it.db_cluster_resource_id()),
@@ -192,10 +163,8 @@ pub(super) fn cluster(it: &DbCluster) -> Source {
             tags: tags(it.tag_list()),
             ..Settings::default()
         },
-        beside: global
-            .map(|it| format!("its place in the global cluster {it}"))
-            .into_iter()
-            .collect(),
+        beside: beside_cluster(it),
+        hosts: vec![],
         members: vec![],
         bars: bars.map(str::to_owned),
     }
@@ -236,6 +205,7 @@ pub(super) fn snapshot(it: &DbSnapshot) -> Option<Snapshot> {
         status: it.status().unwrap_or_default().to_owned(),
         taken_at: at(taken),
         engine: it.engine().unwrap_or_default().to_owned(),
+        version: own(it.engine_version()),
         encrypted: it.encrypted() == Some(true),
         storage_gib: number(it.allocated_storage()),
         lost: vec![],
@@ -253,6 +223,7 @@ pub(super) fn cluster_snapshot(it: &DbClusterSnapshot) -> Option<Snapshot> {
         status: it.status().unwrap_or_default().to_owned(),
         taken_at: if is_copy { None } else { at(it.snapshot_create_time()) },
         engine: it.engine().unwrap_or_default().to_owned(),
+        version: own(it.engine_version()),
         encrypted: it.storage_encrypted() == Some(true),
         storage_gib: number(it.allocated_storage()),
         lost: vec![],

@@ -5,6 +5,8 @@
 #[cfg(feature = "aws")]
 mod asked;
 #[cfg(feature = "aws")]
+mod beside;
+#[cfg(feature = "aws")]
 mod like;
 #[cfg(feature = "aws")]
 mod made;

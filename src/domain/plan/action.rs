@@ -225,6 +225,17 @@ pub enum Action {
         #[serde(flatten)]
         what: Box<RdsRestore>,
     },
+    /// See that all that the plan was made for is still so, and that it may be done, before anything is stopped for it. Changes nothing.
+    RdsReady {
+        /// Whose history of migrations.
+        schema: SchemaAt,
+        /// The version that the schema must be at now.
+        from: Revision,
+        /// What is to be made, and of which snapshots.
+        restore: Box<RdsRestore>,
+        /// Which secret must be as it was.
+        switch: Box<RdsSwitch>,
+    },
     /// See over SQL that what was restored holds what it should. Changes nothing.
     RdsVerify {
         /// Whose history of migrations.

@@ -11,6 +11,8 @@ use crate::{
 
 /// So far from a migration it must have been taken: neither clock is exact, and what is begun first may be in it last.
 const APART: Span = Span::minutes(1);
+/// From this version on PostgreSQL's major version is one number.
+const POSTGRES_OF_ONE_PART: u32 = 10;
 /// Snapshots that one sentence names.
 const NAMED_MAX: usize = 5;
 
@@ -93,6 +95,26 @@ pub fn choose(
         .collect())
 }
 
+/// The version of the snapshot, where its parameter group is not that of what is there: the groups that a new one is told are of one major version.
+fn other_major<'s>(seen: &Seen, snapshot: &'s Snapshot) -> Option<&'s str> {
+    let Seen { source, .. } = seen;
+    let version = snapshot.version.as_deref().filter(|_| !source.version.is_empty())?;
+    let is_other = major(&source.engine, version) != major(&source.engine, &source.version);
+    is_other.then_some(version)
+}
+
+/// `15` of PostgreSQL's 15.4, `8.0` of MySQL's 8.0.36, `19` of Oracle's 19.0.0.0.
+fn major(engine: &str, version: &str) -> Vec<String> {
+    let parts: Vec<&str> = version.split('.').collect();
+    let first = parts.first().and_then(|it| it.parse::<u32>().ok()).unwrap_or(0);
+    let by_first = match engine {
+        _ if engine.contains("postgres") => first >= POSTGRES_OF_ONE_PART,
+        _ => !engine.contains("mysql") && !engine.contains("mariadb"),
+    };
+    let many = if by_first { 1 } else { 2 };
+    parts.into_iter().take(many).map(str::to_owned).collect()
+}
+
 fn why_not(
     seen: &Seen,
     snapshot: &Snapshot,
@@ -112,6 +134,9 @@ fn why_not(
     }
     if snapshot.engine != seen.source.engine {
         return Some(format!("it is of {}, and not of {}", snapshot.engine, seen.source.engine));
+    }
+    if let Some(version) = other_major(seen, snapshot) {
+        return Some(format!("it is of version {version}, and not of {}", seen.source.version));
     }
     if seen.source.encrypted && !snapshot.encrypted {
         return Some("it is not encrypted, and what is there is".to_owned());
@@ -218,6 +243,7 @@ mod tests {
         let cases = [
             (Snapshot { status: "creating".into(), ..fine() }, "`creating`"),
             (Snapshot { engine: "mysql".into(), ..fine() }, "of mysql"),
+            (Snapshot { version: Some("14.9".into()), ..fine() }, "of version 14.9, and not of 15"),
             (Snapshot { encrypted: false, ..fine() }, "not encrypted"),
             (Snapshot { taken_at: None, ..fine() }, "when it was taken"),
             (Snapshot { of: Some("db-2".into()), ..fine() }, "had this name before"),
@@ -236,6 +262,23 @@ mod tests {
         assert!(chosen(&seen(vec![fine()]), wanted).is_ok());
         let said = chosen(&seen(vec![]), wanted).unwrap_err();
         assert_eq!(said, "there is no snapshot of shop");
+    }
+
+    #[test]
+    fn a_major_version_is_what_its_parameter_groups_are_of() {
+        for (engine, one, other, is_same) in [
+            ("postgres", "15.4", "15.10", true),
+            ("aurora-postgresql", "15.4", "16.1", false),
+            ("postgres", "9.5.2", "9.6.1", false),
+            ("mysql", "8.0.36", "8.0.40", true),
+            ("mysql", "8.0.36", "8.4.3", false),
+            ("aurora-mysql", "8.0.mysql_aurora.3.04.0", "5.7.mysql_aurora.2.11.2", false),
+            ("mariadb", "10.6.14", "10.11.6", false),
+            ("oracle-ee", "19.0.0.0.ru-1", "19.0.0.0.ru-2", true),
+            ("sqlserver-se", "15.00.4198.2.v1", "16.00.4003.1.v1", false),
+        ] {
+            assert_eq!(major(engine, one) == major(engine, other), is_same, "{engine} {other}");
+        }
     }
 
     #[test]

@@ -197,6 +197,9 @@ pub struct Source {
     pub version: String,
     /// Where it answers.
     pub endpoint: Option<Endpoint>,
+    /// The names under which it is reached as well, and its instances and replicas: none of them leads to what is restored.
+    #[serde(default)]
+    pub hosts: Vec<String>,
     /// Whether what it keeps is encrypted.
     pub encrypted: bool,
     /// What a new one is told to be like.
@@ -238,6 +241,9 @@ pub struct Snapshot {
     pub taken_at: Option<UnixMs>,
     /// Of which engine.
     pub engine: String,
+    /// The version of that, where AWS says it.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Whether it is encrypted: what is restored from it is as well, or is not.
     pub encrypted: bool,
     /// How large what is restored is at least.
@@ -375,6 +381,9 @@ pub struct RdsSwitch {
     pub version: String,
     /// The address that must stand there now.
     pub old: Endpoint,
+    /// What may not stand there beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// The key of the host.
     pub host_key: String,
     /// The key of the port.
@@ -405,6 +414,7 @@ pub(super) mod tests {
                 settings: Settings { class: Some("db.m6g.large".into()), ..Settings::default() },
                 beside: vec![],
                 members: vec![],
+                hosts: vec![],
                 bars: None,
             },
             snapshots,
@@ -423,6 +433,7 @@ pub(super) mod tests {
             taken_at: Some(taken_at),
             engine: "postgres".into(),
             encrypted: true,
+            version: None,
             storage_gib: Some(100),
             lost: vec![],
         }

@@ -25,6 +25,8 @@ use crate::{
 const VERIFY: Span = Span::minutes(15);
 /// For looks at RDS, at both databases and at the secret.
 const SWITCH: Span = Span::minutes(3);
+/// For the same looks.
+const READY: Span = Span::minutes(3);
 
 /// How a database is put back from a snapshot of RDS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +88,7 @@ impl RdsRunbook {
         DatabaseMove {
             from: it.from.clone(),
             to: it.to.clone(),
-            before: vec![],
+            before: vec![self.ready(it)],
             steps: stop.into_iter().chain(steps).collect(),
             stopped_pods: self.stop_writes.scaled(pods),
             resource: format!("rds:{}", it.seen.source.arn),
@@ -97,6 +99,45 @@ impl RdsRunbook {
     fn restored(&self, it: Anew<'_>) -> Restored {
         let names = it.candidates.iter().map(|candidate| candidate.restored.clone());
         Restored { at: self.at.clone(), names: names.collect() }
+    }
+
+    fn like(&self, it: Anew<'_>) -> RdsRestore {
+        RdsRestore::like(&self.at, &it.seen.source, it.candidates.to_vec(), self.look_every)
+    }
+
+    /// Before anything is stopped for it.
+    fn ready(&self, it: Anew<'_>) -> Step {
+        let (schema, from) = (self.schema.clone(), it.from.clone());
+        Step {
+            title: format!(
+                "see that the snapshots, {} and {} are as they were, and that another {} may be made",
+                self.secret, self.schema, self.at.form
+            ),
+            action: Action::RdsReady {
+                schema,
+                from,
+                restore: Box::new(self.like(it)),
+                switch: Box::new(self.led(it)),
+            },
+            needs: vec![],
+            timeout: READY,
+            attempts: 3,
+            fallback: None,
+        }
+    }
+
+    fn led(&self, it: Anew<'_>) -> RdsSwitch {
+        let Pointer { arn, version, endpoint } = it.pointer;
+        RdsSwitch {
+            restored: self.restored(it),
+            secret: self.secret.clone(),
+            arn: arn.clone(),
+            version: version.clone(),
+            old: endpoint.clone(),
+            hosts: it.seen.source.hosts.clone(),
+            host_key: self.host_key.clone(),
+            port_key: self.port_key.clone(),
+        }
     }
 
     fn restore(&self, it: Anew<'_>) -> Step {
@@ -119,9 +160,16 @@ impl RdsRunbook {
         settings.extend(
             source.members.iter().map(|it| format!("{}: {}", it.name, it.settings.in_words())),
         );
+        let by_hand = match source.beside.as_slice() {
+            [] => String::new(),
+            beside => format!(
+                ". Left to do by hand then, for no restore can be told of it: {}",
+                beside.join("; ")
+            ),
+        };
         Step {
             title: format!(
-                "make a new {form} of a snapshot of {name}, with its settings ({}), and wait until it is available: {}",
+                "make a new {form} of a snapshot of {name}, with its settings ({}), and wait until it is available: {}{by_hand}",
                 settings.join(" | "),
                 each.join("; where that fails, ")
             ),
@@ -131,14 +179,7 @@ impl RdsRunbook {
                 format!("nobody else's {form} of that name"),
             ],
             timeout: self.restore_timeout,
-            action: Action::RdsRestore {
-                what: Box::new(RdsRestore::like(
-                    &self.at,
-                    source,
-                    it.candidates.to_vec(),
-                    self.look_every,
-                )),
-            },
+            action: Action::RdsRestore { what: Box::new(self.like(it)) },
             attempts: 1,
             fallback: None,
         }
@@ -167,18 +208,18 @@ impl RdsRunbook {
     }
 
     fn switch(&self, it: Anew<'_>) -> Step {
-        let Pointer { arn, version, endpoint } = it.pointer;
-        let (restored, name) = (self.restored(it), &self.at.name);
-        let (SecretAt { account, secret }, names) = (&self.secret, restored.names.join(" or "));
+        let Pointer { version, endpoint, .. } = it.pointer;
+        let (names, name) = (self.restored(it).names.join(" or "), &self.at.name);
+        let SecretAt { account, secret } = &self.secret;
         Step {
             title: format!(
-                "write the address of {names} into {}, in place of {endpoint}: from {} to {}. Version {version} of the secret and {name} itself are kept",
+                "write the address of {names} into {}, in place of {endpoint}: from {} to {}. Version {version} of the secret and {name} itself are kept. Nobody else who reads this secret is stopped or restarted, and where something copies it for the pods they are led there once the copy is made anew",
                 self.secret, it.from, it.to
             ),
             needs: vec![
                 format!("version {version} of {secret}, still the current one"),
                 format!(
-                    "the rights secretsmanager:GetSecretValue and secretsmanager:PutSecretValue on {secret} in aws {account}"
+                    "the rights secretsmanager:GetSecretValue, secretsmanager:PutSecretValue and secretsmanager:UpdateSecretVersionStage on {secret} in aws {account}"
                 ),
             ],
             timeout: SWITCH,
@@ -186,15 +227,7 @@ impl RdsRunbook {
                 schema: self.schema.clone(),
                 from: it.from.clone(),
                 to: it.to.clone(),
-                what: Box::new(RdsSwitch {
-                    restored,
-                    secret: self.secret.clone(),
-                    arn: arn.clone(),
-                    version: version.clone(),
-                    old: endpoint.clone(),
-                    host_key: self.host_key.clone(),
-                    port_key: self.port_key.clone(),
-                }),
+                what: Box::new(self.led(it)),
             },
             attempts: 3,
             fallback: None,

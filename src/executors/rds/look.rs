@@ -46,7 +46,8 @@ pub async fn seen(place: &Place) -> Result<Seen, String> {
     let rds::Found { source, mut snapshots, names } = found;
     let port = source.endpoint.as_ref().map(|it| it.port).or(source.settings.port);
     let secret = (&place.keys, port.unwrap_or(place.history.options.database.port));
-    let pointer = address::read_to_change(&place.keeps, &place.secret.secret, secret);
+    let pointer =
+        address::read_to_change(&place.keeps, &place.secret.secret, secret, &source.hosts);
     let pointer = pointer.await.map_err(told);
     for snapshot in snapshots.iter_mut().take(COUNTED) {
         if let Some(taken_at) = snapshot.taken_at.filter(|_| !place.lost.is_empty()) {

@@ -4,6 +4,7 @@
 
 mod look;
 mod preflight;
+mod ready;
 mod restore;
 mod switch;
 mod verify;
@@ -41,6 +42,9 @@ pub(super) async fn perform(
 ) -> Result<Outcome, Trouble> {
     // What was there is as it was until the service is led away from it: whatever of these fails, it may have its pods back.
     attempt.unmoved = matches!(action, Action::RdsRestore { .. } | Action::RdsVerify { .. });
+    if let Action::RdsReady { schema, from, restore, switch } = action {
+        return ready::ready(attempt, ready::Ready { schema, from, restore, switch }).await;
+    }
     if let Action::RdsRestore { what } = action {
         return restore::restore(attempt, what).await;
     }

@@ -2,7 +2,10 @@
 
 use super::{Place, seen};
 use crate::{
-    aws::rds::{self, Quota},
+    aws::{
+        rds::{self, Quota},
+        secrets,
+    },
     domain::{
         inventory::Check,
         rds::{Form, RdsRestore, Seen, Snapshot, Wanted, choose},
@@ -16,7 +19,7 @@ const MORE: &str = "ask AWS for more (Service Quotas), or delete what nobody nee
 
 /// Everything that a restore needs and that can be looked at, each with what was seen.
 ///
-/// Whether the secret may be written nobody can ask
+/// Whether another version of the secret may be written nobody can ask
 /// without writing it: that is what the policies in `config/aws` are for.
 pub async fn rds_preflight(place: &Place, wanted: Wanted<'_>, now: UnixMs) -> Vec<Check> {
     let looked = seen(place).await;
@@ -37,9 +40,13 @@ pub async fn rds_preflight(place: &Place, wanted: Wanted<'_>, now: UnixMs) -> Ve
         Ok(seen) => may_make(place, seen).await,
         Err(why) => Err(why.clone()),
     };
+    let leads = secrets::may_change(&place.keeps, &place.secret.secret).await;
+    let leads = leads.map(|()| "the label of its version may be moved".to_owned());
+    let leads = leads.map_err(|fault| format!("{fault}; {}", fault.advice()));
     vec![
         Check::of(&format!("{} can be looked at", place.at), source),
         Check::of("its secret leads there", pointer),
+        Check::of("its secret may lead elsewhere", leads),
         Check::of("there is a snapshot of the schema as it is", newest),
         Check::of("there is room for another one", room),
         Check::of("another one may be made of a snapshot", makes),
@@ -150,6 +157,7 @@ mod tests {
                 settings: Settings { storage_gib: Some(storage_gib), ..Settings::default() },
                 beside: vec![],
                 members: vec![],
+                hosts: vec![],
                 bars: None,
             },
             snapshots: vec![],

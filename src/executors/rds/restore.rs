@@ -75,10 +75,8 @@ pub(super) async fn restore(
         match making.made(candidate).await? {
             End::Usable(endpoint) => {
                 if !what.beside.is_empty() {
-                    making.say(format!(
-                        "left to do by hand for {restored}: {}",
-                        what.beside.join("; ")
-                    ));
+                    let by_hand = what.beside.join("; ");
+                    left.push(format!("to be done by hand for {restored}: {by_hand}"));
                 }
                 let attempt = making.attempt;
                 attempt.after = format!(
@@ -326,7 +324,7 @@ impl Making<'_, '_> {
 }
 
 /// A name is given again to another one.
-fn why_not(found: Option<&Snapshot>, candidate: &Candidate) -> Option<String> {
+pub(super) fn why_not(found: Option<&Snapshot>, candidate: &Candidate) -> Option<String> {
     match found {
         None => Some("the snapshot is not there any more".to_owned()),
         Some(it) if it.taken_at != Some(candidate.taken_at) => {

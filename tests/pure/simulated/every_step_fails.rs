@@ -18,8 +18,8 @@ const REVERSED: usize = 3;
 /// The snapshot read, restored, put in its place; switch and restart.
 const RESTORED: usize = 5;
 
-/// Made of a snapshot, seen over SQL, led to; switch and restart.
-const IN_RDS: usize = 5;
+/// Seen to be as planned; made of a snapshot, seen over SQL, led to; switch and restart.
+const IN_RDS: usize = 6;
 
 /// Copied, invalidated, seen.
 const SITE: usize = 3;

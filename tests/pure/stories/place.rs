@@ -419,6 +419,7 @@ impl Place {
             Action::ReverseScript { script, .. } => self.does(format!("run {}", script.file)),
             Action::SnapshotRestore { restored, .. } => self.does(format!("restore {restored}")),
             Action::DatabaseSwitch { replaced, .. } => self.does(format!("keep {replaced}")),
+            Action::RdsReady { .. } => Outcome::Done,
             Action::RdsRestore { .. } | Action::RdsVerify { .. } => self.rds(&step.action),
             Action::RdsSwitch { what, .. } => self.does(format!("lead away from {}", what.old)),
             Action::DeploymentStop { pods, .. } => {

@@ -76,6 +76,7 @@ fn snapshot(name: &str, taken_at: UnixMs, orders: u64) -> Snapshot {
         taken_at: Some(taken_at),
         engine: "postgres".into(),
         encrypted: true,
+        version: None,
         storage_gib: Some(100),
         lost: vec![Lost { what: "orders".into(), rows: Ok(orders) }],
     }
@@ -94,8 +95,9 @@ fn seen(snapshots: Vec<Snapshot>) -> Seen {
             endpoint: Some(endpoint.clone()),
             encrypted: true,
             settings: Settings { class: Some("db.m6g.large".into()), ..Settings::default() },
-            beside: vec![],
+            beside: vec!["Performance Insights".into()],
             members: vec![],
+            hosts: vec![],
             bars: None,
         },
         snapshots,
@@ -139,6 +141,8 @@ fn what_would_be_lost_with_each_snapshot_is_in_the_page_before_anybody_approves(
         "is lost with it: 120 orders",
         "with arn:aws:rds:eu-central-1:123456789012:snapshot:yesterday instead",
         "is lost with it: 900 orders",
+        "Left to do by hand then, for no restore can be told of it: Performance Insights",
+        "Nobody else who reads this secret is stopped or restarted",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }

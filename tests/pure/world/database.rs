@@ -226,6 +226,7 @@ impl Database {
             taken_at: Some(self.copied.0),
             engine: "postgres".into(),
             encrypted: false,
+            version: None,
             storage_gib: Some(100),
             lost: vec![],
         };
@@ -243,6 +244,7 @@ impl Database {
                 settings: rds::Settings::default(),
                 beside: vec![],
                 members: vec![],
+                hosts: vec![],
                 bars: None,
             },
             snapshots: vec![snapshot],

@@ -137,7 +137,7 @@ impl Attempt {
             Action::DatabaseSwitch { from, to, .. } | Action::RdsSwitch { from, to, .. } => {
                 self.replace(site, (from, to), at)
             }
-            Action::RdsVerify { .. } => match self.mishap {
+            Action::RdsReady { .. } | Action::RdsVerify { .. } => match self.mishap {
                 Mishap::Nothing => Outcome::Done,
                 _ => failed("what was restored does not answer", true),
             },

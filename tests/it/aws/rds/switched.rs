@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use rollbackd::{
-    aws::address::{self, Keys},
+    aws::{
+        address::{self, Change, Keys},
+        secrets,
+    },
     databases::{Kind, Session},
     domain::{
         change::Revision,
         plan::Action,
-        rds::{Endpoint, Pointer, RdsSwitch, Restored, SnapshotKind, Wanted, choose},
+        rds::{Endpoint, Pointer, RdsRestore, RdsSwitch, Restored, SnapshotKind, Wanted, choose},
         run::{Outcome, Report},
         secret::SecretAt,
     },
@@ -26,6 +29,7 @@ use crate::{
 };
 
 const WRITE: &str = "PutSecretValue";
+const MOVE: &str = "UpdateSecretVersionStage";
 const TABLE: &str = "CREATE TABLE flyway_schema_history (installed_rank INT PRIMARY KEY, version VARCHAR(50), description VARCHAR(200), \
                      type VARCHAR(20), script VARCHAR(1000), checksum INT, installed_by VARCHAR(100), \
                      installed_on TIMESTAMP NOT NULL DEFAULT now(), execution_time INT, success BOOLEAN)";
@@ -117,16 +121,27 @@ impl Shop {
         self.bench.attempt(action, false).await
     }
 
-    pub(super) async fn switches(&self, resumed: bool) -> Report {
-        let what = RdsSwitch {
+    fn led(&self) -> RdsSwitch {
+        RdsSwitch {
             restored: self.restored.clone(),
             secret: SecretAt { account: "main".into(), secret: self.bench.secret.clone() },
             arn: self.pointer.arn.clone(),
             version: self.pointer.version.clone(),
             old: self.pointer.endpoint.clone(),
+            hosts: vec![],
             host_key: "host".into(),
             port_key: "port".into(),
-        };
+        }
+    }
+
+    async fn readies(&self, restore: &RdsRestore) -> Report {
+        let (schema, from) = (schema(), self.from.clone());
+        let (restore, switch) = (Box::new(restore.clone()), Box::new(self.led()));
+        self.bench.attempt(Action::RdsReady { schema, from, restore, switch }, false).await
+    }
+
+    pub(super) async fn switches(&self, resumed: bool) -> Report {
+        let what = self.led();
         let (from, to) = (self.from.clone(), self.to.clone());
         let action = Action::RdsSwitch { schema: schema(), from, to, what: Box::new(what) };
         self.bench.attempt(action, resumed).await
@@ -171,11 +186,14 @@ async fn the_service_is_led_to_what_was_restored_and_all_that_was_there_is_kept(
 #[tokio::test]
 async fn an_answer_that_is_lost_makes_one_version_and_is_found() {
     let shop = Shop::open("one-version").await;
+    // Nobody is given what was written before its label is moved: it is written again, and is one version.
     shop.bench.proxy.twist(WRITE, 1, Twist::Lost);
-    let report = shop.switches(false).await;
-    assert_eq!((report.outcome, shop.writes_asked()), (Outcome::Done, 1));
-    let report = shop.switches(true).await;
-    assert_eq!((report.outcome, shop.writes_asked()), (Outcome::Done, 1));
+    shop.bench.proxy.twist(MOVE, 1, Twist::Lost);
+    for resumed in [false, true] {
+        let report = shop.switches(resumed).await;
+        assert_eq!((report.outcome, shop.writes_asked()), (Outcome::Done, 2));
+        assert_eq!(shop.bench.proxy.asked(MOVE).len(), 1);
+    }
     let all = shop.bench.clients.secrets().list_secret_version_ids();
     let all = all.secret_id(&shop.bench.secret).include_deprecated(true).send().await.unwrap();
     assert_eq!(all.versions().len(), 2, "{all:?}");
@@ -195,6 +213,38 @@ async fn whoever_changed_the_secret_or_migrated_in_between_wins() {
     assert!(why(&report).contains("somebody changed the secret"), "{report:?}");
     assert_eq!(shop.writes_asked(), 0);
     assert_eq!(shop.leads_to().await.endpoint.host, "else.internal");
+}
+
+#[tokio::test]
+async fn whoever_writes_the_secret_between_the_look_and_the_write_wins() {
+    let shop = Shop::open("quicker").await;
+    let other = serde_json::json!({ "host": "else.internal", "port": 5432 }).to_string();
+    let put = shop.bench.clients.secrets().put_secret_value().secret_id(&shop.bench.secret);
+    put.secret_string(other).send().await.unwrap();
+    let keys = Keys { host: "host".into(), port: "port".into() };
+    let new = endpoint(shop.new.server);
+    let change = Change {
+        of: &shop.pointer.version,
+        old: &shop.pointer.endpoint,
+        new: &new,
+        hosts: &[],
+        names: ("shop", "shop-restored-1"),
+        version: "00000000-0000-4000-8000-000000000001",
+    };
+    let asked = address::write(&shop.bench.access, &shop.bench.secret, (&keys, change)).await;
+    assert_eq!(asked.unwrap_err().action, secrets::CHANGE);
+    assert_eq!(shop.leads_to().await.endpoint.host, "else.internal");
+}
+
+#[tokio::test]
+async fn a_label_that_may_not_be_moved_leads_nobody_elsewhere_and_the_pods_may_come_back() {
+    let shop = Shop::open("unmovable").await;
+    let denied = Twist::Refuse { status: 400, code: "AccessDeniedException", said: "" };
+    shop.bench.proxy.twist(MOVE, 9, denied);
+    let report = shop.switches(false).await;
+    assert!(why(&report).contains("allow secretsmanager:UpdateSecretVersionStage"), "{report:?}");
+    assert!(report.unmoved, "{report:?}");
+    assert_eq!(shop.leads_to().await, shop.pointer);
 }
 
 #[tokio::test]
@@ -256,6 +306,38 @@ async fn a_status_that_goes_by_and_an_answer_that_does_not_come_are_waited_out()
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
 }
 
+/// Hours may lie between a plan and its approval.
+#[tokio::test]
+async fn what_is_not_as_planned_any_more_is_seen_before_anything_is_stopped() {
+    let shop = Shop::open("ready").await;
+    let what = shop.bench.planned().await;
+    let made = shop.bench.made().await;
+    let report = shop.readies(&what).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+    assert_eq!(shop.bench.made().await, made, "nothing is made");
+    for (asked, code) in [(RESTORE, "InvalidVPCNetworkStateFault"), (MOVE, "AccessDenied")] {
+        shop.bench.proxy.twist(asked, 1, Twist::Refuse { status: 400, code, said: "" });
+        let report = shop.readies(&what).await;
+        assert!(why(&report).contains(&format!("{asked} was ")), "{report:?}");
+    }
+    let mut gone = what.clone();
+    for candidate in &mut gone.candidates {
+        candidate.taken_at = candidate.taken_at - Span::hours(1);
+    }
+    let report = shop.readies(&gone).await;
+    assert!(why(&report).contains("another snapshot has that name now"), "{report:?}");
+    gone.candidates[1] = what.candidates[1].clone();
+    assert_eq!(shop.readies(&gone).await.outcome, Outcome::Done, "the next one is there");
+    migrate(&shop.old, 3, "0 hours").await;
+    let report = shop.readies(&what).await;
+    assert!(why(&report).contains("somebody migrated it in between"), "{report:?}");
+    let other = serde_json::json!({ "host": "else.internal", "port": 5432 }).to_string();
+    let put = shop.bench.clients.secrets().put_secret_value().secret_id(&shop.bench.secret);
+    put.secret_string(other).send().await.unwrap();
+    let report = shop.readies(&what).await;
+    assert!(why(&report).contains("somebody changed the secret"), "{report:?}");
+}
+
 const QUOTAS: &str = "<DescribeAccountAttributesResponse><DescribeAccountAttributesResult><AccountQuotas>\
     <AccountQuota><AccountQuotaName>DBInstances</AccountQuotaName><Used>40</Used><Max>40</Max></AccountQuota>\
     <AccountQuota><AccountQuotaName>AllocatedStorage</AccountQuotaName><Used>100</Used><Max>100000</Max></AccountQuota>\
@@ -270,10 +352,10 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     shop.bench.proxy.twist("DescribeAccountAttributes", 1, Twist::Answer(QUOTAS.into()));
     let checks = rds_preflight(&place, wanted, now()).await;
     let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
-    assert_eq!(told, [true, true, true, false, true], "{checks:?}");
+    assert_eq!(told, [true, true, true, true, false, true], "{checks:?}");
     assert!(checks[0].why.contains("db.m6g.large"), "{checks:?}");
-    assert!(checks[2].why.contains("-newest holds 1"), "{checks:?}");
-    assert!(checks[3].why.contains("of DBInstances 40 of 40 are used"), "{checks:?}");
+    assert!(checks[3].why.contains("-newest holds 1"), "{checks:?}");
+    assert!(checks[4].why.contains("of DBInstances 40 of 40 are used"), "{checks:?}");
     assert_eq!(shop.leads_to().await, shop.pointer, "nothing is written");
     assert_eq!(shop.bench.made().await.len(), 1, "and nothing made");
     let automated = Wanted { kind: Some(SnapshotKind::Automated), ..wanted };
@@ -289,12 +371,12 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     shop.bench.proxy.twist(RESTORE, 1, denied);
     let checks = rds_preflight(&place, automated, now()).await;
     let told: Vec<bool> = checks.iter().map(|it| it.ok).collect();
-    assert_eq!(told, [true, false, false, false, false], "{checks:?}");
+    assert_eq!(told, [true, false, true, false, false, false], "{checks:?}");
     assert!(checks[1].why.contains("answers at proxy.internal:5432"), "{checks:?}");
-    assert!(checks[2].why.contains("not of the kind"), "{checks:?}");
+    assert!(checks[3].why.contains("not of the kind"), "{checks:?}");
     for (nth, right) in [
-        (3, "allow rds:DescribeAccountAttributes"),
-        (4, "allow rds:RestoreDBInstanceFromDBSnapshot"),
+        (4, "allow rds:DescribeAccountAttributes"),
+        (5, "allow rds:RestoreDBInstanceFromDBSnapshot"),
     ] {
         assert!(checks[nth].why.contains(right), "{checks:?}");
     }
@@ -302,7 +384,7 @@ async fn what_is_missing_for_a_restore_is_told_before_there_is_need() {
     // What would be said to a real one as well is no yes.
     shop.bench.proxy.twist(RESTORE, 1, Twist::Refuse { status: 400, code: unusual, said: "" });
     let checks = rds_preflight(&place, automated, now()).await;
-    assert!(!checks[4].ok && checks[4].why.contains(unusual), "{checks:?}");
+    assert!(!checks[5].ok && checks[5].why.contains(unusual), "{checks:?}");
 }
 
 /// When each was applied is read as a moment, whatever zone the server is in.

@@ -398,6 +398,6 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         | Action::CheckJob { .. } => {
             panic!("there are releases here, and no cluster: {:?}", step.action)
         }
-        Action::Check { .. } | Action::FrontendVerify { .. } => true,
+        Action::RdsReady { .. } | Action::Check { .. } | Action::FrontendVerify { .. } => true,
     }
 }
