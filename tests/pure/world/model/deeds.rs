@@ -250,7 +250,8 @@ impl Model {
                 // Where a secret alone goes back, the release stays.
                 let is_there =
                     running.to.is_empty() || site.running.as_deref() == Some(running.to.as_str());
-                if !by_others && !(all && is_read && is_there) {
+                let is_as_said = all && is_read && is_there;
+                if !by_others && !is_as_said {
                     let runs = site.running.clone().unwrap_or_else(|| "nothing".into());
                     let how = format!(
                         "{id} is said to be on {} by {}, and {runs} runs",
