@@ -90,12 +90,12 @@ impl ApplicationRunbook {
     pub fn steps(&self, moves: &Moves<'_>, place: &Place) -> Vec<Step> {
         match self {
             Self::Release(release) => {
-                let secrets = moves.configuration.into_iter().flat_map(|it| &it.secrets).cloned();
+                let secrets = moves.configuration.map_or(&[][..], |it| &it.secrets);
                 let own = match moves.is_of_application() {
-                    true => release.steps(moves.from, moves.to),
+                    true => release.steps(moves.from, moves.to, !secrets.is_empty()),
                     false => vec![release.anew(moves.to)],
                 };
-                before(moves).chain(secrets).chain(own).collect()
+                before(moves).chain(secrets.iter().cloned()).chain(own).collect()
             }
             Self::Frontend(frontend) => {
                 let differs = place.differs.as_ref();

@@ -42,8 +42,9 @@ impl ReleaseRunbook {
         self.restart(title, version, true)
     }
 
-    /// The two steps from one exact revision to another: switch, then restart until it serves.
-    pub fn steps(&self, from: &Revision, to: &Revision) -> Vec<Step> {
+    /// The two steps from one exact revision to another: switch, then restart until it serves. Where what it reads goes back as well it is
+    /// restarted in any case: somebody may have gone back by hand before that, and what serves then was given what hurts.
+    pub fn steps(&self, from: &Revision, to: &Revision, reads_another: bool) -> Vec<Step> {
         let (root, attempts) = (&self.root, self.attempts.max(1));
         let switch = Step {
             title: format!("switch current of {root} from {from} to {to}"),
@@ -62,8 +63,9 @@ impl ReleaseRunbook {
             attempts,
             fallback: None,
         };
-        let title = format!("{} and wait until {to} serves", self.restart_in_words());
-        vec![switch, self.restart(title, to, false)]
+        let why = if reads_another { ", so that it reads what it is given now," } else { "" };
+        let title = format!("{}{why} and wait until {to} serves", self.restart_in_words());
+        vec![switch, self.restart(title, to, reads_another)]
     }
 
     fn restart(&self, title: String, to: &Revision, anew: bool) -> Step {
@@ -124,7 +126,11 @@ mod tests {
             attempts: 2,
         };
         let to = Revision { version: "v1".into(), digest: Some("sha256:ab".into()) };
-        let steps = runbook.steps(&Revision::named("v2"), &to);
+        let with = runbook.steps(&Revision::named("v2"), &to, true).pop().unwrap();
+        let again = "restart the unit shop.service, so that it reads what it is given now, and wait until v1 serves";
+        assert_eq!(with.title, again);
+        assert!(matches!(with.action, Action::ReleaseRestart { anew: true, .. }));
+        let steps = runbook.steps(&Revision::named("v2"), &to, false);
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
         assert_eq!(
             titles,

@@ -87,7 +87,7 @@ impl Shop {
     }
 
     fn orders(&self, to: &Revision) -> [Order; 2] {
-        let steps = self.runbook.steps(&Revision::named("v2"), to);
+        let steps = self.runbook.steps(&Revision::named("v2"), to, false);
         let orders: Vec<Order> = steps
             .into_iter()
             .enumerate()

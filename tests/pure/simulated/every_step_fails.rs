@@ -21,6 +21,9 @@ const RESTORED: usize = 5;
 /// Seen to be as planned; made of a snapshot, seen over SQL, led to; switch and restart.
 const IN_RDS: usize = 6;
 
+/// The secret's label moved; switch and restart.
+const SECRET: usize = 3;
+
 /// Copied, invalidated, seen.
 const SITE: usize = 3;
 
@@ -47,7 +50,9 @@ fn ended_well(life: &Life, steps: usize) -> Result<(), String> {
         return Err("it is in maintenance mode, and nobody was told".to_owned());
     }
     let verified = life.story.iter().any(|line| line.contains("closed: rolled back and verified"));
-    let serves = life.serves[0].as_deref() == Some("v1");
+    let first = ("first".to_owned(), "first".to_owned());
+    let is_given = life.secrets[0].as_ref().is_none_or(|both| *both == first);
+    let serves = life.serves[0].as_deref() == Some("v1") && is_given;
     match () {
         () if verified && serves => Ok(()),
         () if halted => Ok(()),
@@ -70,6 +75,7 @@ fn every_step_that_fails_ends_at_its_target_or_in_a_page_that_says_what_is_done(
         (Layout::Reversed, REVERSED, REVERSED),
         (Layout::Restored, RESTORED, RESTORED),
         (Layout::InRds, IN_RDS, IN_RDS),
+        (Layout::Secrets, SECRET, SECRET),
         (Layout::Sites, SITE, SITE),
     ];
     for (layout, steps, all) in plans {

@@ -2,5 +2,6 @@
 //! that ever failed is a story here.
 
 mod every_step_fails;
+mod in_between;
 mod order;
 mod seeds;

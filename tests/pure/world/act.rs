@@ -71,7 +71,10 @@ impl World {
             Act::Start => self.start(),
             Act::Probe => self.probe(),
             Act::LookForHold => self.look_for_hold(),
-            Act::PipelineRestarts { site } => self.sites[site].restart(Actor::Pipeline, self.at),
+            Act::PipelineRestarts { site } => {
+                let wall = self.wall();
+                self.sites[site].restart(Actor::Pipeline, self.at, wall);
+            }
             Act::Told { what, tries } => {
                 let answered = self.turn((*what).clone()).is_some();
                 if !answered && tries > 0 {
@@ -107,7 +110,10 @@ impl World {
             let polls = sources.poll(&self.sites[site], at, wall);
             // What is as it was is looked at half as often.
             if at.rem_euclid(2 * POLL_MS) < POLL_MS || self.sites[site].is_new(at - POLL_MS) {
-                let inventory = self.sites[site].inventory(at);
+                let mut inventory = self.sites[site].inventory(at);
+                let is_readable = at >= self.sites[site].unreadable_until;
+                let secret = self.sites[site].secret.as_mut();
+                inventory.read = secret.and_then(|it| it.seen(is_readable, wall));
                 self.turn(What::Seen { service: id.clone(), inventory });
             }
             if let Some(database) = &self.sites[site].database {

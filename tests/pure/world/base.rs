@@ -67,9 +67,9 @@ impl Base {
             sources: sources.collect(),
             journal: Journal::default(),
         };
-        if layout.has_databases() {
+        if layout.has_databases() || layout == Layout::Secrets {
             // Nothing is written before noon in the other worlds, which keep to what their seeds were named for: v1 is as old as
-            // its release says. How long a schema serves only the journal knows.
+            // its release says. How long a schema or a secret serves only the journal knows.
             base.journal.full_until = i64::MIN;
         }
         let script = Script { layout, fate: None, happenings: vec![], calm_at: i64::MAX };

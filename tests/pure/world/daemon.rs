@@ -30,6 +30,7 @@ use super::{
     model::Look,
     rng::Dice,
     script::{Boundary, Fate},
+    secret::Secret,
 };
 
 /// A running daemon.
@@ -322,8 +323,7 @@ impl World {
         } else {
             self.journal.snapshots = std::mem::take(&mut self.stale);
         }
-        self.daemon = None;
-        self.model.down();
+        self.is_gone();
         let mut dice = self.dice.clone();
         let mut left = vec![];
         for mut attempt in self.attempts.drain(..) {
@@ -336,6 +336,12 @@ impl World {
         self.attempts.extend(left);
         self.tell(|| format!("the daemon is gone for {} s", down as f64 / 1e3));
         self.later(self.at + down, Act::Start);
+    }
+
+    fn is_gone(&mut self) {
+        self.daemon = None;
+        self.sites.iter_mut().filter_map(|site| site.secret.as_mut()).for_each(Secret::forgotten);
+        self.model.down();
     }
 
     /// Whether the journal can be written again; and what could not be written before.
@@ -416,8 +422,7 @@ impl World {
         self.journal.snapshots = self.windows();
         self.checkpoint();
         self.stale = self.journal.snapshots.clone();
-        self.daemon = None;
-        self.model.down();
+        self.is_gone();
         self.tell(|| "the daemon has stopped".into());
         self.later(self.at + down, Act::Start);
     }

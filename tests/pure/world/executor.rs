@@ -2,6 +2,7 @@
 //! `src/executors/{mod,release,restart,command}.rs`, over a platform that fails at each of these places.
 
 mod reversed;
+mod secret;
 
 use std::collections::VecDeque;
 
@@ -121,7 +122,8 @@ impl Attempt {
     fn perform(&self, action: &Action, site: &mut Site, at: i64, wall: super::Wall) -> Outcome {
         match action {
             Action::ReleaseSwitch { from, to, .. } => self.switch(site, (from, to), at, wall),
-            Action::ReleaseRestart { to, .. } => self.restart(site, to, at),
+            Action::ReleaseRestart { to, anew, .. } => self.restart(site, (to, *anew), at, wall),
+            Action::SecretMove { what } => self.move_back(site, what, at, wall),
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
@@ -142,7 +144,7 @@ impl Attempt {
                 _ => failed("what was restored does not answer", true),
             },
             Action::FrontendCopy { from, to, .. } => self.copy(site, (from, to), at, wall),
-            Action::FrontendInvalidate { to, .. } => self.invalidate(site, &to.version, at),
+            Action::FrontendInvalidate { to, .. } => self.invalidate(site, &to.version, at, wall),
             Action::FrontendVerify { to, .. } => match self.mishap {
                 Mishap::Nothing if site.running.as_ref() == Some(&to.version) => Outcome::Done,
                 _ => failed("its edges serve another version", true),
@@ -153,7 +155,6 @@ impl Attempt {
             },
             Action::OwnerSuspend { .. }
             | Action::ConfigMapRestore { .. }
-            | Action::SecretMove { .. }
             | Action::DeploymentRestart { .. }
             | Action::DeploymentStop { .. }
             | Action::DeploymentStart { .. }
@@ -290,11 +291,17 @@ impl Attempt {
         }
     }
 
-    fn restart(&self, site: &mut Site, to: &str, at: i64) -> Outcome {
+    fn restart(
+        &self,
+        site: &mut Site,
+        (to, anew): (&str, bool),
+        at: i64,
+        wall: super::Wall,
+    ) -> Outcome {
         if site.linked != to {
             return failed(&format!("a restart would not bring up {to}"), false);
         }
-        if site.running.as_deref() == Some(to) {
+        if site.running.as_deref() == Some(to) && !anew {
             return Outcome::AlreadyDone;
         }
         match self.mishap {
@@ -310,7 +317,7 @@ impl Attempt {
             }
             _ => {}
         }
-        site.restart(self.by(), at);
+        site.restart(self.by(), at, wall.0);
         match self.mishap {
             Mishap::Late | Mishap::TimesOutAfter => failed("it does not serve yet", true),
             _ => Outcome::Done,
@@ -344,7 +351,7 @@ impl Attempt {
     }
 
     /// Edges serve what they had until they have forgotten it; what they serve then is what is copied.
-    fn invalidate(&self, site: &mut Site, to: &str, at: i64) -> Outcome {
+    fn invalidate(&self, site: &mut Site, to: &str, at: i64, wall: super::Wall) -> Outcome {
         if site.linked != to {
             return failed("the manifest is another than the plan was made for", false);
         }
@@ -355,7 +362,7 @@ impl Attempt {
             let before = site.behaviour();
             site.releases.insert(to.to_owned(), before);
         }
-        site.restart(self.by(), at);
+        site.restart(self.by(), at, wall.0);
         match self.mishap {
             Mishap::Late | Mishap::TimesOutAfter => failed("it is not seen to be completed", true),
             _ => Outcome::Done,
@@ -413,6 +420,7 @@ impl Attempt {
                 | Action::MaintenanceOff { .. }
                 // A transaction that nobody commits any more is taken back.
                 | Action::ReverseScript { .. }
+                | Action::SecretMove { .. }
         );
         child && survives
     }

@@ -18,7 +18,7 @@ use super::{
     readings::Ailment,
     sayings,
     script::{Boundary, Happening},
-    site::{Actor, Behaviour},
+    site::{Actor, Behaviour, WELL},
 };
 
 impl World {
@@ -80,12 +80,13 @@ impl World {
             Happening::ByHand { site, version } => {
                 let wall = self.wall();
                 self.sites[site].switch(&version, Actor::Person, at, wall);
-                self.sites[site].restart(Actor::Person, at);
+                self.sites[site].restart(Actor::Person, at, wall);
             }
             Happening::Rewritten { site } => {
                 self.sites[site].database.iter_mut().for_each(Database::rewrite);
             }
             Happening::Migrated { site } => self.migrates_by_hand(site),
+            Happening::Rotated { site } => self.rotates(site),
             Happening::Speaks { service, which } => {
                 let said = self.words(service, which);
                 self.says(service, said);
@@ -98,6 +99,18 @@ impl World {
         let wall = self.wall();
         self.sites[site].database.iter_mut().for_each(|it| it.migrate(wall));
         self.sites[site].migrated(Actor::Person, self.at);
+    }
+
+    /// A person makes a newer version of a secret, with which all is well; what runs is not told.
+    fn rotates(&mut self, site: usize) {
+        self.renews(site, &format!("by-hand-{}", self.at), WELL, Actor::Person);
+    }
+
+    fn renews(&mut self, site: usize, version: &str, behaviour: Behaviour, by: Actor) {
+        let (at, wall) = (self.at, self.wall());
+        let Some(secret) = &mut self.sites[site].secret else { return };
+        secret.versions.insert(version.to_owned(), behaviour);
+        self.sites[site].move_secret(version, by, at, wall);
     }
 
     fn told(&mut self, after: i64, what: What) {
@@ -116,6 +129,15 @@ impl World {
         let from = self.sites[site].linked.clone();
         if from == version {
             return;
+        }
+        let mut behaviour = behaviour;
+        // Of no dice, as below: the release hurts, or comes with a secret that does, or the secret alone is another.
+        if self.sites[site].secret.is_some() && (at / 1_000) % 3 != 0 {
+            let bad = std::mem::replace(&mut behaviour, WELL);
+            self.renews(site, &format!("with-{version}-{at}"), bad, Actor::Pipeline);
+            if (at / 1_000) % 3 == 2 {
+                return self.later(at + restart_after, Act::PipelineRestarts { site });
+            }
         }
         self.sites[site].releases.insert(version.to_owned(), behaviour);
         if let Some(database) = &mut self.sites[site].database {

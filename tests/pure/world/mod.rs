@@ -21,6 +21,7 @@ mod readings;
 pub(crate) mod rng;
 pub(crate) mod sayings;
 pub(crate) mod script;
+mod secret;
 mod site;
 mod tally;
 
@@ -94,6 +95,8 @@ pub(crate) struct Life {
     pub(crate) story: Vec<String>,
     /// What serves at the end, by release directory.
     pub(crate) serves: Vec<Option<String>>,
+    /// Which version of its secret is current then, and which is read.
+    pub(crate) secrets: Vec<Option<(String, String)>>,
     /// Whether it is in maintenance mode then.
     pub(crate) maintained: Vec<bool>,
     /// The text of every page.
@@ -106,6 +109,7 @@ pub(crate) fn live(bases: &mut Bases, seed: u64, script: Script, told: bool) -> 
     world.story = told.then(Vec::new);
     world.run();
     let violation = world.model.violation.take();
+    let secret = |site: &Site| site.secret.as_ref().map(|it| (it.current.clone(), it.read.clone()));
     world.tally.turns = world.events;
     world.tally.violations = u64::from(violation.is_some());
     Life {
@@ -113,6 +117,7 @@ pub(crate) fn live(bases: &mut Bases, seed: u64, script: Script, told: bool) -> 
         violation,
         fingerprint: world.journal.tail().1,
         maintained: world.sites.iter().map(|site| site.maintained).collect(),
+        secrets: world.sites.iter().map(secret).collect(),
         serves: world.sites.iter().map(|site| site.running.clone()).collect(),
         pages: if told { journal::pages(&world.journal.records) } else { vec![] },
         story: world.story.unwrap_or_default(),

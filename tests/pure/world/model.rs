@@ -2,7 +2,7 @@
 //!
 //! It knows the truth that the daemon can only guess, and nothing of how the daemon decides. Each check names its invariant:
 //!
-//! * I1, I2, I4, I6, I7, I9, I11, I13, I14, I15: `deeds.rs`, at each plan and each change that is made outside.
+//! * I1, I2, I4, I6, I7, I9, I11, I13, I14, I15, I16: `deeds.rs`, at each plan and each change that is made outside.
 //! * I3: `deeds.rs`, at each plan and each end. I5, I8: `owed.rs`, after each turn and at the end.
 //! * I9: `owed.rs`, after each turn and at the end.
 //! * I10, I12: `memory.rs`, after each turn and at the end.
@@ -97,6 +97,9 @@ pub(super) struct Service {
     /// Everything that ran well for the bake time.
     pub(super) earned: BTreeSet<String>,
     pub(super) quarantined: BTreeSet<String>,
+    /// Which version of its secret it was given; and every one with which all was well for the bake time.
+    pub(super) given: Option<String>,
+    pub(super) earned_by_secrets: BTreeSet<String>,
     pub(super) hurt_at: i64,
     /// When a counter may last have begun anew where nobody could tell.
     pub(super) disorderly_at: i64,
@@ -409,6 +412,8 @@ impl Service {
             well_since: None,
             earned: BTreeSet::new(),
             quarantined: BTreeSet::new(),
+            given: None,
+            earned_by_secrets: BTreeSet::new(),
             hurt_at: i64::MIN / 2,
             disorderly_at: i64::MIN / 2,
             unreachable_at: i64::MIN / 2,

@@ -20,7 +20,7 @@ use rollbackd::{
         rds::{Form, RdsAt},
         runbook::{
             ApplicationRunbook, DatabaseRunbook, FrontendRunbook, RdsRunbook, ReleaseRunbook,
-            RestoreRunbook, ScriptRunbook, StopWrites,
+            RestoreRunbook, ScriptRunbook, SecretRunbook, StopWrites,
         },
         schema::{DatabasePolicy, undo::UndoBy},
         secret::SecretAt,
@@ -31,7 +31,7 @@ use rollbackd::{
     units::{Percent, Span},
 };
 
-use super::database::MARKER;
+use super::{database::MARKER, secret};
 
 /// The program that reads a whole snapshot.
 pub(crate) const READ: &str = "read";
@@ -66,6 +66,8 @@ pub(crate) enum Layout {
     Restored,
     /// Two whose database RDS keeps.
     InRds,
+    /// Two that read a secret of AWS.
+    Secrets,
     /// Two sites behind edges that keep what they had.
     Sites,
     /// Six: enough for a storm.
@@ -83,6 +85,7 @@ impl Layout {
             | Self::Reversed
             | Self::Restored
             | Self::InRds
+            | Self::Secrets
             | Self::Sites => 2,
             Self::Modes => 3,
             Self::Street => 6,
@@ -91,7 +94,7 @@ impl Layout {
 
     fn mode(self, index: usize) -> Mode {
         match (self, index) {
-            (Self::Modes | Self::Maintained | Self::Sites, 1) => Mode::Approve,
+            (Self::Modes | Self::Maintained | Self::Secrets | Self::Sites, 1) => Mode::Approve,
             (Self::Migrated | Self::Reversed | Self::Restored | Self::InRds, 1) => Mode::Approve,
             (Self::Modes, 2) => Mode::Observe,
             _ => Mode::Auto,
@@ -115,6 +118,7 @@ impl Layout {
             | Self::Reversed
             | Self::Restored
             | Self::InRds
+            | Self::Secrets
             | Self::Sites
             | Self::Street => {
                 format!("/srv/{}", name(index))
@@ -146,6 +150,9 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
     let mut runbook = runbook(&layout.root(index), layout == Layout::Alone);
     if layout == Layout::Sites {
         runbook.application = ApplicationRunbook::Frontend(site(index));
+    }
+    if layout == Layout::Secrets {
+        runbook.secrets = vec![secret(index)];
     }
     runbook.maintenance = (layout == Layout::Maintained).then(|| maintenance(index));
     let schema = SchemaAt { database: name(index), history_table: "history".into() };
@@ -240,6 +247,15 @@ fn in_rds(schema: SchemaAt, index: usize) -> RdsRunbook {
         verify: BTreeMap::new(),
         stop_writes: StopWrites::No,
         automatic: index == 0,
+    }
+}
+
+fn secret(index: usize) -> SecretRunbook {
+    SecretRunbook {
+        name: secret::NAME.into(),
+        at: SecretAt { account: "main".into(), secret: format!("{}/db", name(index)) },
+        timeout: Span::seconds(30),
+        attempts: 2,
     }
 }
 

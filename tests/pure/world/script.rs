@@ -119,6 +119,10 @@ pub(crate) enum Happening {
     Migrated {
         site: usize,
     },
+    /// Somebody makes a newer version of a secret.
+    Rotated {
+        site: usize,
+    },
     /// A person speaks without having been asked.
     Speaks {
         service: usize,
@@ -185,6 +189,9 @@ impl Script {
         if layout == Layout::Pair && Dice::of(seed, "sites").percent(30) {
             layout = Layout::Sites;
         }
+        if layout == Layout::Pair && Dice::of(seed, "versions").percent(40) {
+            layout = Layout::Secrets;
+        }
         if layout == Layout::Modes && Dice::of(seed, "databases").percent(50) {
             layout = Dice::of(seed, "which").pick(&[Layout::Migrated, Layout::Restored]);
         }
@@ -196,7 +203,7 @@ impl Script {
         }
         let mut script = Self { layout, fate: None, happenings: vec![], calm_at: 0 };
         script.troubles(&mut dice);
-        if layout == Layout::Reversed {
+        if matches!(layout, Layout::Reversed | Layout::Secrets) {
             script.meddling(&mut Dice::of(seed, "meddling"));
         }
         let faults = dice.below(7);
@@ -211,11 +218,14 @@ impl Script {
         script
     }
 
-    /// Whoever has a script tried cannot count on it that nobody else comes near it, or near its schema.
+    /// Nobody can count on it that nobody else comes near a script, its schema, or a secret.
     fn meddling(&mut self, dice: &mut Dice) {
         for site in 0..self.layout.services() {
             let at = dice.between(0, 12 * MINUTE);
             match dice.below(6) {
+                0 | 1 if self.layout == Layout::Secrets => {
+                    self.happenings.push((at, Happening::Rotated { site }));
+                }
                 0 => self.happenings.push((at, Happening::Rewritten { site })),
                 1 => self.happenings.push((at, Happening::Migrated { site })),
                 _ => {}

@@ -10,7 +10,7 @@ use rollbackd::{
     units::UnixMs,
 };
 
-use super::{database::Database, operator::Layout};
+use super::{database::Database, operator::Layout, secret::Secret};
 
 /// How a release behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +70,11 @@ pub(crate) enum Done {
     Migrated {
         to: u32,
     },
+    /// Another version of its secret is current.
+    Moved {
+        from: String,
+        to: String,
+    },
     /// Maintenance mode was switched on or off.
     Maintained {
         on: bool,
@@ -95,6 +100,7 @@ pub(crate) struct Site {
     pub(crate) scripts: BTreeMap<String, bool>,
     pub(crate) maintained: bool,
     pub(crate) database: Option<Database>,
+    pub(crate) secret: Option<Secret>,
     /// Everything that was ever done, in order.
     pub(crate) done: Vec<Effect>,
     /// Until then nobody can tell what is deployed.
@@ -112,6 +118,7 @@ impl Site {
             scripts: BTreeMap::new(),
             maintained: false,
             database: layout.has_databases().then(|| Database::new(wall)),
+            secret: (layout == Layout::Secrets).then(|| Secret::new(wall)),
             done: vec![],
             unreadable_until: i64::MIN,
         }
@@ -119,7 +126,9 @@ impl Site {
 
     pub(crate) fn behaviour(&self) -> Behaviour {
         let running = self.running.as_ref().filter(|version| self.bears(version));
-        running.and_then(|version| self.releases.get(version)).copied().unwrap_or(DOWN)
+        let behaviour = running.and_then(|version| self.releases.get(version)).copied();
+        let given = self.secret.as_ref().map(Secret::behaviour).filter(Behaviour::hurts);
+        behaviour.map_or(DOWN, |it| if it.hurts() { it } else { given.unwrap_or(it) })
     }
 
     /// Whether a release runs on the schema that is there.
@@ -133,6 +142,14 @@ impl Site {
         self.done.push(Effect { at, by, done: Done::Migrated { to } });
     }
 
+    /// What runs knows nothing of it until it starts anew.
+    pub(crate) fn move_secret(&mut self, to: &str, by: Actor, at: i64, wall: UnixMs) {
+        let Some(secret) = &mut self.secret else { return };
+        let from = secret.current.clone();
+        secret.moved(to, wall);
+        self.done.push(Effect { at, by, done: Done::Moved { from, to: to.to_owned() } });
+    }
+
     pub(crate) fn switch(&mut self, to: &str, by: Actor, at: i64, wall: UnixMs) {
         let from = std::mem::replace(&mut self.linked, to.to_owned());
         self.switched_at = wall;
@@ -140,7 +157,8 @@ impl Site {
     }
 
     /// What is linked begins to serve.
-    pub(crate) fn restart(&mut self, by: Actor, at: i64) {
+    pub(crate) fn restart(&mut self, by: Actor, at: i64, wall: UnixMs) {
+        self.secret.iter_mut().for_each(|secret| secret.starts(wall));
         self.running = Some(self.linked.clone());
         self.starts += 1;
         self.done.push(Effect { at, by, done: Done::Restarted { on: self.linked.clone() } });

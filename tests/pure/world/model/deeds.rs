@@ -40,9 +40,12 @@ impl Model {
         for (id, service) in &mut self.services {
             let site = if sites.len() == 1 { &sites[0] } else { &sites[service.index] };
             let truth = sources[service.index].truth(site, at);
-            if service.runs != site.running || truth.hurts() {
+            let given = site.secret.as_ref().map(|secret| secret.read.clone());
+            let is_other = service.runs != site.running || service.given != given;
+            if is_other || truth.hurts() {
                 service.well_since = None;
             }
+            service.given = given;
             let sources = &sources[service.index];
             if sources.is_ailing(at) && sources.ailment == Ailment::Disorderly {
                 service.disorderly_at = at;
@@ -57,6 +60,7 @@ impl Model {
                 let since = *service.well_since.get_or_insert(at);
                 if at - since >= BAKE.ms() - SLACK_MS {
                     service.earned.insert(version.clone());
+                    service.earned_by_secrets.extend(service.given.clone());
                 }
             }
             service.changed_at =
@@ -151,6 +155,13 @@ impl Model {
                 wrong.push(("I2", format!("{to} of {id} was rolled away from")));
             }
         }
+        let moves = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::SecretMove { what } => Some(&what.to),
+            _ => None,
+        });
+        for to in moves.filter(|to| !service.earned_by_secrets.contains(*to)) {
+            wrong.push(("I16", format!("{to} of {id} was never read for the bake time")));
+        }
         let open = service.open.as_ref();
         let hearsay = open.is_some_and(|open| open.hearsay);
         if service.mode != Mode::Auto {
@@ -235,7 +246,12 @@ impl Model {
                     |step: &Step| matches!(&step.action, Action::Command { observe: Some(_), .. });
                 let mut lasting = running.steps.iter().filter(|step| !observed(step));
                 let all = lasting.all(|step| in_effect(step, &running, site));
-                if !by_others && (!all || site.running.as_deref() != Some(running.to.as_str())) {
+                let is_read = running.steps.iter().all(|step| is_read(step, site));
+                // Where a secret alone goes back, the release stays.
+                let is_there =
+                    running.to.is_empty() || site.running.as_deref() == Some(running.to.as_str());
+                let is_as_said = all && is_read && is_there;
+                if !by_others && !is_as_said {
                     let runs = site.running.clone().unwrap_or_else(|| "nothing".into());
                     let how = format!(
                         "{id} is said to be on {} by {}, and {runs} runs",
@@ -289,9 +305,21 @@ impl Model {
             Done::Ran { .. }
             | Done::Switched { .. }
             | Done::Restarted { .. }
+            | Done::Moved { .. }
             | Done::Migrated { .. } => {}
         }
         self.bears_its_code(effect, attempt, site);
+        self.takes_nothing_newer(effect, attempt);
+    }
+
+    /// A secret goes from exactly the version that the plan names to exactly the other one, which was well: what anybody made since stays.
+    fn takes_nothing_newer(&mut self, effect: &Effect, attempt: &Attempt) {
+        let Done::Moved { from, to } = &effect.done else { return };
+        let Action::SecretMove { what } = &attempt.order.what.action else { return };
+        if (from, to) != (&what.from, &what.to) {
+            let how = format!("{} goes from {from} to {to}: {what:?}", attempt.service);
+            self.violated("I16", effect.at, how);
+        }
     }
 
     /// No code is started by the daemon itself, or after its schema went back, on a schema that it does not run on.
@@ -316,7 +344,7 @@ impl Model {
         let again = match (&effect.done, &order.what.action) {
             (Done::Ran { in_effect: true, .. }, Action::Command { observe: Some(_), .. }) => true,
             (Done::Ran { .. }, Action::Command { observe: None, idempotent: false, .. })
-            | (Done::Switched { .. } | Done::Migrated { .. }, _) => {
+            | (Done::Switched { .. } | Done::Migrated { .. } | Done::Moved { .. }, _) => {
                 let key = (order.run.clone(), order.step, String::new());
                 let (count, _) = self.deeds.entry(key).or_insert((0, at));
                 *count += 1;
@@ -351,6 +379,12 @@ impl Service {
     }
 }
 
+/// Whether what runs was given the version of the secret that a step went to.
+fn is_read(step: &Step, site: &Site) -> bool {
+    let Action::SecretMove { what } = &step.action else { return true };
+    site.secret.as_ref().is_some_and(|it| it.read == what.to)
+}
+
 /// Whether a step is in effect, unless somebody else has been there since.
 fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
     if site.touched_by_others().is_some_and(|at| at >= running.since) {
@@ -359,6 +393,7 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
     match &step.action {
         Action::ReleaseSwitch { to, .. } => site.linked == *to,
         Action::ReleaseRestart { to, .. } => site.running.as_ref() == Some(to),
+        Action::SecretMove { what } => site.secret.as_ref().is_some_and(|it| it.current == what.to),
         Action::FrontendCopy { to, .. } => site.linked == to.version,
         Action::FrontendInvalidate { to, .. } => site.running.as_ref() == Some(&to.version),
         Action::Command { run, .. } => {
@@ -387,7 +422,6 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         Action::RdsRestore { .. } => site.database.as_ref().is_some_and(Database::was_restored),
         Action::OwnerSuspend { .. }
         | Action::ConfigMapRestore { .. }
-        | Action::SecretMove { .. }
         | Action::DeploymentRestart { .. }
         | Action::DeploymentStop { .. }
         | Action::DeploymentStart { .. }
