@@ -112,7 +112,7 @@ pub fn plan(s: &Situation<'_>, to: To<'_>) -> Result<Arc<Plan>, String> {
     // Its pods come back only to a schema that what they come back to runs on.
     if let (Some(bars), None) = (bars, &database) {
         match schema::of(s, to) {
-            Schema::Moved(_) if !why.is_empty() => return Err(why),
+            Schema::Moved(_) if !why.is_empty() => return Err(format!("{bars}; {why}")),
             Schema::Moved(what) => return Err(format!("{bars}; {what}")),
             Schema::Stays(_) | Schema::Unwatched => {}
         }
