@@ -149,30 +149,23 @@ pub(super) fn migrated(
 ) -> Option<(Migrated, DatabasePolicy)> {
     let (place, said) = (said.span(), said.get_ref());
     let every = found.positive(&said.every, Span::seconds(30));
-    let every_watched = found.positive(&said.every_watched, Span::seconds(5).min(every));
-    if let Some(at) = said.every_watched.as_ref().filter(|_| every_watched > every) {
-        let what = format!("slower while it matters: otherwise it is looked at every {every}");
-        found.error(at.span(), what, format!("write \"{every}\" or less"));
-    }
+    let every_watched = found.no_slower(&said.every_watched, Span::seconds(5), every);
+    let migrated = |teller, checks| Migrated {
+        teller,
+        every,
+        every_watched,
+        checks,
+        snapshots: None,
+        rds: None,
+        reversed: None,
+    };
     let stuck_after = found.positive(&said.stuck_after, Span::minutes(30));
     let rows_max = found.at_least_one(&said.history_max, ROWS_MAX);
     let name = table(found, said.history_table.as_ref());
     let compatible_marker = marker(found, said.compatible_marker.as_ref());
     if let Some((teller, place)) = tellers::teller(found, said, rows_max)? {
         let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
-        let checks = BTreeMap::new();
-        return Some((
-            Migrated {
-                teller,
-                every,
-                every_watched,
-                checks,
-                snapshots: None,
-                rds: None,
-                reversed: None,
-            },
-            policy,
-        ));
+        return Some((migrated(teller, BTreeMap::new()), policy));
     }
     let name_of = named(found, raw, said.from.as_ref(), place)?;
     let reached = databases.get(&name_of)?;
@@ -183,18 +176,7 @@ pub(super) fn migrated(
     let policy = DatabasePolicy { place, stuck_after, every, compatible_marker };
     let teller =
         Teller::Table(Box::new(History { options, name: name?, rows_max, zone: ZONE.to_owned() }));
-    Some((
-        Migrated {
-            teller,
-            every,
-            every_watched,
-            checks,
-            snapshots: None,
-            rds: None,
-            reversed: None,
-        },
-        policy,
-    ))
+    Some((migrated(teller, checks), policy))
 }
 
 /// A marker that stands in every name would make every migration compatible.

@@ -148,6 +148,16 @@ impl<'t> Found<'t> {
         default
     }
 
+    /// How often something is looked at while it is watched: not more seldom than usual.
+    pub(super) fn no_slower(&mut self, span: &Placed<Span>, default: Span, every: Span) -> Span {
+        let watched = self.positive(span, default.min(every));
+        if let Some(at) = span.as_ref().filter(|_| watched > every) {
+            let what = format!("slower while it matters: otherwise it is looked at every {every}");
+            self.error(at.span(), what, format!("write \"{every}\" or less"));
+        }
+        watched
+    }
+
     /// A number that must not be zero.
     pub(super) fn at_least_one<N: Copy + PartialEq + From<bool> + std::fmt::Display>(
         &mut self,

@@ -46,11 +46,7 @@ pub(super) fn platform(
     let paths_max = at_most(found, &raw.paths_max, (PATHS_MAX, PATHS_MAX), "CloudFront takes");
     let at_once = at_most(found, &raw.at_once, (16, AT_ONCE_MAX), "S3 serves");
     let look_every = found.positive(&raw.look_every, Span::seconds(30));
-    let watched = found.positive(&raw.look_every_watched, Span::seconds(5).min(look_every));
-    if let Some(at) = raw.look_every_watched.as_ref().filter(|_| watched > look_every) {
-        let what = format!("slower while it matters: otherwise it is looked at every {look_every}");
-        found.error(at.span(), what, format!("write \"{look_every}\" or less"));
-    }
+    let watched = found.no_slower(&raw.look_every_watched, Span::seconds(5), look_every);
     let access = access?;
     let at = SiteAt { account: access.name.clone(), bucket: bucket?, prefix: prefix? };
     let list = |said: &raw::Placed<Vec<String>>, usual: &[&str]| {

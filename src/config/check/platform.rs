@@ -77,11 +77,7 @@ fn platform(found: &mut Found<'_>, raw: &raw::Release) -> Option<ReleasePlatform
         raw::Running::Unit(unit) => unit_name(found, unit).map(Running::Unit),
     };
     let look_every = found.positive(&raw.look_every, Span::seconds(15));
-    let watched = found.positive(&raw.look_every_watched, Span::seconds(2).min(look_every));
-    if let Some(at) = raw.look_every_watched.as_ref().filter(|_| watched > look_every) {
-        let what = format!("slower while it matters: otherwise it is looked at every {look_every}");
-        found.error(at.span(), what, format!("write \"{look_every}\" or less"));
-    }
+    let watched = found.no_slower(&raw.look_every_watched, Span::seconds(2), look_every);
     let runbook = ReleaseRunbook {
         switch_timeout: found.positive(&raw.switch_timeout, Span::seconds(30)),
         restart_timeout: found.positive(&raw.restart_timeout, Span::minutes(2)),

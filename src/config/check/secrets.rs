@@ -79,11 +79,7 @@ fn one(
         return None;
     }
     let every = found.positive(&said.look_every, EVERY);
-    let every_watched = found.positive(&said.look_every_watched, EVERY_WATCHED.min(every));
-    if let Some(at) = said.look_every_watched.as_ref().filter(|_| every_watched > every) {
-        let what = format!("slower while it matters: otherwise it is looked at every {every}");
-        found.error(at.span(), what, format!("write \"{every}\" or less"));
-    }
+    let every_watched = found.no_slower(&said.look_every_watched, EVERY_WATCHED, every);
     let is = |said: &raw::Placed<bool>, usual| said.as_ref().map_or(usual, |it| *it.get_ref());
     let at = SecretAt { account: access.name.clone(), secret: id.get_ref().clone() };
     let name = name.get_ref().clone();
