@@ -80,6 +80,12 @@ impl Fault {
         }
     }
 
+    /// Whether whoever asks once more may be answered: what passes, and credentials, which are looked for anew each time that they are
+    /// not taken.
+    pub fn is_worth_another_try(&self) -> bool {
+        self.passes() || self.kind == Kind::Credentials
+    }
+
     /// Whether what was asked for may have been done all the same: then one looks before one asks again.
     pub fn may_be_done(&self) -> bool {
         matches!(self.kind, Kind::Unanswered | Kind::Broken)

@@ -44,7 +44,7 @@ pub(super) async fn move_back(
         };
         let seen = match seen {
             Ok(seen) => seen,
-            Err(fault) if fault.passes() => {
+            Err(fault) if fault.is_worth_another_try() => {
                 last = fault;
                 continue;
             }
@@ -70,7 +70,7 @@ pub(super) async fn move_back(
         match timeout_at(attempt.until, secrets::change(&access, secret, moved)).await {
             Ok(Ok(())) => (is_asked, unseen) = (true, true),
             // Whether it was done is seen by looking again; so is who was quicker.
-            Ok(Err(fault)) if fault.passes() || is_of_the_moment(&fault) => {
+            Ok(Err(fault)) if fault.is_worth_another_try() || is_of_the_moment(&fault) => {
                 (unseen, last) = (fault.may_be_done(), fault);
             }
             Ok(Err(fault)) => return Err(ended(&fault, false)),
@@ -139,7 +139,7 @@ fn ended(fault: &Fault, unseen: bool) -> Trouble {
     let why = format!("{fault}; {}", fault.advice());
     match unseen {
         true => Trouble::Unknown(format!("{why}; whether it was moved could not be seen")),
-        false => Trouble::Failed { why, retry: fault.passes() },
+        false => Trouble::Failed { why, retry: fault.is_worth_another_try() },
     }
 }
 

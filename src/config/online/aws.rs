@@ -49,8 +49,15 @@ pub(super) async fn looked(config: &Config, name: &str, text: &str) -> (Vec<Stri
     }
     for channel in &config.channels {
         let Notifier::Sns(options) = &channel.notifier else { continue };
-        let Err(fault) = sns::look(options).await else { continue };
         let topic = &options.topic_arn;
+        let fault = match sns::look(options).await {
+            Ok(None) => continue,
+            Ok(Some(key)) => {
+                problems.push(encrypted((name, text), &options.access, (topic, &key)));
+                continue;
+            }
+            Err(fault) => fault,
+        };
         let what = format!("the topic of notify.{} was not seen: {fault}", channel.name);
         let unseen = matches!(fault.kind, Kind::Denied { .. });
         let mut found = problem((name, text), &options.access, &fault, what);
@@ -89,6 +96,15 @@ fn of_signal(name: &str, poll: &Poll, fault: &Fault) -> Problem {
         "try it in CloudWatch's own page, and write what works there"
     };
     Problem::of_file(name, what, instead).but_only_a_warning()
+}
+
+/// Whether it may be used nobody can ask without telling somebody something.
+fn encrypted((name, text): (&str, &str), access: &Access, (topic, key): (&str, &str)) -> Problem {
+    let at = place(text, &access.name).unwrap_or(0..0);
+    let what =
+        format!("{topic} is under the KMS key {key}: without rights on that nothing is published");
+    let instead = "see that kms:GenerateDataKey and kms:Decrypt are allowed on it (`TOPIC-KEY` in config/aws/read-only.json)";
+    Problem::error(name, text, at, what, instead).but_only_a_warning()
 }
 
 /// What may be over in a moment is a warning.

@@ -101,6 +101,23 @@ pub fn copies(
     Ok(Copies { names })
 }
 
+/// What would be replaced and is not named by the version that is left, nor a copy that a rollback made: an earlier version left it there,
+/// or it is somebody else's.
+pub fn unnamed<'c>(
+    from: Option<&Manifest>,
+    to: &Manifest,
+    live: &BTreeMap<String, Live>,
+    copies: &'c Copies,
+) -> Vec<&'c str> {
+    let Some(from) = from else { return vec![] };
+    let is_unnamed = |name: &&str| {
+        let now = live.get(*name).filter(|now| now.mark.is_none());
+        !from.objects.contains_key(*name)
+            && now.is_some_and(|now| to.objects.get(*name).is_some_and(|it| !it.is_held_by(now)))
+    };
+    copies.names.iter().map(|(_, name)| name.as_str()).filter(is_unnamed).collect()
+}
+
 /// By how much two versions differ, for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {

@@ -14,7 +14,8 @@ const PATH_MAX: usize = 4_000;
 /// The paths for a way from one version to another: `base` is the path of the site's own address, ending in `/`, `also` what the
 /// operator adds, and `paths_max` how many there may be.
 ///
-/// What is new has not been there for an edge to keep; pages are named all the same, for it may have kept that they were missing.
+/// What comes back under a name of its own content has not been there as anything else. Other names may have been, before the version that
+/// is left, and of pages an edge may have kept that they were missing.
 /// Where nothing was recorded of what is left, everything counts as changed that may have been another under its name.
 pub fn invalidated(
     from: Option<&Manifest>,
@@ -27,7 +28,8 @@ pub fn invalidated(
         let before = from.map(|from| from.objects.get(name));
         let is_stale = match before {
             Some(Some(before)) => !is_alike(before, object),
-            Some(None) => object.page,
+            // An edge may still have what an earlier version left under this name.
+            Some(None) => object.page || !object.headers.is_immutable(),
             None => !object.headers.is_immutable(),
         };
         if is_stale {

@@ -16,7 +16,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    copies::{Copies, Difference, Stage, copies},
+    copies::{Copies, Difference, Stage, copies, unnamed},
     invalidation::{PATHS_MAX, WILDCARDS_MAX, invalidated},
     live::{Live, MARK, Standing, standing},
     manifest::{Archive, FORMAT, Headers, Manifest, Object, Recorded, digest_of},

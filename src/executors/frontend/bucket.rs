@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_s3::{
     operation::head_object::HeadObjectOutput,
     primitives::ByteStream,
-    types::{MetadataDirective, TaggingDirective},
+    types::{MetadataDirective, StorageClass, TaggingDirective},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -44,6 +44,15 @@ pub(super) struct Listed {
 pub(super) struct Head {
     pub(super) live: Live,
     pub(super) version_id: Option<String>,
+    /// Only whoever has it restored first can read or copy it, which takes hours.
+    pub(super) is_archived: bool,
+}
+
+impl Head {
+    /// Whether this can be copied.
+    pub(super) fn is_kept(&self, etag: &str) -> bool {
+        self.live.etag == etag && !self.is_archived
+    }
 }
 
 /// What an object holds.
@@ -80,10 +89,15 @@ impl Bucket {
         let asked = asked.set_version_id(version_id.map(str::to_owned));
         match Box::pin(asked.send()).await {
             Ok(answer) => Ok(Some(head_of(&answer))),
-            Err(error) => match self.clients.fault("s3:GetObject", error) {
-                fault if fault.kind == Kind::NotFound => Ok(None),
-                fault => Err(fault),
-            },
+            Err(error) => {
+                // An answer without a body names no right.
+                let right =
+                    if version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+                match self.clients.fault(right, error) {
+                    fault if fault.kind == Kind::NotFound => Ok(None),
+                    fault => Err(fault),
+                }
+            }
         }
     }
 
@@ -269,7 +283,16 @@ fn head_of(answer: &HeadObjectOutput) -> Head {
     let size = answer.content_length().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
     // Of a bucket that does not keep versions, or did not when this was written.
     let version_id = text(answer.version_id()).filter(|id| id != "null");
-    Head { live: Live { etag: etag(answer.e_tag()), size, headers, mark }, version_id }
+    let live = Live { etag: etag(answer.e_tag()), size, headers, mark };
+    Head { live, version_id, is_archived: is_archived(answer) }
+}
+
+/// Glacier's classes, and what Intelligent-Tiering has put away, unless it was restored for a while.
+fn is_archived(answer: &HeadObjectOutput) -> bool {
+    let class = answer.storage_class();
+    let is_away = matches!(class, Some(StorageClass::Glacier | StorageClass::DeepArchive))
+        || answer.archive_status().is_some();
+    is_away && !answer.restore().is_some_and(|said| said.contains("ongoing-request=\"false\""))
 }
 
 fn etag(said: Option<&str>) -> String {

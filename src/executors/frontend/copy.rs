@@ -15,13 +15,14 @@ use tracing::info;
 use super::{
     Site,
     bucket::{Bucket, Kept, in_time, patiently},
+    known::known,
     look, manifests,
     perform::{Copy, each, site, trouble},
 };
 use crate::{
     aws::Fault,
     domain::{
-        frontend::{Copies, Live, Manifest, Object, Stage, copies},
+        frontend::{Copies, Live, Manifest, Object, Stage, copies, unnamed},
         run::Outcome,
     },
     executors::{Attempt, Trouble, failed},
@@ -59,6 +60,8 @@ pub(super) async fn copy(attempt: &mut Attempt<'_>, it: Copy<'_>) -> Result<Outc
         return Ok(if attempt.touched { Outcome::Done } else { Outcome::AlreadyDone });
     }
     way.are_kept(&missing, until).await?;
+    let unnamed = unnamed(way.from.as_ref(), &way.to, &live, &missing);
+    known((&way.bucket, &way.site), &unnamed, &live, until).await?;
     let copied = Arc::new(AtomicUsize::new(0));
     let made = way.make(attempt, (&it, &live), &missing, &copied).await;
     let many = copied.load(Ordering::Relaxed);
@@ -150,7 +153,7 @@ impl Way {
             async move {
                 let version = kept.version_id.clone();
                 let head = patiently(until, || bucket.head(&kept.key, version.as_deref())).await?;
-                let is_it = head.is_some_and(|head| head.live.etag == kept.etag);
+                let is_it = head.is_some_and(|head| head.is_kept(&kept.etag));
                 Ok::<_, Fault>((!is_it).then_some(kept.key))
             }
         });
@@ -163,7 +166,7 @@ impl Way {
             [] => Ok(()),
             gone => failed(
                 format!(
-                    "nothing was begun: {} of {many} objects that are kept of {} are gone, or others than were recorded: {}",
+                    "nothing was begun: {} of {many} objects that are kept of {} are gone, archived, or others than were recorded: {}",
                     gone.len(),
                     self.to.version,
                     few(gone)

@@ -19,6 +19,8 @@ use crate::{
 
 /// Between two looks at one that is in progress, at first and later; it takes a minute as a rule.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// The right that it takes.
+pub(super) const INVALIDATE: &str = "cloudfront:CreateInvalidation";
 /// As many paths as are shown to people.
 const SHOWN: usize = 10;
 
@@ -39,11 +41,7 @@ pub(super) async fn invalidate(
         return Ok(Outcome::AlreadyDone);
     }
     let account = Account::of(&site.access).map_err(|fault| trouble(&fault, doing))?;
-    let edge = Edge {
-        look: account.to_look().await,
-        act: account.to_act().await,
-        distribution: it.distribution,
-    };
+    let edge = Edge::new((account.to_look().await, account.to_act().await), it.distribution);
     // The same reference and the same paths are the same invalidation, however often it is asked for.
     let order = attempt.order;
     let hash = hex(&Sha256::digest(paths.join("\n").as_bytes())[..8]);
@@ -58,7 +56,10 @@ pub(super) async fn invalidate(
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);
             }
-            Err(fault) => return Err(trouble(&fault, "it is not known to be invalidated")),
+            Err(fault) => {
+                attempt.left = by_hand(it.distribution, &paths);
+                return Err(trouble(&fault, "it is not known to be invalidated"));
+            }
         }
     };
     let Begun { id, mut is_completed } = begun;
@@ -102,20 +103,35 @@ fn shown(paths: &[String]) -> String {
     }
 }
 
-struct Edge<'a> {
+/// What a person does instead: the bucket is as it should be, and edges serve what they had. More paths than fit are all of them.
+fn by_hand(distribution: &str, paths: &[String]) -> String {
+    const FITS: usize = 20;
+    let paths = if paths.len() > FITS { &["/*".to_owned()][..] } else { paths };
+    let paths = paths.iter().map(|path| format!("'{path}'")).collect::<Vec<_>>().join(" ");
+    format!(
+        "edges may serve what they had until somebody types: aws cloudfront create-invalidation --distribution-id {distribution} --paths {paths}"
+    )
+}
+
+/// A distribution, to look at and to tell to forget.
+pub(super) struct Edge<'a> {
     look: Clients,
     act: Clients,
     distribution: &'a str,
 }
 
-struct Begun {
+pub(super) struct Begun {
     id: String,
     is_completed: bool,
 }
 
-impl Edge<'_> {
-    async fn create(&self, reference: &str, paths: &[String]) -> Result<Begun, Fault> {
-        let action = "cloudfront:CreateInvalidation";
+impl<'a> Edge<'a> {
+    pub(super) fn new((look, act): (Clients, Clients), distribution: &'a str) -> Self {
+        Self { look, act, distribution }
+    }
+
+    pub(super) async fn create(&self, reference: &str, paths: &[String]) -> Result<Begun, Fault> {
+        let action = INVALIDATE;
         let unsent = |fault: &dyn std::fmt::Display| {
             Fault::new(
                 action,

@@ -11,6 +11,8 @@ mod copy;
 #[cfg(feature = "aws")]
 mod invalidate;
 #[cfg(feature = "aws")]
+mod known;
+#[cfg(feature = "aws")]
 mod look;
 #[cfg(feature = "aws")]
 mod manifests;

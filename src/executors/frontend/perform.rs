@@ -2,7 +2,7 @@
 
 use super::{Site, copy::copy, invalidate::invalidate, served::verify};
 use crate::{
-    aws::{Fault, Kind},
+    aws::Fault,
     domain::{
         change::Revision,
         frontend::{Marker, SiteAt},
@@ -66,8 +66,7 @@ pub(super) fn site(attempt: &Attempt<'_>, at: &SiteAt) -> Result<Site, Trouble> 
 
 /// What a fault of AWS means for an attempt.
 pub(super) fn trouble(fault: &Fault, doing: &str) -> Trouble {
-    // Credentials are looked for anew by whoever asks next.
-    let retry = fault.passes() || fault.kind == Kind::Credentials;
+    let retry = fault.is_worth_another_try();
     Trouble::Failed { why: format!("{doing}: {fault}: {}", fault.advice()), retry }
 }
 

@@ -3,12 +3,14 @@
 use super::{
     Known, Site,
     bucket::Bucket,
-    frontend_inventory, manifests,
+    frontend_inventory,
+    invalidate::{Edge, INVALIDATE},
+    manifests,
     perform::{Verify, each},
-    served::served,
+    served::{MARKER_MAX, served},
 };
 use crate::{
-    aws::{Account, Fault},
+    aws::{Account, Fault, Kind},
     domain::{
         change::Revision,
         frontend::Manifest,
@@ -17,8 +19,12 @@ use crate::{
     executors::Options,
 };
 
-/// Everything that a rollback of a site needs, each with what was seen. Nothing is written: whether objects may be is not known
-/// before one is.
+/// A path has no spaces. Taken as one it would be of nothing, and once: the reference is always the same.
+const NO_PATH: &str = "/ rollbackd check";
+/// The reference of what is never begun.
+const NOTHING: &str = "rollbackd-check";
+
+/// Everything that a rollback of a site needs, each with what was seen. Nothing is written.
 pub async fn frontend_preflight(site: &Site, options: &Options) -> Vec<Check> {
     let inventory = frontend_inventory(site, options, &mut Known::default()).await;
     let mut checks = vec![
@@ -43,7 +49,11 @@ pub async fn frontend_preflight(site: &Site, options: &Options) -> Vec<Check> {
     if let Some(distribution) = &site.runbook.distribution {
         let seen = is_there(site, distribution).await.map_err(|fault| said(&fault));
         checks.push(Check::of("its distribution is there", seen));
+        let may = may_invalidate(site, distribution).await.map_err(|fault| said(&fault));
+        checks.push(Check::of("the edges may be told to forget", may));
     }
+    let may = may_write(site).await.unwrap_or_else(|fault| Err(said(&fault)));
+    checks.push(Check::of("objects may be written", may));
     checks
 }
 
@@ -117,17 +127,41 @@ async fn is_kept(site: &Site, version: &str) -> Result<Result<String, String>, F
         let bucket = bucket.clone();
         async move {
             let head = bucket.head(&key, version_id.as_deref()).await?;
-            Ok::<_, Fault>((head.is_none_or(|head| head.live.etag != etag)).then_some(key))
+            Ok::<_, Fault>((!head.is_some_and(|head| head.is_kept(&etag))).then_some(key))
         }
     });
     let gone: Vec<String> = seen.await?.into_iter().flatten().collect();
     Ok(match gone.iter().min() {
         None => Ok(format!("{many} objects are as they were recorded")),
         Some(first) => Err(format!(
-            "{} of {many} objects are gone, or others than were recorded: {first} for example",
+            "{} of {many} objects are gone, archived (Glacier), or others than were recorded: {first} for example",
             gone.len()
         )),
     })
+}
+
+/// S3 is asked to write the marker where there is none: there is one, and who may not write is told so first.
+async fn may_write(site: &Site) -> Result<Result<String, String>, Fault> {
+    let bucket = Bucket::of(site).await?;
+    let key = site.runbook.at.key(&site.runbook.marker.name);
+    // As it is: were it deleted in between, this would put it back.
+    let Some(marker) = bucket.get(&key, MARKER_MAX).await? else {
+        return Ok(Err(format!("{key} is not there")));
+    };
+    bucket.write_new(&key, marker.bytes).await?;
+    Ok(Ok("s3:PutObject is allowed".to_owned()))
+}
+
+/// CloudFront is asked to forget what is no path: it says so to whoever may ask.
+async fn may_invalidate(site: &Site, distribution: &str) -> Result<String, Fault> {
+    let clients = Account::of(&site.access)?.to_act().await;
+    let edge = Edge::new((clients.clone(), clients), distribution);
+    match edge.create(NOTHING, &[NO_PATH.to_owned()]).await {
+        Ok(_) | Err(Fault { kind: Kind::Refused { .. }, .. }) => {
+            Ok(format!("{INVALIDATE} is allowed"))
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 async fn is_there(site: &Site, distribution: &str) -> Result<String, Fault> {

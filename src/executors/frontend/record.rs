@@ -134,7 +134,7 @@ async fn object(
     let key = site.runbook.at.key(name);
     let said = |fault: Fault| format!("{key}: {fault}");
     let head = bucket.head(&key, None).await.map_err(said)?;
-    let Some(Head { live, version_id }) = head else {
+    let Some(Head { live, version_id, .. }) = head else {
         return Err(format!("{key} is kept and not live: was all of it deployed?"));
     };
     if live.size > SIZE_MAX {

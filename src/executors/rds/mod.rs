@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Attempt, Trouble, failed};
 use crate::{
-    aws::{Access, Fault, Kind, rds::There},
+    aws::{Access, Fault, rds::There},
     databases::history::History,
     domain::{
         plan::{Action, SchemaAt},
@@ -127,7 +127,7 @@ async fn place_of(
             }
             Err(fault) => {
                 // Credentials run out in the hours that a restore takes, and whoever asks next looks for them anew.
-                let passes = fault.passes() || fault.kind == Kind::Credentials;
+                let passes = fault.is_worth_another_try();
                 (format!("{fault}; {}", fault.advice()), passes)
             }
         };

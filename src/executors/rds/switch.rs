@@ -42,10 +42,10 @@ pub(super) struct Switch<'a> {
 /// Carries one out.
 pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<Outcome, Trouble> {
     let RdsSwitch { restored, secret, host_key, port_key, old, hosts, .. } = it.what;
-    let (name, new) = {
-        let access = access(attempt, &restored.at.account)?;
-        place_of(attempt, &access, restored).await?
-    };
+    // Whoever led it away in an earlier attempt may have done so unseen.
+    attempt.unmoved = !attempt.touched;
+    let of_rds = access(attempt, &restored.at.account)?;
+    let (name, new) = place_of(attempt, &of_rds, restored).await?;
     let access = access(attempt, &secret.account)?;
     let keys = Keys { host: host_key.clone(), port: port_key.clone() };
     let version = version(attempt.order, &name);
@@ -59,7 +59,7 @@ pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<
         }
         let seen = match look(attempt.until, &access, (&secret.secret, &keys), it.what).await {
             Some(Ok(seen)) => seen,
-            Some(Err(fault)) if fault.passes() => {
+            Some(Err(fault)) if fault.is_worth_another_try() => {
                 last = fault;
                 continue;
             }
@@ -78,6 +78,8 @@ pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<
             attempt.after = done(&it, (&name, &new));
             return Ok(if is_new { Outcome::Done } else { Outcome::AlreadyDone });
         }
+        // What leads elsewhere is nothing that the service could be given back to.
+        attempt.unmoved = false;
         is_as_planned(&seen, it.what)?;
         attempt.unmoved = !unseen;
         // What was taken shows a moment later; asked again, it would undo what somebody did since.
@@ -96,8 +98,7 @@ pub(super) async fn switch(attempt: &mut Attempt<'_>, it: Switch<'_>) -> Result<
         attempt.unmoved &= matches!(&answer, Ok(Err(fault)) if !fault.may_be_done());
         match answer {
             Ok(Ok(())) => (is_asked, unseen) = (true, true),
-            // AWS gives one name to many faults: whether somebody was quicker shows.
-            Ok(Err(fault)) if fault.passes() || (fault.action == secrets::CHANGE && round == 0) => {
+            Ok(Err(fault)) if shows(&fault, round) => {
                 unseen |= fault.may_be_done();
                 last = fault;
             }
@@ -179,11 +180,16 @@ async fn agrees(
     }
 }
 
+/// Whether the next look says more. AWS gives one name to many faults of a label: whether somebody was quicker is seen at the first.
+fn shows(fault: &Fault, round: u32) -> bool {
+    fault.is_worth_another_try() || (fault.action == secrets::CHANGE && round == 0)
+}
+
 fn ended(fault: &Fault, unseen: bool) -> Trouble {
     let why = format!("{fault}; {}", fault.advice());
     match unseen {
         true => Trouble::Unknown(format!("{why}; whether it was written could not be seen")),
-        false => Trouble::Failed { why, retry: fault.passes() },
+        false => Trouble::Failed { why, retry: fault.is_worth_another_try() },
     }
 }
 

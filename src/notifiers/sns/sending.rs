@@ -23,11 +23,11 @@ pub(in crate::notifiers) async fn send(
     }
 }
 
-/// Rights that are missing and topics that are not there stay so; credentials are found anew.
+/// Rights that are missing and topics that are not there stay so.
 fn failed(fault: Fault) -> DeliveryError {
     let why = fault.to_string();
     let after = (fault.kind == Kind::Throttled).then_some(http::RETRY_AFTER_DEFAULT);
-    if fault.passes() || fault.kind == Kind::Credentials {
+    if fault.is_worth_another_try() {
         DeliveryError::Retry { why, after }
     } else {
         DeliveryError::Refused { why }
@@ -67,16 +67,18 @@ async fn publish(options: &Options, message: Message) -> Result<(), Fault> {
     answer.map(drop).map_err(|fault| clients.fault("sns:Publish", fault))
 }
 
-/// Whether the topic is there, without telling anybody anything.
+/// Whether the topic is there, without telling anybody anything; and under which key of KMS, where it has one.
 #[cfg(feature = "aws")]
-pub async fn look(options: &Options) -> Result<(), Fault> {
+pub async fn look(options: &Options) -> Result<Option<String>, Fault> {
     let clients = crate::aws::Account::of(&options.access)?.to_look().await;
     let asked = clients.sns().get_topic_attributes().topic_arn(&options.topic_arn).send().await;
-    asked.map(drop).map_err(|fault| clients.fault("sns:GetTopicAttributes", fault))
+    let seen = asked.map_err(|fault| clients.fault("sns:GetTopicAttributes", fault))?;
+    let key = seen.attributes().and_then(|all| all.get("KmsMasterKeyId")).cloned();
+    Ok(key.filter(|key| !key.is_empty()))
 }
 
 /// Whether the topic is there, without telling anybody anything.
 #[cfg(not(feature = "aws"))]
-pub async fn look(_: &Options) -> Result<(), Fault> {
+pub async fn look(_: &Options) -> Result<Option<String>, Fault> {
     Err(Fault::not_built_in("sns:GetTopicAttributes"))
 }

@@ -199,6 +199,22 @@ async fn who_is_throttled_looks_and_asks_again_and_knows_that_nothing_was_done()
     assert!(matches!(report.outcome, Outcome::Failed { retry: true, .. }), "{report:?}");
 }
 
+/// A session ends, or a file is replaced, in the middle of a plan: whoever asks next has others.
+#[tokio::test]
+async fn credentials_that_run_out_in_the_middle_do_not_end_it() {
+    let bench = Bench::new("expired").await;
+    bench.proxy.twist("DescribeSecret", 1, refuse("ExpiredTokenException"));
+    bench.proxy.twist(MOVE, 1, refuse("ExpiredTokenException"));
+    let report = bench.goes_back(false).await;
+    assert_eq!((report.outcome, bench.current().await), (Outcome::Done, 1));
+    let bench = Bench::new("expired-for-long").await;
+    bench.proxy.twist("DescribeSecret", 99, refuse("ExpiredTokenException"));
+    let report = bench.goes_back(false).await;
+    let Outcome::Failed { why, retry: true } = &report.outcome else { panic!("{report:?}") };
+    assert!(why.contains("by anybody whom AWS knows"), "{why}");
+    assert_eq!(bench.moves_asked(), 0);
+}
+
 #[tokio::test]
 async fn an_answer_that_is_lost_after_the_effect_is_found_done_and_not_asked_for_twice() {
     let bench = Bench::new("lost").await;

@@ -22,7 +22,7 @@ async fn what_is_kept_and_changed_since_stops_it_before_anything_is_touched() {
     let (why, retry) = failure(&report);
     assert_eq!(
         why,
-        "nothing was begun: 2 of 3 objects that are kept of 1.4.0 are gone, or others than were recorded: versions/1.4.0/index.html, versions/1.4.0/logo.svg"
+        "nothing was begun: 2 of 3 objects that are kept of 1.4.0 are gone, archived, or others than were recorded: versions/1.4.0/index.html, versions/1.4.0/logo.svg"
     );
     assert!(!retry);
     assert_eq!(shop.holds().await, before);
@@ -93,6 +93,49 @@ async fn whoever_deploys_in_between_is_not_overwritten() {
     let seen = shop.inventory().await;
     assert_eq!(seen.linked, None);
     assert!(seen.faults[0].contains("index.html is of no version that was recorded"), "{seen:?}");
+}
+
+/// What another pipeline put there may have no other copy.
+#[tokio::test]
+async fn what_no_recorded_version_accounts_for_is_not_replaced_and_what_an_earlier_one_left_is() {
+    let shop = Shop::with_both("foreign").await;
+    let steps = shop.steps("1.4.0").await;
+    shop.put("app.1111.js", "somebody's()").await;
+    let report = shop.carry_out(&Shop::order(0, &steps[0])).await;
+    let (why, retry) = failure(&report);
+    assert!(
+        why.starts_with("nothing was begun: app.1111.js is live as no recorded version"),
+        "{why}"
+    );
+    assert!(!retry && shop.holds().await["app.1111.js"] == "somebody's()", "{report:?}");
+    assert_eq!(shop.holds().await["logo.svg"], "<svg>new</svg>", "nothing was touched");
+    // The same name, as a third version had it.
+    let shop = Shop::open("left", Archived::Below("versions/{version}/".into())).await;
+    let third = [OLD[0], ("app.1111.js", "older()"), OLD[2], OLD[3]];
+    shop.deploy_and_record("1.3.0", &third).await;
+    shop.deploy_and_record("1.4.0", OLD).await;
+    shop.deploy_and_record("1.5.0", NEW).await;
+    shop.put("app.1111.js", "older()").await;
+    let steps = shop.steps("1.4.0").await;
+    let report = shop.carry_out(&Shop::order(0, &steps[0])).await;
+    assert_eq!(
+        (report.outcome, shop.holds().await["app.1111.js"].as_str()),
+        (Outcome::Done, "old()")
+    );
+}
+
+/// The bucket is as it should be then, and the edges are not: people get the line that tells them.
+#[tokio::test]
+async fn edges_that_may_not_be_told_are_for_people_with_the_line_that_does_it() {
+    let shop = Shop::with_both("denied-edge").await;
+    let steps = shop.steps("1.4.0").await;
+    assert_eq!(shop.carry_out(&Shop::order(0, &steps[0])).await.outcome, Outcome::Done);
+    shop.proxy.twist("/invalidation", 9, refuse(403, "AccessDenied"));
+    let report = shop.carry_out(&Shop::order(1, &steps[1])).await;
+    let (why, retry) = failure(&report);
+    assert!(why.contains("allow cloudfront:CreateInvalidation") && !retry, "{why}");
+    let line = "aws cloudfront create-invalidation --distribution-id ";
+    assert!(report.left.contains(line) && report.left.contains("'/index.html'"), "{report:?}");
 }
 
 /// Of a version that nobody recorded only its marker says that it is still there, and copying takes minutes.

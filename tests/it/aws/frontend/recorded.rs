@@ -3,6 +3,7 @@
 use rollbackd::executors::frontend::{Archived, frontend_preflight};
 
 use super::shop::{NEW, OLD, Shop};
+use crate::aws::proxy::Twist;
 
 fn below() -> Archived {
     Archived::Below("versions/{version}/".into())
@@ -86,6 +87,17 @@ async fn before_there_is_need_it_is_seen_whether_a_site_could_go_back() {
         said.contains(&("all of 1.4.0 is kept", "5 objects are as they were recorded")),
         "{said:?}"
     );
+    let before = shop.holds().await;
+    let denied = Twist::Refuse { status: 403, code: "AccessDenied", said: "" };
+    shop.proxy.twist("PUT ", 9, denied.clone());
+    shop.proxy.twist("/invalidation", 9, denied);
+    let checks = frontend_preflight(&shop.site, &shop.options).await;
+    let missing: Vec<&str> = checks.iter().filter(|it| !it.ok).map(|it| it.why.as_str()).collect();
+    assert_eq!(missing.len(), 2, "{checks:?}");
+    assert!(missing[0].contains("allow cloudfront:CreateInvalidation"), "{missing:?}");
+    assert!(missing[1].contains("allow s3:PutObject"), "{missing:?}");
+    shop.proxy.straighten();
+    assert_eq!(shop.holds().await, before, "nothing is written");
     shop.remove("versions/1.4.0/app.1111.js").await;
     shop.edge.answer(Some(403));
     let checks = frontend_preflight(&shop.site, &shop.options).await;

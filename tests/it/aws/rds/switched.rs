@@ -306,6 +306,21 @@ async fn a_status_that_goes_by_and_an_answer_that_does_not_come_are_waited_out()
     assert_eq!(report.outcome, Outcome::Done, "{report:?}");
 }
 
+/// In the hours of a restore a session ends; nothing was written, and the service may have its pods back.
+#[tokio::test]
+async fn credentials_that_run_out_before_the_service_is_led_away_are_looked_for_anew() {
+    let shop = Shop::open("expired").await;
+    let expired = || Twist::Refuse { status: 400, code: "ExpiredTokenException", said: "" };
+    shop.bench.proxy.twist("GetSecretValue", 99, expired());
+    let report = shop.switches(false).await;
+    let Outcome::Failed { why, retry: true } = &report.outcome else { panic!("{report:?}") };
+    assert!(why.contains("by anybody whom AWS knows") && report.unmoved, "{report:?}");
+    let shop = Shop::open("expired-once").await;
+    shop.bench.proxy.twist("GetSecretValue", 1, expired());
+    let report = shop.switches(false).await;
+    assert_eq!(report.outcome, Outcome::Done, "{report:?}");
+}
+
 /// Hours may lie between a plan and its approval.
 #[tokio::test]
 async fn what_is_not_as_planned_any_more_is_seen_before_anything_is_stopped() {
