@@ -77,7 +77,7 @@ impl Access {
         let file = file.unwrap_or_default();
         let own = match (&self.profile, &self.credentials_file) {
             (None, None) => {
-                "of the environment, a profile, a service account's token or the machine's role"
+                "those of the environment, a profile, a service account's token or the machine's role"
                     .to_owned()
             }
             (None, Some(_)) => format!("the profile `default`{file}"),

@@ -66,7 +66,9 @@ fn unsent(action: &'static str, error: &ConnectorError) -> Fault {
         )
     });
     let said = chain(error);
-    let connecting = said.contains("HTTP connect") || find::<rustls::Error>(error).is_some();
+    // Also a name that nobody resolves, as of a region that there is not.
+    let connecting = ["HTTP connect", "client error (Connect)"].iter().any(|it| said.contains(it))
+        || find::<rustls::Error>(error).is_some();
     let unreachable = refused || connecting || find::<ResolveDnsError>(error).is_some();
     let kind = if unreachable || error.is_user() { Kind::Unreachable } else { Kind::Unanswered };
     Fault::new(action, kind, &said)

@@ -105,7 +105,7 @@ impl Fault {
             Kind::NotFound => "compare the name, the account and the region".to_owned(),
             Kind::Changed => "somebody else changed it: look at it anew".to_owned(),
             Kind::Credentials => {
-                "see where the credentials of [aws.NAME] come from: profile, credentials_file, role_arn, or the machine's own".to_owned()
+                "see where the credentials of [aws.NAME] come from: profile, credentials_file, role_arn (which its trust policy must permit: config/aws/trust.json), or the machine's own".to_owned()
             }
             Kind::Unreachable => "see whether the region, the endpoint and the network are right".to_owned(),
             Kind::Unanswered | Kind::Broken => "look whether it was done before it is tried again".to_owned(),

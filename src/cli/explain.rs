@@ -32,15 +32,15 @@ impl Explain {
     }
 }
 
-/// What its pods read beside their image.
+/// What its pods, or its process, read beside the version that serves.
 fn read(configuration: &ConfigurationView, paint: Paint) -> String {
     let ConfigurationView { serving, is_known_good, items, unknown } = configuration;
     if let Some(why) = unknown {
-        return format!("{} what its pods read is unknown: {why}\n", paint.warn("configuration"));
+        return format!("{} what it reads is unknown: {why}\n", paint.warn("configuration"));
     }
     let serving = serving.as_deref().unwrap_or("not known yet");
     let good = if *is_known_good { ", known good" } else { "" };
-    format!("its pods read {serving}{good}: {}\n", items.join(", "))
+    format!("it reads {serving}{good}: {}\n", items.join(", "))
 }
 
 /// What its data must be, and is.

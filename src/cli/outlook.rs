@@ -3,6 +3,7 @@
 //! Pure: it looks at the configuration and at the time, and at no daemon. What a running daemon sees is told by
 //! [`super::explain`].
 
+mod beside;
 pub(super) mod costs;
 mod found;
 mod when;
@@ -142,12 +143,14 @@ impl Service {
         let mut triggers: Vec<Trigger> =
             triggers.map(|(name, trigger)| Trigger::of(policy, name, trigger)).collect();
         triggers.sort_by_key(|trigger| (trigger.severity, !trigger.may_act));
+        let mut reads = reads(polls, platform);
+        reads.extend(beside::reads(config, &policy.id));
         Self {
             service: policy.id.to_string(),
             found: vec![],
             mode: policy.mode,
             acts: acts(policy),
-            reads: reads(polls, platform),
+            reads,
             triggers,
             reminders: reminders(policy),
             rolls_back: with::rolls_back(policy),

@@ -107,7 +107,7 @@ fn notes(service: &ServiceView) -> Vec<String> {
     let mut notes = service.told.clone();
     notes.extend(service.platform_faults.iter().map(|fault| format!("platform: {fault}")));
     let unknown = service.configuration.as_ref().and_then(|it| it.unknown.as_ref());
-    notes.extend(unknown.map(|why| format!("what its pods read is unknown: {why}")));
+    notes.extend(unknown.map(|why| format!("what it reads is unknown: {why}")));
     let database = service.database.as_ref();
     notes.extend(database.and_then(|it| it.runs.clone()));
     notes.extend(service.maintenance.first().cloned());

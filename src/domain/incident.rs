@@ -145,6 +145,14 @@ pub enum Fact {
     Reminded,
 }
 
+/// What stands between who asked for a rollback and why, in the name of what it is for.
+const ASKED: &str = " asked: ";
+
+/// What an incident is called after that a person opened.
+fn asked(by: &str, reason: &str) -> String {
+    format!("{by}{ASKED}{reason}")
+}
+
 /// One incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
@@ -203,6 +211,11 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// What a person asked for, where that opened it: no trigger of ours that could fire or clear.
+    pub fn asked_for(&self) -> Option<&str> {
+        self.triggers.keys().find(|name| name.contains(ASKED)).map(String::as_str)
+    }
+
     /// A new incident from the fact that opened it.
     pub fn opened(fact: &Fact, now: Now) -> Option<Self> {
         let Fact::Opened { id, severity, trigger, onset, change } = fact else { return None };

@@ -190,7 +190,9 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
 }
 
 fn headline(incident: &Incident, s: &Situation<'_>) -> String {
-    let lead = s.leading(incident).map_or("its triggers cleared", |f| f.trigger.as_str());
+    // What somebody asked for was never seen to fire, and has not cleared.
+    let other = || incident.asked_for().unwrap_or("its triggers cleared");
+    let lead = s.leading(incident).map_or_else(other, |f| f.trigger.as_str());
     format!("{} {}: {lead}", incident.severity, s.state.id)
 }
 

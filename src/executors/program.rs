@@ -34,6 +34,9 @@ pub enum CannotStart {
     /// The working directory is not there.
     #[error("the working directory {} is not a directory", .0.display())]
     NoDirectory(PathBuf),
+    /// The one where nothing else is said: the daemon makes it.
+    #[error("the working directory {}, the daemon's own, is not there: it is made at its first start, or name a `dir`", .0.display())]
+    NoStateDirectory(PathBuf),
     /// A variable of its environment could not be read.
     #[error("the variable {name} cannot be set: {why}")]
     Environment {
@@ -111,9 +114,12 @@ impl Program {
     }
 
     fn read(line: &CommandLine, dir: &Path) -> Result<Self, CannotStart> {
-        let dir = line.dir.as_ref().map_or_else(|| dir.to_owned(), PathBuf::from);
+        let (dir, or) = match &line.dir {
+            Some(own) => (PathBuf::from(own), CannotStart::NoDirectory as fn(PathBuf) -> _),
+            None => (dir.to_owned(), CannotStart::NoStateDirectory as fn(PathBuf) -> _),
+        };
         if !dir.is_dir() {
-            return Err(CannotStart::NoDirectory(dir));
+            return Err(or(dir));
         }
         let mut env: Vec<(String, OsString)> = [("PATH", PATH), ("HOME", "/"), ("LANG", "C.UTF-8")]
             .map(|(name, or)| (name.to_owned(), std::env::var_os(name).unwrap_or(or.into())))
@@ -214,6 +220,9 @@ mod tests {
         let mut nowhere = line(&["/bin/sh"], &[]);
         nowhere.dir = Some("/no/such/directory".into());
         assert!(matches!(Program::read(&nowhere, dir.path()), Err(CannotStart::NoDirectory(_))));
+        let first = Program::read(&line(&["/bin/sh"], &[]), &dir.path().join("state"));
+        let said = first.err().unwrap().to_string();
+        assert!(said.contains("it is made at its first start"), "{said}");
     }
 
     #[test]

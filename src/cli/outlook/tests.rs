@@ -103,6 +103,36 @@ fn what_is_configured_is_what_is_said() {
 }
 
 #[test]
+fn what_goes_back_beside_the_application_is_said() {
+    let keys = |form: &str| {
+        format!(
+            "{RELEASE_SCRAPE}\n[aws.main]\nregion = \"eu-central-1\"\n\
+             [database.shop]\nurl = \"postgres://x@db.internal/shop\"\npassword = {{ env = \"HOME\" }}\n\
+             [database.shop.address]\nsecret = \"shop/db\"\n\
+             [service.shop.database]\nfrom = \"shop\"\n\
+             [service.shop.rollback.rds]\n{form}\nstop_writes = \"no\"\n\
+             [service.shop.secret.key]\nsecret = \"shop/key\"\n"
+        )
+    };
+    let said = text(&keys("instance = \"shop-production\""));
+    for says in [
+        "migrations: flyway_schema_history of shop where the secret shop/db of aws main (eu-central-1) says, every ",
+        "snapshots of its database: the RDS instance shop-production of aws main, every 5m",
+        "what it is given: which version of the secret shop/key of aws main is current, every 30s, and every 5s while it is watched",
+        "another instance is made of a snapshot of shop-production (at most 2h) and the secret shop/db of aws main leads there",
+        "what was written since is lost: a person approves that",
+        "where the secret shop/key of aws main is what changed, its version of before is made current",
+    ] {
+        assert!(said.contains(says), "no `{says}` in:\n{said}");
+    }
+    let said = text(&keys("cluster = \"shop\"\nautomatic = true"));
+    assert!(
+        said.contains("another cluster is made") && said.contains("lost: by itself, too"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_is_done_is_what_the_mode_allows() {
     let of = |mode: &str| text(&RELEASE_SCRAPE.replace("\"approve\"", mode));
     assert!(of("\"observe\"").contains("it would be rolled back, and people are told so"));

@@ -109,7 +109,9 @@ pub(super) fn check_id(id: &str, region: &str) -> Result<(), String> {
         [_, _, "secretsmanager", of, _, "secret", name] if !name.is_empty() => {
             match *of == region {
                 true => Ok(()),
-                false => Err(format!("it is in {of}, and its account is asked in {region}")),
+                false => Err(format!(
+                    "it is in {of}, and its account is asked in {region}: name an [aws.NAME] of that region in `from`"
+                )),
             }
         }
         _ => Err(format!("`{id}` is not the ARN of a secret")),

@@ -3,7 +3,7 @@
 use super::{
     Closing, Fact as Incidental, Incident, Phase,
     advance::begin,
-    after, script,
+    after, asked, script,
     target::{self, To},
 };
 use crate::domain::{
@@ -203,7 +203,7 @@ fn roll_back(
             let opened = Incidental::Opened {
                 id: s.new_incident_id(),
                 severity: Severity::P1,
-                trigger: format!("{by} asked: {reason}"),
+                trigger: asked(by, reason),
                 onset: s.now.wall,
                 change: s.state.changes.last().cloned(),
             };

@@ -16,6 +16,8 @@ use crate::{
     units::UnixMs,
 };
 
+/// So S3 says that there is no such bucket.
+const NO_BUCKET: &str = "NoSuchBucket";
 /// S3 hands over so many names at once.
 const PAGE: i32 = 1_000;
 /// The first pause after a request that failed in passing, and the longest.
@@ -109,7 +111,10 @@ impl Bucket {
             Ok(answer) => answer,
             Err(error) => {
                 return match self.clients.fault(action, error) {
-                    fault if fault.kind == Kind::NotFound => Ok(None),
+                    // Of an object alone: without its bucket nobody knows anything.
+                    fault if fault.kind == Kind::NotFound && !fault.is_called(&[NO_BUCKET]) => {
+                        Ok(None)
+                    }
                     fault => Err(fault),
                 };
             }

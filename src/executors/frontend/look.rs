@@ -42,7 +42,7 @@ pub async fn frontend_inventory(site: &Site, options: &Options, known: &mut Know
     );
     let mut faults = vec![];
     let Seen { linked, switched_at, available, fault, is_whole } = seen.unwrap_or_else(|fault| {
-        let fault = Some(format!("{}: {fault}", site.runbook.at));
+        let fault = Some(format!("{}: {fault}; {}", site.runbook.at, fault.advice()));
         Seen { linked: None, switched_at: None, available: vec![], fault, is_whole: true }
     });
     // Half of a version earns nothing, whatever its marker says.
@@ -97,10 +97,12 @@ async fn look(site: &Site, known: &mut Known) -> Result<Seen, Fault> {
     let (linked, fault) = match stands {
         Standing::At(revision) => (Some(revision), None),
         Standing::Unrecorded(revision) => {
-            let fault = format!(
+            // Where what was recorded cannot be read, that is said by itself.
+            let key = manifests::key(site, &revision.version);
+            let fault = (!known.manifests.contains_key(&key)).then(|| format!(
                 "{revision} was not recorded, and cannot be gone back to: `rollbackd frontend record` it when it is deployed"
-            );
-            (Some(revision), Some(fault))
+            ));
+            (Some(revision), fault)
         }
         Standing::Between(revision, why) => (Some(revision), Some(why)),
         Standing::Unknown(why) => (None, Some(why)),

@@ -60,7 +60,11 @@ pub(super) async fn read(
     });
     let digest = Some(digest_of(&held.bytes));
     let revision = Revision { version: version.to_owned(), digest };
-    Ok(read.map(|manifest| (manifest, revision)).map_err(|why| format!("{key}: {why}")))
+    Ok(read.map(|manifest| (manifest, revision)).map_err(|why| {
+        format!(
+            "{key}: {why}: delete it, and `rollbackd frontend record` {version} once it is live"
+        )
+    }))
 }
 
 /// The one that a plan means, and no other.

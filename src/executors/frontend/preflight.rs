@@ -7,7 +7,7 @@ use super::{
     invalidate::{Edge, INVALIDATE},
     manifests,
     perform::{Verify, each},
-    served::{MARKER_MAX, served},
+    served::{MARKER_MAX, in_words, served},
 };
 use crate::{
     aws::{Account, Fault, Kind},
@@ -35,16 +35,12 @@ pub async fn frontend_preflight(site: &Site, options: &Options) -> Vec<Check> {
         let seen = as_a_rollback_would(site, options, linked).await;
         checks.push(Check::of("what is served can be compared with what was recorded", seen));
     }
-    let other = earlier(&inventory);
-    checks.push(match other {
+    checks.push(match earlier(&inventory) {
         Some(other) => Check::of(
             &format!("all of {} is kept", other.revision),
             is_kept(site, &other.revision.version).await.unwrap_or_else(|fault| Err(said(&fault))),
         ),
-        None => Check::of(
-            "an earlier version is recorded",
-            Err("no other version is: run `rollbackd frontend record` at the end of each deployment".to_owned()),
-        ),
+        None => Check::of("an earlier version is recorded", Err(none_earlier(site).await)),
     });
     if let Some(distribution) = &site.runbook.distribution {
         let seen = is_there(site, distribution).await.map_err(|fault| said(&fault));
@@ -72,9 +68,10 @@ fn recorded(inventory: &Inventory) -> Result<String, String> {
 fn is_served(inventory: &Inventory) -> Result<String, String> {
     match &inventory.running {
         Serving::Version(_) if inventory.is_settled() => Ok(inventory.running.to_string()),
-        Serving::Version(_) => {
-            Err(format!("{}, and another version is in the bucket", inventory.running))
-        }
+        Serving::Version(_) => Err(match &inventory.linked {
+            Some(linked) => format!("{}, and {linked} is in the bucket", inventory.running),
+            None => format!("{}, and which is in the bucket nobody can tell", inventory.running),
+        }),
         Serving::NotRunning(_) | Serving::Unknown(_) => Err(inventory.running.to_string()),
     }
 }
@@ -99,13 +96,25 @@ async fn as_a_rollback_would(
         pages_max: runbook.pages_max,
     };
     let pages = served(&options.public, &it, &manifest, "rollbackd=check").await?;
-    Ok(format!("the marker and {pages} pages are served byte for byte"))
+    Ok(format!("the marker and {} are served byte for byte", in_words(pages)))
 }
 
 /// The newest one that is not live.
 fn earlier(inventory: &Inventory) -> Option<&Available> {
     let live = inventory.linked.as_ref().map(|linked| linked.version.as_str());
     inventory.available.iter().find(|it| Some(it.revision.version.as_str()) != live)
+}
+
+/// Why none is seen: there is none, or nobody can tell.
+async fn none_earlier(site: &Site) -> String {
+    let listed = async { manifests::listed(&Bucket::of(site).await?, site).await };
+    match listed.await {
+        Ok(_) => {
+            "no other version is: run `rollbackd frontend record` at the end of each deployment"
+                .to_owned()
+        }
+        Err(fault) => format!("nobody can tell: {}", said(&fault)),
+    }
 }
 
 async fn is_kept(site: &Site, version: &str) -> Result<Result<String, String>, Fault> {

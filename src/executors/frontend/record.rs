@@ -43,6 +43,9 @@ pub async fn record(site: &Site, version: &str) -> Result<String, String> {
         Some(held) if digest_of(&held.bytes) == digest => {
             Ok(format!("{version} was recorded in {key} before: {objects} objects, {digest}"))
         }
+        Some(held) if Manifest::parse(&held.bytes).is_err() => Err(format!(
+            "{key} is no manifest of a version, and is not overwritten: delete it, and record {version} again"
+        )),
         Some(_) | None => Err(format!(
             "{key} holds another {version} than is live now, and is not overwritten: give what is live a version of its own"
         )),
@@ -50,7 +53,8 @@ pub async fn record(site: &Site, version: &str) -> Result<String, String> {
 }
 
 async fn is_live(bucket: &Bucket, site: &Site, version: &str) -> Result<(), String> {
-    let marked = look::marked(bucket, site).await.map_err(|fault| fault.to_string())?;
+    let said = |fault: Fault| format!("{}: {fault}: {}", site.runbook.at, fault.advice());
+    let marked = look::marked(bucket, site).await.map_err(said)?;
     let (live, _) = marked?;
     let marker = &site.runbook.marker.name;
     if live == version {

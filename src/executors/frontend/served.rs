@@ -60,8 +60,10 @@ pub(super) async fn verify(attempt: &mut Attempt<'_>, it: Verify<'_>) -> Result<
             Ok(pages) => {
                 let marker = &it.marker.name;
                 attempt.after = format!(
-                    "{} serves {}: {marker} and {pages} pages, byte for byte",
-                    it.url, it.to
+                    "{} serves {}: {marker} and {}, byte for byte",
+                    it.url,
+                    it.to,
+                    in_words(pages)
                 );
                 return Ok(Outcome::Done);
             }
@@ -119,9 +121,9 @@ async fn is_served(
     // A site is opened by its address, and not by the name of its first page.
     let path = if name == "index.html" { "" } else { name };
     let url = address(url, path, asked);
-    let body = body(http, &url, object.size)
-        .await
-        .map_err(|why| format!("{}: {why}", said(&url, asked)))?;
+    let body = body(http, &url, object.size).await.map_err(|why| {
+        format!("{}: {why}, and not {name} as it was recorded", said(&url, asked))
+    })?;
     let found = format!("sha256:{}", hex(&Sha256::digest(&body)));
     match found == *wanted {
         true => Ok(()),
@@ -129,9 +131,13 @@ async fn is_served(
     }
 }
 
+pub(super) fn in_words(pages: usize) -> String {
+    if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") }
+}
+
 fn said(url: &str, asked: Asked<'_>) -> String {
     let shown = url.split('?').next().unwrap_or(url);
-    format!("{shown}, {asked},")
+    format!("{shown} ({asked})")
 }
 
 fn address(url: &str, name: &str, asked: Asked<'_>) -> String {

@@ -45,6 +45,17 @@ async fn what_changes_something_is_sent_once_and_what_looks_as_often_as_is_said(
     assert_eq!(fault.request.as_deref(), Some("rig-1"));
 }
 
+/// As of a region that there is not: nothing was sent, whatever was asked for.
+#[tokio::test]
+async fn a_name_that_nobody_resolves_reaches_nobody() {
+    let (_proxy, mut access) = before_it("unresolved").await;
+    access.endpoint = Some("http://sts.eu-nowhere-1.invalid".to_owned());
+    access.attempts = 1;
+    let fault = create(&Account::of(&access).unwrap().to_act().await, "none").await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Unreachable, "{fault}");
+    assert!(fault.advice().contains("the region, the endpoint and the network"), "{fault}");
+}
+
 #[tokio::test]
 async fn an_answer_that_is_lost_after_the_effect_is_not_taken_for_a_failure() {
     let (proxy, access) = before_it("lost").await;

@@ -6,7 +6,7 @@ pub(crate) mod frontend;
 mod looked;
 mod metrics;
 pub(crate) mod proxy;
-mod rds;
+pub(crate) mod rds;
 mod secrets;
 pub(crate) mod server;
 mod topics;

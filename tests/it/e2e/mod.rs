@@ -20,6 +20,7 @@ mod overload;
 mod pages;
 mod proven;
 mod pulled;
+mod rds;
 mod reloads;
 mod replayed;
 mod reversed;

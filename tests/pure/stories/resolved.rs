@@ -8,7 +8,8 @@ use super::{
     brief,
     place::{Behaviour, HEALTHY, IDLE, OUTAGE, errors},
     policy::shop,
-    quiet, story,
+    quiet, roll_back, story,
+    town::{Town, failed},
 };
 
 #[test]
@@ -203,4 +204,17 @@ fn a_rollback_is_verified_beside_a_breach_that_is_older_than_the_change() {
         assert!(town.shop().firing.contains_key("elevated-errors"), "{}", town.transcript());
         assert!(matches!(town.incident().phase, Phase::Watching { .. }), "{}", town.transcript());
     });
+}
+
+/// What nobody saw fire has not cleared.
+#[test]
+fn a_rollback_that_a_person_asked_for_is_called_so_where_it_halts() {
+    let mut town = Town::healthy(shop());
+    town.deploy("v2", HEALTHY);
+    town.run("1m");
+    town.place().outcomes.push_back(failed("a right is missing", false));
+    town.says("ada", roll_back(None, "blank page")).unwrap();
+    town.run("1m");
+    let page = town.notices("yours now").pop().unwrap();
+    assert_eq!(page.subject, "P1 shop/production: ada asked: blank page - yours now");
 }

@@ -35,6 +35,58 @@ async fn a_version_is_recorded_once_and_never_as_something_else() {
 }
 
 #[tokio::test]
+async fn what_is_no_manifest_is_named_with_what_to_do_about_it() {
+    let shop = Shop::open("garbage", below()).await;
+    shop.put("manifests/1.4.0.json", "{\"version\":").await;
+    shop.deploy("1.4.0", OLD).await;
+    let seen = shop.inventory().await;
+    let [fault] = seen.faults.as_slice() else { panic!("{seen:?}") };
+    for part in [
+        "manifests/1.4.0.json: it is no manifest",
+        "delete it, and `rollbackd frontend record` 1.4.0",
+    ] {
+        assert!(fault.contains(part), "{fault}");
+    }
+    let refused = shop.record("1.4.0").await.unwrap_err();
+    assert!(
+        refused.contains("is no manifest of a version, and is not overwritten: delete it"),
+        "{refused}"
+    );
+    shop.remove("manifests/1.4.0.json").await;
+    shop.record("1.4.0").await.unwrap();
+    assert!(shop.inventory().await.faults.is_empty());
+}
+
+/// Nobody has looked: neither is there another version in it, nor is there none.
+#[tokio::test]
+async fn of_a_bucket_that_is_not_there_or_not_shown_nothing_is_said_but_that() {
+    let mut shop = Shop::with_both("unseen").await;
+    let denied = Twist::Refuse { status: 403, code: "AccessDenied", said: "" };
+    shop.proxy.twist(&format!("GET /{}", shop.bucket()), 99, denied);
+    let told = async |shop: &Shop| -> Vec<String> {
+        let checks = frontend_preflight(&shop.site, &shop.options).await;
+        checks.into_iter().filter(|it| !it.ok).map(|it| it.why).collect()
+    };
+    let missing = told(&shop).await;
+    for (nth, part) in [
+        "allow s3:ListBucket",
+        "which is in the bucket nobody can tell",
+        "nobody can tell: s3:ListBucket",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(missing[nth].contains(part), "{missing:?}");
+    }
+    shop.proxy.straighten();
+    shop.site.runbook.at.bucket += "-nowhere";
+    let missing = told(&shop).await;
+    assert!(missing[0].contains("compare the name, the account and the region"), "{missing:?}");
+    let refused = shop.record("1.5.0").await.unwrap_err();
+    assert!(refused.contains("-nowhere/: s3:GetObject found no such thing"), "{refused}");
+}
+
+#[tokio::test]
 async fn what_is_not_kept_or_not_live_is_refused_when_it_is_recorded() {
     let shop = Shop::open("refused", below()).await;
     let refused = shop.record("1.4.0").await.unwrap_err();

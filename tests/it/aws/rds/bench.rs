@@ -10,7 +10,7 @@ use rollbackd::{
     aws::{Access, Clients, address::Keys},
     domain::{
         plan::{Action, SchemaAt, Step},
-        rds::{Candidate, Endpoint, Form, RdsAt, RdsRestore, Seen},
+        rds::{Candidate, Endpoint, Form, RUN_TAG, RdsAt, RdsRestore, Seen},
         run::{Order, Outcome, Report},
         secret::SecretAt,
     },
@@ -27,38 +27,38 @@ use super::super::{
 use crate::databases::histories::history;
 
 pub(super) const RUN: &str = "run-7";
-pub(super) const RESTORE: &str = "RestoreDBInstanceFromDBSnapshot";
+pub(crate) const RESTORE: &str = "RestoreDBInstanceFromDBSnapshot";
 
 /// What is said of one instance or cluster.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Face {
+pub(crate) struct Face {
     /// Its statuses, one for each look; what it is after them it is in truth.
-    pub(super) statuses: VecDeque<&'static str>,
+    pub(crate) statuses: VecDeque<&'static str>,
     /// Where it answers.
-    pub(super) endpoint: Option<Endpoint>,
+    pub(crate) endpoint: Option<Endpoint>,
     /// Whose tag it has.
-    pub(super) run: Option<String>,
+    pub(crate) run: Option<String>,
 }
 
 type Faces = Arc<Mutex<BTreeMap<String, Face>>>;
 
 /// An instance with two snapshots.
-pub(super) struct Bench {
-    pub(super) proxy: Proxy,
-    pub(super) access: Access,
-    pub(super) clients: Clients,
+pub(crate) struct Bench {
+    pub(crate) proxy: Proxy,
+    pub(crate) access: Access,
+    pub(crate) clients: Clients,
     pub(super) form: Form,
-    pub(super) name: String,
-    pub(super) secret: String,
+    pub(crate) name: String,
+    pub(crate) secret: String,
     pub(super) executor: executors::Options,
     pub(super) home: TempDir,
-    pub(super) faces: Faces,
+    pub(crate) faces: Faces,
     store: Store,
 }
 
 impl Bench {
     /// Its settings are none of the usual ones.
-    pub(super) async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let bench = Self::without_anything(name, Form::Instance).await;
         let rds = bench.clients.rds();
         let made = rds.create_db_instance().db_instance_identifier(&bench.name);
@@ -100,7 +100,7 @@ impl Bench {
     }
 
     /// Says something of one from now on.
-    pub(super) fn face(&self, name: &str, say: impl FnOnce(&mut Face)) {
+    pub(crate) fn face(&self, name: &str, say: impl FnOnce(&mut Face)) {
         say(self.faces.lock().unwrap().entry(name.to_owned()).or_default());
     }
 
@@ -180,8 +180,22 @@ impl Bench {
         self.proxy.asked(RESTORE).len()
     }
 
+    /// From now on what is made of a snapshot says of itself, as RDS does, which run made it.
+    pub(crate) fn remembers_who_made(&self) {
+        let faces = Arc::clone(&self.faces);
+        let remembers = move |asked: &str, said: &str| {
+            if let (Some(name), Some(run)) =
+                (argument(asked, "DBInstanceIdentifier"), run_of(asked))
+            {
+                faces.lock().unwrap().entry(name).or_default().run = Some(run);
+            }
+            said.to_owned()
+        };
+        self.proxy.twist(RESTORE, usize::MAX, Twist::Reword(Arc::new(remembers)));
+    }
+
     /// The identifiers that there are of it, without its own.
-    pub(super) async fn made(&self) -> Vec<String> {
+    pub(crate) async fn made(&self) -> Vec<String> {
         let all = self.clients.rds().describe_db_instances().send().await.unwrap();
         let begin = format!("{}-", self.name);
         let mut names: Vec<String> = all
@@ -208,6 +222,23 @@ pub(super) fn schema() -> SchemaAt {
 pub(super) fn why(report: &Report) -> &str {
     let Outcome::Failed { why, retry: false } = &report.outcome else { panic!("{report:?}") };
     why
+}
+
+/// What a request says that is called so.
+fn argument(asked: &str, name: &str) -> Option<String> {
+    asked
+        .split('&')
+        .filter_map(|part| part.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.to_owned())
+}
+
+/// Which run a request to make one is of.
+fn run_of(asked: &str) -> Option<String> {
+    let wanted = RUN_TAG.replace(':', "%3A");
+    let mut all = asked.split('&').filter_map(|part| part.split_once('='));
+    let (key, _) = all.find(|(key, value)| key.ends_with(".Key") && *value == wanted)?;
+    argument(asked, &key.replace(".Key", ".Value"))
 }
 
 /// Each instance or cluster of an answer, as its face is.

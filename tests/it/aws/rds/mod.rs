@@ -1,7 +1,7 @@
 //! RDS: another instance of a snapshot, waited for, seen to hold what it should, and the service led there.
 
-mod bench;
+pub(crate) mod bench;
 mod clusters;
 mod followed;
 mod restored;
-mod switched;
+pub(crate) mod switched;

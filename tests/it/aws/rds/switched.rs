@@ -51,7 +51,7 @@ fn other() -> &'static Server {
     OTHER.get_or_init(|| Server::like(Server::shared(Kind::Postgresql)))
 }
 
-async fn migrate(database: &Fresh<'_>, rank: u32, before: &str) {
+pub(crate) async fn migrate(database: &Fresh<'_>, rank: u32, before: &str) {
     let sql = format!(
         "INSERT INTO flyway_schema_history VALUES ({rank}, '{rank}', 'x', 'SQL', 'V{rank}__x.sql', {rank}, 'shop', \
          timezone('UTC', now()) - interval '{before}', 5, true)"
@@ -59,16 +59,31 @@ async fn migrate(database: &Fresh<'_>, rank: u32, before: &str) {
     database.run(&sql).await;
 }
 
-pub(super) fn endpoint(server: &Server) -> Endpoint {
+pub(crate) fn endpoint(server: &Server) -> Endpoint {
     Endpoint { host: "127.0.0.1".into(), port: server.port() }
 }
 
 /// What the secret holds, as a person typed it.
-fn held_of(name: &str, port: u16) -> String {
+pub(crate) fn held_of(name: &str, port: u16) -> String {
     format!(
         r#"{{ "username": "app", "password": "hunter2", "host": "127.0.0.1", "port": {port},
   "dbInstanceIdentifier": "{name}", "account": 123456789012345678901234 }}"#
     )
+}
+
+/// One database on two servers, both as of the day before: one that is there, and what is made of its snapshot.
+pub(crate) async fn twins() -> [Fresh<'static>; 2] {
+    let old = Fresh::of(Kind::Postgresql).await;
+    let server = tokio::task::spawn_blocking(other).await.unwrap();
+    let new = Fresh { server, kind: Kind::Postgresql, name: old.name.clone() };
+    let make = format!("CREATE DATABASE {}", new.name);
+    let mut session = Session::open_to_write(&server.options("postgres")).await.unwrap();
+    session.rows(&make).await.unwrap();
+    for database in [&old, &new] {
+        database.run(TABLE).await;
+        migrate(database, 1, "30 hours").await;
+    }
+    [old, new]
 }
 
 impl Shop {
@@ -77,16 +92,7 @@ impl Shop {
     }
 
     async fn opened(name: &str) -> Self {
-        let old = Fresh::of(Kind::Postgresql).await;
-        let server = tokio::task::spawn_blocking(other).await.unwrap();
-        let new = Fresh { server, kind: Kind::Postgresql, name: old.name.clone() };
-        let make = format!("CREATE DATABASE {}", new.name);
-        let mut session = Session::open_to_write(&server.options("postgres")).await.unwrap();
-        session.rows(&make).await.unwrap();
-        for database in [&old, &new] {
-            database.run(TABLE).await;
-            migrate(database, 1, "30 hours").await;
-        }
+        let [old, new] = twins().await;
         let to = look(&new).await.revision();
         migrate(&old, 2, "-2 hours").await;
         let from = look(&old).await.revision();
