@@ -48,6 +48,13 @@ pub struct CommandLine {
     pub timeout: Span,
 }
 
+impl CommandLine {
+    /// As a person would type it, where nothing of it needs quotes.
+    pub fn in_words(&self) -> String {
+        self.argv.join(" ")
+    }
+}
+
 /// How a release is made to serve after the switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

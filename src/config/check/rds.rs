@@ -73,6 +73,7 @@ pub(super) fn restore(
     let stops = Stops {
         how: said.stop_writes.as_ref(),
         stop: said.stop.as_ref(),
+        start: said.start.as_ref(),
         env: &said.env,
         dir: &said.dir,
     };

@@ -82,6 +82,7 @@ pub(in crate::config) struct Undo {
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) stop_writes: Placed<Stop>,
     pub(in crate::config) stop: Placed<Vec<String>>,
+    pub(in crate::config) start: Placed<Vec<String>>,
     pub(in crate::config) automatic: Placed<bool>,
 }
 
@@ -102,6 +103,7 @@ pub(in crate::config) struct Restored {
     pub(in crate::config) timeout: Placed<Span>,
     pub(in crate::config) stop_writes: Placed<Stop>,
     pub(in crate::config) stop: Placed<Vec<String>>,
+    pub(in crate::config) start: Placed<Vec<String>>,
     #[serde(default)]
     pub(in crate::config) env: BTreeMap<String, EnvValue>,
     pub(in crate::config) dir: Placed<String>,
@@ -127,6 +129,7 @@ pub(in crate::config) struct Rds {
     pub(in crate::config) lost: BTreeMap<String, Spanned<String>>,
     pub(in crate::config) stop_writes: Placed<Stop>,
     pub(in crate::config) stop: Placed<Vec<String>>,
+    pub(in crate::config) start: Placed<Vec<String>>,
     pub(in crate::config) env: BTreeMap<String, EnvValue>,
     pub(in crate::config) dir: Placed<String>,
     pub(in crate::config) automatic: Placed<bool>,

@@ -160,13 +160,17 @@ const GOES_BACK: &str = "[database.shop]\nurl = 'postgres://rollbackd@db/shop'\n
 
 #[test]
 fn a_schema_goes_back_while_nothing_writes() {
-    let text = format!("{GOES_BACK}undo = ['/bin/true', '{{last}}']\nstop = ['/bin/true']");
+    let text = format!(
+        "{GOES_BACK}undo = ['/bin/true', '{{last}}']\nstop = ['/bin/true']\nstart = ['/bin/true', 'on']"
+    );
     let (config, _) = loaded(&text);
     let service = config.policy.services.values().next().unwrap();
     let marker = service.database.as_ref().unwrap().compatible_marker.as_deref();
     assert_eq!(marker, Some("backward compatible"));
     let back = service.runbook.as_ref().unwrap().database.as_ref().unwrap();
-    assert!(matches!(back.stop_writes, StopWrites::Command(_)) && !back.automatic);
+    let StopWrites::Command { start, .. } = &back.stop_writes else { panic!("{back:?}") };
+    assert_eq!(start.as_ref().unwrap().argv, ["/bin/true", "on"]);
+    assert!(!back.automatic);
     assert_eq!(back.schema.history_table, "flyway_schema_history");
     assert_eq!(back.undo_timeout, Span::minutes(10));
 }
@@ -181,6 +185,10 @@ fn what_would_take_a_schema_back_blindly_is_refused() {
         (
             "undo = ['/bin/true', '{to}']\nstop_writes = 'no'\nstop = ['/bin/true']",
             "a program that stop_writes does not want",
+        ),
+        (
+            "undo = ['/bin/true', '{to}']\nstop_writes = 'no'\nstart = ['/bin/true']",
+            "it starts what no program stops",
         ),
     ] {
         let all = refused(&format!("{GOES_BACK}{said}"));

@@ -8,6 +8,7 @@ use crate::{
         inventory::Inventory,
         plan::{Action, Plan, Step},
         planning::DatabaseMove,
+        run::Run,
         runbook::{Replacement, RestoreRunbook, Way},
         schema::{
             self,
@@ -212,6 +213,19 @@ fn copied(s: &Situation<'_>, step: &Step) -> Option<(Option<bool>, String, Strin
 /// How the schema goes back with the application to `target`, where it has to, that is configured, and there is a way; and where
 /// there is none, why it stays, which the guard refuses to act upon.
 pub(super) fn back(
+    s: &Situation<'_>,
+    inventory: &Inventory,
+    way: (&Revision, &Revision),
+) -> (Option<DatabaseMove>, String) {
+    let (mut moved, why) = gone_back(s, inventory, way);
+    let earlier = s.state.incident.as_ref().and_then(|incident| incident.run.as_ref());
+    if earlier.is_some_and(Run::keeps_from_writing) {
+        moved.iter_mut().for_each(DatabaseMove::stopped_before);
+    }
+    (moved, why)
+}
+
+fn gone_back(
     s: &Situation<'_>,
     inventory: &Inventory,
     (release, target): (&Revision, &Revision),

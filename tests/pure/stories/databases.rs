@@ -93,6 +93,16 @@ pub(super) fn scaled(mut policy: Policy) -> Policy {
     policy
 }
 
+/// Whose service a program keeps from writing meanwhile; and which lets it write again, where there is one.
+pub(super) fn stopped_by_a_program(start: bool) -> StopWrites {
+    let line = |argv: &[&str]| {
+        let argv = argv.iter().map(|it| (*it).to_owned()).collect();
+        CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) }
+    };
+    let start = start.then(|| line(&["/bin/start", "shop"]));
+    StopWrites::Command { stop: line(&["/bin/stop", "shop"]), start }
+}
+
 pub(super) fn looked(town: &mut Town, seen: Seen) {
     town.turn(What::SchemaSeen { service: id("shop"), seen });
 }
@@ -305,12 +315,12 @@ fn a_person_approves_that_a_schema_goes_back() {
 }
 
 /// Its whole database goes back, to one of these.
-fn with_snapshots(town: &mut Town, snapshots: Vec<Snapshot>) {
+pub(super) fn with_snapshots(town: &mut Town, snapshots: Vec<Snapshot>) {
     let seen = Ok(Snapshots { newest: snapshots, databases: ["shop".into()].into() });
     town.turn(What::SnapshotsSeen { service: id("shop"), seen });
 }
 
-fn with_a_restore(automatic: bool) -> Policy {
+pub(super) fn with_a_restore(automatic: bool) -> Policy {
     let mut policy = with_a_database();
     let line = |argv: &[&str]| {
         let argv = argv.iter().map(|it| (*it).to_owned()).collect();
@@ -330,7 +340,7 @@ fn with_a_restore(automatic: bool) -> Policy {
 }
 
 /// Of the version before the migration, taken ten minutes before noon.
-fn snapshot(file: &str, holds: &Seen) -> Snapshot {
+pub(super) fn snapshot(file: &str, holds: &Seen) -> Snapshot {
     let Seen::Known(schema) = holds else { panic!() };
     Snapshot {
         file: file.into(),

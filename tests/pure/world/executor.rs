@@ -127,6 +127,9 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
+            Action::WritesStop { run, .. } | Action::WritesStart { run } => {
+                self.command(site, &run.argv[0], false, true, at)
+            }
             Action::MaintenanceOn { .. } => self.maintain(site, true, at),
             Action::MaintenanceOff { .. } => self.maintain(site, false, at),
             Action::MigrationsUndo { from, to, undone, .. } => {
