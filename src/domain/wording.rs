@@ -2,6 +2,7 @@
 
 mod health;
 mod maintenance;
+mod printed;
 mod stopped;
 mod trouble;
 

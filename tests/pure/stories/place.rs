@@ -74,6 +74,8 @@ pub(super) struct Place {
     pub(super) monitoring_down_since: Option<UnixMs>,
     /// How the next attempts end; well, when empty.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// What the program prints that fails.
+    pub(super) prints: String,
     /// Whether what fails leaves all of it as it was, and sees that.
     pub(super) unmoved: bool,
     /// Why nobody can tell what is deployed.
@@ -145,6 +147,7 @@ impl Place {
             monitoring_down: None,
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
+            prints: String::new(),
             unmoved: false,
             faults: vec![],
             owners: None,

@@ -68,6 +68,19 @@ fn it_is_let_write_again_before_the_plan_halts_where_nothing_was_taken_back() {
     assert!(!told.contains("still stopped"), "{told}");
 }
 
+/// It stood in the report alone, and who is paged at night reads the page.
+#[test]
+fn what_the_tool_itself_said_is_in_the_page_in_short() {
+    let mut town = approved(with_undo(&stopped_by_a_program(true)));
+    town.place().prints = "Flyway 10\nERROR: no U7__orders.sql\n".to_owned();
+    fails_after(&mut town, 1, true);
+    let told = page(&town);
+    assert!(
+        told.contains("It printed at the end:\n• Flyway 10\n• ERROR: no U7__orders.sql"),
+        "{told}"
+    );
+}
+
 #[test]
 fn where_all_goes_well_it_writes_again_once_the_earlier_code_is_set() {
     let mut town = approved(with_undo(&stopped_by_a_program(true)));

@@ -282,6 +282,9 @@ impl Town {
             let place = self.places.get_mut(&service).unwrap();
             let outcome = place.carry_out(&order.what, wall);
             let unmoved = place.unmoved && matches!(outcome, Outcome::Failed { .. });
+            let is_failed = matches!(outcome, Outcome::Failed { .. });
+            let output = place.prints.clone();
+            let output = if is_failed { output } else { String::new() };
             let left = match (&order.what.action, &outcome) {
                 (Action::OwnerSuspend { .. }, _) => "it stays suspended".to_owned(),
                 (Action::DatabaseSwitch { restored, .. }, Outcome::Failed { .. }) => {
@@ -293,7 +296,7 @@ impl Town {
                 outcome,
                 before: String::new(),
                 after: String::new(),
-                output: String::new(),
+                output,
                 left,
                 unmoved,
                 took_ms: 5_000,
