@@ -186,6 +186,9 @@ pub struct Plan {
     /// Why these parts go back and others stay, in a sentence; empty where there is but one part. Not part of the hash.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// What is lost with it, as it was counted then; empty where nothing is, or nobody counts. Not part of the hash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lost: String,
     /// When it was made; not part of the hash.
     pub made_at: UnixMs,
 }

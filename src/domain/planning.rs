@@ -51,6 +51,8 @@ pub struct DatabaseMove {
     pub start: Option<Step>,
     /// Of how many pods the Deployment is stopped meanwhile; none where something else keeps it from writing.
     pub stopped_pods: Option<u32>,
+    /// What is lost with it, in words, where an earlier copy takes the place of all of it.
+    pub lost: String,
     /// What no other plan may hold at the same time.
     pub resource: String,
     /// What it takes longer.
@@ -231,6 +233,7 @@ impl Runbook {
                 + moves.database.map_or(Span::ZERO, |database| database.takes)
                 + self.verify_hold,
             scope: String::new(),
+            lost: moves.database.map_or_else(String::new, |database| database.lost.clone()),
             made_at: at,
         }
     }

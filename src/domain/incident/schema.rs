@@ -257,6 +257,8 @@ fn gone_back(
         Some(runbook) => Some(rds::back(s, runbook, (now, good), pods)),
         None => runbook.restore.as_ref().map(|it| restored(s, it, &from, good, pods)),
     };
+    let restore = restore
+        .map(|back| back.map(|(moved, lost)| (DatabaseMove { lost: lost.clone(), ..moved }, lost)));
     match (restore, why) {
         (Some(Ok((moved, lost))), None) => (Some(moved), lost),
         (Some(Ok((moved, lost))), Some(why)) => {

@@ -73,6 +73,7 @@ impl DatabaseRunbook {
             steps: self.stop_writes.step().into_iter().chain([step]).collect(),
             start: self.stop_writes.start(),
             stopped_pods: self.stop_writes.scaled(pods),
+            lost: String::new(),
             resource: format!("database:{}", self.schema.database),
             takes: self.undo_timeout,
         }

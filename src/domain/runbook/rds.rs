@@ -92,6 +92,7 @@ impl RdsRunbook {
             steps: stop.into_iter().chain(steps).collect(),
             start: self.stop_writes.start(),
             stopped_pods: self.stop_writes.scaled(pods),
+            lost: String::new(),
             resource: format!("rds:{}", it.seen.source.arn),
             takes: self.restore_timeout,
         }

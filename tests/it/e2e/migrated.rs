@@ -210,5 +210,8 @@ automatic = true
     let all = format!("{}{:?}", world.log(), world.told.all());
     assert!(!all.contains(postgresql.server.password()));
     assert!(all.contains("is lost with it: 1 orders"), "{all}");
+    for told in ["Lost, as it was counted when the rollback began: everything", "Kept: what "] {
+        assert!(all.contains(told), "{told}: {all}");
+    }
     world.ended().await;
 }

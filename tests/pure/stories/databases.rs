@@ -379,6 +379,30 @@ fn what_would_be_lost_is_in_the_page_before_anybody_approves_and_then_all_of_it_
     );
 }
 
+/// It was counted before anybody approved, and told nobody afterwards, who must take it out of what is kept.
+#[test]
+fn what_was_lost_and_where_the_rest_is_kept_is_told_when_it_is_over() {
+    let mut town = Town::healthy(with_a_restore(true));
+    with_snapshots(&mut town, vec![snapshot("/b/good.dump", &at("6"))]);
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    // In what was restored there is nothing newer.
+    let none = Lost { what: "orders".into(), rows: Ok(0) };
+    let now = Snapshot { lost: vec![none], ..snapshot("/b/good.dump", &at("6")) };
+    with_snapshots(&mut town, vec![now]);
+    for _ in 0..90 {
+        looked(&mut town, at("6"));
+        town.run("1m");
+    }
+    for about in ["Rollback Complete", "rolled back and verified"] {
+        let told: String = town.notices(about).iter().map(|it| it.plain()).collect();
+        let lost =
+            "Lost, as it was counted when the rollback began: everything that was written since";
+        assert!(told.contains(lost) && told.contains("is lost with it: 120 orders"), "{told}");
+        let kept = "Kept: what shop was is the database shop_replaced_1 now, on the same server";
+        assert!(told.contains(kept), "{told}");
+    }
+}
+
 /// It told people to take a version back in git that nothing wants.
 #[test]
 fn what_is_left_is_told_without_a_word_of_git_where_nothing_is_suspended() {
