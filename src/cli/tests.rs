@@ -27,8 +27,8 @@ use crate::{
         Interface, Server,
         auth::Tokens,
         views::{
-            BlindView, Explain, IncidentLine, PlanAnswer, PlanView, ServiceView, Stray, Strays,
-            TriggerState, TriggerView,
+            BlindView, Explain, IncidentLine, PlanAnswer, PlanView,
+            ServiceView, Stray, Strays, TriggerState, TriggerView,
         },
     },
     units::{Percent, Secret, Span, UnixMs},
@@ -194,19 +194,19 @@ fn what_serves_is_what_was_seen_and_never_what_is_merely_set() {
     assert_eq!(with(None), "v1");
 }
 
-#[test]
-fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
+fn explained() -> Explain {
     let mut waiting = trigger();
     waiting.name = "service-outage".into();
     waiting.state = State::Ok;
     waiting.sees = "up".into();
     waiting.drawn = vec![];
     waiting.waits_for = vec!["a breach: it is up".into()];
-    let view = Explain {
+    Explain {
         service: burning(),
         now: NOW,
         triggers: vec![trigger(), waiting],
         notes: [("errors".to_owned(), "2 rows have no label `service`".to_owned())].into(),
+        verification: vec![],
         ground: Ground::Incident { id: incident().id },
         response: "P1: monitor for 10m, then roll back if it still holds; within 15m".into(),
         guards: vec![
@@ -217,10 +217,25 @@ fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
         plan: Some(plan_view()),
         no_plan: None,
         next: Some((NOW + Span::minutes(6), "the monitoring period ends".into())),
-    };
+    }
+}
+
+#[test]
+fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
+    let view = explained();
     insta::assert_snapshot!(explain::text(&view, Paint::new(false)));
     let json = serde_json::to_string(&view).unwrap();
     assert_eq!(serde_json::from_str::<Explain>(&json).unwrap(), view);
+}
+
+#[test]
+fn an_explanation_says_what_a_verification_waits_for() {
+    let mut view = explained();
+    view.verification = vec!["check orphans is unknown: it was not asked since".into()];
+    let told = explain::text(&view, Paint::new(false));
+    let section =
+        "What the verification waits for\n  check orphans is unknown: it was not asked since\n";
+    assert!(told.contains(section), "{told}");
 }
 
 #[test]

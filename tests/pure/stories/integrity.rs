@@ -8,6 +8,7 @@ use rollbackd::{
         notice::Urgency,
         policy::Policy,
     },
+    http::views::Explain,
     units::Span,
 };
 
@@ -198,6 +199,31 @@ fn a_rollback_is_verified_by_checks_that_were_asked_after_it() {
     assert!(!verified, "what passed before the rollback says nothing of it");
     let why = "could not be verified: check orphans: it was not asked since the rollback";
     assert!(town.transcript().contains(why), "{}", town.transcript());
+}
+
+/// `explain` named no reason while a rollback was being verified.
+#[test]
+fn what_a_rollback_waits_for_that_is_being_verified_is_said() {
+    let mut town = Town::healthy(with_checks());
+    let waits = |town: &Town| town.seen(|s| Explain::of(s).verification);
+    asked(&mut town, "orders", Answer::Known(Found::Number(5.0)));
+    rows(&mut town, 0);
+    assert!(waits(&town).is_empty());
+    town.deploy("v2", OUTAGE);
+    while town.rollbacks() == 0 {
+        town.run("10s");
+    }
+    town.run("3m");
+    let open = waits(&town);
+    let not_asked = "check orphans is unknown: it was not asked since the rollback";
+    assert!(open.iter().any(|it| it == not_asked), "{open:?}");
+    assert!(open.iter().any(|it| it.starts_with("people are paged at ")), "{open:?}");
+    for _ in 0..3 {
+        asked(&mut town, "orders", Answer::Known(Found::Number(5.0)));
+        rows(&mut town, 0);
+    }
+    let open = waits(&town);
+    assert!(open[0].starts_with("all of it holds since "), "{open:?}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use rollbackd::{
         policy::Policy,
         run::{Order, Outcome, Report},
         service::ServiceId,
+        situation::Situation,
         state::ServiceState,
         timeline,
         watch::{self, ServiceWatch},
@@ -189,6 +190,11 @@ impl Town {
 
     pub(super) fn incident(&self) -> &Incident {
         self.shop().incident.as_ref().unwrap()
+    }
+
+    /// What somebody sees who looks at the shop now.
+    pub(super) fn seen<T>(&self, look: impl FnOnce(&Situation<'_>) -> T) -> T {
+        self.fleet.look(&id("shop"), self.now, |s, _| look(s)).unwrap()
     }
 
     /// The hash of the plan that is offered now.
