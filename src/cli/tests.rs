@@ -21,13 +21,14 @@ use crate::{
         service::Mode,
         severity::Severity,
         trigger::{Evidence, State, Unit},
+        verification::Standing,
     },
     handle::{Ask, Handle},
     http::{
         Interface, Server,
         auth::Tokens,
         views::{
-            BlindView, Explain, IncidentLine, PlanAnswer, PlanView,
+            BlindView, CheckView, DatabaseView, Explain, IncidentLine, PlanAnswer, PlanView,
             ServiceView, Stray, Strays, TriggerState, TriggerView,
         },
     },
@@ -226,6 +227,49 @@ fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
     insta::assert_snapshot!(explain::text(&view, Paint::new(false)));
     let json = serde_json::to_string(&view).unwrap();
     assert_eq!(serde_json::from_str::<Explain>(&json).unwrap(), view);
+}
+
+/// No trigger looks at a database's data: it said "no data" while that was corrupt.
+#[test]
+fn a_status_shows_how_checks_of_the_data_stand() {
+    let check = |says: &str, standing| CheckView {
+        name: "orphans".into(),
+        place: "shop at db:5432".into(),
+        says: says.into(),
+        is_violated: standing == Standing::Failed,
+        standing,
+        took: None,
+    };
+    let with = |check: CheckView| {
+        let mut it = service("cart/staging");
+        it.triggers.iter_mut().for_each(|trigger| trigger.state = State::NoData);
+        it.database = Some(DatabaseView {
+            place: "shop at db:5432".into(),
+            table: None,
+            version: None,
+            is_known_good: false,
+            rows: 0,
+            newest: vec![],
+            waiting: vec![],
+            runs: None,
+            trouble: None,
+            unknown: None,
+            checks: vec![check],
+        });
+        it.told = match it.database.as_ref().is_some_and(|it| it.checks[0].is_violated) {
+            true => vec!["data-corruption (P0): the check orphans".into()],
+            false => vec![],
+        };
+        status::text(&[it], &Strays::default(), Paint::new(false))
+    };
+    let told = with(check("3 rows returned", Standing::Failed));
+    assert!(told.contains("1 firing, 2 no data, 1 check violated"), "{told}");
+    let told = with(check("unknown: nobody answers there", Standing::Unknown));
+    assert!(told.contains("2 no data, 1 check unknown"), "{told}");
+    let line = "cart/staging: check orphans of shop at db:5432: unknown: nobody answers there";
+    assert!(told.contains(line), "{told}");
+    let told = with(check("passes", Standing::Passed));
+    assert!(told.contains("2 no data, 1 check passes") && !told.contains("orphans"), "{told}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::{
         situation::{Holds, Situation},
         state::ServiceState,
         trigger::defaults::DATA_CORRUPTION,
+        verification::Standing,
     },
     units::{Span, UnixMs},
 };
@@ -76,6 +77,8 @@ pub struct Shown {
     pub says: String,
     /// Whether it is violated and confirmed.
     pub is_violated: bool,
+    /// Whether it passes, is violated, or nobody can tell.
+    pub standing: Standing,
     /// What the newest query cost.
     pub took: Option<Span>,
 }
@@ -149,7 +152,13 @@ impl IntegritySeen {
             (Some(Untold { why, .. }), Some(_)) => format!("unknown: {why}; before: {told}"),
             (None, _) => told,
         };
-        Shown { says, is_violated, took: seen.and_then(|it| it.took) }
+        let passes = last.is_some_and(|it| it.violated.is_none());
+        let standing = match (is_violated, unknown.is_none() && passes) {
+            (true, _) => Standing::Failed,
+            (false, true) => Standing::Passed,
+            (false, false) => Standing::Unknown,
+        };
+        Shown { says, is_violated, standing, took: seen.and_then(|it| it.took) }
     }
 
     /// Whether what fired is so still.
