@@ -259,10 +259,17 @@ impl Followers {
     fn look_for_scripts(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
         let all = config.databases.iter().filter_map(|(id, it)| Some((id, it.reversed.as_ref()?)));
         for (service, reversed) in all {
-            let key = hashed(&("scripts", service, &reversed.files, reversed.every));
+            let key = hashed(&(
+                "scripts",
+                service,
+                &reversed.files,
+                reversed.every,
+                reversed.every_watched,
+            ));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (service, reversed) = (service.clone(), reversed.clone());
-                self.tasks.spawn(scripts::look(service, reversed, self.handle.clone()))
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(scripts::look(service, reversed, told))
             });
             self.begun.insert(key, task);
         }
@@ -277,8 +284,9 @@ impl Followers {
                 .map(|options| options.password.as_ref().map(Secret::expose));
             let key = hashed(&("snapshots", service, passwords, format!("{kept:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
-                let (executor, handle) = (self.executor.clone(), self.handle.clone());
-                self.tasks.spawn(snapshots::look(service.clone(), kept.clone(), executor, handle))
+                let (executor, kept) = (self.executor.clone(), kept.clone());
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(snapshots::look(service.clone(), kept, executor, told))
             });
             self.begun.insert(key, task);
         }
@@ -290,7 +298,8 @@ impl Followers {
             let password = kept.place.history.options.password.as_ref().map(Secret::expose);
             let key = hashed(&("rds", service, password, format!("{kept:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
-                self.tasks.spawn(rds::look(service.clone(), kept.clone(), self.handle.clone()))
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(rds::look(service.clone(), kept.clone(), told))
             });
             self.begun.insert(key, task);
         }

@@ -278,7 +278,8 @@ fn a_database_is_restored_by_one_who_may_and_reached_as_its_table_says() {
     assert_eq!(kept.keeper.through.database.name, "postgres");
     let files = &kept.keeper.files;
     assert_eq!((files.begins.as_str(), files.ends.as_str(), files.max), ("shop-", ".dump", 20));
-    assert_eq!((kept.every, restore.automatic), (Span::minutes(5), false));
+    assert_eq!((kept.every, kept.every_watched), (Span::minutes(30), Span::minutes(2)));
+    assert!(!restore.automatic);
 }
 
 #[test]
@@ -299,6 +300,7 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
             "may not be asked of pg_restore",
         ),
         ("files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'scale'", "a Deployment is scaled"),
+        ("files = '/tmp/*'\nthrough = 'admin'\nevery_watched = '31m'", "slower while it matters"),
     ] {
         let all = refused(&format!("{RESTORED}{said}"));
         assert!(all.contains(told), "{said}: {all}");
@@ -330,7 +332,8 @@ fn a_database_that_rds_keeps_goes_back_as_its_table_says() {
     assert_eq!((rds.automatic, rds.verify.len()), (false, 1));
     let database = config.databases.values().next().unwrap();
     let kept = database.rds.as_ref().unwrap();
-    assert_eq!((kept.every, kept.place.snapshots_max), (Span::minutes(5), 20));
+    assert_eq!((kept.every, kept.every_watched), (Span::minutes(30), Span::minutes(2)));
+    assert_eq!(kept.place.snapshots_max, 20);
     assert_eq!(database.history().unwrap().zone, "Europe/Berlin", "what decides is read so");
 }
 
