@@ -146,6 +146,12 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
             text.push_str(&format!("  {} {signal}: {note}\n", paint.warn("note")));
         }
     }
+    if !view.verification.is_empty() {
+        text.push_str(&format!("\n{}\n", paint.bold("What the verification waits for")));
+    }
+    for wait in &view.verification {
+        text.push_str(&format!("  {wait}\n"));
+    }
     text.push_str(&format!("\n{}\n", paint.bold(&asked(view))));
     if !view.response.is_empty() {
         text.push_str(&format!("  {}\n", view.response));

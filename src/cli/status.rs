@@ -7,7 +7,7 @@ use super::{
     paint::{Paint, columns},
 };
 use crate::{
-    domain::{shown, trigger::State},
+    domain::{shown, trigger::State, verification::Standing},
     http::views::{ServiceView, Strays},
 };
 
@@ -87,7 +87,9 @@ fn row(service: &ServiceView, paint: Paint) -> Vec<String> {
 fn triggers(service: &ServiceView, paint: Paint) -> String {
     let mut parts = vec![];
     for state in [State::Firing, State::Pending, State::Recovering, State::NoData] {
-        let count = service.triggers.iter().filter(|t| t.state == state).count();
+        // What was told, or seen of the database, fires as well, and is in no window.
+        let told = if state == State::Firing { service.told.len() } else { 0 };
+        let count = told + service.triggers.iter().filter(|t| t.state == state).count();
         if count > 0 {
             parts.push(
                 paint
@@ -100,7 +102,28 @@ fn triggers(service: &ServiceView, paint: Paint) -> String {
     if fine > 0 || parts.is_empty() {
         parts.push(paint.good(&format!("{fine} ok")));
     }
+    parts.extend(checks(service, paint));
     parts.join(", ")
+}
+
+/// How the checks of its data stand, the worst first.
+fn checks(service: &ServiceView, paint: Paint) -> Vec<String> {
+    let all = service.database.iter().flat_map(|it| &it.checks);
+    let count = |wanted: Standing| all.clone().filter(|it| it.standing == wanted).count();
+    let checks = |count: usize| if count == 1 { "check" } else { "checks" };
+    let said = |standing, how: &str| {
+        let count = count(standing);
+        (count > 0).then(|| format!("{count} {} {how}", checks(count)))
+    };
+    let pass = if count(Standing::Passed) == 1 { "passes" } else { "pass" };
+    [
+        said(Standing::Failed, "violated").map(|it| paint.bad(&it)),
+        said(Standing::Unknown, "unknown").map(|it| paint.warn(&it)),
+        said(Standing::Passed, pass).map(|it| paint.good(&it)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn notes(service: &ServiceView) -> Vec<String> {
@@ -110,6 +133,10 @@ fn notes(service: &ServiceView) -> Vec<String> {
     notes.extend(unknown.map(|why| format!("what it reads is unknown: {why}")));
     let database = service.database.as_ref();
     notes.extend(database.and_then(|it| it.runs.clone()));
+    // One that is violated is told as what it fires.
+    let unknown = database.into_iter().flat_map(|it| &it.checks);
+    let unknown = unknown.filter(|it| it.standing == Standing::Unknown);
+    notes.extend(unknown.map(|it| format!("check {} of {}: {}", it.name, it.place, it.says)));
     notes.extend(service.maintenance.first().cloned());
     notes.extend(service.set_again.clone());
     notes.extend(service.blind.iter().map(|blind| {

@@ -21,14 +21,15 @@ use crate::{
         service::Mode,
         severity::Severity,
         trigger::{Evidence, State, Unit},
+        verification::Standing,
     },
     handle::{Ask, Handle},
     http::{
         Interface, Server,
         auth::Tokens,
         views::{
-            BlindView, Explain, IncidentLine, PlanAnswer, PlanView, ServiceView, Stray, Strays,
-            TriggerState, TriggerView,
+            BlindView, CheckView, DatabaseView, Explain, IncidentLine, PlanAnswer, PlanView,
+            ServiceView, Stray, Strays, TriggerState, TriggerView,
         },
     },
     units::{Percent, Secret, Span, UnixMs},
@@ -194,19 +195,19 @@ fn what_serves_is_what_was_seen_and_never_what_is_merely_set() {
     assert_eq!(with(None), "v1");
 }
 
-#[test]
-fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
+fn explained() -> Explain {
     let mut waiting = trigger();
     waiting.name = "service-outage".into();
     waiting.state = State::Ok;
     waiting.sees = "up".into();
     waiting.drawn = vec![];
     waiting.waits_for = vec!["a breach: it is up".into()];
-    let view = Explain {
+    Explain {
         service: burning(),
         now: NOW,
         triggers: vec![trigger(), waiting],
         notes: [("errors".to_owned(), "2 rows have no label `service`".to_owned())].into(),
+        verification: vec![],
         ground: Ground::Incident { id: incident().id },
         response: "P1: monitor for 10m, then roll back if it still holds; within 15m".into(),
         guards: vec![
@@ -217,10 +218,68 @@ fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
         plan: Some(plan_view()),
         no_plan: None,
         next: Some((NOW + Span::minutes(6), "the monitoring period ends".into())),
-    };
+    }
+}
+
+#[test]
+fn an_explanation_goes_from_what_is_seen_to_what_would_run() {
+    let view = explained();
     insta::assert_snapshot!(explain::text(&view, Paint::new(false)));
     let json = serde_json::to_string(&view).unwrap();
     assert_eq!(serde_json::from_str::<Explain>(&json).unwrap(), view);
+}
+
+/// No trigger looks at a database's data: it said "no data" while that was corrupt.
+#[test]
+fn a_status_shows_how_checks_of_the_data_stand() {
+    let check = |says: &str, standing| CheckView {
+        name: "orphans".into(),
+        place: "shop at db:5432".into(),
+        says: says.into(),
+        is_violated: standing == Standing::Failed,
+        standing,
+        took: None,
+    };
+    let with = |check: CheckView| {
+        let mut it = service("cart/staging");
+        it.triggers.iter_mut().for_each(|trigger| trigger.state = State::NoData);
+        it.database = Some(DatabaseView {
+            place: "shop at db:5432".into(),
+            table: None,
+            version: None,
+            is_known_good: false,
+            rows: 0,
+            newest: vec![],
+            waiting: vec![],
+            runs: None,
+            trouble: None,
+            unknown: None,
+            checks: vec![check],
+        });
+        it.told = match it.database.as_ref().is_some_and(|it| it.checks[0].is_violated) {
+            true => vec!["data-corruption (P0): the check orphans".into()],
+            false => vec![],
+        };
+        status::text(&[it], &Strays::default(), Paint::new(false))
+    };
+    let told = with(check("3 rows returned", Standing::Failed));
+    assert!(told.contains("1 firing, 2 no data, 1 check violated"), "{told}");
+    let told = with(check("unknown: nobody answers there", Standing::Unknown));
+    assert!(told.contains("2 no data, 1 check unknown"), "{told}");
+    let line = "cart/staging: check orphans of shop at db:5432: unknown: nobody answers there";
+    assert!(told.contains(line), "{told}");
+    let told = with(check("passes", Standing::Passed));
+    assert!(told.contains("2 no data, 1 check passes") && !told.contains("orphans"), "{told}");
+}
+
+#[test]
+fn an_explanation_says_what_a_verification_waits_for() {
+    let mut view = explained();
+    view.verification = vec!["check orphans is unknown: it was not asked since".into()];
+    let told = explain::text(&view, Paint::new(false));
+    let section =
+        "What the verification waits for\n  check orphans is unknown: it was not asked since\n";
+    assert!(told.contains(section), "{told}");
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub struct Kept {
     pub keeper: executors::snapshot::Keeper,
     /// How often is looked.
     pub every: Span,
+    /// How often while a change or an incident is watched.
+    pub every_watched: Span,
 }
 
 /// A database that RDS keeps.
@@ -82,6 +84,8 @@ pub struct KeptByRds {
     pub place: executors::rds::Place,
     /// How often is looked.
     pub every: Span,
+    /// How often while a change or an incident is watched.
+    pub every_watched: Span,
 }
 
 /// Scripts that take a schema back.
@@ -93,4 +97,6 @@ pub struct Reversed {
     pub files: String,
     /// How often is looked.
     pub every: Span,
+    /// How often while a change or an incident is watched.
+    pub every_watched: Span,
 }

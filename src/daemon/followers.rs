@@ -96,8 +96,12 @@ impl Followers {
     }
 
     /// Ends what followed another configuration and begins what follows this one. Whatever can fail is done first:
-    /// on an error all goes on as it was.
-    pub(super) async fn follow(&mut self, config: &Config) -> anyhow::Result<()> {
+    /// on an error all goes on as it was. In between `adopted` has it decided by: what is answered sooner is taken for nobody's.
+    pub(super) async fn follow(
+        &mut self,
+        config: &Config,
+        adopted: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
         let mut clients = http::Clients::default();
         let servers = wiring::servers(config, &wiring::Servers::new())?;
         let clusters = wiring::clusters(config, &wiring::Clusters::new());
@@ -111,6 +115,7 @@ impl Followers {
         let asks = asks.transpose().context("the client of Alertmanager")?;
         let discoveries = discoveries(config, &servers)?;
         self.tasks.shutdown().await;
+        adopted.await?;
 
         self.begun.clear();
         (self.clients, self.servers, self.clusters) = (clients, servers, clusters);
@@ -132,13 +137,18 @@ impl Followers {
     }
 
     /// Follows other services of the same file: what is read already goes on without missing a poll.
-    pub(super) fn follow_found(&mut self, config: &Config) -> anyhow::Result<()> {
+    pub(super) async fn follow_found(
+        &mut self,
+        config: &Config,
+        adopted: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
         self.servers = wiring::servers(config, &self.servers)?;
         self.clusters = wiring::clusters(config, &self.clusters);
         let (servers, clusters) = (&self.servers, &self.clusters);
         let sources = wiring::sources(config, servers, clusters, &mut self.clients)?;
         self.registries = wiring::registries(config, &self.registries)?;
         let deployments = wiring::deployments(config, clusters, &self.registries)?;
+        adopted.await?;
         self.read(config, sources, deployments);
         self.clients.let_go_unused();
         Ok(())
@@ -249,10 +259,17 @@ impl Followers {
     fn look_for_scripts(&mut self, config: &Config, before: &mut BTreeMap<u64, AbortHandle>) {
         let all = config.databases.iter().filter_map(|(id, it)| Some((id, it.reversed.as_ref()?)));
         for (service, reversed) in all {
-            let key = hashed(&("scripts", service, &reversed.files, reversed.every));
+            let key = hashed(&(
+                "scripts",
+                service,
+                &reversed.files,
+                reversed.every,
+                reversed.every_watched,
+            ));
             let task = before.remove(&key).unwrap_or_else(|| {
                 let (service, reversed) = (service.clone(), reversed.clone());
-                self.tasks.spawn(scripts::look(service, reversed, self.handle.clone()))
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(scripts::look(service, reversed, told))
             });
             self.begun.insert(key, task);
         }
@@ -267,8 +284,9 @@ impl Followers {
                 .map(|options| options.password.as_ref().map(Secret::expose));
             let key = hashed(&("snapshots", service, passwords, format!("{kept:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
-                let (executor, handle) = (self.executor.clone(), self.handle.clone());
-                self.tasks.spawn(snapshots::look(service.clone(), kept.clone(), executor, handle))
+                let (executor, kept) = (self.executor.clone(), kept.clone());
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(snapshots::look(service.clone(), kept, executor, told))
             });
             self.begun.insert(key, task);
         }
@@ -280,7 +298,8 @@ impl Followers {
             let password = kept.place.history.options.password.as_ref().map(Secret::expose);
             let key = hashed(&("rds", service, password, format!("{kept:?}")));
             let task = before.remove(&key).unwrap_or_else(|| {
-                self.tasks.spawn(rds::look(service.clone(), kept.clone(), self.handle.clone()))
+                let told = (self.handle.clone(), self.watched.clone());
+                self.tasks.spawn(rds::look(service.clone(), kept.clone(), told))
             });
             self.begun.insert(key, task);
         }
@@ -365,10 +384,15 @@ label = "service"
         let store = Store::open(store::Options::new(dir.path())).unwrap();
         let executor = (executor, store.lease().clone());
         let mut followers = Followers::new(handle, client, executor, outbox, watched);
-        followers.follow(&with(&["cart", "shop"])).await.unwrap();
+        // What nothing is decided by yet is not read either: its first answer would be nobody's.
+        let refused = async { anyhow::bail!("the event loop has gone") };
+        assert!(followers.follow(&with(&["cart"]), refused).await.is_err());
+        assert!(followers.begun.is_empty());
+        followers.follow(&with(&["cart", "shop"]), async { Ok(()) }).await.unwrap();
         let (built, server) = (followers.clients.count(), followers.servers["main"].clone());
         assert_eq!((built, followers.begun.len()), (2, 4), "one for probes, one for metrics");
-        followers.follow_found(&with(&["cart", "mail", "shop"])).unwrap();
+        let three = with(&["cart", "mail", "shop"]);
+        followers.follow_found(&three, async { Ok(()) }).await.unwrap();
         assert_eq!((followers.clients.count(), followers.begun.len()), (built, 6));
         assert!(Arc::ptr_eq(&server, &followers.servers["main"]));
     }

@@ -1,8 +1,12 @@
-//! Looks again and again which snapshots RDS has of a service's database.
+//! Looks again and again which snapshots RDS has of a service's database: seldom while nothing is watched, for what would be lost is counted
+//! in what serves.
 
+use std::collections::BTreeSet;
+
+use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::clock;
+use super::{clock, pace};
 use crate::{
     config::KeptByRds,
     domain::{
@@ -15,7 +19,11 @@ use crate::{
 };
 
 /// Looks until the event loop has gone.
-pub(super) async fn look(service: ServiceId, kept: KeptByRds, handle: Handle) {
+pub(super) async fn look(
+    service: ServiceId,
+    kept: KeptByRds,
+    (handle, mut watched): (Handle, watch::Receiver<BTreeSet<ServiceId>>),
+) {
     let mut last: Option<Result<Box<Seen>, String>> = None;
     loop {
         let seen = Box::pin(executors::rds::seen(&kept.place)).await.map(Box::new);
@@ -26,7 +34,10 @@ pub(super) async fn look(service: ServiceId, kept: KeptByRds, handle: Handle) {
         if handle.report(Event { id, what }).await.is_err() {
             return;
         }
-        tokio::time::sleep(kept.every.duration()).await;
+        let every = (kept.every, kept.every_watched);
+        if !pace::wait(&mut watched, &service, every).await {
+            return;
+        }
     }
 }
 

@@ -85,8 +85,7 @@ impl Reload {
         let one = |fault: anyhow::Error| vec![format!("{fault:#}")];
         must_go_on(handle, &self.config, &next).await?;
         let tokens = next.http.as_ref().map(|http| tokens(&next, http)).transpose().map_err(one)?;
-        followers.follow(&next).await.map_err(one)?;
-        adopt(handle, &next).await?;
+        followers.follow(&next, adopt(handle, &next)).await.map_err(one)?;
         if let (Some(interface), Some(http), Some(tokens)) = (&self.interface, &next.http, tokens) {
             interface.adopt(tokens, http);
         }
@@ -193,8 +192,8 @@ impl Reload {
         let (loaded, broken) = loaded.map_err(|fault| vec![fault.to_string()])?;
         let new = usable(loaded)?;
         let (next, _) = self.config.followed_by(new);
-        followers.follow_found(&next).map_err(|fault| vec![format!("{fault:#}")])?;
-        adopt(handle, &next).await?;
+        let followed = followers.follow_found(&next, adopt(handle, &next)).await;
+        followed.map_err(|fault| vec![format!("{fault:#}")])?;
         self.config = next;
         say_broken(&broken);
         Ok(broken)
@@ -223,9 +222,8 @@ fn in_short(mut why: Vec<String>) -> Vec<String> {
 }
 
 /// The event loop decides by this configuration from now on.
-async fn adopt(handle: &Handle, next: &Config) -> Result<(), Vec<String>> {
-    let adopted = handle.adopt(next.policy.clone(), wiring::routing(&next.channels)).await;
-    adopted.map_err(|fault| vec![fault.to_string()])
+async fn adopt(handle: &Handle, next: &Config) -> anyhow::Result<()> {
+    Ok(handle.adopt(next.policy.clone(), wiring::routing(&next.channels)).await?)
 }
 
 /// The names of services with an open incident, or in maintenance mode: somebody must go on with them.

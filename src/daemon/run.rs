@@ -146,7 +146,7 @@ async fn start(
     side.spawn(supervise::reports(config.reports_dir.clone(), handle.clone(), closed));
     side.spawn(supervise::gauges(handle.clone(), metrics.clone()));
     side.spawn(supervise::housekeeping(handle.clone()));
-    followers.follow(config).await?;
+    followers.follow(config, async { Ok(()) }).await?;
     let Served { stop: stop_serving, at, interface } =
         serving::start(&mut side, config, &handle, metrics, &executor.scripts).await?;
     // Whatever can fail has been done: a daemon that cannot start neither begins a step nor breaks one off. What was

@@ -1,9 +1,11 @@
 //! Looks again and again which scripts there are that take a service's schema back.
 
-use tokio::sync::mpsc;
+use std::collections::BTreeSet;
+
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::clock;
+use super::{clock, pace};
 use crate::{
     config::Reversed,
     domain::{
@@ -29,7 +31,11 @@ pub(super) async fn try_out(mut asked: mpsc::Receiver<Asked>, scripts: Scripts) 
 }
 
 /// Looks until the event loop has gone.
-pub(super) async fn look(service: ServiceId, reversed: Reversed, handle: Handle) {
+pub(super) async fn look(
+    service: ServiceId,
+    reversed: Reversed,
+    (handle, mut watched): (Handle, watch::Receiver<BTreeSet<ServiceId>>),
+) {
     let mut last = None;
     loop {
         let seen = executors::script::scripts(&reversed.files).await;
@@ -40,7 +46,10 @@ pub(super) async fn look(service: ServiceId, reversed: Reversed, handle: Handle)
         if handle.report(Event { id, what }).await.is_err() {
             return;
         }
-        tokio::time::sleep(reversed.every.duration()).await;
+        let every = (reversed.every, reversed.every_watched);
+        if !pace::wait(&mut watched, &service, every).await {
+            return;
+        }
     }
 }
 

@@ -1,8 +1,12 @@
-//! Looks again and again which snapshots of a service's database there are.
+//! Looks again and again which snapshots of a service's database there are: seldom while nothing is watched, for what would be lost is
+//! counted in what serves.
 
+use std::collections::BTreeSet;
+
+use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::clock;
+use super::{clock, pace};
 use crate::{
     config::Kept,
     domain::{
@@ -19,7 +23,7 @@ pub(super) async fn look(
     service: ServiceId,
     kept: Kept,
     executor: executors::Options,
-    handle: Handle,
+    (handle, mut watched): (Handle, watch::Receiver<BTreeSet<ServiceId>>),
 ) {
     let (mut known, mut last) = (Known::default(), None);
     loop {
@@ -33,7 +37,10 @@ pub(super) async fn look(
         if handle.report(Event { id, what }).await.is_err() {
             return;
         }
-        tokio::time::sleep(kept.every.duration()).await;
+        let every = (kept.every, kept.every_watched);
+        if !pace::wait(&mut watched, &service, every).await {
+            return;
+        }
     }
 }
 

@@ -1,8 +1,13 @@
 //! Checks of a database's data: one query each, and what it answers. What rows hold is looked at by nobody.
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     databases::{Fault, Kind, Options, Session, foreign_keys, lag},
-    domain::integrity::{Answer, COUNTED_MAX, CheckPolicy, Expects, Found},
+    domain::{
+        integrity::{Answer, COUNTED_MAX, CheckPolicy, Expects, Found},
+        plan::hex,
+    },
     units::Span,
 };
 
@@ -52,10 +57,22 @@ impl Check {
         let place = self.options.database.to_string();
         CheckPolicy {
             expects: self.expects,
+            asks: self.identity(),
             place,
             every: self.every,
             shows_after: self.shows_after,
         }
+    }
+
+    /// What is asked, wherever that is; of a query a hash.
+    fn identity(&self) -> String {
+        let asks = match &self.asks {
+            Asks::Query(query) => format!("query {query}"),
+            Asks::ForeignKeys { schema, .. } => format!("foreign keys of {schema:?}"),
+            Asks::Lag { .. } => "lag".to_owned(),
+        };
+        let name = &self.options.name;
+        hex(&Sha256::digest(format!("{name}\n{asks}"))[..16])
     }
 
     /// Asks once, through a connection of its own that can only read.

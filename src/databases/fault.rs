@@ -73,6 +73,11 @@ impl Problem {
         }
     }
 
+    /// Whether the server itself said no: nothing of what was asked for comes later.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Self::Unreachable | Self::Unlocated | Self::Timeout | Self::Lost)
+    }
+
     /// Whether what was asked for is not there, as after something that took it away.
     pub fn is_missing(self) -> bool {
         matches!(self, Self::MissingTable | Self::MissingPart)

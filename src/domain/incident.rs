@@ -475,6 +475,7 @@ mod tests {
             resources: Default::default(),
             estimate: Span::ZERO,
             scope: String::new(),
+            lost: String::new(),
             made_at: UnixMs(0),
         });
         incident.evolve(&Fact::Planned { run: "r2".into(), plan, by: None }, now);

@@ -45,6 +45,9 @@ pub enum Expects {
 pub struct CheckPolicy {
     /// What the answer must be.
     pub expects: Expects,
+    /// What is asked of which database: another name asks the same. Empty where nobody says.
+    #[serde(default)]
+    pub asks: String,
     /// Where it is asked, for people: `shop at replica:5432`.
     pub place: String,
     /// How often.

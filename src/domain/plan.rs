@@ -48,6 +48,13 @@ pub struct CommandLine {
     pub timeout: Span,
 }
 
+impl CommandLine {
+    /// As a person would type it, where nothing of it needs quotes.
+    pub fn in_words(&self) -> String {
+        self.argv.join(" ")
+    }
+}
+
 /// How a release is made to serve after the switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -179,6 +186,9 @@ pub struct Plan {
     /// Why these parts go back and others stay, in a sentence; empty where there is but one part. Not part of the hash.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// What is lost with it, as it was counted then; empty where nothing is, or nobody counts. Not part of the hash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lost: String,
     /// When it was made; not part of the hash.
     pub made_at: UnixMs,
 }

@@ -47,12 +47,34 @@ pub struct DatabaseMove {
     pub before: Vec<Step>,
     /// What is done for it, while nothing writes.
     pub steps: Vec<Step>,
+    /// What lets it write again, where a program keeps it from that.
+    pub start: Option<Step>,
     /// Of how many pods the Deployment is stopped meanwhile; none where something else keeps it from writing.
     pub stopped_pods: Option<u32>,
+    /// What is lost with it, in words, where an earlier copy takes the place of all of it.
+    pub lost: String,
     /// What no other plan may hold at the same time.
     pub resource: String,
     /// What it takes longer.
     pub takes: Span,
+}
+
+impl DatabaseMove {
+    /// An earlier rollback has stopped it and did not let it write again: what is there now is not what it ran on.
+    pub fn stopped_before(&mut self) {
+        for step in &mut self.steps {
+            if let Action::WritesStop { already, .. } = &mut step.action {
+                *already = true;
+            }
+        }
+    }
+
+    /// What lets it write again where all is as it was before it was stopped.
+    pub(in crate::domain) fn gives_back(&self) -> Option<&Step> {
+        let is_already =
+            |step: &Step| matches!(step.action, Action::WritesStop { already: true, .. });
+        self.start.as_ref().filter(|_| !self.steps.iter().any(is_already))
+    }
 }
 
 /// A configuration that goes back.
@@ -211,6 +233,7 @@ impl Runbook {
                 + moves.database.map_or(Span::ZERO, |database| database.takes)
                 + self.verify_hold,
             scope: String::new(),
+            lost: moves.database.map_or_else(String::new, |database| database.lost.clone()),
             made_at: at,
         }
     }

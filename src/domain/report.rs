@@ -192,7 +192,8 @@ fn follow_up(s: &Situation<'_>, incident: &Incident) -> Option<String> {
             ));
         }
     }
-    for left in wording::to_take_back(incident) {
+    let kept = incident.run.as_ref().and_then(wording::copied::kept);
+    for left in wording::to_take_back(incident).into_iter().chain(kept) {
         text.push_str(&format!("- [ ] {}\n", inline(&left)));
     }
     for action in [

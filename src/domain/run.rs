@@ -455,6 +455,8 @@ impl Action {
             | Self::SecretMove { .. }
             | Self::DeploymentRestart { .. }
             | Self::DeploymentStop { .. }
+            | Self::WritesStop { .. }
+            | Self::WritesStart { .. }
             | Self::MigrationsUndo { .. }
             | Self::ReverseScript { .. }
             | Self::SnapshotRestore { .. }

@@ -463,11 +463,11 @@ mod tests {
             resources: [].into(),
             estimate: Span::ZERO,
             scope: String::new(),
+            lost: String::new(),
             made_at: UnixMs(0),
         };
         let mut state = ServiceState::new(id);
-        let plan = Arc::new(plan);
-        let planned = incident::Fact::Planned { run: "r".into(), plan, by: None };
+        let planned = incident::Fact::Planned { run: "r".into(), plan: plan.into(), by: None };
         let planned = Fact::Incident(planned);
         for run in 1..=ROLLBACKS_MAX as u64 + 5 {
             state.evolve(&planned, Now { wall: UnixMs(0), steady: UnixMs(0) });

@@ -69,6 +69,34 @@ impl Verification {
     }
 }
 
+/// What a rollback that is being verified waits for, a sentence each; nothing of any other incident.
+pub fn waits_for(s: &Situation<'_>, incident: &Incident) -> Vec<String> {
+    let Some(since) = incident.phase.verifying_since() else { return vec![] };
+    let found = verify(s, incident);
+    let open = found.checks.iter().filter_map(|check| {
+        let how = match check.standing {
+            Standing::Passed | Standing::Thin => return None,
+            Standing::Failed => "is not as it must be",
+            Standing::Unknown => "is unknown",
+        };
+        Some(format!("{} {how}: {}", check.name, check.note))
+    });
+    let mut all: Vec<String> = open.collect();
+    let hold = s.policy.verification.hold;
+    all.push(match found.holds_since.filter(|_| all.is_empty()) {
+        Some(at) => {
+            format!("all of it holds since {} UTC, and must for {hold}", s.wall_of(at).clock())
+        }
+        None => format!("all of it must hold for {hold} without a gap"),
+    });
+    if !s.state.maintained.is_empty() {
+        all.push("maintenance mode is on".to_owned());
+    }
+    let late = s.wall_of(incident.verification_ends(since, s.policy));
+    all.push(format!("people are paged at {} UTC where that is not so", late.clock()));
+    all
+}
+
 /// The checklist as it stands now.
 pub fn verify(s: &Situation<'_>, incident: &Incident) -> Verification {
     let target = target(s, incident);

@@ -176,6 +176,7 @@ impl ServiceWatch {
     /// Follows another policy from now on, keeping what was seen.
     pub fn adopt(&mut self, policy: &ServicePolicy) {
         self.signals.retain(|name, _| policy.signals.contains_key(name));
+        self.integrity.adopt(policy);
         let slowest = policy.signals.values().map(|s| s.poll_every + s.lag).max();
         let polls = i64::from(policy.guards.freshness_polls);
         self.patience = (slowest.unwrap_or(Span::ZERO) * polls).max(policy.guards.freshness_min);

@@ -1,7 +1,9 @@
 //! From facts to notices: what people are told, in words. A pure function of what happened.
 
+pub(in crate::domain) mod copied;
 mod health;
 mod maintenance;
+mod printed;
 mod stopped;
 mod trouble;
 
@@ -427,6 +429,7 @@ fn complete(incident: &Incident, s: &Situation<'_>) -> Vec<Draft> {
     let checks = found.checks.iter().map(|c| format!("• {}: {:?}, {}", c.name, c.standing, c.note));
     let took = whole_seconds(incident.age(s.now));
     let on_call = to(Audience::OnCall).field("Verified after", took.to_string()).lines(checks);
+    let on_call = on_call.lines(incident.run.iter().flat_map(copied::told));
     let on_call = on_call.lines(to_take_back(incident));
     vec![on_call, to(Audience::Stakeholders)]
 }
@@ -440,6 +443,7 @@ fn closed(outcome: &Closing, incident: &Incident, s: &Situation<'_>) -> Vec<Draf
         .field("Report", format!("rollbackd report {}", incident.id));
     let half_done = incident.run.as_ref().filter(|run| run.is_half_done());
     let draft = half_done.into_iter().fold(draft, |d, run| d.field("Steps", run.account()));
+    let draft = draft.lines(incident.run.iter().flat_map(copied::told));
     let draft = draft.lines(to_take_back(incident)).lines(stopped::still(incident, s));
     let mut all = vec![draft];
     if incident.run.is_some() {

@@ -252,6 +252,9 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
         Action::Command { run, observe, idempotent } => {
             command::command(attempt, run, observe.as_ref(), *idempotent).await
         }
+        Action::WritesStop { run, .. } | Action::WritesStart { run } => {
+            command::command(attempt, run, None, true).await
+        }
         Action::Check { run } => command::check(attempt, run).await,
         Action::ReleaseSwitch { root, from, to, digest } => {
             release::switch(attempt, root, from, to, digest.as_deref()).await
@@ -282,14 +285,8 @@ async fn done(attempt: &mut Attempt<'_>, action: &Action) -> Result<Outcome, Tro
             let way = database::Way { from, to, undone };
             database::undo(attempt, database::Undo { schema, way, by }).await
         }
-        Action::SnapshotRestore { schema, file, bytes, fingerprint, beside, restored, to, run } => {
-            let is = (*bytes, fingerprint.as_str());
-            let it = snapshot::Restore { schema, file, is, beside, restored, to, run };
-            snapshot::restore(attempt, it).await
-        }
-        Action::DatabaseSwitch { schema, database, restored, replaced, from, to } => {
-            let it = snapshot::Switch { schema, database, restored, replaced, from, to };
-            snapshot::switch(attempt, it).await
+        Action::SnapshotRestore { .. } | Action::DatabaseSwitch { .. } => {
+            Box::pin(snapshot::perform(attempt, action)).await
         }
         Action::RdsReady { .. }
         | Action::RdsRestore { .. }

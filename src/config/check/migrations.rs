@@ -44,6 +44,7 @@ pub(super) fn back(
     let stops = Stops {
         how: said.stop_writes.as_ref(),
         stop: said.stop.as_ref(),
+        start: said.start.as_ref(),
         env: &said.env,
         dir: &said.dir,
     };
@@ -131,6 +132,7 @@ fn undone(
 pub(super) struct Stops<'r> {
     pub(super) how: Option<&'r Spanned<Stop>>,
     pub(super) stop: Option<&'r Spanned<Vec<String>>>,
+    pub(super) start: Option<&'r Spanned<Vec<String>>>,
     pub(super) env: &'r BTreeMap<String, raw::EnvValue>,
     pub(super) dir: &'r raw::Placed<String>,
 }
@@ -145,9 +147,21 @@ pub(super) fn stop_writes(
     let is_deployment = matches!(runbook.application, ApplicationRunbook::Deployment(_));
     let how = said.how.map(|said| *said.get_ref());
     let place = said.how.map_or(at, Spanned::span);
+    let start = said.start.and_then(|start| {
+        if said.stop.is_none() {
+            let what = "it starts what no program stops";
+            found.error(
+                start.span(),
+                what,
+                "add stop = [\"/path/to/program\"], or leave start out",
+            );
+        }
+        line(found, start, said.env, said.dir, &None)
+    });
     match (how, said.stop) {
         (Some(Stop::Command) | None, Some(argv)) => {
-            line(found, argv, said.env, said.dir, &None).map(StopWrites::Command)
+            let stop = line(found, argv, said.env, said.dir, &None)?;
+            Some(StopWrites::Command { stop, start })
         }
         (Some(Stop::Scale) | None, None) if is_deployment => Some(StopWrites::Scale),
         (Some(Stop::No), None) => Some(StopWrites::No),

@@ -27,7 +27,8 @@ use crate::{
 };
 
 const RESTORE: Span = Span::hours(2);
-const EVERY: Span = Span::minutes(5);
+const EVERY: Span = Span::minutes(30);
+const EVERY_WATCHED: Span = Span::minutes(2);
 const WAIT_EVERY: Span = Span::seconds(30);
 const SNAPSHOTS_MAX: usize = 20;
 const FALLBACKS: usize = 1;
@@ -60,6 +61,7 @@ pub(super) fn restore(
     let snapshots_max = found.at_least_one(&said.snapshots_max, SNAPSHOTS_MAX);
     let age_max = said.max_age.as_ref().map(|_| found.positive(&said.max_age, Span::hours(26)));
     let every = found.positive(&said.every, EVERY);
+    let every_watched = found.no_slower(&said.every_watched, EVERY_WATCHED, every);
     let look_every = found.positive(&said.wait_every, WAIT_EVERY);
     let restore_timeout = found.positive(&said.timeout, RESTORE);
     let place = said.wait_every.as_ref().or(said.timeout.as_ref());
@@ -73,6 +75,7 @@ pub(super) fn restore(
     let stops = Stops {
         how: said.stop_writes.as_ref(),
         stop: said.stop.as_ref(),
+        start: said.start.as_ref(),
         env: &said.env,
         dir: &said.dir,
     };
@@ -104,7 +107,7 @@ pub(super) fn restore(
         automatic: said.automatic.as_ref().is_some_and(|said| *said.get_ref()),
     };
     let place = Place { at, access, keeps, secret, keys, history, snapshots_max, lost };
-    Some((runbook, KeptByRds { place, every }))
+    Some((runbook, KeptByRds { place, every, every_watched }))
 }
 
 /// Exactly one of an instance and a cluster.

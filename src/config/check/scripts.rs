@@ -49,7 +49,8 @@ pub(super) fn script(
     }
     let scripted = Scripted { history, through: through?, checks: checks(looked_at) };
     let file = file?;
-    let reversed = Reversed { scripted, files: file.clone(), every: looked_at.every };
+    let (every, every_watched) = (looked_at.every, looked_at.every_watched);
+    let reversed = Reversed { scripted, files: file.clone(), every, every_watched };
     Some((ScriptRunbook { file, lock_timeout, verify }, reversed))
 }
 

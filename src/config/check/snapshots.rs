@@ -25,7 +25,8 @@ use crate::{
 /// The table in which sqlx keeps its history.
 const SQLX: &str = "_sqlx_migrations";
 const RESTORE: Span = Span::minutes(30);
-const EVERY: Span = Span::minutes(5);
+const EVERY: Span = Span::minutes(30);
+const EVERY_WATCHED: Span = Span::minutes(2);
 const FILES_MAX: usize = 20;
 /// `pg_restore` trusts nobody by itself.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -60,11 +61,13 @@ pub(super) fn restore(
     let zone = zone(found, said.time_zone.as_ref());
     let through = through(found, said, among);
     let every = found.positive(&said.every, EVERY);
+    let every_watched = found.no_slower(&said.every_watched, EVERY_WATCHED, every);
     let timeout = found.positive(&said.timeout, RESTORE);
     let lost = lost(found, &said.lost);
     let stops = Stops {
         how: said.stop_writes.as_ref(),
         stop: said.stop.as_ref(),
+        start: said.start.as_ref(),
         env: &said.env,
         dir: &said.dir,
     };
@@ -102,7 +105,7 @@ pub(super) fn restore(
     let keeps_owners = !said.options.iter().any(|option| option.get_ref() == "--no-owner");
     let keeper =
         Keeper { history, through, files: files?, zone: zone?, program: bare, keeps_owners, lost };
-    Some((runbook, Kept { keeper, every }))
+    Some((runbook, Kept { keeper, every, every_watched }))
 }
 
 pub(super) fn zone(found: &mut Found<'_>, said: Option<&Spanned<String>>) -> Option<TimeZone> {

@@ -119,10 +119,10 @@ tables! {
         paths_max at_once pages_max versions_max objects_max copy_timeout invalidate_timeout verify_timeout attempts look_every
         look_every_watched;
     partial [Manifest] manifest timeout attempts required page_after;
-    partial [Restored] files time_zone through pg_restore options lost every files_max timeout stop_writes stop env dir automatic;
-    [Rds] from instance cluster snapshots snapshots_max max_age fallbacks time_zone every wait_every
-        timeout verify lost stop_writes stop env dir automatic;
-    [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop automatic;
+    partial [Restored] files time_zone through pg_restore options lost every every_watched files_max timeout stop_writes stop start env dir automatic;
+    [Rds] from instance cluster snapshots snapshots_max max_age fallbacks time_zone every every_watched wait_every
+        timeout verify lost stop_writes stop start env dir automatic;
+    [Undo] undo cron_job keep script through lock_timeout verify env dir timeout stop_writes stop start automatic;
     partial [Switch] on off observe env dir timeout attempts required page_after;
     [Pods] from namespace deployment patterns lines within bytes_max pods_max of container;
     [Kubernetes] kubeconfig context in_cluster all_namespaces labels stale_after reopen_every connect_timeout page

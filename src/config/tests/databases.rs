@@ -160,13 +160,17 @@ const GOES_BACK: &str = "[database.shop]\nurl = 'postgres://rollbackd@db/shop'\n
 
 #[test]
 fn a_schema_goes_back_while_nothing_writes() {
-    let text = format!("{GOES_BACK}undo = ['/bin/true', '{{last}}']\nstop = ['/bin/true']");
+    let text = format!(
+        "{GOES_BACK}undo = ['/bin/true', '{{last}}']\nstop = ['/bin/true']\nstart = ['/bin/true', 'on']"
+    );
     let (config, _) = loaded(&text);
     let service = config.policy.services.values().next().unwrap();
     let marker = service.database.as_ref().unwrap().compatible_marker.as_deref();
     assert_eq!(marker, Some("backward compatible"));
     let back = service.runbook.as_ref().unwrap().database.as_ref().unwrap();
-    assert!(matches!(back.stop_writes, StopWrites::Command(_)) && !back.automatic);
+    let StopWrites::Command { start, .. } = &back.stop_writes else { panic!("{back:?}") };
+    assert_eq!(start.as_ref().unwrap().argv, ["/bin/true", "on"]);
+    assert!(!back.automatic);
     assert_eq!(back.schema.history_table, "flyway_schema_history");
     assert_eq!(back.undo_timeout, Span::minutes(10));
 }
@@ -181,6 +185,10 @@ fn what_would_take_a_schema_back_blindly_is_refused() {
         (
             "undo = ['/bin/true', '{to}']\nstop_writes = 'no'\nstop = ['/bin/true']",
             "a program that stop_writes does not want",
+        ),
+        (
+            "undo = ['/bin/true', '{to}']\nstop_writes = 'no'\nstart = ['/bin/true']",
+            "it starts what no program stops",
         ),
     ] {
         let all = refused(&format!("{GOES_BACK}{said}"));
@@ -270,7 +278,8 @@ fn a_database_is_restored_by_one_who_may_and_reached_as_its_table_says() {
     assert_eq!(kept.keeper.through.database.name, "postgres");
     let files = &kept.keeper.files;
     assert_eq!((files.begins.as_str(), files.ends.as_str(), files.max), ("shop-", ".dump", 20));
-    assert_eq!((kept.every, restore.automatic), (Span::minutes(5), false));
+    assert_eq!((kept.every, kept.every_watched), (Span::minutes(30), Span::minutes(2)));
+    assert!(!restore.automatic);
 }
 
 #[test]
@@ -291,6 +300,7 @@ fn what_could_not_restore_a_database_is_refused_before_there_is_need() {
             "may not be asked of pg_restore",
         ),
         ("files = '/tmp/*'\nthrough = 'admin'\nstop_writes = 'scale'", "a Deployment is scaled"),
+        ("files = '/tmp/*'\nthrough = 'admin'\nevery_watched = '31m'", "slower while it matters"),
     ] {
         let all = refused(&format!("{RESTORED}{said}"));
         assert!(all.contains(told), "{said}: {all}");
@@ -322,7 +332,8 @@ fn a_database_that_rds_keeps_goes_back_as_its_table_says() {
     assert_eq!((rds.automatic, rds.verify.len()), (false, 1));
     let database = config.databases.values().next().unwrap();
     let kept = database.rds.as_ref().unwrap();
-    assert_eq!((kept.every, kept.place.snapshots_max), (Span::minutes(5), 20));
+    assert_eq!((kept.every, kept.every_watched), (Span::minutes(30), Span::minutes(2)));
+    assert_eq!(kept.place.snapshots_max, 20);
     assert_eq!(database.history().unwrap().zone, "Europe/Berlin", "what decides is read so");
 }
 

@@ -8,6 +8,7 @@ use crate::{
         inventory::Inventory,
         plan::{Action, Plan, Step},
         planning::DatabaseMove,
+        run::Run,
         runbook::{Replacement, RestoreRunbook, Way},
         schema::{
             self,
@@ -214,6 +215,19 @@ fn copied(s: &Situation<'_>, step: &Step) -> Option<(Option<bool>, String, Strin
 pub(super) fn back(
     s: &Situation<'_>,
     inventory: &Inventory,
+    way: (&Revision, &Revision),
+) -> (Option<DatabaseMove>, String) {
+    let (mut moved, why) = gone_back(s, inventory, way);
+    let earlier = s.state.incident.as_ref().and_then(|incident| incident.run.as_ref());
+    if earlier.is_some_and(Run::keeps_from_writing) {
+        moved.iter_mut().for_each(DatabaseMove::stopped_before);
+    }
+    (moved, why)
+}
+
+fn gone_back(
+    s: &Situation<'_>,
+    inventory: &Inventory,
     (release, target): (&Revision, &Revision),
 ) -> (Option<DatabaseMove>, String) {
     let stays = (None, String::new());
@@ -243,6 +257,8 @@ pub(super) fn back(
         Some(runbook) => Some(rds::back(s, runbook, (now, good), pods)),
         None => runbook.restore.as_ref().map(|it| restored(s, it, &from, good, pods)),
     };
+    let restore = restore
+        .map(|back| back.map(|(moved, lost)| (DatabaseMove { lost: lost.clone(), ..moved }, lost)));
     match (restore, why) {
         (Some(Ok((moved, lost))), None) => (Some(moved), lost),
         (Some(Ok((moved, lost))), Some(why)) => {

@@ -153,6 +153,19 @@ pub enum Action {
         /// How many, where what was written down beside it is gone.
         pods: u32,
     },
+    /// Keep a service from writing, by a program that may be run twice.
+    WritesStop {
+        /// What does it.
+        run: CommandLine,
+        /// Whether an earlier rollback did it, and nothing has let it write again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        already: bool,
+    },
+    /// Let it write again, by a program that may be run twice.
+    WritesStart {
+        /// What does it.
+        run: CommandLine,
+    },
     /// Take migrations back with the tool that made them, down to an exact version. What the history says is looked at before
     /// and after; anything else than `from`, `to` or a version between them means that somebody migrated in between.
     MigrationsUndo {

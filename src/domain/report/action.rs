@@ -9,6 +9,7 @@ use crate::{
         run::{Attempt, Outcome, Phase as RunPhase},
         situation::{Situation, whole_seconds},
         verification::{self, Standing},
+        wording::copied,
     },
     units::Span,
 };
@@ -45,6 +46,9 @@ pub(super) fn plan(s: &Situation<'_>, incident: &Incident) -> Option<String> {
         if none {
             text.push_str("   - not begun\n");
         }
+    }
+    for told in copied::told(run) {
+        text.push_str(&format!("\n{}.\n", inline(&told)));
     }
     for (_, from, until) in &incident.account.maintenance {
         let until = until.map_or_else(

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ScriptRunbook, script};
+use super::{ScriptRunbook, StopWrites, script};
 use crate::{
     domain::{
         change::Revision,
-        plan::{Action, CommandLine, SchemaAt, Step},
+        plan::{Action, SchemaAt, Step},
         planning::DatabaseMove,
         schema::{
             script::{Changes, Script, ScriptRun},
@@ -34,33 +34,6 @@ pub struct DatabaseRunbook {
     pub stop_writes: StopWrites,
     /// Whether the daemon may do it by itself, with the undo: a schema that goes back loses what was written into what goes.
     pub automatic: bool,
-}
-
-/// How a service is kept from writing while its schema goes back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopWrites {
-    /// Its Deployment is scaled to no pods, and gets them back before the rollout is waited for.
-    Scale,
-    /// A command, that may be run twice; what restarts the application lets it write again.
-    Command(CommandLine),
-    /// Nothing is done: maintenance mode, or a script before, sees to it.
-    No,
-}
-
-impl StopWrites {
-    /// The step that does it, where that is one.
-    pub(super) fn step(&self) -> Option<Step> {
-        match self {
-            Self::Command(run) => Some(stop(run)),
-            Self::Scale | Self::No => None,
-        }
-    }
-
-    /// How many pods are taken away for it, of so many.
-    pub(super) fn scaled(&self, pods: Option<u32>) -> Option<u32> {
-        pods.filter(|_| *self == Self::Scale)
-    }
 }
 
 /// Where a schema goes, and what is taken back on the way.
@@ -98,7 +71,9 @@ impl DatabaseRunbook {
             to: way.to.clone(),
             before: vec![],
             steps: self.stop_writes.step().into_iter().chain([step]).collect(),
+            start: self.stop_writes.start(),
             stopped_pods: self.stop_writes.scaled(pods),
+            lost: String::new(),
             resource: format!("database:{}", self.schema.database),
             takes: self.undo_timeout,
         }
@@ -135,18 +110,6 @@ impl DatabaseRunbook {
     }
 }
 
-fn stop(run: &CommandLine) -> Step {
-    let program = run.argv.first().map_or("", String::as_str);
-    Step {
-        title: format!("keep the service from writing, with `{}`", run.argv.join(" ")),
-        action: Action::Command { run: run.clone(), observe: None, idempotent: true },
-        needs: vec![format!("the program {program}")],
-        timeout: run.timeout + Span::seconds(30),
-        attempts: 2,
-        fallback: None,
-    }
-}
-
 fn migrations(count: usize) -> String {
     if count == 1 { "one migration".to_owned() } else { format!("{count} migrations") }
 }
@@ -154,6 +117,7 @@ fn migrations(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::plan::CommandLine;
 
     fn line(argv: &[&str]) -> CommandLine {
         let argv = argv.iter().map(|text| (*text).to_owned()).collect();
@@ -201,7 +165,8 @@ mod tests {
         let [from, to] = ["7", "6"].map(Revision::named);
         let undone = ["7".to_owned()];
         let way = Way { from: &from, to: &to, undone: &undone };
-        let stops = StopWrites::Command(line(&["/usr/bin/drain", "shop"]));
+        let stop = line(&["/usr/bin/drain", "shop"]);
+        let stops = StopWrites::Command { stop, start: None };
         let back = runbook(stops).back(way, Some(3)).unwrap();
         let titles: Vec<&str> = back.steps.iter().map(|step| step.title.as_str()).collect();
         assert_eq!(

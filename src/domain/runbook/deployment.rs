@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::writes;
 use crate::{
     domain::{
         change::Revision,
@@ -97,7 +98,10 @@ impl DeploymentRunbook {
         steps.extend(stopped.map(|pods| self.stop(&at, pods)));
         // Those that an earlier rollback took away come back to the schema of the earlier code alone.
         let given_back = stopped.filter(|_| place.stopped.is_none());
-        let back = |step: &Step| self.or_gives_back(step.clone(), &at, given_back);
+        let given_back = given_back.map(|pods| self.start(&at, pods));
+        let given_back =
+            given_back.as_ref().or_else(|| moves.database.and_then(|it| it.gives_back()));
+        let back = |step: &Step| writes::or_gives_back(step.clone(), given_back);
         steps.extend(moves.database.into_iter().flat_map(|it| &it.steps).map(back));
         if let Some(configuration) = moves.configuration {
             steps.extend(configuration.secrets.iter().cloned());
@@ -112,6 +116,7 @@ impl DeploymentRunbook {
             (false, _) => self.restart(&at, to),
         });
         steps.extend(stopped.map(|pods| self.start(&at, pods)));
+        steps.extend(moves.database.and_then(|it| it.start.clone()));
         let fallback = (is_moved && place.kept).then(|| Box::new(self.whole(&at, from, to)));
         steps.push(Step { fallback, ..self.rollout(&at, to) });
         steps

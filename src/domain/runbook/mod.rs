@@ -11,11 +11,12 @@ mod restore;
 mod script;
 mod secret;
 mod stopping;
+mod writes;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    database::{DatabaseRunbook, StopWrites, Way},
+    database::{DatabaseRunbook, Way},
     deployment::{ARGOCD, DeploymentRunbook},
     frontend::FrontendRunbook,
     rds::{Anew, RdsRunbook},
@@ -23,6 +24,7 @@ pub use self::{
     restore::{Replacement, RestoreRunbook},
     script::{PLACES, ScriptRunbook},
     secret::{SecretRunbook, resource as secret_resource},
+    writes::StopWrites,
 };
 use super::{
     inventory::Place,
@@ -95,11 +97,13 @@ impl ApplicationRunbook {
                     true => release.steps(moves.from, moves.to, !secrets.is_empty()),
                     false => vec![release.anew(moves.to)],
                 };
+                let own = may_write(moves, own);
                 before(moves).chain(secrets.iter().cloned()).chain(own).collect()
             }
             Self::Frontend(frontend) => {
                 let differs = place.differs.as_ref();
-                before(moves).chain(frontend.steps(moves.from, moves.to, differs)).collect()
+                let own = may_write(moves, frontend.steps(moves.from, moves.to, differs));
+                before(moves).chain(own).collect()
             }
             Self::Deployment(deployment) => deployment.steps(moves, place),
         }
@@ -108,5 +112,16 @@ impl ApplicationRunbook {
 
 /// What is done for the schema, before anything starts that was written for it.
 fn before<'m>(moves: &'m Moves<'_>) -> impl Iterator<Item = Step> + 'm {
-    moves.database.into_iter().flat_map(|it| it.before.iter().chain(&it.steps)).cloned()
+    moves.database.into_iter().flat_map(|it| {
+        let back = |step: &Step| writes::or_gives_back(step.clone(), it.gives_back());
+        it.before.iter().cloned().chain(it.steps.iter().map(back))
+    })
+}
+
+/// With what lets it write again once other code is set: what is started then is that.
+fn may_write(moves: &Moves<'_>, mut own: Vec<Step>) -> Vec<Step> {
+    let start = moves.database.and_then(|it| it.start.clone());
+    let at = own.len().min(1);
+    own.splice(at..at, start);
+    own
 }

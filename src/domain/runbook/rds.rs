@@ -90,7 +90,9 @@ impl RdsRunbook {
             to: it.to.clone(),
             before: vec![self.ready(it)],
             steps: stop.into_iter().chain(steps).collect(),
+            start: self.stop_writes.start(),
             stopped_pods: self.stop_writes.scaled(pods),
+            lost: String::new(),
             resource: format!("rds:{}", it.seen.source.arn),
             takes: self.restore_timeout,
         }

@@ -59,7 +59,9 @@ impl RestoreRunbook {
             to: to.clone(),
             before: vec![self.read(it)],
             steps: stop.into_iter().chain([self.restore(it), self.switch(it)]).collect(),
+            start: self.stop_writes.start(),
             stopped_pods: self.stop_writes.scaled(pods),
+            lost: String::new(),
             resource: format!("database:{}", self.schema.database),
             takes: self.restore.timeout + self.read.timeout,
         }

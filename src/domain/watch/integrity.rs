@@ -20,6 +20,7 @@ use crate::{
         situation::{Holds, Situation},
         state::ServiceState,
         trigger::defaults::DATA_CORRUPTION,
+        verification::Standing,
     },
     units::{Span, UnixMs},
 };
@@ -37,6 +38,8 @@ pub struct IntegritySeen {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Seen {
+    /// What was asked.
+    asks: String,
     /// When this daemon's first answer came.
     first: Option<UnixMs>,
     /// When it asked for the newest answer, on the steady clock.
@@ -76,6 +79,8 @@ pub struct Shown {
     pub says: String,
     /// Whether it is violated and confirmed.
     pub is_violated: bool,
+    /// Whether it passes, is violated, or nobody can tell.
+    pub standing: Standing,
     /// What the newest query cost.
     pub took: Option<Span>,
 }
@@ -88,8 +93,10 @@ impl IntegritySeen {
         (answer, took): (&Answer, Span),
         now: Now,
     ) {
-        let Some(expects) = policy.checks.get(name).map(|check| check.expects) else { return };
+        let Some(check) = policy.checks.get(name) else { return };
+        let expects = check.expects;
         let seen = self.checks.entry(name.to_owned()).or_default();
+        seen.asks.clone_from(&check.asks);
         seen.first.get_or_insert(now.wall);
         (seen.asked, seen.took) = (Some(now.steady - took), Some(took));
         let before = seen.numbers.before(numbers::change(policy, state, now.wall));
@@ -106,15 +113,39 @@ impl IntegritySeen {
 
     pub(super) fn kept(&self) -> BTreeMap<String, Kept> {
         let kept = |(name, seen): (&String, &Seen)| {
-            let Seen { last, numbers, .. } = seen.clone();
-            (name.clone(), Kept { last, numbers })
+            let Seen { asks, last, numbers, .. } = seen.clone();
+            (name.clone(), Kept { asks, last, numbers })
         };
         self.checks.iter().map(kept).collect()
     }
 
-    pub(super) fn restore(&mut self, kept: BTreeMap<String, Kept>) {
-        let seen = |Kept { last, numbers }| Seen { last, numbers, ..Seen::default() };
+    pub(super) fn restore(&mut self, kept: BTreeMap<String, Kept>, policy: &ServicePolicy) {
+        let seen = |Kept { asks, last, numbers }| Seen { asks, last, numbers, ..Seen::default() };
         self.checks = kept.into_iter().map(|(name, kept)| (name, seen(kept))).collect();
+        self.adopt(policy);
+    }
+
+    /// Follows other checks: what was answered stays known of whatever asks the same, by whichever name, and of nothing else.
+    pub(super) fn adopt(&mut self, policy: &ServicePolicy) {
+        let mut before = std::mem::take(&mut self.checks);
+        let asks_it = |check: &CheckPolicy, seen: &Seen| {
+            [&check.asks, &seen.asks].iter().any(|it| it.is_empty()) || check.asks == seen.asks
+        };
+        for (name, check) in &policy.checks {
+            if before.get(name).is_some_and(|seen| asks_it(check, seen)) {
+                let seen = before.remove(name);
+                self.checks.extend(seen.map(|seen| (name.clone(), seen)));
+            }
+        }
+        for (name, check) in &policy.checks {
+            let same =
+                |(_, seen): &(&String, &Seen)| !check.asks.is_empty() && seen.asks == check.asks;
+            let other = before.iter().find(same).map(|(other, _)| other.clone());
+            if let Some(seen) = other.filter(|_| !self.checks.contains_key(name)) {
+                let seen = before.remove(&seen);
+                self.checks.extend(seen.map(|seen| (name.clone(), seen)));
+            }
+        }
     }
 
     pub(super) fn clock_set(&mut self, by_ms: i64) {
@@ -149,7 +180,13 @@ impl IntegritySeen {
             (Some(Untold { why, .. }), Some(_)) => format!("unknown: {why}; before: {told}"),
             (None, _) => told,
         };
-        Shown { says, is_violated, took: seen.and_then(|it| it.took) }
+        let passes = last.is_some_and(|it| it.violated.is_none());
+        let standing = match (is_violated, unknown.is_none() && passes) {
+            (true, _) => Standing::Failed,
+            (false, true) => Standing::Passed,
+            (false, false) => Standing::Unknown,
+        };
+        Shown { says, is_violated, standing, took: seen.and_then(|it| it.took) }
     }
 
     /// Whether what fired is so still.
@@ -290,6 +327,8 @@ impl Seen {
 /// What outlives the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    asks: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last: Option<Last>,
     #[serde(default)]

@@ -175,7 +175,7 @@ impl ServiceWatch {
         self.inventory = snapshot.inventory;
         self.database.restore(snapshot.database);
         self.database.ways.trial = snapshot.trial;
-        self.integrity.restore(snapshot.checks);
+        self.integrity.restore(snapshot.checks, policy);
         self.alerts_seen = snapshot.alerts_seen;
         self.alarms_ended = snapshot.alarms_ended;
     }

@@ -1,6 +1,6 @@
 //! Notices about maintenance mode that does not go off.
 
-use super::Draft;
+use super::{Draft, printed};
 use crate::domain::{
     maintenance::{self, Fact},
     notice::{self, Kind, Urgency},
@@ -39,7 +39,12 @@ pub(super) fn not_on(fact: &run::Fact, s: &Situation<'_>) -> Option<Draft> {
     let id = &s.state.id;
     let subject =
         format!("{id}: maintenance mode could not be switched on, the rollback goes on without it");
-    Some(Draft::new(Kind::Trouble, Urgency::Info, subject).of(incident).field("Why", why))
+    Some(
+        Draft::new(Kind::Trouble, Urgency::Info, subject)
+            .of(incident)
+            .field("Why", why)
+            .lines(printed::in_short(report)),
+    )
 }
 
 /// Nobody has acknowledged that it stays on.

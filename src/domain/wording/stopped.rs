@@ -1,11 +1,11 @@
-//! That a rollback has left a Deployment without pods, and how it has them again: scaled before its template is set, it would start the
-//! code that was to go, on a schema that may have gone already.
+//! That a rollback has left a service stopped: a Deployment without pods, or what a program keeps from writing; and how it runs again.
+//! Started before its code is set, it would be the code that was to go, on a schema that may have gone already.
 
 use crate::domain::{
     change::Component,
     incident::Incident,
     inventory::STOPPED,
-    plan::Action,
+    plan::{Action, Restart, Step, Target},
     run::{Phase, Run},
     runbook::ApplicationRunbook,
     situation::Situation,
@@ -16,8 +16,47 @@ pub(super) fn at_its_end(incident: &Incident, s: &Situation<'_>) -> Option<Strin
     if incident.run.as_ref().is_some_and(Run::gave_up) {
         return None;
     }
-    let pods = seen(s).or_else(|| incident.run.as_ref().and_then(taken_away))?;
-    told(pods, incident, s)
+    let pods = seen(s).or_else(|| incident.run.as_ref().and_then(taken_away));
+    match pods {
+        Some(pods) => told(pods, incident, s),
+        None => incident.run.as_ref().filter(|run| run.keeps_from_writing()).and_then(kept),
+    }
+}
+
+/// From writing, by a program.
+fn kept(run: &Run) -> Option<String> {
+    let actions = || run.plan.steps.iter().map(|step: &Step| &step.action);
+    let stop = actions().find_map(|action| {
+        let Action::WritesStop { run, .. } = action else { return None };
+        Some(run.in_words())
+    })?;
+    let begin = format!(
+        "The service is still stopped: `{stop}` was run so that it writes nothing, and nothing has started it since"
+    );
+    let start = actions().find_map(|action| {
+        let Action::WritesStart { run } = action else { return None };
+        Some(run.in_words())
+    });
+    let restart = actions().find_map(|action| {
+        let Action::ReleaseRestart { restart, .. } = action else { return None };
+        Some(match restart {
+            Restart::Unit(unit) => format!("systemctl restart {unit}"),
+            Restart::Command(run) => run.in_words(),
+        })
+    });
+    let how = start
+        .or(restart)
+        .map_or_else(|| format!("undo by hand what `{stop}` did"), |how| format!("`{how}`"));
+    if run.is_unmoved() {
+        return Some(format!(
+            "{begin}. Nothing was changed, so what ran before may run again at once, by hand: {how}"
+        ));
+    }
+    let application = |target: &&Target| target.component == Component::Application;
+    let to = &run.plan.targets.iter().find(application)?.to;
+    Some(format!(
+        "{begin}: another rollback does. By hand, once {to} is set and the schema is one on which it runs, and not before: {how}"
+    ))
 }
 
 /// Where they are still away.

@@ -1,6 +1,6 @@
 //! Notices of an incident that does not go as it should: left to people, late, worse, forgotten.
 
-use super::{Draft, choices, headline, issue, stopped, to_take_back, warned};
+use super::{Draft, choices, copied, headline, issue, printed, stopped, to_take_back, warned};
 use crate::{
     domain::{
         change::Component,
@@ -23,6 +23,7 @@ pub(super) fn escalated(why: &str, incident: &Incident, s: &Situation<'_>) -> Dr
             .field("Issue", issue(incident, s));
     if let Some(run) = &incident.run {
         draft = draft.field("Rollback", run.plan.summary()).field("Steps", run.account());
+        draft = draft.lines(printed::by(run)).lines(copied::told(run));
     }
     draft = draft.lines(to_take_back(incident)).lines(stopped::at_its_end(incident, s));
     draft = draft.lines(maintenance::in_words(s)).lines(warned(s));

@@ -20,22 +20,40 @@ pub use self::{
     look::{Known, count_lost, snapshots},
     preflight::snapshot_preflight,
 };
-pub(super) use self::{
+use self::{
     restore::{Restore, restore},
     switch::{Switch, switch},
 };
-use super::{Adopted, Attempt, Trouble, database::LOOK};
+use super::{Adopted, Attempt, Trouble, database::LOOK, failed};
 use crate::{
     databases::{self, Fault, Session, history::History, literal},
     domain::{
         change::Revision,
-        plan::{CommandLine, SchemaAt},
+        plan::{Action, CommandLine, SchemaAt},
+        run::Outcome,
     },
     units::Span,
 };
 
 /// For making, renaming and deleting a database.
 const STATEMENT: Span = Span::minutes(1);
+
+/// Carries out a step of a snapshot, and no other.
+pub(super) async fn perform(
+    attempt: &mut Attempt<'_>,
+    action: &Action,
+) -> Result<Outcome, Trouble> {
+    if let Action::SnapshotRestore { schema, file, bytes, fingerprint, beside, restored, to, run } =
+        action
+    {
+        let is = (*bytes, fingerprint.as_str());
+        return restore(attempt, Restore { schema, file, is, beside, restored, to, run }).await;
+    }
+    if let Action::DatabaseSwitch { schema, database, restored, replaced, from, to } = action {
+        return switch(attempt, Switch { schema, database, restored, replaced, from, to }).await;
+    }
+    failed(format!("this is nothing that is done with a snapshot: {action:?}"), false)
+}
 
 /// Where the snapshots of a database are, and through whom it is restored.
 #[derive(Clone, Debug, PartialEq)]

@@ -37,6 +37,8 @@ pub(in crate::executors) async fn restore(
     attempt: &mut Attempt<'_>,
     it: Restore<'_>,
 ) -> Result<Outcome, Trouble> {
+    // What is there is as it was, whatever of this fails: it may run on.
+    attempt.unmoved = true;
     let keeper = keeper(attempt, it.schema)?;
     is_as_planned(&it).await?;
     let reached = |problem| fault(&problem, "nothing was begun");
@@ -131,7 +133,7 @@ async fn filled(
     attempt.note(&ran);
     if !ran.is_ok() {
         let why = format!(
-            "{} was not restored: {}; what is in {} is as it was. What was stopped for it is still stopped",
+            "{} was not restored: {}; what is in {} is as it was",
             it.file, ran.end, it.beside
         );
         return failed(why, false);

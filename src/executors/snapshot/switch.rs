@@ -60,17 +60,22 @@ pub(in crate::executors) async fn switch(
         Stands::AtBegin => {}
     }
     is_at(&keeper.history, (it.database, it.from)).await?;
+    // What an earlier daemon asked for may come yet.
+    let mut unseen = attempt.touched;
+    attempt.unmoved = !unseen;
     is_at(&keeper.history_in(it.restored), (it.restored, it.to)).await?;
     attempt.permits()?;
     attempt.touched = true;
     let (mut last, mut stay) = (None, vec![]);
     for _ in 0..TRIES {
         last = renamed(&keeper, &it, &mut stay).await.err();
+        unseen |= last.as_ref().is_none_or(|fault| !fault.problem.is_answered());
         if last.is_none() || Instant::now() >= attempt.until {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
+    attempt.unmoved = false;
     // An answer can be lost after it was done.
     let after = look(&keeper, &it).await;
     let after = after.map_err(|problem| {
@@ -83,6 +88,7 @@ pub(in crate::executors) async fn switch(
             Ok(Outcome::Done)
         }
         Stands::AtBegin => {
+            attempt.unmoved = !unseen;
             attempt.left = format!("the database {}, restored and not in its place", it.restored);
             Err(last.map_or_else(
                 || Trouble::Failed {

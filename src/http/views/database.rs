@@ -8,6 +8,7 @@ use crate::{
         integrity::CheckPolicy,
         schema::{Doing, Migration, Run},
         situation::Situation,
+        verification::Standing,
     },
     units::Span,
 };
@@ -55,8 +56,16 @@ pub struct CheckView {
     pub says: String,
     /// Whether it is violated and confirmed.
     pub is_violated: bool,
+    /// Whether it passes, is violated, or nobody can tell.
+    #[serde(default = "unknown")]
+    pub standing: Standing,
     /// How long the newest query took.
     pub took: Option<Span>,
+}
+
+/// Of a daemon that does not say it.
+fn unknown() -> Standing {
+    Standing::Unknown
 }
 
 impl DatabaseView {
@@ -93,6 +102,7 @@ fn checked(s: &Situation<'_>, name: &str, policy: &CheckPolicy) -> CheckView {
         place: policy.place.clone(),
         says: shown.says,
         is_violated: shown.is_violated,
+        standing: shown.standing,
         took: shown.took,
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         severity::Severity,
         situation::Situation,
         trigger::{Evidence, State, Trigger},
-        watch,
+        verification, watch,
         watch::says,
     },
     units::UnixMs,
@@ -31,6 +31,9 @@ pub struct Explain {
     /// What is wrong with a signal's source or with a part of it, by signal.
     #[serde(default)]
     pub notes: BTreeMap<String, String>,
+    /// What a rollback that is being verified waits for; a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verification: Vec<String>,
     /// What the guards were asked about.
     #[serde(flatten)]
     pub ground: Ground,
@@ -96,6 +99,11 @@ impl Explain {
                 .signals()
                 .filter_map(|(name, _, note)| Some((name.to_owned(), note?.to_owned())))
                 .collect(),
+            verification: s
+                .state
+                .incident
+                .as_ref()
+                .map_or_else(Vec::new, |incident| verification::waits_for(s, incident)),
             ground,
             response: severity.map_or_else(String::new, |severity| response(s, severity)),
             guards: judged.guards,

@@ -392,6 +392,7 @@ async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
     let report = shop.step(shop.switch(&after)).await;
     let Outcome::Failed { why, .. } = &report.outcome else { panic!("{report:?}") };
     assert!(why.contains("of postgres: end them"), "{why}");
+    assert!(report.unmoved, "both have their names for good: {report:?}");
     assert!(stays.rows("SELECT 1").await.is_err(), "who could be asked to go went");
     superuser.rows("SELECT 1").await.unwrap();
     superuser.close().await;
@@ -432,6 +433,7 @@ async fn what_stopped_in_the_middle_begins_anew_and_what_is_not_ours_is_let_be()
     shop.flyway.succeed(&["migrate"]).await;
     let report = shop.step(shop.switch(&after)).await;
     assert!(why(&report).contains("somebody migrated it in between"), "{report:?}");
+    assert!(!report.unmoved, "what ran may not run on that: {report:?}");
     assert_eq!(shop.databases().await, [shop.database.name.clone(), restored]);
 }
 
@@ -453,10 +455,12 @@ async fn what_cannot_be_restored_leaves_everything_as_it_was() {
     let report = shop.step(shop.restore(&short)).await;
     assert!(why(&report).contains("was not restored: it exited with 1"), "{report:?}");
     assert!(!report.output.contains(shop.database.server.password()), "{report:?}");
+    assert!(report.unmoved, "what was stopped may run on: {report:?}");
     assert_eq!(shop.databases().await, [shop.database.name.clone()], "nothing is left of it");
     // Somebody wrote another one under the same name.
     let report = shop.step(shop.restore(&Snapshot { bytes: 7, ..good.clone() })).await;
     assert!(why(&report).contains("another file than the plan was made for"), "{report:?}");
+    assert!(report.unmoved, "{report:?}");
 }
 
 #[tokio::test]

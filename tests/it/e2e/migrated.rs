@@ -159,7 +159,6 @@ async fn a_database_goes_back_to_a_snapshot_before_its_code_also_by_a_daemon_tha
     let mut world = World::open(&Setup::with(Behaviour::Errors, "")).await;
     let password = world.dir().join("database.password");
     std::fs::write(password, postgresql.server.password()).unwrap();
-    dump(&postgresql, &world.dir().join("good.dump"));
     let (port, user) = (postgresql.server.port(), postgresql.server.administrator());
     let restore = format!(
         r#"
@@ -172,7 +171,8 @@ files = "{{dir}}/*.dump"
 through = "admin"
 pg_restore = "{}"
 lost = {{ orders = "SELECT count(*) FROM orders WHERE at > {{taken_at}}" }}
-every = "500ms"
+every = "1h"
+every_watched = "500ms"
 stop_writes = "command"
 stop = ["/bin/sh", "-c", "echo stop >>{{dir}}/stops.log; exec sleep 1"]
 automatic = true
@@ -188,6 +188,8 @@ automatic = true
     };
     world.explained("its schema is known good", known).await;
 
+    // Nobody looks before something is watched.
+    dump(&postgresql, &world.dir().join("good.dump"));
     flyway.script("V2__two.sql", "ALTER TABLE orders ADD COLUMN note INT NOT NULL DEFAULT 0;");
     flyway.succeed(&["migrate"]).await;
     postgresql.run("INSERT INTO orders VALUES (6, now())").await;
@@ -210,5 +212,8 @@ automatic = true
     let all = format!("{}{:?}", world.log(), world.told.all());
     assert!(!all.contains(postgresql.server.password()));
     assert!(all.contains("is lost with it: 1 orders"), "{all}");
+    for told in ["Lost, as it was counted when the rollback began: everything", "Kept: what "] {
+        assert!(all.contains(told), "{told}: {all}");
+    }
     world.ended().await;
 }

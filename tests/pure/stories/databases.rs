@@ -93,6 +93,16 @@ pub(super) fn scaled(mut policy: Policy) -> Policy {
     policy
 }
 
+/// Whose service a program keeps from writing meanwhile; and which lets it write again, where there is one.
+pub(super) fn stopped_by_a_program(start: bool) -> StopWrites {
+    let line = |argv: &[&str]| {
+        let argv = argv.iter().map(|it| (*it).to_owned()).collect();
+        CommandLine { argv, env: [].into(), dir: None, timeout: Span::minutes(1) }
+    };
+    let start = start.then(|| line(&["/bin/start", "shop"]));
+    StopWrites::Command { stop: line(&["/bin/stop", "shop"]), start }
+}
+
 pub(super) fn looked(town: &mut Town, seen: Seen) {
     town.turn(What::SchemaSeen { service: id("shop"), seen });
 }
@@ -305,12 +315,12 @@ fn a_person_approves_that_a_schema_goes_back() {
 }
 
 /// Its whole database goes back, to one of these.
-fn with_snapshots(town: &mut Town, snapshots: Vec<Snapshot>) {
+pub(super) fn with_snapshots(town: &mut Town, snapshots: Vec<Snapshot>) {
     let seen = Ok(Snapshots { newest: snapshots, databases: ["shop".into()].into() });
     town.turn(What::SnapshotsSeen { service: id("shop"), seen });
 }
 
-fn with_a_restore(automatic: bool) -> Policy {
+pub(super) fn with_a_restore(automatic: bool) -> Policy {
     let mut policy = with_a_database();
     let line = |argv: &[&str]| {
         let argv = argv.iter().map(|it| (*it).to_owned()).collect();
@@ -330,7 +340,7 @@ fn with_a_restore(automatic: bool) -> Policy {
 }
 
 /// Of the version before the migration, taken ten minutes before noon.
-fn snapshot(file: &str, holds: &Seen) -> Snapshot {
+pub(super) fn snapshot(file: &str, holds: &Seen) -> Snapshot {
     let Seen::Known(schema) = holds else { panic!() };
     Snapshot {
         file: file.into(),
@@ -367,6 +377,30 @@ fn what_would_be_lost_is_in_the_page_before_anybody_approves_and_then_all_of_it_
             &["switch to v1", "restart on v1"].map(str::to_owned)[..]
         )
     );
+}
+
+/// It was counted before anybody approved, and told nobody afterwards, who must take it out of what is kept.
+#[test]
+fn what_was_lost_and_where_the_rest_is_kept_is_told_when_it_is_over() {
+    let mut town = Town::healthy(with_a_restore(true));
+    with_snapshots(&mut town, vec![snapshot("/b/good.dump", &at("6"))]);
+    migrated_and_bad(&mut town, &at("6"), &after("7", "orders"));
+    // In what was restored there is nothing newer.
+    let none = Lost { what: "orders".into(), rows: Ok(0) };
+    let now = Snapshot { lost: vec![none], ..snapshot("/b/good.dump", &at("6")) };
+    with_snapshots(&mut town, vec![now]);
+    for _ in 0..90 {
+        looked(&mut town, at("6"));
+        town.run("1m");
+    }
+    for about in ["Rollback Complete", "rolled back and verified"] {
+        let told: String = town.notices(about).iter().map(|it| it.plain()).collect();
+        let lost =
+            "Lost, as it was counted when the rollback began: everything that was written since";
+        assert!(told.contains(lost) && told.contains("is lost with it: 120 orders"), "{told}");
+        let kept = "Kept: what shop was is the database shop_replaced_1 now, on the same server";
+        assert!(told.contains(kept), "{told}");
+    }
 }
 
 /// It told people to take a version back in git that nothing wants.

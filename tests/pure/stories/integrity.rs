@@ -8,13 +8,14 @@ use rollbackd::{
         notice::Urgency,
         policy::Policy,
     },
+    http::views::Explain,
     units::Span,
 };
 
 use super::{
     brief,
     place::{HEALTHY, OUTAGE},
-    policy::{id, shop_with},
+    policy::{id, services_mut, shop_with},
     story,
     town::Town,
 };
@@ -23,6 +24,7 @@ fn with_checks() -> Policy {
     shop_with(|p| {
         let check = |expects| CheckPolicy {
             expects,
+            asks: String::new(),
             place: "shop at replica:5432".into(),
             every: Span::minutes(1),
             shows_after: Span::ZERO,
@@ -116,6 +118,7 @@ fn with_customers() -> Policy {
     shop_with(|p| {
         let check = CheckPolicy {
             expects: Expects::DropsAtMost { share: 0.1 },
+            asks: String::new(),
             place: "shop at db:5432".into(),
             every: Span::minutes(1),
             shows_after: Span::ZERO,
@@ -140,6 +143,38 @@ fn a_number_that_falls_by_itself_is_nothing_and_one_that_falls_after_a_change_is
     assert!(says.contains("50, which was 64 at"), "{says}");
     customers(&mut town, 64.0);
     assert!(town.shop().firing.is_empty());
+}
+
+/// After a reload it told that it had not been asked before the change, for its name was another.
+#[test]
+fn a_number_from_before_a_change_is_known_after_another_configuration_where_the_query_is_the_same()
+{
+    let named = |name: &str, asks: &str| {
+        let mut policy = with_customers();
+        for service in services_mut(&mut policy) {
+            let check = service.checks.remove("customers").unwrap();
+            service.checks.insert(name.into(), CheckPolicy { asks: asks.into(), ..check });
+        }
+        policy
+    };
+    for (name, asks, is_known) in [
+        ("customers", "count customers", true),
+        ("people", "count customers", true),
+        ("customers", "count orders", false),
+    ] {
+        let mut town = Town::healthy(named("customers", "count customers"));
+        customers(&mut town, 64.0);
+        town.deploy("v2", HEALTHY);
+        customers(&mut town, 64.0);
+        town.adopts(|policy| *policy = named(name, asks));
+        for _ in 0..2 {
+            asked(&mut town, name, Answer::Known(Found::Number(50.0)));
+            town.run("1m");
+        }
+        let fires = town.shop().firing.get("data-corruption");
+        let says = fires.map_or("", |it| it.says.as_str());
+        assert_eq!(says.contains("50, which was 64 at"), is_known, "{name}: {asks}: {says}");
+    }
 }
 
 #[test]
@@ -200,6 +235,31 @@ fn a_rollback_is_verified_by_checks_that_were_asked_after_it() {
     assert!(town.transcript().contains(why), "{}", town.transcript());
 }
 
+/// `explain` named no reason while a rollback was being verified.
+#[test]
+fn what_a_rollback_waits_for_that_is_being_verified_is_said() {
+    let mut town = Town::healthy(with_checks());
+    let waits = |town: &Town| town.seen(|s| Explain::of(s).verification);
+    asked(&mut town, "orders", Answer::Known(Found::Number(5.0)));
+    rows(&mut town, 0);
+    assert!(waits(&town).is_empty());
+    town.deploy("v2", OUTAGE);
+    while town.rollbacks() == 0 {
+        town.run("10s");
+    }
+    town.run("3m");
+    let open = waits(&town);
+    let not_asked = "check orphans is unknown: it was not asked since the rollback";
+    assert!(open.iter().any(|it| it == not_asked), "{open:?}");
+    assert!(open.iter().any(|it| it.starts_with("people are paged at ")), "{open:?}");
+    for _ in 0..3 {
+        asked(&mut town, "orders", Answer::Known(Found::Number(5.0)));
+        rows(&mut town, 0);
+    }
+    let open = waits(&town);
+    assert!(open[0].starts_with("all of it holds since "), "{open:?}");
+}
+
 #[test]
 fn a_rollback_is_not_verified_while_the_data_is_corrupt_or_nobody_can_tell() {
     for (answer, why) in [
@@ -216,6 +276,7 @@ fn a_rollback_is_not_verified_while_the_data_is_corrupt_or_nobody_can_tell() {
 fn a_replica_that_is_behind_keeps_a_rollback_from_being_verified_and_is_no_corruption() {
     let behind = CheckPolicy {
         expects: Expects::LagAtMost { max: Span::seconds(30) },
+        asks: String::new(),
         place: "shop at replica:5432".into(),
         every: Span::minutes(1),
         shows_after: Span::ZERO,

@@ -37,6 +37,7 @@ mod secrets;
 mod sites;
 mod steps;
 mod stopped;
+mod stopped_by_a_program;
 mod undone;
 mod unseen;
 mod witnesses;

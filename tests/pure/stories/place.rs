@@ -74,6 +74,8 @@ pub(super) struct Place {
     pub(super) monitoring_down_since: Option<UnixMs>,
     /// How the next attempts end; well, when empty.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// What the program prints that fails.
+    pub(super) prints: String,
     /// Whether what fails leaves all of it as it was, and sees that.
     pub(super) unmoved: bool,
     /// Why nobody can tell what is deployed.
@@ -145,6 +147,7 @@ impl Place {
             monitoring_down: None,
             monitoring_down_since: None,
             outcomes: VecDeque::new(),
+            prints: String::new(),
             unmoved: false,
             faults: vec![],
             owners: None,
@@ -396,9 +399,6 @@ impl Place {
                 self.restart(at);
                 self.does(format!("restart on {to}"))
             }
-            Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
-                panic!("nothing is kept here: {:?}", step.action)
-            }
             Action::MaintenanceOn { mode, .. } => self.does(format!("maintenance on: {mode}")),
             Action::MaintenanceOff { mode } => self.does(format!("maintenance off: {mode}")),
             Action::OwnerSuspend { reconciler, .. } => self.does(format!("suspend {reconciler}")),
@@ -422,15 +422,10 @@ impl Place {
             Action::RdsReady { .. } => Outcome::Done,
             Action::RdsRestore { .. } | Action::RdsVerify { .. } => self.rds(&step.action),
             Action::RdsSwitch { what, .. } => self.does(format!("lead away from {}", what.old)),
-            Action::DeploymentStop { pods, .. } => {
-                self.wanted = 0;
-                self.stopped = Some(*pods);
-                self.does(format!("stop {pods} pods"))
-            }
-            Action::DeploymentStart { pods, .. } => {
-                self.wanted = *pods;
-                self.stopped = None;
-                self.does(format!("start {pods} pods"))
+            Action::DeploymentStop { pods, .. } => self.scale(0, Some(*pods)),
+            Action::DeploymentStart { pods, .. } => self.scale(*pods, None),
+            Action::WritesStop { run, .. } | Action::WritesStart { run } => {
+                self.does(run.in_words())
             }
             Action::DeploymentImage { to, image, .. } => {
                 self.switch(&to.version, at);
@@ -448,7 +443,19 @@ impl Place {
             Action::FrontendCopy { .. }
             | Action::FrontendInvalidate { .. }
             | Action::FrontendVerify { .. } => self.site(&step.action, at),
+            Action::DeploymentApply { .. } | Action::CheckJob { .. } => {
+                panic!("nothing is kept here: {:?}", step.action)
+            }
             Action::Command { run, .. } | Action::Check { run } => self.does(run.argv.join(" ")),
+        }
+    }
+
+    /// To so many pods, while so many are written down beside it.
+    fn scale(&mut self, wanted: u32, stopped: Option<u32>) -> Outcome {
+        (self.wanted, self.stopped) = (wanted, stopped);
+        match stopped {
+            Some(pods) => self.does(format!("stop {pods} pods")),
+            None => self.does(format!("start {wanted} pods")),
         }
     }
 

@@ -169,6 +169,18 @@ fn what_would_be_lost_with_each_snapshot_is_in_the_page_before_anybody_approves(
 }
 
 #[test]
+fn the_instance_that_is_kept_and_what_was_lost_are_told_when_it_is_over() {
+    let mut town = bad(with_rds(true), Ok(usual()));
+    for _ in 0..30 {
+        super::databases::looked(&mut town, before());
+        town.run("1m");
+    }
+    let told: String = town.notices("Rollback Complete").iter().map(|it| it.plain()).collect();
+    assert!(told.contains("is lost with it: 120 orders"), "{told}");
+    assert!(told.contains("Kept: the instance shop at shop.rds:5432 is as it was"), "{told}");
+}
+
+#[test]
 fn by_itself_only_where_that_is_said_for_this_very_service() {
     let mut town = bad(with_rds(true), Ok(usual()));
     assert_eq!(town.place().done[..3], STEPS.map(str::to_owned));

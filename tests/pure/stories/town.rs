@@ -19,6 +19,7 @@ use rollbackd::{
         policy::Policy,
         run::{Order, Outcome, Report},
         service::ServiceId,
+        situation::Situation,
         state::ServiceState,
         timeline,
         watch::{self, ServiceWatch},
@@ -191,6 +192,11 @@ impl Town {
         self.shop().incident.as_ref().unwrap()
     }
 
+    /// What somebody sees who looks at the shop now.
+    pub(super) fn seen<T>(&self, look: impl FnOnce(&Situation<'_>) -> T) -> T {
+        self.fleet.look(&id("shop"), self.now, |s, _| look(s)).unwrap()
+    }
+
     /// The hash of the plan that is offered now.
     pub(super) fn offered(&self) -> String {
         self.incident().offered.as_ref().map(|plan| plan.hash()).unwrap_or_default()
@@ -282,6 +288,9 @@ impl Town {
             let place = self.places.get_mut(&service).unwrap();
             let outcome = place.carry_out(&order.what, wall);
             let unmoved = place.unmoved && matches!(outcome, Outcome::Failed { .. });
+            let is_failed = matches!(outcome, Outcome::Failed { .. });
+            let output = place.prints.clone();
+            let output = if is_failed { output } else { String::new() };
             let left = match (&order.what.action, &outcome) {
                 (Action::OwnerSuspend { .. }, _) => "it stays suspended".to_owned(),
                 (Action::DatabaseSwitch { restored, .. }, Outcome::Failed { .. }) => {
@@ -293,7 +302,7 @@ impl Town {
                 outcome,
                 before: String::new(),
                 after: String::new(),
-                output: String::new(),
+                output,
                 left,
                 unmoved,
                 took_ms: 5_000,

@@ -127,6 +127,9 @@ impl Attempt {
             Action::Command { run, observe, idempotent } => {
                 self.command(site, &run.argv[0], observe.is_some(), *idempotent, at)
             }
+            Action::WritesStop { run, .. } | Action::WritesStart { run } => {
+                self.command(site, &run.argv[0], false, true, at)
+            }
             Action::MaintenanceOn { .. } => self.maintain(site, true, at),
             Action::MaintenanceOff { .. } => self.maintain(site, false, at),
             Action::MigrationsUndo { from, to, undone, .. } => {
@@ -397,13 +400,19 @@ impl Attempt {
     /// What the daemon hears.
     pub(crate) fn report(&self) -> Report {
         let outcome = self.outcome.clone().unwrap_or_else(|| unknown("its task ended badly"));
+        // What is made beside it leaves what is there as it was.
+        let is_beside = matches!(
+            self.order.what.action,
+            Action::SnapshotRestore { .. } | Action::RdsRestore { .. }
+        );
+        let unmoved = is_beside && matches!(outcome, Outcome::Failed { .. });
         Report {
             outcome,
             before: String::new(),
             after: String::new(),
             output: String::new(),
             left: String::new(),
-            unmoved: false,
+            unmoved,
             took_ms: self.reports_at - self.applies_at,
         }
     }

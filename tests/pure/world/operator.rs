@@ -226,7 +226,7 @@ fn restore(schema: SchemaAt, index: usize) -> RestoreRunbook {
         schema,
         restore: line("pg_restore"),
         read: line(READ),
-        stop_writes: StopWrites::No,
+        stop_writes: StopWrites::Command { stop: line("stop"), start: Some(line("start")) },
         automatic: index == 0,
     }
 }

@@ -34,16 +34,20 @@ impl Numbers {
     pub(super) fn before(&mut self, change: Option<UnixMs>) -> Before {
         let Some(change) = change else { return Before::Unchanged };
         let known = self.before.iter().find(|(began, _)| *began == change);
-        let before = known.map_or_else(
-            || self.newest.iter().rev().find(|(at, _)| *at < change).copied(),
-            |(_, before)| *before,
-        );
+        let before = known.map_or_else(|| self.newest_before(change), |(_, before)| *before);
         if known.is_none() {
             self.before.push((change, before));
             let gone = self.before.len().saturating_sub(CHANGES_MAX);
             self.before.drain(..gone);
         }
         before.map_or(Before::NotAsked, |(at, number)| Before::Number(number, at))
+    }
+
+    /// Also of those that only another change is compared with: what began a moment before it was asked for no later.
+    fn newest_before(&self, change: UnixMs) -> Option<(UnixMs, f64)> {
+        let kept = self.before.iter().filter_map(|(_, before)| *before);
+        let all = self.newest.iter().copied().chain(kept);
+        all.filter(|(at, _)| *at < change).max_by_key(|(at, _)| *at)
     }
 
     pub(super) fn note(&mut self, at: UnixMs, number: f64) {
@@ -76,8 +80,9 @@ mod tests {
         }
         assert_eq!(numbers.before(Some(UnixMs(2))), Before::Number(10.0, UnixMs(1)));
         assert_eq!(numbers.before(Some(UnixMs(90))), Before::Number(1.0, UnixMs(89)));
-        // So long ago that nobody remembers.
-        assert_eq!(numbers.before(Some(UnixMs(50))), Before::NotAsked);
+        // So long ago that only what another change is compared with is from before it; or nothing is.
+        assert_eq!(numbers.before(Some(UnixMs(50))), Before::Number(10.0, UnixMs(1)));
+        assert_eq!(numbers.before(Some(UnixMs(1))), Before::NotAsked);
         assert_eq!(numbers.newest.len(), NUMBERS_MAX);
     }
 }

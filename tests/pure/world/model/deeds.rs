@@ -396,7 +396,9 @@ fn in_effect(step: &Step, running: &Running, site: &Site) -> bool {
         Action::SecretMove { what } => site.secret.as_ref().is_some_and(|it| it.current == what.to),
         Action::FrontendCopy { to, .. } => site.linked == to.version,
         Action::FrontendInvalidate { to, .. } => site.running.as_ref() == Some(&to.version),
-        Action::Command { run, .. } => {
+        Action::WritesStop { run, .. }
+        | Action::WritesStart { run }
+        | Action::Command { run, .. } => {
             let name = &run.argv[0];
             let ran = |e: &Effect| {
                 let by = matches!(&e.by, Actor::Daemon { run, .. } if *run == running.run);
