@@ -35,10 +35,16 @@ pub(super) async fn looked(config: &Config, name: &str, text: &str) -> (Vec<Stri
         let now = UnixMs(jiff::Timestamp::now().as_millisecond());
         match cloudwatch::asked_once(options, &specs, now).await {
             Ok(answers) => {
-                let each = polls.iter().zip(&answers);
-                problems.extend(each.flat_map(|((poll, _), answer)| {
-                    answer.faults.iter().map(|fault| of_signal(name, poll, fault))
-                }));
+                for ((poll, _), answer) in polls.iter().zip(&answers) {
+                    match answer {
+                        Ok(answer) => problems
+                            .extend(answer.faults.iter().map(|fault| of_signal(name, poll, fault))),
+                        Err(fault) => {
+                            let what = format!("{} of {}: {fault}", poll.signal, poll.service);
+                            problems.push(Problem::of_file(name, what, fault.advice()));
+                        }
+                    }
+                }
             }
             Err(fault) => {
                 let what =

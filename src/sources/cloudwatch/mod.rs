@@ -1,6 +1,6 @@
 //! CloudWatch: counts and values of whole periods that have ended, for all signals of an account at once.
 //!
-//! What is asked (`request.rs`) and what follows from an answer (`kept.rs`) are pure; `asking.rs` sends. A period is asked for when
+//! What is asked (`request.rs`), whose question is refused (`search.rs`) and what follows from an answer (`kept.rs`) are pure; `asking.rs` sends. A period is asked for when
 //! it has ended and `lag` has passed, for CloudWatch learns late. Counts of periods are added up to a counter as a process would
 //! have: then everything that holds of counters holds here, and a period that arrives late is counted once. What is not
 //! `Complete` is partial: it yields nothing, and its periods are asked for again.
@@ -9,6 +9,7 @@ mod asking;
 mod cost;
 mod kept;
 mod request;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -61,6 +61,26 @@ async fn who_we_are_is_told_and_a_metric_without_data_is_warned_of() {
 }
 
 #[tokio::test]
+async fn a_question_that_is_refused_is_told_with_its_signal_and_no_other() {
+    let clients = Server::shared().await.clients().await;
+    let topic = clients.sns().create_topic().name(unique("looked")).send().await.unwrap();
+    let mut looked = Looked::at(topic.topic_arn().unwrap()).await;
+    looked.text.push_str(
+        "[service.cart]\nwatch_only = true\n[service.cart.signal.error_rate.cloudwatch]\n\
+         bad = { namespace = 'Looked', metric = 'misspelt' }\ntotal = { namespace = 'Looked', metric = 'carts' }\n",
+    );
+    let said = "Error in expression 'q0'";
+    let twist = Twist::RefuseOf { having: "misspelt", code: "ValidationError", said };
+    looked.proxy.twist("GetMetricData", usize::MAX, twist);
+    let told = looked.told().await;
+    let errors: Vec<&String> =
+        told.iter().filter(|(level, ..)| *level == Level::Error).map(|(.., what)| what).collect();
+    let [only] = errors[..] else { panic!("{told:?}") };
+    assert!(only.starts_with("error_rate of cart") && only.contains("'bad'"), "{only}");
+    assert!(!only.contains("q0"), "{only}");
+}
+
+#[tokio::test]
 async fn rights_that_are_missing_are_named() {
     let looked = Looked::at("arn:aws:sns:eu-central-1:000000000000:looked-nowhere").await;
     let told = looked.told().await;
