@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    Options, Series, Spec, Wants, Window,
+    Metric, Options, Series, Spec, Term, Wants, Whole, Window,
     kept::{Kept, LATE_PERIODS, gauge},
     search::{Barred, Search},
 };
 use crate::{
     aws::{self, Kind},
     sources::reading::{Class, Fault, Poll},
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 /// A daemon that was silent for longer asks for what is newer.
@@ -138,6 +138,41 @@ pub async fn asked_once(
     })
     .await?;
     Ok(polls)
+}
+
+/// So far back is looked for anything at all.
+const LOOKED_BACK: Span = Span::hours(24);
+
+/// Metrics of which nothing was seen for a day: of each signal their names in the file. A name that is wrong looks like that, and
+/// so do errors that never were.
+pub async fn unseen<'s>(
+    options: &Options,
+    specs: &'s [Spec],
+    now: UnixMs,
+) -> Result<Vec<Vec<(&'s str, &'s Metric)>>, aws::Fault> {
+    let named: Vec<(usize, (&str, &Metric))> = (specs.iter().enumerate())
+        .flat_map(|(number, spec)| spec.metrics_named().into_iter().map(move |it| (number, it)))
+        .collect();
+    let alone = |(_, (_, metric)): &(usize, (&str, &Metric))| Spec {
+        named: BTreeMap::new(),
+        wants: Wants::Gauge { value: Term::Metric((*metric).clone()), requests: None },
+    };
+    let metrics: Vec<Spec> = named.iter().map(alone).collect();
+    let period = Span::hours(1);
+    let from = UnixMs((now - LOOKED_BACK).0.div_euclid(period.ms()) * period.ms());
+    let window = Window { from, until: now, period };
+    let options = Options { period, ..options.clone() };
+    let mut unseen = vec![vec![]; specs.len()];
+    each(&options, &metrics, window, |at, ids, answer| {
+        let series = ids.first().zip(answer.ok()).and_then(|(id, answer)| answer.get(id));
+        // What is refused or not whole says nothing of what there is.
+        if series.is_some_and(|it| it.whole == Whole::Complete && it.points.is_empty()) {
+            let (number, metric) = named[at];
+            unseen[number].push(metric);
+        }
+    })
+    .await?;
+    Ok(unseen)
 }
 
 /// Of each signal what was answered, or why it is refused.

@@ -14,7 +14,7 @@ mod search;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
-    asking::{Reader, asked_once},
+    asking::{Reader, asked_once, unseen},
     cost::{Cost, PRICE_AS_OF, cost},
 };
 use crate::{
@@ -109,11 +109,16 @@ impl Wants {
 impl Spec {
     /// Every metric that is asked for.
     pub fn metrics(&self) -> BTreeSet<&Metric> {
-        let direct = self.wants.terms().into_iter().filter_map(|(_, term)| match term {
-            Term::Metric(metric) => Some(metric),
+        self.metrics_named().into_iter().map(|(_, metric)| metric).collect()
+    }
+
+    /// The same with the name that each has in the file.
+    pub fn metrics_named(&self) -> Vec<(&str, &Metric)> {
+        let direct = self.wants.terms().into_iter().filter_map(|(key, term)| match term {
+            Term::Metric(metric) => Some((key, metric)),
             Term::Expression(_) => None,
         });
-        direct.chain(self.named.values()).collect()
+        direct.chain(self.named.iter().map(|(name, metric)| (name.as_str(), metric))).collect()
     }
 
     /// For people: what it is read from.
