@@ -211,12 +211,17 @@ fn what_it_costs_is_told_before_it_is_paid() {
         of("errors"),
         of("requests")
     );
+    let text = format!(
+        "{text}[service.shop.signal.cpu.cloudwatch]\n\
+         value = {{ expression = \"MAX(SEARCH('{{AWS/EC2,InstanceId}} CPUUtilization', 'Average', 60))\" }}\n"
+    );
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollbackd"));
     let output = command.arg("check").arg(&file).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("2 metrics every 1m: about 0.86 USD in 30 days"), "{said}");
+    assert!(said.contains("what one expression finds beside them"), "{said}");
 }
 
 /// A result as rpc-v2-cbor has it.
