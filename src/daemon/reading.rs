@@ -103,7 +103,10 @@ fn unknown(fault: &Fault) -> Unknown {
         Fault::Failed { class: Class::Down, .. } => Unknown::Failed,
         Fault::Stale { .. } | Fault::Future { .. } => Unknown::Stale,
         Fault::NotANumber { .. } => Unknown::Invalid,
-        Fault::Absent { .. } | Fault::NoTotal { .. } | Fault::NoTargets => Unknown::Absent,
+        Fault::Absent { .. }
+        | Fault::NoTotal { .. }
+        | Fault::Uncounted { .. }
+        | Fault::NoTargets => Unknown::Absent,
         Fault::BadLine(_)
         | Fault::BadLines { .. }
         | Fault::Duplicate { .. }

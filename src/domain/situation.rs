@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     change::Change,
-    event::Now,
+    event::{Alert, Now},
     firing::{Basis, Firing},
     incident::Incident,
     inventory::PLATFORM,
@@ -196,7 +196,7 @@ impl Situation<'_> {
             && matches!(self.still_holds_firing(firing), Holds::Unknown(_))
     }
 
-    /// A lost resolve is normal: our own windows must agree, or Alertmanager must still have it active.
+    /// A lost resolve is normal: our own windows must agree, or Alertmanager must still have it active. CloudWatch is not asked.
     fn alert_holds(&self, fingerprint: &str, trigger: &Option<String>) -> Holds {
         let breaches =
             |name: &&str| matches!(self.watch.state_of(name), Some(State::Firing | State::Pending));
@@ -206,6 +206,9 @@ impl Situation<'_> {
         }
         match self.watch.alerts_seen.get(fingerprint) {
             Some(at) if self.now.wall.since(*at) <= Span::minutes(2) => Holds::Yes,
+            Some(_) | None if Alert::is_of_cloudwatch(fingerprint) => Holds::Unknown(
+                "no window of our own confirms the alarm, and CloudWatch is not asked whether it lasts".into(),
+            ),
             Some(_) | None => Holds::Unknown(
                 "neither our own windows nor Alertmanager, asked, confirm the alert".into(),
             ),

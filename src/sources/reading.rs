@@ -213,6 +213,14 @@ pub enum Fault {
         /// Which series.
         series: String,
     },
+    /// More errors than requests in one period: the total does not count those that failed.
+    #[error("{}", uncounted(.errors, .requests))]
+    Uncounted {
+        /// How many errors.
+        errors: f64,
+        /// How many requests, where there were any.
+        requests: Option<f64>,
+    },
     /// A histogram whose buckets do not fit together.
     #[error("the buckets of `{series}` cannot be used: {why}")]
     Buckets {
@@ -251,6 +259,14 @@ pub enum Fault {
     Revisions(String),
 }
 
+fn uncounted(errors: &f64, requests: &Option<f64>) -> String {
+    let requests = match requests {
+        Some(requests) => format!("with {requests} requests"),
+        None => "without requests".to_owned(),
+    };
+    format!("{errors} errors in a period {requests}: `total` does not count what failed")
+}
+
 impl Fault {
     /// The short word for metrics: every drop is counted by reason.
     pub fn reason(&self) -> &'static str {
@@ -266,6 +282,7 @@ impl Fault {
             Self::Future { .. } => "future",
             Self::Absent { .. } => "absent",
             Self::NoTotal { .. } => "no_total",
+            Self::Uncounted { .. } => "uncounted",
             Self::Buckets { .. } => "buckets",
             Self::NativeHistogram { .. } => "native_histogram",
             Self::Warned(_) => "warned",

@@ -29,10 +29,17 @@ fn database(it: &Migrated) -> Vec<String> {
     let mut reads = vec![format!("migrations: {who}, {}", often(it.every, it.every_watched))];
     if let Some(kept) = &it.snapshots {
         let dir = kept.keeper.files.dir.display();
-        reads.push(format!("snapshots of its database: in {dir}, every {}", kept.every));
+        reads.push(format!(
+            "snapshots of its database: in {dir}, {}",
+            often(kept.every, kept.every_watched)
+        ));
     }
     if let Some(kept) = &it.rds {
-        reads.push(format!("snapshots of its database: {}, every {}", kept.place.at, kept.every));
+        reads.push(format!(
+            "snapshots of its database: {}, {}",
+            kept.place.at,
+            often(kept.every, kept.every_watched)
+        ));
     }
     reads
 }

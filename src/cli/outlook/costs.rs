@@ -19,9 +19,18 @@ pub(in crate::cli) fn costs(config: &Config) -> Vec<String> {
         let cost = cloudwatch::cost(specs.into_iter(), options.period);
         let (place, every) = (options.access.place(), options.period);
         let (metrics, usd, as_of) = (cost.metrics, cost.usd_a_month, cloudwatch::PRICE_AS_OF);
-        format!(
+        let asked = format!(
             "CloudWatch of {place} is asked for {metrics} metrics every {every}: about {usd:.2} USD in 30 days, by the prices of {as_of}"
-        )
+        );
+        match cost.searches {
+            0 => asked,
+            1 => format!(
+                "{asked}; what one expression finds beside them (SEARCH, METRICS, SELECT) is billed too, and not counted here"
+            ),
+            more => format!(
+                "{asked}; what {more} expressions find beside them (SEARCH, METRICS, SELECT) is billed too, and not counted here"
+            ),
+        }
     };
     all.into_iter().map(cost).collect()
 }

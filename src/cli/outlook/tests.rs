@@ -117,7 +117,7 @@ fn what_goes_back_beside_the_application_is_said() {
     let said = text(&keys("instance = \"shop-production\""));
     for says in [
         "migrations: flyway_schema_history of shop where the secret shop/db of aws main (eu-central-1) says, every ",
-        "snapshots of its database: the RDS instance shop-production of aws main, every 5m",
+        "snapshots of its database: the RDS instance shop-production of aws main, every 30m, and every 2m while it is watched",
         "what it is given: which version of the secret shop/key of aws main is current, every 30s, and every 5s while it is watched",
         "another instance is made of a snapshot of shop-production (at most 2h) and the secret shop/db of aws main leads there",
         "what was written since is lost: a person approves that",

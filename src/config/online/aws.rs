@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Poll, Problem, Read},
     notifiers::{Notifier, sns},
     sources::{
-        cloudwatch::{self, Options, Spec},
+        cloudwatch::{self, Metric, Options, Spec},
         reading::{Class, Fault},
     },
     units::UnixMs,
@@ -30,23 +30,7 @@ pub(super) async fn looked(config: &Config, name: &str, text: &str) -> (Vec<Stri
             }
         }
     }
-    for (options, polls) in measured(config) {
-        let specs: Vec<Spec> = polls.iter().map(|(_, spec)| (*spec).clone()).collect();
-        let now = UnixMs(jiff::Timestamp::now().as_millisecond());
-        match cloudwatch::asked_once(options, &specs, now).await {
-            Ok(answers) => {
-                let each = polls.iter().zip(&answers);
-                problems.extend(each.flat_map(|((poll, _), answer)| {
-                    answer.faults.iter().map(|fault| of_signal(name, poll, fault))
-                }));
-            }
-            Err(fault) => {
-                let what =
-                    format!("CloudWatch of {} cannot be read: {fault}", options.access.place());
-                problems.push(problem((name, text), &options.access, &fault, what));
-            }
-        }
-    }
+    problems.extend(signals(config, name, text).await);
     for channel in &config.channels {
         let Notifier::Sns(options) = &channel.notifier else { continue };
         let topic = &options.topic_arn;
@@ -71,6 +55,64 @@ pub(super) async fn looked(config: &Config, name: &str, text: &str) -> (Vec<Stri
         problems.push(found);
     }
     (says, problems)
+}
+
+/// What CloudWatch says of each signal, and of each metric that one stands on.
+async fn signals(config: &Config, name: &str, text: &str) -> Vec<Problem> {
+    let mut problems = vec![];
+    for (options, polls) in measured(config) {
+        let specs: Vec<Spec> = polls.iter().map(|(_, spec)| (*spec).clone()).collect();
+        let now = UnixMs(jiff::Timestamp::now().as_millisecond());
+        let of_account = |fault: &aws::Fault| {
+            let what = format!("CloudWatch of {} cannot be read: {fault}", options.access.place());
+            problem((name, text), &options.access, fault, what)
+        };
+        let answers = match cloudwatch::asked_once(options, &specs, now).await {
+            Ok(answers) => answers,
+            Err(fault) => {
+                problems.push(of_account(&fault));
+                continue;
+            }
+        };
+        for ((poll, _), answer) in polls.iter().zip(&answers) {
+            match answer {
+                Ok(answer) => {
+                    let faults = answer.faults.iter();
+                    problems.extend(faults.map(|fault| of_signal(name, poll, fault)));
+                }
+                Err(fault) => {
+                    let what = format!("{} of {}: {fault}", poll.signal, poll.service);
+                    problems.push(Problem::of_file(name, what, fault.advice()));
+                }
+            }
+        }
+        match cloudwatch::unseen(options, &specs, now).await {
+            Ok(unseen) => {
+                let each = polls.iter().zip(unseen);
+                problems.extend(each.flat_map(|((poll, spec), metrics)| {
+                    metrics.into_iter().map(|metric| never_seen(name, poll, spec, metric))
+                }));
+            }
+            Err(fault) => problems.push(of_account(&fault)),
+        }
+    }
+    problems
+}
+
+/// A healthy service may have no errors for a day, and one that nobody uses no requests.
+fn never_seen(name: &str, poll: &Poll, spec: &Spec, (key, metric): (&str, &Metric)) -> Problem {
+    let Metric { namespace, name: called, stat, .. } = metric;
+    let reads = match key {
+        "bad" => "it reads as no errors, and the service as healthy",
+        _ if spec.named.contains_key(key) => "where an expression fills it, it reads as none",
+        _ => "the signal is unknown",
+    };
+    let what = format!(
+        "{} of {}: in 24h nothing was seen of `{key}` ({stat} of {called} in {namespace}): {reads}",
+        poll.signal, poll.service
+    );
+    let instead = "compare namespace, metric and all dimensions with what CloudWatch shows; leave it where there was nothing to count";
+    Problem::of_file(name, what, instead).but_only_a_warning()
 }
 
 fn measured(config: &Config) -> Vec<(&Options, Vec<(&Poll, &Spec)>)> {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         change::{Change, Component, Migrations},
+        event::Alert,
         firing::{Basis, Firing},
         guard::{Guard, Verdict},
         inventory::Inventory,
@@ -287,7 +288,10 @@ fn blind(s: &Situation<'_>, lead: Option<&Firing>) -> Verdict {
             Holds::Recovering => Verdict::refuse(guard, "the database shows it no longer"),
             Holds::Unknown(why) => Verdict::refuse(guard, why),
         },
-        Basis::Alert { .. } => match s.still_holds_firing(lead) {
+        Basis::Alert { fingerprint, .. } => match s.still_holds_firing(lead) {
+            Holds::Yes if Alert::is_of_cloudwatch(fingerprint) => {
+                Verdict::pass(guard, "our own windows confirm the alarm")
+            }
             Holds::Yes => Verdict::pass(guard, "our own windows or Alertmanager confirm the alert"),
             Holds::Recovering => Verdict::refuse(guard, "the alert is no longer active"),
             Holds::Unknown(why) => Verdict::refuse(guard, why),

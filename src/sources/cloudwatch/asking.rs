@@ -1,16 +1,19 @@
 //! Asks CloudWatch, once for each period that has ended.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use super::{
-    Options, Series, Spec, Wants, Window,
+    Metric, Options, Series, Spec, Term, Wants, Whole, Window,
     kept::{Kept, LATE_PERIODS, gauge},
-    request::{Batch, batches},
+    search::{Barred, Search},
 };
 use crate::{
-    aws,
+    aws::{self, Kind},
     sources::reading::{Class, Fault, Poll},
-    units::UnixMs,
+    units::{Span, UnixMs},
 };
 
 /// A daemon that was silent for longer asks for what is newer.
@@ -21,8 +24,8 @@ const PERIODS_MAX: i64 = 15;
 pub struct Reader {
     options: Options,
     specs: Vec<Spec>,
-    batches: Vec<Batch>,
     kept: Vec<Kept>,
+    barred: Barred,
     /// The end of the newest period that was asked for, and of the newest that was answered.
     asked: Option<UnixMs>,
     answered: Option<UnixMs>,
@@ -32,7 +35,8 @@ impl Reader {
     /// For these signals, in this order.
     pub fn new(options: Options, specs: Vec<Spec>) -> Self {
         let kept = vec![Kept::default(); specs.len()];
-        Self { batches: batches(&specs), options, specs, kept, asked: None, answered: None }
+        let barred = Barred::default();
+        Self { options, specs, kept, barred, asked: None, answered: None }
     }
 
     /// What it is asked, and how.
@@ -49,11 +53,24 @@ impl Reader {
         self.asked = Some(until);
         let window = self.window(until);
         let mut polls = vec![Poll::default(); self.specs.len()];
-        let mut all_answered = true;
-        for batch in &self.batches {
+        let (mut search, silent) = self.barred.search(&self.specs, now);
+        for (number, fault) in silent {
+            polls[number] = Poll::failed(failed(&fault));
+        }
+        let (mut answered, mut is_open) = (BTreeSet::new(), false);
+        while let Some(batch) = search.next() {
             let begun = Instant::now();
-            let answer = send(&self.options, batch, window).await;
-            all_answered &= answer.is_ok();
+            let answer = match send(&self.options, &batch, window).await {
+                Ok(answer) => Ok(answer),
+                Err(fault) => match search.failed(&batch, fault) {
+                    Some(fault) => Err(fault),
+                    None => continue,
+                },
+            };
+            if answer.is_ok() {
+                search.answered(&batch);
+                answered.extend(batch.signals.iter().map(|(number, _)| *number));
+            }
             for (number, ids) in &batch.signals {
                 let mut poll = match &answer {
                     Ok(answer) => {
@@ -63,9 +80,12 @@ impl Reader {
                 };
                 poll.took = begun.elapsed();
                 polls[*number] = poll;
+                // Who is refused holds nobody back: the same was answered to all others.
+                is_open |= answer.is_err() && !search.is_refused(*number);
             }
         }
-        if all_answered {
+        self.barred.learn(&search, &answered, now);
+        if !is_open {
             self.answered = Some(until);
         }
         Some(polls)
@@ -100,30 +120,98 @@ fn failed(fault: &aws::Fault) -> Fault {
     Fault::Failed { class, why: fault.to_string() }
 }
 
-/// Asks for the newest period once, to see whether CloudWatch understands: what is wrong with each signal.
+/// Asks for the newest period once, to see whether CloudWatch understands: what is wrong with each signal, or why CloudWatch refuses
+/// that one.
 pub async fn asked_once(
     options: &Options,
     specs: &[Spec],
     now: UnixMs,
-) -> Result<Vec<Poll>, aws::Fault> {
+) -> Result<Vec<Result<Poll, aws::Fault>>, aws::Fault> {
     let until = Window::newest(options, now);
     let window =
         Window { from: until - options.period * LATE_PERIODS, until, period: options.period };
-    let mut polls = vec![Poll::default(); specs.len()];
-    for batch in batches(specs) {
-        let answer = send(options, &batch, window).await?;
-        for (number, ids) in &batch.signals {
-            polls[*number] = read(&specs[*number], &mut Kept::default(), window, ids, &answer);
+    let mut polls = vec![Ok(Poll::default()); specs.len()];
+    each(options, specs, window, |number, ids, answer| {
+        polls[number] = answer
+            .map(|answer| read(&specs[number], &mut Kept::default(), window, ids, answer))
+            .map_err(Clone::clone);
+    })
+    .await?;
+    Ok(polls)
+}
+
+/// So far back is looked for anything at all.
+const LOOKED_BACK: Span = Span::hours(24);
+
+/// Metrics of which nothing was seen for a day: of each signal their names in the file. A name that is wrong looks like that, and
+/// so do errors that never were.
+pub async fn unseen<'s>(
+    options: &Options,
+    specs: &'s [Spec],
+    now: UnixMs,
+) -> Result<Vec<Vec<(&'s str, &'s Metric)>>, aws::Fault> {
+    let named: Vec<(usize, (&str, &Metric))> = (specs.iter().enumerate())
+        .flat_map(|(number, spec)| spec.metrics_named().into_iter().map(move |it| (number, it)))
+        .collect();
+    let alone = |(_, (_, metric)): &(usize, (&str, &Metric))| Spec {
+        named: BTreeMap::new(),
+        wants: Wants::Gauge { value: Term::Metric((*metric).clone()), requests: None },
+    };
+    let metrics: Vec<Spec> = named.iter().map(alone).collect();
+    let period = Span::hours(1);
+    let from = UnixMs((now - LOOKED_BACK).0.div_euclid(period.ms()) * period.ms());
+    let window = Window { from, until: now, period };
+    let options = Options { period, ..options.clone() };
+    let mut unseen = vec![vec![]; specs.len()];
+    each(&options, &metrics, window, |at, ids, answer| {
+        let series = ids.first().zip(answer.ok()).and_then(|(id, answer)| answer.get(id));
+        // What is refused or not whole says nothing of what there is.
+        if series.is_some_and(|it| it.whole == Whole::Complete && it.points.is_empty()) {
+            let (number, metric) = named[at];
+            unseen[number].push(metric);
+        }
+    })
+    .await?;
+    Ok(unseen)
+}
+
+/// Of each signal what was answered, or why it is refused.
+async fn each(
+    options: &Options,
+    specs: &[Spec],
+    window: Window,
+    mut take: impl FnMut(usize, &[String], Result<&BTreeMap<String, Series>, &aws::Fault>),
+) -> Result<(), aws::Fault> {
+    let mut search = Search::of(specs, 0..specs.len());
+    while let Some(batch) = search.next() {
+        match send(options, &batch, window).await {
+            Ok(answer) => {
+                search.answered(&batch);
+                for (number, ids) in &batch.signals {
+                    take(*number, ids, Ok(&answer));
+                }
+            }
+            Err(fault) => {
+                let Some(fault) = search.failed(&batch, fault) else { continue };
+                let Kind::Refused { .. } = fault.kind else { return Err(fault) };
+                for (number, ids) in &batch.signals {
+                    take(*number, ids, Err(&fault));
+                }
+            }
         }
     }
-    Ok(polls)
+    Ok(())
 }
 
 #[cfg(feature = "aws")]
 use with_the_sdk::send;
 
 #[cfg(not(feature = "aws"))]
-async fn send(_: &Options, _: &Batch, _: Window) -> Result<BTreeMap<String, Series>, aws::Fault> {
+async fn send(
+    _: &Options,
+    _: &super::request::Batch,
+    _: Window,
+) -> Result<BTreeMap<String, Series>, aws::Fault> {
     Err(aws::Fault::not_built_in("cloudwatch:GetMetricData"))
 }
 

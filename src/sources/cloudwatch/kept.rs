@@ -53,12 +53,16 @@ impl Kept {
         }
         let oldest = window.from.0;
         self.counted.retain(|start, _| *start >= oldest);
-        let has_newest = self.counted.contains_key(&window.last().0);
+        let newest = window.last().0;
+        let has_newest = self.counted.contains_key(&newest);
+        // Where nothing is known of the newest period one that came before it says why; where something is, it is about that.
+        let uncounted = uncounted(window, bad, total, if has_newest { newest } else { oldest });
         if !has_newest && !begins {
             let wanted = "total, in the newest period".to_owned();
-            faults.push(Fault::Absent { wanted });
+            faults.push(uncounted.unwrap_or(Fault::Absent { wanted }));
             return Poll { faults, ..Poll::default() };
         }
+        faults.extend(uncounted);
         let reading = Reading::Counter {
             // Another daemon counted from somewhere else: its counts are not to be compared with these.
             series: format!("cloudwatch since {}", since.0),
@@ -105,6 +109,18 @@ pub(super) fn gauge(window: Window, value: &Series, requests: Option<&Series>) -
 
 fn within(window: Window, series: &Series) -> impl Iterator<Item = (i64, f64)> {
     series.points.range(window.from.0..window.until.0).map(|(start, value)| (*start, *value))
+}
+
+/// The newest period, from this one on, that has more errors than requests. A balancer without a target refuses everybody, and counts
+/// none of them as a request: a bare "no data" would say nothing of that.
+fn uncounted(window: Window, bad: &Series, total: &Series, from: i64) -> Option<Fault> {
+    let found =
+        within(window, bad).filter(|(start, _)| *start >= from).filter_map(|(start, errors)| {
+            let requests = total.points.get(&start).copied();
+            let is_more = is_count(errors) && errors > requests.unwrap_or(0.0);
+            is_more.then_some(Fault::Uncounted { errors, requests })
+        });
+    found.last()
 }
 
 fn is_count(value: f64) -> bool {
@@ -191,6 +207,27 @@ mod tests {
         assert_eq!(counted(&kept.ratio(until(11), &series(&[]), &series(&[]))), None);
         let poll = kept.ratio(until(12), &series(&[(11, 9.0)]), &series(&[(11, 10.0)]));
         assert_eq!(counted(&poll), Some((9.0, 10.0)));
+    }
+
+    /// An outage of everything behind a balancer was a bare "no data": what it refuses itself is no request to it.
+    #[test]
+    fn errors_in_a_period_without_requests_are_told_and_the_total_stays_unknown() {
+        let told = |poll: &Poll| poll.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut kept = Kept::default();
+        kept.ratio(until(10), &series(&[]), &series(&[(9, 50.0)]));
+        let poll = kept.ratio(until(11), &series(&[(10, 12.0)]), &series(&[(9, 50.0)]));
+        assert_eq!(counted(&poll), None, "no total is not no requests");
+        let without = "12 errors in a period without requests: `total` does not count what failed";
+        assert_eq!(told(&poll), [without]);
+        let poll = kept.ratio(until(12), &series(&[(10, 12.0)]), &series(&[(9, 50.0)]));
+        assert_eq!(told(&poll), [without], "also while the newest period is not there yet");
+        let fewer = [(11, 30.0), (12, 4.0)];
+        let poll = kept.ratio(until(13), &series(&[(10, 12.0), (12, 9.0)]), &series(&fewer));
+        assert_eq!(counted(&poll), Some((9.0, 34.0)));
+        assert_eq!(told(&poll).len(), 1);
+        assert!(told(&poll)[0].starts_with("9 errors in a period with 4 requests"), "{poll:?}");
+        let poll = kept.ratio(until(14), &series(&[(12, 9.0)]), &series(&[(12, 4.0), (13, 80.0)]));
+        assert!(poll.faults.is_empty(), "it is over: {poll:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! CloudWatch: counts and values of whole periods that have ended, for all signals of an account at once.
 //!
-//! What is asked (`request.rs`) and what follows from an answer (`kept.rs`) are pure; `asking.rs` sends. A period is asked for when
+//! What is asked (`request.rs`), whose question is refused (`search.rs`) and what follows from an answer (`kept.rs`) are pure; `asking.rs` sends. A period is asked for when
 //! it has ended and `lag` has passed, for CloudWatch learns late. Counts of periods are added up to a counter as a process would
 //! have: then everything that holds of counters holds here, and a period that arrives late is counted once. What is not
 //! `Complete` is partial: it yields nothing, and its periods are asked for again.
@@ -9,11 +9,12 @@ mod asking;
 mod cost;
 mod kept;
 mod request;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::{
-    asking::{Reader, asked_once},
+    asking::{Reader, asked_once, unseen},
     cost::{Cost, PRICE_AS_OF, cost},
 };
 use crate::{
@@ -108,11 +109,16 @@ impl Wants {
 impl Spec {
     /// Every metric that is asked for.
     pub fn metrics(&self) -> BTreeSet<&Metric> {
-        let direct = self.wants.terms().into_iter().filter_map(|(_, term)| match term {
-            Term::Metric(metric) => Some(metric),
+        self.metrics_named().into_iter().map(|(_, metric)| metric).collect()
+    }
+
+    /// The same with the name that each has in the file.
+    pub fn metrics_named(&self) -> Vec<(&str, &Metric)> {
+        let direct = self.wants.terms().into_iter().filter_map(|(key, term)| match term {
+            Term::Metric(metric) => Some((key, metric)),
             Term::Expression(_) => None,
         });
-        direct.chain(self.named.values()).collect()
+        direct.chain(self.named.iter().map(|(name, metric)| (name.as_str(), metric))).collect()
     }
 
     /// For people: what it is read from.

@@ -1,6 +1,6 @@
 //! From signals to requests: each metric once, names that do not meet, at most so many queries at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Metric, QUERIES_MAX, Spec, Term};
 
@@ -20,13 +20,39 @@ pub(super) struct Batch {
     pub(super) queries: Vec<Query>,
     /// The number of a signal, and the ids of its terms.
     pub(super) signals: Vec<(usize, Vec<String>)>,
+    /// Of an id whose it is, each with the name that it has in the configuration.
+    owners: BTreeMap<String, BTreeMap<usize, String>>,
 }
 
-/// Signals whose terms belong together stay together.
-pub(super) fn batches(specs: &[Spec]) -> Vec<Batch> {
+impl Batch {
+    /// The one signal that this speaks of by an id of this request, where there is one.
+    pub(super) fn spoken_of(&self, said: &str) -> Option<usize> {
+        let owners = every_word(said).into_iter().filter_map(|(_, word)| self.owners.get(word));
+        let spoken_of: BTreeSet<usize> = owners.flat_map(|of| of.keys().copied()).collect();
+        if spoken_of.len() == 1 { spoken_of.first().copied() } else { None }
+    }
+
+    /// The same with the names of the configuration in place of the ids: for a request of one signal.
+    pub(super) fn in_words(&self, said: &str) -> String {
+        let mut told = String::new();
+        let mut from = 0;
+        for (at, word) in every_word(said) {
+            if let Some(name) = self.owners.get(word).and_then(|of| of.values().next()) {
+                told.push_str(&said[from..at]);
+                told.push_str(name);
+                from = at + word.len();
+            }
+        }
+        told + &said[from..]
+    }
+}
+
+/// For these signals. Those whose terms belong together stay together.
+pub(super) fn batches(specs: &[Spec], of: impl IntoIterator<Item = usize>) -> Vec<Batch> {
     let mut all = vec![];
     let mut building = Building::default();
-    for (number, spec) in specs.iter().enumerate() {
+    for number in of {
+        let spec = &specs[number];
         if building.batch.queries.len() + building.more(spec) > QUERIES_MAX {
             all.push(std::mem::take(&mut building).batch);
         }
@@ -57,15 +83,27 @@ impl Building {
             .iter()
             .map(|(name, metric)| (name.as_str(), self.metric(metric, false)))
             .collect();
-        let ids = spec.wants.terms().into_iter().map(|(_, term)| match term {
-            Term::Metric(metric) => self.metric(metric, true),
-            Term::Expression(text) => {
-                let term = Term::Expression(renamed(text, &named));
-                self.query(term, true)
-            }
+        for (name, id) in &named {
+            self.owned(id, number, name);
+        }
+        let ids = spec.wants.terms().into_iter().map(|(key, term)| {
+            let id = match term {
+                Term::Metric(metric) => self.metric(metric, true),
+                Term::Expression(text) => {
+                    let term = Term::Expression(renamed(text, &named));
+                    self.query(term, true)
+                }
+            };
+            self.owned(&id, number, key);
+            id
         });
         let ids = ids.collect();
         self.batch.signals.push((number, ids));
+    }
+
+    fn owned(&mut self, id: &str, by: usize, name: &str) {
+        let owners = self.batch.owners.entry(id.to_owned()).or_default();
+        owners.entry(by).or_insert_with(|| name.to_owned());
     }
 
     fn metric(&mut self, metric: &Metric, returned: bool) -> String {
@@ -101,6 +139,16 @@ fn renamed(expression: &str, named: &BTreeMap<&str, String>) -> String {
 
 /// The names that an expression uses: not those of functions or constants, nor what is in quotes.
 pub(super) fn names(expression: &str) -> Vec<(usize, &str)> {
+    // CloudWatch's functions and constants begin with a capital letter, and ids never do.
+    let is_name = |(at, word): &(usize, &str)| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && !expression[at + word.len()..].trim_start().starts_with('(')
+    };
+    words(expression).into_iter().filter(is_name).collect()
+}
+
+/// All words of an expression, but for what is in quotes.
+pub(super) fn words(expression: &str) -> Vec<(usize, &str)> {
     let mut found = vec![];
     let mut at = 0;
     while let Some(first) = expression[at..].chars().next() {
@@ -110,20 +158,32 @@ pub(super) fn names(expression: &str) -> Vec<(usize, &str)> {
             at = end.map_or(expression.len(), |end| inside + end + first.len_utf8());
             continue;
         }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if !is_name(first) {
-            at += first.len_utf8();
-            continue;
-        }
         let rest = &expression[at..];
-        let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
-        // CloudWatch's functions and constants begin with a capital letter, and ids never do.
-        if first.is_ascii_lowercase() && !rest[end..].trim_start().starts_with('(') {
+        let end = rest.find(|c| !is_of_a_word(c)).unwrap_or(rest.len());
+        if end > 0 {
             found.push((at, &rest[..end]));
         }
-        at += end;
+        at += if end == 0 { first.len_utf8() } else { end };
     }
     found
+}
+
+/// All words of what AWS says, which has the ids in quotes.
+fn every_word(said: &str) -> Vec<(usize, &str)> {
+    let mut found = vec![];
+    let mut at = 0;
+    for part in said.split_inclusive(|c| !is_of_a_word(c)) {
+        let word = part.trim_end_matches(|c| !is_of_a_word(c));
+        if !word.is_empty() {
+            found.push((at, word));
+        }
+        at += part.len();
+    }
+    found
+}
+
+fn is_of_a_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]
@@ -151,7 +211,7 @@ mod tests {
             ratio(Term::Metric(metric("errors")), "requests"),
             ratio(Term::Metric(metric("timeouts")), "requests"),
         ];
-        let all = batches(&specs);
+        let all = batches(&specs, 0..specs.len());
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].queries.len(), 3);
         let ids = |at: usize| all[0].signals[at].1.join(" ");
@@ -165,7 +225,7 @@ mod tests {
         one.named = [("a".to_owned(), metric("5xx")), ("b".to_owned(), metric("requests"))].into();
         let mut other = ratio(Term::Expression("a*2".into()), "requests");
         other.named = [("a".to_owned(), metric("timeouts"))].into();
-        let all = batches(&[one, other]);
+        let all = batches(&[one, other], [0, 1]);
         let said: Vec<(&str, bool)> = all[0]
             .queries
             .iter()
@@ -186,7 +246,7 @@ mod tests {
         let specs: Vec<Spec> = (0..400)
             .map(|n| ratio(Term::Metric(metric(&format!("e{n}"))), &format!("r{n}")))
             .collect();
-        let all = batches(&specs);
+        let all = batches(&specs, 0..specs.len());
         assert_eq!(all.len(), 2);
         assert!(all.iter().all(|batch| batch.queries.len() <= QUERIES_MAX));
         let signals: usize = all.iter().map(|batch| batch.signals.len()).sum();
@@ -196,7 +256,7 @@ mod tests {
                 assert!(batch.queries.iter().any(|query| query.id == *id), "{id}");
             }
         }
-        assert_eq!(batches(&[]), []);
+        assert_eq!(batches(&[], []), []);
     }
 
     #[test]
@@ -208,5 +268,23 @@ mod tests {
         assert_eq!(of("SEARCH('{AWS/EC2,a} b=\"x\"', 'Sum', 60)"), [] as [&str; 0]);
         assert_eq!(of("'never ended a"), [] as [&str; 0]);
         assert_eq!(of("ä + a"), ["a"]);
+    }
+
+    /// Nowhere in a file is there a `q137`.
+    #[test]
+    fn what_cloudwatch_says_of_an_id_is_said_of_the_name_in_the_file() {
+        let mut math = ratio(Term::Expression("FIL(behind, 0) * 2".into()), "requests");
+        math.named = [("behind".to_owned(), metric("5xx"))].into();
+        let specs = [ratio(Term::Metric(metric("errors")), "requests"), math];
+        let both = batches(&specs, [0, 1]).remove(0);
+        assert_eq!(both.queries[3].id, "q3", "{both:?}");
+        let said = "Error in expression 'q3': no function FIL in FIL(q2, 0) * 2";
+        assert_eq!(both.spoken_of(said), Some(1));
+        assert_eq!(both.spoken_of("Error in expression 'q1'"), None, "both have it");
+        assert_eq!(both.spoken_of("Something is wrong"), None);
+        let alone = batches(&specs, [1]).remove(0);
+        let said = "Error in expression 'q1': no function FIL in FIL(q0, 0) * 2 – q17";
+        let told = "Error in expression 'bad': no function FIL in FIL(behind, 0) * 2 – q17";
+        assert_eq!(alone.in_words(said), told);
     }
 }

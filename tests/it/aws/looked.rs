@@ -60,6 +60,57 @@ async fn who_we_are_is_told_and_a_metric_without_data_is_warned_of() {
     assert!(looked.proxy.asked("Publish").is_empty(), "nobody is told anything");
 }
 
+/// A misspelt metric of errors was "no errors" for ever, and earned what runs the name of a good version.
+#[tokio::test]
+async fn errors_that_nobody_ever_counted_are_warned_of_and_metrics_that_are_there_are_not() {
+    let clients = Server::shared().await.clients().await;
+    let topic = clients.sns().create_topic().name(unique("looked")).send().await.unwrap();
+    let mut looked = Looked::at(topic.topic_arn().unwrap()).await;
+    let namespace = unique("Seen");
+    looked.text = looked.text.replace("'Looked'", &format!("'{namespace}'"));
+    let seen = |name: &'static str| {
+        let at = jiff::Timestamp::now().as_millisecond() - 5 * 3_600_000;
+        let at = aws_smithy_types::DateTime::from_millis(at);
+        let datum = aws_sdk_cloudwatch::types::MetricDatum::builder();
+        let datum = datum.metric_name(name).timestamp(at).value(1.0).build();
+        let put = clients.cloudwatch().put_metric_data().namespace(&namespace);
+        async move { put.metric_data(datum).send().await.expect("it takes data") }
+    };
+    let unseen = async || {
+        let told = looked.told().await.into_iter();
+        told.filter(|(.., what)| what.contains("nothing was seen of")).collect::<Vec<_>>()
+    };
+    seen("requests").await;
+    let told = unseen().await;
+    let [(level, _, what)] = &told[..] else { panic!("{told:?}") };
+    let begins =
+        "error_rate of shop/production: in 24h nothing was seen of `bad` (Sum of errors in ";
+    assert!(what.starts_with(begins) && what.contains("reads as no errors"), "{what}");
+    assert_eq!(*level, Level::Warning);
+    seen("errors").await;
+    assert_eq!(unseen().await, []);
+}
+
+#[tokio::test]
+async fn a_question_that_is_refused_is_told_with_its_signal_and_no_other() {
+    let clients = Server::shared().await.clients().await;
+    let topic = clients.sns().create_topic().name(unique("looked")).send().await.unwrap();
+    let mut looked = Looked::at(topic.topic_arn().unwrap()).await;
+    looked.text.push_str(
+        "[service.cart]\nwatch_only = true\n[service.cart.signal.error_rate.cloudwatch]\n\
+         bad = { namespace = 'Looked', metric = 'misspelt' }\ntotal = { namespace = 'Looked', metric = 'carts' }\n",
+    );
+    let said = "Error in expression 'q0'";
+    let twist = Twist::RefuseOf { having: "misspelt", code: "ValidationError", said };
+    looked.proxy.twist("GetMetricData", usize::MAX, twist);
+    let told = looked.told().await;
+    let errors: Vec<&String> =
+        told.iter().filter(|(level, ..)| *level == Level::Error).map(|(.., what)| what).collect();
+    let [only] = errors[..] else { panic!("{told:?}") };
+    assert!(only.starts_with("error_rate of cart") && only.contains("'bad'"), "{only}");
+    assert!(!only.contains("q0"), "{only}");
+}
+
 #[tokio::test]
 async fn rights_that_are_missing_are_named() {
     let looked = Looked::at("arn:aws:sns:eu-central-1:000000000000:looked-nowhere").await;

@@ -174,6 +174,32 @@ async fn metric_maths_is_sent_with_names_of_its_own_and_what_is_not_complete_is_
     assert_eq!(counted(&reader.poll(shop.after(5)).await.unwrap()[0]), (7.0, 50.0));
 }
 
+/// CloudWatch refuses a whole request for one wrong expression: 500 queries of others were unknown, and nobody knew for whose.
+#[tokio::test]
+async fn a_question_that_is_refused_makes_nothing_unknown_but_its_own_signal() {
+    let shop = Shop::open("refused").await;
+    let mut specs: Vec<Spec> = (0..9).map(|n| shop.ratio(&format!("service-{n}"))).collect();
+    specs[5] = shop.ratio("misspelt");
+    let said = "Error in expression 'q0': it is nonsense";
+    let twist = Twist::RefuseOf { having: "misspelt", code: "ValidationError", said };
+    shop.proxy.twist("GetMetricData", usize::MAX, twist);
+    let mut reader = Reader::new(shop.options.clone(), specs);
+    for (minute, most) in [(0, 9), (1, 1), (2, 1)] {
+        let before = shop.requests();
+        let polls = reader.poll(shop.after(minute)).await.unwrap();
+        for (number, poll) in polls.iter().enumerate() {
+            let is_refused = poll.faults.iter().any(|it| it.to_string().contains("'bad'"));
+            assert_eq!(is_refused, number == 5, "{minute}: {number}: {poll:?}");
+            assert_eq!(is_refused, poll.partial, "{minute}: {number}: {poll:?}");
+        }
+        let took = shop.requests() - before;
+        assert!(took <= most, "{took} requests in minute {minute}");
+    }
+    shop.proxy.straighten();
+    let polls = reader.poll(shop.after(15)).await.unwrap();
+    assert_eq!(counted(&polls[5]), (0.0, 0.0), "it is asked for again after a while");
+}
+
 #[test]
 fn what_it_costs_is_told_before_it_is_paid() {
     let dir = tempfile::tempdir().unwrap();
@@ -185,12 +211,17 @@ fn what_it_costs_is_told_before_it_is_paid() {
         of("errors"),
         of("requests")
     );
+    let text = format!(
+        "{text}[service.shop.signal.cpu.cloudwatch]\n\
+         value = {{ expression = \"MAX(SEARCH('{{AWS/EC2,InstanceId}} CPUUtilization', 'Average', 60))\" }}\n"
+    );
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rollbackd"));
     let output = command.arg("check").arg(&file).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("2 metrics every 1m: about 0.86 USD in 30 days"), "{said}");
+    assert!(said.contains("what one expression finds beside them"), "{said}");
 }
 
 /// A result as rpc-v2-cbor has it.

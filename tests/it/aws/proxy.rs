@@ -20,6 +20,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub(crate) enum Twist {
     /// It is refused, in the words of the service's own protocol. Nothing is done.
     Refuse { status: u16, code: &'static str, said: &'static str },
+    /// It is refused where the request has this in it, and else handed on.
+    RefuseOf { having: &'static str, code: &'static str, said: &'static str },
     /// Nobody ever answers, and nothing is done.
     Silent,
     /// The connection is closed, and nothing is done.
@@ -36,13 +38,33 @@ pub(crate) enum Twist {
     Instead { asked: fn(&str) -> String, said: fn(&str) -> String },
 }
 
+impl Twist {
+    /// What is answered without anything being done.
+    fn instead_of_asking(&self, words: Words, asked: &Bytes) -> Option<Response<Body>> {
+        match self {
+            Self::Refuse { status, code, said } => Some(words.refused(*status, code, said)),
+            Self::RefuseOf { having, code, said } => {
+                let is_of_it = String::from_utf8_lossy(asked).contains(having);
+                is_of_it.then(|| words.refused(400, code, said))
+            }
+            Self::Answer(body) => Some(words.answer(200, body.clone())),
+            Self::Silent
+            | Self::Cut
+            | Self::Lost
+            | Self::Rewrite(_)
+            | Self::Reword(_)
+            | Self::Instead { .. } => None,
+        }
+    }
+}
+
 /// What was asked, and what is said of it.
 type Rewording = dyn Fn(&str, &str) -> String + Send + Sync;
 
 impl fmt::Debug for Twist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Refuse { code, .. } => code,
+            Self::Refuse { code, .. } | Self::RefuseOf { code, .. } => code,
             Self::Silent => "Silent",
             Self::Cut => "Cut",
             Self::Lost => "Lost",
@@ -168,27 +190,17 @@ async fn handed_on(way: Way, request: Request<Incoming>) -> Result<Response<Body
     let path = parts.uri.path_and_query().map_or("/", |it| it.as_str()).to_owned();
     let action = action(parts.method.as_str(), &path, &parts.headers, &body);
     let asked = Asked { action, headers: parts.headers.clone(), body: body.clone() };
-    let twist = {
-        let mut script = way.script.lock().expect("the script's lock");
-        let next = script
-            .twists
-            .iter_mut()
-            .find(|(of, left, _)| *left > 0 && asked.action.contains(of.as_str()));
-        let twist = next.map(|(_, left, twist)| {
-            *left -= 1;
-            twist.clone()
-        });
-        script.asked.push(asked);
-        twist
-    };
+    let twist = next_twist(&way, asked);
     let words = Words::of(&path, &parts.headers);
     match &twist {
-        Some(Twist::Refuse { status, code, said }) => return Ok(words.refused(*status, code, said)),
         Some(Twist::Silent) => std::future::pending().await,
         Some(Twist::Cut) => return Err(Closed),
-        Some(Twist::Answer(body)) => return Ok(words.answer(200, body.clone())),
-        Some(Twist::Lost | Twist::Rewrite(_) | Twist::Reword(_) | Twist::Instead { .. }) | None => {
+        Some(twist) => {
+            if let Some(answer) = twist.instead_of_asking(words, &body) {
+                return Ok(answer);
+            }
         }
+        None => {}
     }
     let body = match &twist {
         Some(Twist::Instead { asked, .. }) => Bytes::from(asked(&String::from_utf8_lossy(&body))),
@@ -230,6 +242,20 @@ async fn handed_on(way: Way, request: Request<Incoming>) -> Result<Response<Body
         _ => body,
     };
     Ok(answer.body(Body::from(body)).expect("an answer"))
+}
+
+/// What is done with this one; it is remembered.
+fn next_twist(way: &Way, asked: Asked) -> Option<Twist> {
+    let mut script = way.script.lock().expect("the script's lock");
+    let is_meant = |(of, left, _): &&mut (String, usize, Twist)| {
+        *left > 0 && asked.action.contains(of.as_str())
+    };
+    let twist = script.twists.iter_mut().find(is_meant).map(|(_, left, twist)| {
+        *left -= 1;
+        twist.clone()
+    });
+    script.asked.push(asked);
+    twist
 }
 
 fn action(method: &str, path: &str, headers: &HeaderMap, body: &Bytes) -> String {

@@ -101,7 +101,7 @@ async fn a_site_that_a_daemon_was_killed_over_goes_back_whole_and_is_verified() 
         shown.contains("copy 4 of 5 objects of 1.4.0 to s3://").then_some(shown)
     })
     .await;
-    assert!(shown.contains("invalidate 4 paths in"), "{shown}");
+    assert!(shown.contains("invalidate 5 paths in"), "{shown}");
 
     let page = format!("PUT /{}/index.html", shop.bucket());
     shop.proxy.twist(&page, 99, Twist::Silent);

@@ -254,6 +254,27 @@ fn a_resolve_ends_nothing_while_our_own_windows_see_nothing() {
     });
 }
 
+/// Whoever has CloudWatch only was told that Alertmanager, asked, did not confirm it.
+#[test]
+fn an_alarm_of_cloudwatch_alone_pages_and_says_that_windows_of_our_own_are_missing() {
+    let told = brief(shop(), |town| {
+        town.deploy("v2", HEALTHY);
+        town.run("2m");
+        let What::Alerted { service, alert: it } =
+            alert(town, Some("critical-errors"), town.wall(), true)
+        else {
+            panic!("it is an alert")
+        };
+        let fingerprint = format!("{}8f2a", Alert::CLOUDWATCH);
+        town.turn(What::Alerted { service, alert: Alert { fingerprint, ..it } });
+        town.run("20m");
+        assert_eq!(town.rollbacks(), 0);
+    });
+    let blind = "blind: no window of our own confirms the alarm, and CloudWatch is not asked whether it lasts";
+    assert!(told.contains(blind) && told.contains("a person must decide"), "{told}");
+    assert!(!told.contains("Alertmanager"), "{told}");
+}
+
 /// Its end says when it ended, and not when it began; and Alertmanager, asked, has never heard of it.
 #[test]
 fn an_alarm_of_cloudwatch_ends_when_cloudwatch_says_so_and_not_because_alertmanager_does_not_know_it()
