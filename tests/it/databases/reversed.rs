@@ -6,6 +6,7 @@ use rollbackd::{
     databases::{Kind, Session},
     domain::{
         integrity::Expects,
+        inventory::Check,
         plan::{Action, SchemaAt, Step},
         run::{Order, Outcome, Report},
         schema::{
@@ -141,6 +142,12 @@ impl Hands<'static> {
         let rows = self.database.run("SELECT count(*)::text FROM orders").await;
         assert_eq!(rows, [[Some("2".to_owned())]]);
     }
+}
+
+/// With the history as it is now.
+async fn looked_at(scripted: Scripted) -> Vec<Check> {
+    let read = scripted.history.read().await.map_err(|why| why.to_string());
+    script_preflight(&scripted, &read).await
 }
 
 fn why(report: &Report) -> (&str, bool) {
@@ -352,16 +359,20 @@ async fn what_it_takes_is_told_before_there_is_need() {
     let database = &hands.database;
     let history = history(database.options(), TABLE);
     let of = |through| Scripted { history: history.clone(), through, checks: [].into() };
-    let all = script_preflight(&of(database.options())).await;
+    let all = looked_at(of(database.options())).await;
     assert!(all[0].ok && all[0].why.starts_with("postgres may change every table"), "{all:?}");
     let guest = database.user("guest", &[]).await;
     let name = &database.name;
     database.run(&format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")).await;
-    let all = script_preflight(&of(guest.clone())).await;
+    let all = looked_at(of(guest.clone())).await;
     assert!(!all[0].ok, "{all:?}");
     for grant in all[0].why.split("may not: ").nth(1).unwrap().split("; ") {
         database.run(grant).await;
     }
-    let all = script_preflight(&of(guest)).await;
+    let all = looked_at(of(guest)).await;
     assert!(all[0].ok && all[0].why.contains("2 tables beside it belong to others"), "{all:?}");
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    database.run(&read_only).await;
+    let all = looked_at(of(database.options())).await;
+    assert!(!all[0].ok && all[0].why.contains("takes no writes: default_transaction"), "{all:?}");
 }
