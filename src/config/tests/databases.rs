@@ -467,3 +467,25 @@ fn a_file_that_cannot_be_used_is_told_once_with_every_place_that_names_it() {
         assert!(what.ends_with("; it is named in lines 6, 9 as well"), "{what}");
     }
 }
+
+#[test]
+fn a_window_before_a_change_in_which_nothing_can_be_known_is_refused_with_what_to_write() {
+    let text = |window: &str, slot: &str| {
+        format!(
+            "[guard]\nburning_window = '{window}'\n[baseline]\nslot = '{slot}'\n[service.shop]\nwatch_only = true\n\
+             [service.shop.signal.health]\nevery = '15s'\nhttp.url = 'http://x/y'"
+        )
+    };
+    let all =
+        [("20s", "1m", "2m"), ("1m 59s", "1m", "2m"), ("1s", "2s", "18s"), ("3m", "2m", "4m")];
+    for (window, slot, least) in all {
+        let problems = load_text("rollbackd.toml", &text(window, slot)).unwrap_err();
+        assert_eq!((problems.len(), problems[0].line), (1, 2), "{problems:?}");
+        assert_eq!(problems[0].instead, format!("write \"{least}\" or longer"));
+        load_text("rollbackd.toml", &text(least, slot)).unwrap();
+    }
+    let usual = text("30m", "20m").replace("burning_window", "#");
+    let (_, problems) = load_text("rollbackd.toml", &usual).unwrap();
+    let is_told = problems.iter().any(|it| it.what.starts_with("of the 30m before a change"));
+    assert!(is_told, "{problems:?}");
+}
