@@ -1,6 +1,6 @@
 //! `rollbackd check FILE`: every problem of a configuration at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +11,7 @@ use super::{
     outlook::{Outlook, costs::costs},
 };
 use crate::{
-    config::{self, Config, Discovery, Finding, Level, Problem},
+    config::{self, Config, Discovery, Finding, Level, Preflight, Problem},
     units::UnixMs,
 };
 
@@ -49,7 +49,7 @@ impl Check {
             let online = config::check_online(config, &name, &text).await;
             problems.extend(online.problems);
             (finds, accounts) = (Some(online.finds), online.accounts);
-            preflights = config::preflight(config).await;
+            preflights = config::preflight(config, &online.histories).await;
         }
         let errors = problems.iter().filter(|p| p.level == Level::Error).count();
         let now = UnixMs(jiff::Timestamp::now().as_millisecond());
@@ -78,7 +78,7 @@ impl Check {
             for line in found.chain(accounts) {
                 out.text(&line)?;
             }
-            for line in preflights.iter().flat_map(config::Preflight::says) {
+            for line in preflights.iter().flat_map(Preflight::says) {
                 out.text(&line)?;
             }
             if let (0, Some(config)) = (errors, &config) {
@@ -89,19 +89,28 @@ impl Check {
                 out.text(&format!("{} is usable: {}", self.file.display(), amounts(config)))?;
             }
         }
-        let barred: Vec<String> =
-            preflights.iter().filter(|p| p.bars()).map(|p| p.service.to_string()).collect();
-        if errors == 0 {
-            return match barred.as_slice() {
-                [] => Ok(()),
-                barred => Err(Fault::Other(format!(
-                    "a rollback would not find what it needs: {}",
-                    barred.join(", ")
-                ))),
-            };
-        }
-        let plural = if errors == 1 { "problem" } else { "problems" };
-        Err(Fault::Usage(format!("{}: {errors} {plural}", self.file.display())))
+        ended(&self.file, &problems, &preflights)
+    }
+}
+
+/// How it ends, for whoever looks at nothing else.
+fn ended(file: &Path, problems: &[Problem], preflights: &[Preflight]) -> Result<(), Fault> {
+    let errors: Vec<&Problem> = problems.iter().filter(|it| it.level == Level::Error).collect();
+    if !errors.is_empty() {
+        let plural = if errors.len() == 1 { "problem" } else { "problems" };
+        let what = format!("{}: {} {plural}", file.display(), errors.len());
+        // Whoever starts the daemon by this must not give up because a server is not as it should be now.
+        let is_of_the_file = errors.iter().any(|it| !it.is_outside);
+        return Err(if is_of_the_file { Fault::Usage(what) } else { Fault::Other(what) });
+    }
+    let barred: Vec<String> =
+        preflights.iter().filter(|it| it.bars()).map(|it| it.service.to_string()).collect();
+    match barred.as_slice() {
+        [] => Ok(()),
+        barred => Err(Fault::Other(format!(
+            "a rollback would not find what it needs: {}",
+            barred.join(", ")
+        ))),
     }
 }
 

@@ -33,10 +33,15 @@ impl DryRun {
         let words: Map<String, Value> = to.into_iter().collect();
         let answer: TrialAnswer = client.post(&path, &words).await?;
         if self.reach.json {
-            return out.json(&answer);
+            out.json(&answer)?;
+        } else {
+            let wanted = self.to.as_ref().map_or_else(String::new, |to| format!(" --to {to}"));
+            out.text(&text(&answer, &wanted, out.paint))?;
         }
-        let wanted = self.to.as_ref().map_or_else(String::new, |to| format!(" --to {to}"));
-        out.text(&text(&answer, &wanted, out.paint))
+        match &answer.trial.came {
+            Ok(_) => Ok(()),
+            Err(why) => Err(Fault::Other(format!("the script cannot be run: {why}"))),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod beside;
 pub(super) mod costs;
 mod found;
+mod schema;
 mod when;
 mod with;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::paint::Paint;
 use crate::{
-    config::{Config, Discovery, Each, Platform, Poll, Read},
+    config::{Config, Discovery, Each, Migrated, Platform, Poll, Read},
     domain::{
         guard::Guard,
         notice::Audience,
@@ -52,6 +53,15 @@ struct Service {
     /// How people are reminded.
     reminders: Vec<String>,
     rolls_back: Vec<String>,
+    /// What of its database is looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    database: Vec<String>,
+    /// How its schema goes back with its code.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    schema_back: Vec<String>,
+    /// What is not done to its database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    schema_never: Vec<String>,
     verified: Vec<String>,
     /// Guards that would object to every rollback, as the file stands.
     always_refuses: Vec<Refusal>,
@@ -84,7 +94,8 @@ impl Outlook {
             let of_it = |poll: &&Poll| poll.service == policy.id;
             let polls = config.polls.iter().filter(of_it);
             let platform = config.platforms.get(&policy.id);
-            Service::of(config, policy, (polls, platform), now)
+            let database = config.databases.get(&policy.id);
+            Service::of(config, policy, (polls, platform, database), now)
         });
         let found = config.discoveries.iter().filter_map(|discovery| {
             let each = config.each_found.get(&discovery.name)?;
@@ -111,7 +122,7 @@ impl Outlook {
 impl Service {
     /// Any that a query finds, by no name of its own.
     fn found_by(config: &Config, discovery: &Discovery, each: &Each, now: UnixMs) -> Self {
-        let reads = (each.polls.iter(), each.platform.as_ref());
+        let reads = (each.polls.iter(), each.platform.as_ref(), None);
         let mut service = Self::of(config, &each.policy, reads, now);
         let environment = each.policy.id.environment();
         service.service = format!(
@@ -126,6 +137,8 @@ impl Service {
         }
         found::plainly(each, &mut service.reads);
         found::plainly(each, &mut service.rolls_back);
+        found::plainly(each, &mut service.database);
+        found::plainly(each, &mut service.schema_back);
         for trigger in &mut service.triggers {
             found::plainly(each, &mut trigger.fires_if);
             found::plainly(each, &mut trigger.then);
@@ -136,7 +149,11 @@ impl Service {
     fn of<'c>(
         config: &Config,
         policy: &ServicePolicy,
-        (polls, platform): (impl Iterator<Item = &'c Poll>, Option<&Platform>),
+        (polls, platform, database): (
+            impl Iterator<Item = &'c Poll>,
+            Option<&Platform>,
+            Option<&Migrated>,
+        ),
         now: UnixMs,
     ) -> Self {
         let triggers = policy.triggers.iter();
@@ -154,6 +171,9 @@ impl Service {
             triggers,
             reminders: reminders(policy),
             rolls_back: with::rolls_back(policy),
+            database: schema::watched(policy, database),
+            schema_back: schema::goes_back(policy),
+            schema_never: schema::never(policy),
             verified: with::verified(policy),
             always_refuses: refusals(config, policy, now),
         }
@@ -177,7 +197,10 @@ impl Service {
             }
         }
         text += &part("How people are reminded", &self.reminders, paint);
+        text += &part("What of its database is watched", &self.database, paint);
         text += &part("How it is rolled back", &self.rolls_back, paint);
+        text += &part("How its schema goes back with it", &self.schema_back, paint);
+        text += &part("What is not done to its database", &self.schema_never, paint);
         text += &part("When a rollback has worked", &self.verified, paint);
         let refusals = self.always_refuses.iter();
         let refusals: Vec<String> = refusals.map(|r| format!("{}: {}", r.guard, r.why)).collect();

@@ -32,7 +32,7 @@ pub use self::{
     init::{First, Refused, Wish, first},
     listed::check_lists,
     migrated::{Info, Kept, KeptByRds, Migrated, Reversed, Teller},
-    online::{Finds, Online, check_online},
+    online::{Finds, Histories, HistoryRead, Online, check_online},
     preflight::{Preflight, preflight},
     problem::{Level, Problem},
     reads::ReadSecret,

@@ -16,7 +16,7 @@ use crate::{
     config::{
         self, Ask, Config, Level, Poll, Problem, Read, init::propose::listed, load_text_with,
     },
-    domain::service::ServiceId,
+    domain::{schema::Schema, service::ServiceId},
     sources::prometheus::{Prometheus, QueryError, Row, Rows},
     units::UnixMs,
 };
@@ -27,6 +27,11 @@ const TRIED_MAX: usize = 20;
 /// How bad it is, what is wrong, what to do.
 type Verdict = (Level, String, &'static str);
 
+/// The history of migrations of each service's database, as it was read; or why it cannot be.
+pub type Histories = BTreeMap<ServiceId, HistoryRead>;
+/// One of them.
+pub type HistoryRead = Result<Schema, String>;
+
 /// What the servers said.
 #[derive(Clone, Debug)]
 pub struct Online {
@@ -36,6 +41,8 @@ pub struct Online {
     pub finds: Vec<Finds>,
     /// As whom each account of AWS knows us, a sentence each.
     pub accounts: Vec<String>,
+    /// How far each database is migrated.
+    pub histories: Histories,
 }
 
 /// Runs each query once, those for services first. `name` and `text` are what the configuration was loaded from.
@@ -91,10 +98,11 @@ pub async fn check_online(config: &Config, name: &str, text: &str) -> Online {
     let answered: BTreeSet<&ServiceId> =
         polls.iter().filter(|poll| asking.is_answered(poll)).map(|poll| &poll.service).collect();
     finds.iter_mut().for_each(|finds| finds.note_rows(&answered, &without, &untried));
-    told.problems.extend(databases::problems(&with_found, name, text).await);
+    let (histories, problems) = databases::looked(&with_found, name, text).await;
+    told.problems.extend(problems);
     let (accounts, problems) = Box::pin(aws::looked(&with_found, name, text)).await;
     told.problems.extend(problems);
-    Online { problems: told.problems, finds, accounts }
+    Online { problems: told.problems, finds, accounts, histories }
 }
 
 /// What was asked, and the answers.

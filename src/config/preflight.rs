@@ -1,28 +1,27 @@
 //! Whether a rollback of each service would find what it needs: `check --online`.
 
-use std::path::Path;
+mod database;
+mod state_dir;
+
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Config, Kept, KeptByRds, Migrated, Platform, Read, Reversed, pullable};
+use super::{Config, Histories, Platform, Read, pullable};
 use crate::{
-    databases::history::History,
     domain::{
         inventory::Check,
         maintenance::Commands,
-        runbook::RdsRunbook,
         schema::undo::UndoBy,
         service::{Mode, ServiceId},
     },
     executors::{
         self, Also, Looked, deployment_preflight, frontend::frontend_preflight,
-        maintenance_preflight, preflight::release_preflight, rds::rds_preflight,
-        script::script_preflight, secret_preflight, snapshot::snapshot_preflight,
+        maintenance_preflight, preflight::release_preflight, secret_preflight,
     },
     kubernetes::access::Options,
     sources::kubernetes::Question,
-    units::UnixMs,
 };
 
 /// So many services are looked at together.
@@ -66,10 +65,12 @@ impl Preflight {
     }
 }
 
-/// Looks at everything that a rollback of each service in the file would need. What is looked at is as it is for whoever
-/// runs this, and not for the daemon.
-pub async fn preflight(config: &Config) -> Vec<Preflight> {
+/// Looks at everything that a rollback of each service in the file would need.
+///
+/// What is looked at is as it is for whoever runs this, and not for the daemon. `histories` are those that were read a moment ago.
+pub async fn preflight(config: &Config, histories: &Histories) -> Vec<Preflight> {
     let mut all = vec![];
+    let (dir, made) = state_dir::place(&config.store.dir);
     let services: Vec<_> = config.platforms.iter().collect();
     for some in services.chunks(AT_ONCE) {
         let mut looking = JoinSet::new();
@@ -107,16 +108,18 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
                 .zip(manifest)
                 .map(|(it, manifest)| (it.mode.clone(), manifest.objects.clone()));
             let also = Also { logs, usage, cron_jobs, maintenance };
-            let looked = look(config, platform, also, commands);
+            let looked = look(config, platform, dir.clone(), also, commands);
             let database = config.databases.get(&service).cloned();
+            let history = histories.get(&service).cloned();
             let secrets = config.secrets.get(&service).cloned().unwrap_or_default();
-            let rds = runbook.and_then(|it| it.rds.clone());
-            let state_dir = config.store.dir.clone();
+            let (runbook, dir, made) = (runbook.cloned(), dir.clone(), made.clone());
             looking.spawn(async move {
                 let mut checks = looked.await;
                 if let Some(database) = database {
-                    checks.extend(of_database(database, rds, &state_dir).await);
+                    let looked = database::of_database(database, history, runbook, &dir);
+                    checks.extend(Box::pin(looked).await);
                 }
+                checks.extend(made);
                 for read in secrets {
                     let looked = secret_preflight(&read.access, &read.at, read.even_if_rotated);
                     checks.extend(looked.await);
@@ -130,40 +133,11 @@ pub async fn preflight(config: &Config) -> Vec<Preflight> {
     all
 }
 
-/// What there is to take it back with, and how far it is migrated.
-async fn of_database(
-    database: Migrated,
-    by_rds: Option<RdsRunbook>,
-    state_dir: &Path,
-) -> Vec<Check> {
-    let now = UnixMs(jiff::Timestamp::now().as_millisecond());
-    let mut checks = vec![];
-    if let Some(history) = database.history() {
-        checks.push(read(history).await);
-    }
-    if let Some(Reversed { scripted, .. }) = &database.reversed {
-        checks.extend(script_preflight(scripted).await);
-    }
-    if let Some(Kept { keeper, .. }) = &database.snapshots {
-        checks.extend(snapshot_preflight(keeper, state_dir, now).await);
-    }
-    if let Some((KeptByRds { place, .. }, runbook)) = database.rds.as_ref().zip(by_rds) {
-        checks.extend(Box::pin(rds_preflight(place, runbook.wanted(), now)).await);
-    }
-    checks
-}
-
-/// How far its database is migrated.
-async fn read(history: &History) -> Check {
-    let seen = history.read().await;
-    let told = seen.map(|it| format!("{} is at {}", it.table, it.version()));
-    Check::of("the history of its migrations is read", told.map_err(|why| why.to_string()))
-}
-
 /// Whatever is looked at is taken out of the configuration first.
 fn look(
     config: &Config,
     platform: &Platform,
+    dir: PathBuf,
     also: Also,
     commands: Option<Box<Commands>>,
 ) -> impl Future<Output = Vec<Check>> + use<> {
@@ -174,9 +148,9 @@ fn look(
         Platform::Release(_) | Platform::Frontend(_) => None,
     };
     async move {
-        let mut checks = of_platform(platform, cluster, &state_dir, also).await;
+        let mut checks = of_platform(platform, cluster, (&dir, &state_dir), also).await;
         if let Some(commands) = commands {
-            checks.push(match executors::Options::new(state_dir) {
+            checks.push(match executors::Options::new(dir) {
                 Ok(options) => maintenance_preflight(&commands, &options).await,
                 Err(fault) => Check {
                     what: "its maintenance mode may be switched on and off".to_owned(),
@@ -192,17 +166,17 @@ fn look(
 async fn of_platform(
     platform: Platform,
     cluster: Option<Options>,
-    state_dir: &Path,
+    (dir, state_dir): (&Path, &Path),
     also: Also,
 ) -> Vec<Check> {
     let failed =
         |why: String| vec![Check { what: "it can be looked at".to_owned(), ok: false, why }];
     match (platform, cluster) {
-        (Platform::Release(platform), _) => match executors::Options::new(state_dir.to_owned()) {
+        (Platform::Release(platform), _) => match executors::Options::new(dir.to_owned()) {
             Ok(options) => release_preflight(&platform.runbook, &options).await,
             Err(fault) => failed(fault.to_string()),
         },
-        (Platform::Frontend(platform), _) => match executors::Options::new(state_dir.to_owned()) {
+        (Platform::Frontend(platform), _) => match executors::Options::new(dir.to_owned()) {
             Ok(options) => Box::pin(frontend_preflight(&platform.site, &options)).await,
             Err(fault) => failed(fault.to_string()),
         },

@@ -31,6 +31,9 @@ pub struct Problem {
     pub what: String,
     /// What to write instead.
     pub instead: String,
+    /// Whether it is of a server, as it is now, and not of the file: starting again can help.
+    #[serde(skip)]
+    pub is_outside: bool,
     #[serde(skip)]
     picture: String,
 }
@@ -60,6 +63,7 @@ impl Problem {
             span: start..end,
             what: what.into(),
             instead: instead.into(),
+            is_outside: false,
             picture: picture(line, source, before, width),
         }
     }
@@ -74,6 +78,7 @@ impl Problem {
             span: 0..0,
             what: what.into(),
             instead: instead.into(),
+            is_outside: false,
             picture: String::new(),
         }
     }
@@ -82,6 +87,13 @@ impl Problem {
     #[must_use]
     pub fn but_only_a_warning(mut self) -> Self {
         self.level = Level::Warning;
+        self
+    }
+
+    /// The same, where the file may be right, and a server is not as it should be.
+    #[must_use]
+    pub(super) fn of_what_is_outside(mut self) -> Self {
+        self.is_outside = true;
         self
     }
 

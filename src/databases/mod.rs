@@ -15,6 +15,7 @@ pub mod history;
 mod lag;
 mod quote;
 mod session;
+pub mod writable;
 
 pub use self::{
     access::{Database, Kind, Options, Tls},

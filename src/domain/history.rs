@@ -20,6 +20,8 @@ use crate::units::{Span, UnixMs};
 /// A period that belongs to an incident, and says nothing about what is normal.
 pub type Excluded = Range<UnixMs>;
 
+/// Shorter slots are kept as this long.
+const SLOT_MIN_MS: i64 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 
 /// One hour, after it has passed: the median of its valid p95 and how many there were.
@@ -55,6 +57,15 @@ pub struct History {
     set_ms: i64,
 }
 
+/// The shortest time before a change of which something is known wherever the two begin.
+///
+/// A slot of `step` lies whole in it that a sample fell into, where one comes every `every`: a shorter one can hold nothing.
+pub fn window_min(step: Span, every: Span) -> Span {
+    let slot_ms = step.ms().max(SLOT_MIN_MS);
+    let slots = every.ms().max(1).div_euclid(slot_ms) + i64::from(every.ms() % slot_ms > 0);
+    Span((slots.max(1) + 1) * slot_ms)
+}
+
 impl History {
     /// A history of a day in minutes (or in steps, where those are longer) and a week in hours: 10 kB when full, or
     /// 6 kB of counts alone.
@@ -64,7 +75,7 @@ impl History {
 
     /// A history in slots of `step` (at least a second), remembering them for `fine`, and hours for `coarse`.
     pub fn with_limits(step: Span, fine: Span, coarse: Span) -> Self {
-        let slot_ms = step.ms().max(1_000);
+        let slot_ms = step.ms().max(SLOT_MIN_MS);
         // One hour more than asked for: the window before a change ends up to an hour before its last slot.
         let capacity = (fine + Span::hours(1)).ms() / slot_ms + 1;
         Self {
@@ -444,6 +455,23 @@ mod tests {
             assert_eq!(before, (Some((10, 1_000)), Some(240)));
             history.clock_set(by_ms);
             assert_eq!(seen(&history, now.set_by(by_ms)), before);
+        }
+    }
+
+    #[test]
+    fn the_shortest_window_holds_a_sample_wherever_it_begins_and_a_shorter_one_may_not() {
+        for (step, every) in [(60, 15), (60, 60), (60, 150), (1, 1), (5, 12)] {
+            let step = Span::seconds(step);
+            let mut history = History::with_limits(step, Span::hours(1), Span::hours(24));
+            let samples = (1..).map(|n| n * every * 1_000 + 400).take_while(|at| *at < 1_900_000);
+            samples.for_each(|at| history.record_counts(UnixMs(at), 0, 1));
+            let least = window_min(step, Span::seconds(every));
+            let known = |window: Span| {
+                let changes = (900_000..1_500_000).step_by(250).map(UnixMs);
+                changes.filter(|to| history.counts(*to - window, *to).is_none()).count()
+            };
+            assert_eq!(known(least), 0, "{step} {every}");
+            assert_ne!(known(least - step), 0, "{step} {every}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The one thing that is written is a symlink beside `current`, removed at once, to see that the switch is allowed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     inventory::{Check, Inventory, Serving},
-    plan::Restart,
+    plan::{CommandLine, Restart},
     runbook::ReleaseRunbook,
 };
 
@@ -30,6 +30,13 @@ pub async fn release_preflight(runbook: &ReleaseRunbook, options: &Options) -> V
     ];
     checks.push(running_is_seen(&inventory));
     checks
+}
+
+/// Whether a program could be started, with all that its environment is told. It is not.
+pub async fn program_preflight(what: &str, line: &CommandLine, dir: &Path) -> Check {
+    let program = Program::resolve(line, dir).await;
+    let seen = program.map(|it| format!("{} is executable", it.path.display()));
+    Check::of(what, seen.map_err(|error| error.in_words()))
 }
 
 fn layout_is_sound(inventory: &Inventory) -> Check {
@@ -69,10 +76,9 @@ async fn link_can_be_switched(root: &str) -> Check {
 
 async fn restart_is_there(runbook: &ReleaseRunbook, options: &Options) -> Check {
     let seen = match &runbook.restart {
-        Restart::Command(line) => match Program::resolve(line, &options.state_dir).await {
-            Ok(program) => Ok(format!("{} is executable", program.path.display())),
-            Err(error) => Err(error.to_string()),
-        },
+        Restart::Command(line) => {
+            return program_preflight("it can be restarted", line, &options.state_dir).await;
+        }
         Restart::Unit(unit) => {
             let until = Instant::now() + LOOK;
             match running::property(unit, "LoadState", &options.state_dir, until).await {

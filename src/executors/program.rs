@@ -64,6 +64,20 @@ pub enum CannotStart {
 }
 
 impl CannotStart {
+    /// With what a person does about it.
+    pub(super) fn in_words(&self) -> String {
+        let advice = match self {
+            Self::Empty | Self::Refused { .. } | Self::Busy { .. } => return self.to_string(),
+            Self::NotFound(..) => "install it where the daemon runs, or write its whole path",
+            Self::NotExecutable(_) => "chmod +x it, or name another program",
+            Self::NoDirectory(_) => "make it, or name another one in `dir`",
+            Self::Environment { .. } => {
+                "put it there, readable for the daemon, or name another place in `env`"
+            }
+        };
+        format!("{self}; {advice}")
+    }
+
     pub(super) fn of(program: &Path, error: &io::Error) -> Self {
         use rustix::io::Errno;
         let (program, why) = (program.to_owned(), error.to_string());

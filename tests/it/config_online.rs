@@ -1,13 +1,14 @@
 //! `check --online` against a real Prometheus: its own words, under the query.
 
-use std::{process::Command, time::Duration};
+use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use rollbackd::{
-    config::{Level, Problem, check_online, load_text},
+    config::{Level, Problem, check_online, load_text, preflight},
     databases::Kind,
+    domain::service::ServiceId,
 };
 
-use crate::databases::server::Fresh;
+use crate::databases::{flyway::Flyway, server::Fresh};
 use crate::rig::{MetricsPage, Prometheus, prometheus_config};
 
 /// What is wrong once the servers were asked, in the order of the file; by itself the file is right.
@@ -228,4 +229,98 @@ no_row = true
     let of_check = problems[2].to_string();
     assert!(of_check.contains("the check wrong of shop/production cannot be asked"), "{of_check}");
     assert!(!format!("{words}{of_check}").contains(fresh.server.password()));
+    // The file is in order: whoever goes by 64 must not give up.
+    let file = home.path().join("rollbackd.toml");
+    for (text, code) in [(text.clone(), 1), (text.replace("no_row = true", "no_row = 7"), 64)] {
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollbackd"));
+        let output = command.arg("check").arg(&file).arg("--online").output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+}
+
+const UNDOING: &str = r#"
+state_dir = "HOME/state"
+mode = "approve"
+[database.shop]
+url = "postgres://postgres@127.0.0.1:PORT/NAME"
+password = { file = "HOME/password" }
+tls = "off"
+[service.shop]
+signal.health.http.url = "http://127.0.0.1:1/health"
+database.from = "shop"
+[service.shop.rollback.application.release]
+root = "HOME/shop"
+restart = { command = { argv = ["/bin/true"] } }
+running = { unit = "shop.service" }
+[service.shop.rollback.database]
+undo = ["HOME/undo", "{last}"]
+env = { DATABASE_URL = { file = "HOME/url" } }
+stop = ["HOME/undo", "stop"]
+"#;
+
+/// What an undo would only find missing at night.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_migrations_back_is_looked_at_before_there_is_need() {
+    let fresh = Fresh::of(Kind::Postgresql).await;
+    let flyway = Flyway::of(&fresh);
+    flyway.script("V1__orders.sql", "CREATE TABLE orders (id INT PRIMARY KEY);");
+    flyway.succeed(&["migrate"]).await;
+    let home = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| home.path().join(name);
+    std::fs::write(at("password"), fresh.server.password()).unwrap();
+    let text = UNDOING
+        .replace("HOME", home.path().to_str().unwrap())
+        .replace("PORT", &fresh.server.port().to_string())
+        .replace("NAME", &fresh.name);
+    let (config, problems) = load_text("rollbackd.toml", &text).unwrap();
+    // Of the file alone that is no fault: the daemon may be elsewhere.
+    assert!(problems.iter().all(|it| it.level == Level::Warning), "{problems:?}");
+    let looked = async |what: &str| {
+        let online = check_online(&config, "rollbackd.toml", &text).await;
+        let all = preflight(&config, &online.histories).await;
+        let check = all[0].checks.iter().find(|check| check.what == what).cloned();
+        check.unwrap_or_else(|| panic!("{what}: {all:?}"))
+    };
+    let undo = "what takes its migrations back can be run";
+    std::fs::write(at("url"), "postgres://").unwrap();
+    let check = looked(undo).await;
+    assert!(!check.ok && check.why.contains("was not found"), "{check:?}");
+    std::fs::write(at("undo"), "#!/bin/sh\n").unwrap();
+    let check = looked(undo).await;
+    assert!(
+        !check.ok && check.why.contains("is not executable") && check.why.contains("chmod"),
+        "{check:?}"
+    );
+    std::fs::set_permissions(at("undo"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::remove_file(at("url")).unwrap();
+    let check = looked(undo).await;
+    assert!(
+        !check.ok && check.why.contains("the variable DATABASE_URL cannot be set"),
+        "{check:?}"
+    );
+    assert!(!looked("what keeps it from writing can be run").await.ok);
+    std::fs::write(at("url"), "postgres://").unwrap();
+    assert!(looked(undo).await.ok && looked("what keeps it from writing can be run").await.ok);
+
+    // Nobody ran the daemon yet, whose own directory would be the program's.
+    let check = looked("there is a place for the daemon's state").await;
+    assert!(check.ok && check.why.contains("`rollbackd run` makes it"), "{check:?}");
+
+    let writes = "its migrations can be taken back on that server";
+    assert!(looked(writes).await.ok);
+    let name = &fresh.name;
+    fresh.run(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let check = looked(writes).await;
+    assert!(
+        !check.ok && check.why.contains("takes no writes: default_transaction_read_only is on"),
+        "{check:?}"
+    );
+
+    // What was read is not read again.
+    let (service, told) = (ServiceId::new("shop", "production").unwrap(), "as it was read");
+    let all = preflight(&config, &[(service, Err(told.to_owned()))].into()).await;
+    let check =
+        all[0].checks.iter().find(|check| check.what == "the history of its migrations is read");
+    assert_eq!(check.map(|it| (it.ok, it.why.as_str())), Some((false, told)));
 }

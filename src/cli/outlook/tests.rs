@@ -58,6 +58,67 @@ running = { unit = "{service}.service" }
     insta::assert_snapshot!(text);
 }
 
+const MIGRATED: &str = r#"
+mode = "MODE"
+[database.shop]
+url = "postgres://rollbackd@db/shop"
+[database.admin]
+url = "postgres://admin@db/postgres"
+[service.shop]
+signal.health.http.url = "http://shop/health"
+[service.shop.rollback.application.release]
+root = "/srv/shop"
+restart = { unit = "shop.service" }
+running = { unit = "shop.service" }
+[service.shop.database]
+from = "shop"
+check.orphans = { query = "SELECT 1 WHERE false", no_row = true, every = "10m" }
+"#;
+const WAYS: &str = r#"
+[service.shop.rollback.database]
+undo = ["/opt/flyway", "undo", "-target={last}"]
+script = "/srv/shop/{release}/reverse.sql"
+stop = ["/bin/stop", "shop"]
+automatic = true
+[service.shop.rollback.snapshot]
+files = "/tmp/*.dump"
+through = "admin"
+stop_writes = "no"
+"#;
+
+#[test]
+fn what_becomes_of_a_database_is_explained_and_what_does_not() {
+    let of = |mode: &str, ways: &str| {
+        let text = text(&format!("{}{ways}", MIGRATED.replace("MODE", mode)));
+        let begin = text.find("What of its database is watched").expect("it is watched");
+        text[begin..text.find("When a rollback has worked").expect("a rollback")].to_owned()
+    };
+    let auto = of("auto", WAYS);
+    for line in [
+        "how far shop at db:5432 is migrated, as its table flyway_schema_history says, every 30s, and every 5s while",
+        "check orphans of shop at db:5432: it must return no row, every 10m",
+        "all of them take at most 5% of the time",
+        "runs for longer than 30m, fires migration-failure",
+        "which snapshots there are of it: /tmp/*.dump, every 5m",
+        "its migrations are taken back by `/opt/flyway undo -target={last}`, once, within 10m, down to the very version: by itself (`automatic`)",
+        "took nothing back: the script /srv/shop/{release}/reverse.sql is run in one transaction",
+        "only where `rollbackd dry-run shop/production` showed what it changes, and a person approves that very script",
+        "before that `/bin/stop shop` keeps it from writing",
+        "where that is no way: the whole of shop is put back from the newest snapshot",
+        "told before: where a person approves the plan; `automatic` is not said",
+        "there is no repair, and no migration is run forward",
+    ] {
+        assert!(auto.contains(line), "{line}: {auto}");
+    }
+    assert!(!auto.contains("takes no schema back by itself"), "{auto}");
+    let approved = of("approve", WAYS);
+    assert!(approved.contains("down to the very version: where a person approves the plan"));
+    assert!(approved.contains("the daemon takes no schema back by itself"), "{approved}");
+    let none = of("auto", "");
+    assert!(none.contains("it does not: where nobody says"), "{none}");
+    assert!(!text(RELEASE_SCRAPE).contains("database"), "there is none");
+}
+
 /// Which guards would refuse, in this configuration.
 fn refuse(config: &str) -> Vec<&'static str> {
     let service = outlook(config).services.remove(0);

@@ -30,11 +30,20 @@ pub(super) struct Found<'t> {
     about: Vec<String>,
     /// Certificates that a client was built with: a fleet's are all the same, and that takes long.
     usable: BTreeSet<Vec<u8>>,
+    /// What was said of files that cannot be used.
+    of_files: BTreeSet<String>,
 }
 
 impl<'t> Found<'t> {
     pub(super) fn new(file: &'t str, text: &'t str, shape: Shape) -> Self {
-        Self { file, text, shape, about: vec![], usable: BTreeSet::new() }
+        Self {
+            file,
+            text,
+            shape,
+            about: vec![],
+            usable: BTreeSet::new(),
+            of_files: BTreeSet::new(),
+        }
     }
 
     /// Which `[discover.NAME]` a service stands for that nobody wrote or found.
@@ -47,7 +56,7 @@ impl<'t> Found<'t> {
     pub(super) fn all(self) -> (Vec<Problem>, BTreeMap<String, String>) {
         let mut problems = self.shape.problems;
         problems.sort_by_key(|problem| problem.span.start);
-        (problems, self.shape.at_fault)
+        (together(problems, &self.of_files), self.shape.at_fault)
     }
 
     /// What is found from now on is the fault of these services; of none, of the file's.
@@ -211,7 +220,9 @@ impl<'t> Found<'t> {
         let options = http::Options { ca_pem: Some(pem.clone()), ..http::Options::default() };
         if let Err(fault) = http::Client::new(options) {
             let instead = "name a file with certificates in PEM";
-            self.error(path.span(), fault.to_string(), instead);
+            let what = format!("`{}`: {fault}", path.get_ref());
+            self.of_files.insert(what.clone());
+            self.error(path.span(), what, instead);
         } else {
             self.usable.insert(pem.clone());
         }
@@ -224,6 +235,7 @@ impl<'t> Found<'t> {
             Ok(bytes) => return Some(bytes),
             Err(fault) => fault,
         };
+        self.of_files.insert(fault.clone());
         self.error(path.span(), fault, "name a file that the daemon may read");
         None
     }
@@ -268,6 +280,33 @@ impl<'t> Found<'t> {
             }
         }
     }
+}
+
+/// A file that cannot be used is one mistake, however often it is named.
+fn together(problems: Vec<Problem>, of_files: &BTreeSet<String>) -> Vec<Problem> {
+    let mut all: Vec<(Problem, Vec<String>)> = vec![];
+    for problem in problems {
+        let same = all.iter_mut().find(|(it, _)| {
+            it.what == problem.what && it.level == problem.level && of_files.contains(&it.what)
+        });
+        match same {
+            Some((first, lines)) if first.line != problem.line => {
+                lines.push(problem.line.to_string());
+            }
+            Some(_) => {}
+            None => all.push((problem, vec![])),
+        }
+    }
+    let told = |(mut problem, lines): (Problem, Vec<String>)| {
+        if !lines.is_empty() {
+            let plural = if lines.len() == 1 { "line" } else { "lines" };
+            problem
+                .what
+                .push_str(&format!("; it is named in {plural} {} as well", lines.join(", ")));
+        }
+        problem
+    };
+    all.into_iter().map(told).collect()
 }
 
 /// What a file holds. A file of its own for each service is there when the service is.

@@ -119,7 +119,7 @@ pub(super) fn guards(found: &mut Found<'_>, raw: &raw::Guard, matrix: &Matrix) -
     }
     GuardPolicy {
         max_change_age: raw.max_change_age.as_ref().map_or(usual.max_change_age, |age| age.0),
-        burning_window: raw.burning_window.unwrap_or(usual.burning_window),
+        burning_window: found.positive(&raw.burning_window, usual.burning_window),
         noisy_window: raw.noisy_window.unwrap_or(usual.noisy_window),
         thin_requests: raw.thin_requests.unwrap_or(usual.thin_requests),
         thin_lower_bound: raw.thin_lower_bound.map_or(usual.thin_lower_bound, |bound| bound.0),

@@ -17,9 +17,10 @@ use crate::{
             snapshots, trigger,
         },
         nearest::nearest,
-        raw::{self, Over},
+        raw::{self, Over, Placed},
     },
     domain::{
+        history::window_min,
         maintenance::MaintenanceRunbook,
         planning::Runbook,
         policy::{LooksAt, ServicePolicy, SignalKind, TriggerPolicy},
@@ -147,11 +148,16 @@ fn service(
     let runbook =
         runbook.map(|runbook| with_its_database(found, common, raw, &mut database, runbook));
     let (secrets, runbook) = secrets::secrets(found, (all, common.accounts), &raw.secret, runbook);
+    let guard = raw.guard.over(&all.guard);
+    let guards = policy::guards(found, &guard, &matrix);
+    let history_slot = found.positive(&baseline.slot, Span::minutes(1));
+    let windows = (guards.burning_window, history_slot);
+    check_burning(found, &guard.burning_window, windows, (&signals, &triggers));
     let policy = ServicePolicy {
         mode,
         signals: shared
             .signals(signals.iter().map(|s| (s.name.clone(), s.policy.clone())).collect()),
-        guards: policy::guards(found, &raw.guard.over(&all.guard), &matrix),
+        guards,
         matrix,
         runbook,
         database: looked_at,
@@ -164,7 +170,7 @@ fn service(
         triggers: shared.triggers(triggers),
         blind_watched: people.blind_watched.unwrap_or(Span::minutes(5)),
         blind_idle: people.blind_idle.unwrap_or(Span::minutes(30)),
-        history_slot: found.positive(&baseline.slot, Span::minutes(1)),
+        history_slot,
         baseline: policy::baseline(found, &baseline),
         id,
     };
@@ -263,6 +269,37 @@ fn check_signals(
         if !looked_at && !verifies && !found.was_cut(&["trigger"]) {
             let what = format!("no trigger looks at `{}`", signal.name);
             found.warn(signal.at.clone(), what, "turn one on, or leave the signal out");
+        }
+    }
+}
+
+/// Of the time before a change something must be known, or every rollback by itself is refused: of each signal that can be a reason.
+fn check_burning(
+    found: &mut Found<'_>,
+    said: &Placed<Span>,
+    (window, slot): (Span, Span),
+    (signals, triggers): (&[Signal], &BTreeMap<String, TriggerPolicy>),
+) {
+    let may_act = |signal: &&Signal| {
+        let kind = Some(signal.policy.kind);
+        triggers.values().any(|t| t.may_act && kinds::signal_of(t.looks_at) == kind)
+    };
+    let slowest = signals.iter().filter(may_act).max_by_key(|signal| signal.poll.every);
+    let Some(Signal { name, at, poll, .. }) = slowest else { return };
+    let least = window_min(slot, poll.every);
+    if window >= least {
+        return;
+    }
+    let what = format!(
+        "of the {window} before a change nothing may be known, and then no rollback happens by itself: `{name}` is read every {}, and kept in slots of {slot}",
+        poll.every
+    );
+    match said {
+        Some(said) => found.error(said.span(), what, format!("write \"{least}\" or longer")),
+        None => {
+            let instead =
+                format!("read it more often, or write burning_window = \"{least}\" in [guard]");
+            found.warn(at.clone(), what, instead);
         }
     }
 }

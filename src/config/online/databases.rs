@@ -3,20 +3,24 @@
 use toml::de::DeTable;
 
 use crate::{
-    config::{Config, Problem},
+    config::{Config, Histories, Problem},
     databases::checks::Asks,
 };
 
-/// Looks at each once. What may be over in a moment, as a server that is just starting, is a warning.
-pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Problem> {
-    let mut problems = vec![];
+/// Looks at each once; what was read is given to whoever needs it after that. What may be over in a moment, as a server that is just
+/// starting, is a warning. Nothing of it is the file's fault alone.
+pub(super) async fn looked(config: &Config, name: &str, text: &str) -> (Histories, Vec<Problem>) {
+    let (mut histories, mut problems) = (Histories::new(), vec![]);
     for (service, database) in &config.databases {
         let Some(history) = database.history() else { continue };
-        let Err(fault) = history.read().await else { continue };
+        let read = history.read().await;
+        let known = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        histories.insert(service.clone(), known);
+        let Err(fault) = read else { continue };
         let at = place(text, &history.options.name).unwrap_or(0..0);
         let what = format!("the history of migrations of {service} cannot be read: {fault}");
         let instead = "until it can, no migration that fails is noticed";
-        let problem = Problem::error(name, text, at, what, instead);
+        let problem = Problem::error(name, text, at, what, instead).of_what_is_outside();
         problems.push(if fault.passes() { problem.but_only_a_warning() } else { problem });
     }
     for (service, database) in &config.databases {
@@ -29,12 +33,12 @@ pub(super) async fn problems(config: &Config, name: &str, text: &str) -> Vec<Pro
             let at = at.unwrap_or(0..0);
             let what = format!("the check {check_name} of {service} cannot be asked: {fault}");
             let instead = format!("{}; until it can, nobody looks at that data", fault.advice());
-            let problem = Problem::error(name, text, at, what, instead);
+            let problem = Problem::error(name, text, at, what, instead).of_what_is_outside();
             let passes = fault.problem.passes();
             problems.push(if passes { problem.but_only_a_warning() } else { problem });
         }
     }
-    problems
+    (histories, problems)
 }
 
 /// Where the query stands, be it a service's or a template's.

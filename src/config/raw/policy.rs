@@ -36,7 +36,7 @@ keys! {
     /// `[guard]`: when the daemon must not act by itself.
     Guard {
         max_change_age: Option<OrOff<Span>>,
-        burning_window: Option<Span>,
+        burning_window: Placed<Span>,
         noisy_window: Option<Span>,
         thin_requests: Option<u64>,
         thin_lower_bound: Option<Percent>,

@@ -453,3 +453,50 @@ fn a_connection_that_anybody_can_read_is_warned_of() {
     assert!(told("db.internal"));
     assert!(!told("127.0.0.1") && !told("localhost") && !told("[::1]"));
 }
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_once_with_every_place_that_names_it() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("ca.pem");
+    std::fs::write(&file, "no certificate").unwrap();
+    let text = |file: &std::path::Path| {
+        let database = |name: &str| {
+            format!(
+                "[database.{name}]\nurl = 'postgres://x@db/{name}'\nca_file = '{}'\n",
+                file.display()
+            )
+        };
+        let all: String = ["one", "two", "three"].map(database).concat();
+        format!("{all}[service.shop]\nwatch_only = true\nsignal.health.http.url = 'http://x/y'")
+    };
+    for file in [file.clone(), home.path().join("none.pem")] {
+        let problems = load_text("rollbackd.toml", &text(&file)).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let what = &problems[0].what;
+        assert_eq!(problems[0].line, 3);
+        assert!(what.contains(file.to_str().unwrap()), "{what}");
+        assert!(what.ends_with("; it is named in lines 6, 9 as well"), "{what}");
+    }
+}
+
+#[test]
+fn a_window_before_a_change_in_which_nothing_can_be_known_is_refused_with_what_to_write() {
+    let text = |window: &str, slot: &str| {
+        format!(
+            "[guard]\nburning_window = '{window}'\n[baseline]\nslot = '{slot}'\n[service.shop]\nwatch_only = true\n\
+             [service.shop.signal.health]\nevery = '15s'\nhttp.url = 'http://x/y'"
+        )
+    };
+    let all =
+        [("20s", "1m", "2m"), ("1m 59s", "1m", "2m"), ("1s", "2s", "18s"), ("3m", "2m", "4m")];
+    for (window, slot, least) in all {
+        let problems = load_text("rollbackd.toml", &text(window, slot)).unwrap_err();
+        assert_eq!((problems.len(), problems[0].line), (1, 2), "{problems:?}");
+        assert_eq!(problems[0].instead, format!("write \"{least}\" or longer"));
+        load_text("rollbackd.toml", &text(least, slot)).unwrap();
+    }
+    let usual = text("30m", "20m").replace("burning_window", "#");
+    let (_, problems) = load_text("rollbackd.toml", &usual).unwrap();
+    let is_told = problems.iter().any(|it| it.what.starts_with("of the 30m before a change"));
+    assert!(is_told, "{problems:?}");
+}

@@ -2,17 +2,21 @@
 
 use super::Scripted;
 use crate::{
-    databases::{Session, grants, literal},
-    domain::inventory::Check,
+    databases::{
+        Session, grants, literal,
+        writable::{Writer, takes_writes},
+    },
+    domain::{inventory::Check, schema::Schema},
 };
 
-/// What a script needs of the user that runs it, as the server says.
-pub async fn script_preflight(scripted: &Scripted) -> Vec<Check> {
-    vec![Check::of("a script that takes the schema back could be run", may(scripted).await)]
+/// What a script needs of the server and of the user that runs it, where the history was read as `read` says.
+pub async fn script_preflight(scripted: &Scripted, read: &Result<Schema, String>) -> Vec<Check> {
+    vec![Check::of("a script that takes the schema back could be run", may(scripted, read).await)]
 }
 
-async fn may(scripted: &Scripted) -> Result<String, String> {
-    let schema = scripted.history.read().await.map_err(|why| why.to_string())?;
+async fn may(scripted: &Scripted, read: &Result<Schema, String>) -> Result<String, String> {
+    let schema = read.as_ref().map_err(Clone::clone)?;
+    takes_writes(&scripted.through, Writer::Asks).await?;
     let (through, kind) = (&scripted.through, scripted.through.database.kind);
     // The names as the server would write them.
     let named: Vec<String> = schema.table.split('.').map(|it| literal(kind, it)).collect();

@@ -4,19 +4,26 @@ use std::path::Path;
 
 use super::{Keeper, Known, snapshots};
 use crate::{
-    databases::{Session, grants, literal},
-    domain::inventory::Check,
-    executors::program::Program,
+    databases::{
+        Session, grants, literal,
+        writable::{Writer, takes_writes},
+    },
+    domain::{inventory::Check, schema::Schema},
+    executors::preflight::program_preflight,
     units::UnixMs,
 };
 
-/// Everything that a restore needs, each with what was seen.
-pub async fn snapshot_preflight(keeper: &Keeper, dir: &Path, now: UnixMs) -> Vec<Check> {
-    let program = Program::resolve(&keeper.program, dir).await;
-    let program = program.map(|it| format!("{} is executable", it.path.display()));
+/// Everything that a restore needs, each with what was seen, where the history was read as `read` says.
+pub async fn snapshot_preflight(
+    keeper: &Keeper,
+    read: &Result<Schema, String>,
+    dir: &Path,
+    now: UnixMs,
+) -> Vec<Check> {
+    let newest = newest(keeper, read, dir, now).await;
     vec![
-        Check::of("snapshots can be read", program.map_err(|error| error.to_string())),
-        Check::of("there is a snapshot of the schema as it is", newest(keeper, dir, now).await),
+        program_preflight("snapshots can be read", &keeper.program, dir).await,
+        Check::of("there is a snapshot of the schema as it is", newest),
         Check::of("a database can be made and renamed", may(keeper).await),
         Check::of("what is restored can be given to whom it belongs", owners(keeper).await),
         Check::of("who is connected can be disconnected", connected(keeper).await),
@@ -68,8 +75,13 @@ async fn owners(keeper: &Keeper) -> Result<String, String> {
 }
 
 /// The one that would be restored if the next migration were bad.
-async fn newest(keeper: &Keeper, dir: &Path, now: UnixMs) -> Result<String, String> {
-    let schema = keeper.history.read().await.map_err(|why| why.to_string())?;
+async fn newest(
+    keeper: &Keeper,
+    read: &Result<Schema, String>,
+    dir: &Path,
+    now: UnixMs,
+) -> Result<String, String> {
+    let schema = read.as_ref().map_err(Clone::clone)?;
     let all = snapshots(keeper, (dir, &mut Known::default()), now).await?;
     let found = all.of(&schema.revision())?;
     let loss = found.loss(now);
@@ -78,6 +90,7 @@ async fn newest(keeper: &Keeper, dir: &Path, now: UnixMs) -> Result<String, Stri
 
 /// What the server says of who would do it.
 async fn may(keeper: &Keeper) -> Result<String, String> {
+    takes_writes(&keeper.through, Writer::Asks).await?;
     let database = keeper.database();
     let sql = format!(
         "SELECT (r.rolsuper OR r.rolcreatedb)::text, pg_has_role(d.datdba, 'MEMBER')::text, \

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use rollbackd::{
     databases::{Kind, Options, Session},
     domain::{
+        inventory::Check,
         plan::{Action, CommandLine, EnvValue, SchemaAt, Step, hex},
         run::{Order, Outcome, Report},
         schema::{
@@ -236,6 +237,12 @@ fn why(report: &Report) -> &str {
     why
 }
 
+/// With the history as it is now.
+async fn looked_at(keeper: &Keeper, dir: &Path) -> Vec<Check> {
+    let read = keeper.history.read().await.map_err(|why| why.to_string());
+    snapshot_preflight(keeper, &read, dir, now()).await
+}
+
 #[tokio::test]
 async fn what_is_in_a_snapshot_and_what_would_be_lost_with_it_is_known_before() {
     let mut shop = Shop::open().await;
@@ -361,7 +368,7 @@ async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
     shop.through = Some(user);
     shop.options.keepers.adopt([(at(), shop.keeper())].into());
     for _ in 0..2 {
-        let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+        let all = looked_at(&shop.keeper(), shop.dir.path()).await;
         for check in all.iter().filter(|check| !check.ok) {
             let grants = check.why.split("; ").filter_map(|part| {
                 let at = part.find("ALTER ROLE ").or_else(|| part.find("GRANT "))?;
@@ -372,7 +379,7 @@ async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
             }
         }
     }
-    let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+    let all = looked_at(&shop.keeper(), shop.dir.path()).await;
     assert!(all.iter().all(|check| check.ok), "{all:?}");
     let after = look(&shop.database).await;
     shop.before = after.clone();
@@ -387,7 +394,7 @@ async fn who_restores_needs_no_more_than_what_is_named_beforehand() {
     let app = shop.database.user("clerk", &[]).await;
     let mut stays = Session::open(&app).await.unwrap();
     let mut superuser = Session::open(&shop.database.options()).await.unwrap();
-    let all = snapshot_preflight(&shop.keeper(), shop.dir.path(), now()).await;
+    let all = looked_at(&shop.keeper(), shop.dir.path()).await;
     assert!(all[4].why.starts_with("postgres is connected"), "{all:?}");
     let report = shop.step(shop.switch(&after)).await;
     let Outcome::Failed { why, .. } = &report.outcome else { panic!("{report:?}") };
@@ -469,7 +476,7 @@ async fn what_is_missing_for_a_restore_is_told_with_what_grants_it_before_there_
     shop.dump("now.dump");
     let checks = |keeper: Keeper| {
         let dir = shop.dir.path().to_owned();
-        async move { snapshot_preflight(&keeper, &dir, now()).await }
+        async move { looked_at(&keeper, &dir).await }
     };
     let all = checks(shop.keeper()).await;
     assert!(all.iter().all(|check| check.ok), "{all:?}");

@@ -6,6 +6,7 @@ use rollbackd::{
     databases::{Kind, Session},
     domain::{
         integrity::Expects,
+        inventory::Check,
         plan::{Action, SchemaAt, Step},
         run::{Order, Outcome, Report},
         schema::{
@@ -141,6 +142,12 @@ impl Hands<'static> {
         let rows = self.database.run("SELECT count(*)::text FROM orders").await;
         assert_eq!(rows, [[Some("2".to_owned())]]);
     }
+}
+
+/// With the history as it is now.
+async fn looked_at(scripted: Scripted) -> Vec<Check> {
+    let read = scripted.history.read().await.map_err(|why| why.to_string());
+    script_preflight(&scripted, &read).await
 }
 
 fn why(report: &Report) -> (&str, bool) {
@@ -352,16 +359,88 @@ async fn what_it_takes_is_told_before_there_is_need() {
     let database = &hands.database;
     let history = history(database.options(), TABLE);
     let of = |through| Scripted { history: history.clone(), through, checks: [].into() };
-    let all = script_preflight(&of(database.options())).await;
+    let all = looked_at(of(database.options())).await;
     assert!(all[0].ok && all[0].why.starts_with("postgres may change every table"), "{all:?}");
     let guest = database.user("guest", &[]).await;
     let name = &database.name;
     database.run(&format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")).await;
-    let all = script_preflight(&of(guest.clone())).await;
+    let all = looked_at(of(guest.clone())).await;
     assert!(!all[0].ok, "{all:?}");
     for grant in all[0].why.split("may not: ").nth(1).unwrap().split("; ") {
         database.run(grant).await;
     }
-    let all = script_preflight(&of(guest)).await;
+    let all = looked_at(of(guest)).await;
     assert!(all[0].ok && all[0].why.contains("2 tables beside it belong to others"), "{all:?}");
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    database.run(&read_only).await;
+    let all = looked_at(of(database.options())).await;
+    assert!(!all[0].ok && all[0].why.contains("takes no writes: default_transaction"), "{all:?}");
+}
+
+/// What a script leaves open to others, or closes, is what whoever approves it most wants to see.
+#[tokio::test]
+async fn what_changes_only_who_may_do_what_is_shown_and_is_in_the_hash() {
+    let hands = Hands::new(&[]).await;
+    let (one, other) = ("one", "other");
+    for name in [one, other] {
+        hands.database.user(name, &[]).await;
+    }
+    let [one, other] = [one, other].map(|name| format!("{name}_{}", hands.database.name));
+    hands
+        .database
+        .run(&format!(
+            "CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT $1'; CREATE DOMAIN d AS int; \
+             CREATE TYPE e AS ENUM ('a', 'b'); GRANT UPDATE ON orders TO {one}; GRANT INSERT (id) ON orders TO {one}; \
+             CREATE POLICY p ON orders USING (true)"
+        ))
+        .await;
+    let none = hands.tried(&hands.script(BACK)).await.unwrap();
+    // Each alone is another change, with a line of its own.
+    let all = [
+        (format!("GRANT SELECT ON orders TO {one}"), format!("+ granted on table public.orders to {one}: SELECT, UPDATE")),
+        (format!("REVOKE ALL ON orders FROM {one}"), format!("- granted on table public.orders to {one}: UPDATE")),
+        (format!("GRANT SELECT (id) ON orders TO {one}"), format!("+ granted on column public.orders.id to {one}: INSERT, SELECT")),
+        (format!("GRANT CREATE ON SCHEMA public TO {one}"), format!("+ granted on schema public to {one}: CREATE")),
+        (format!("GRANT CREATE ON DATABASE {} TO {one}", hands.database.name), format!("+ granted on database {} to {one}: CREATE", hands.database.name)),
+        ("REVOKE ALL ON FUNCTION f(int) FROM public".into(), "+ revoked on function public.f(a integer) from public: EXECUTE".into()),
+        ("REVOKE ALL ON TYPE d FROM public".into(), "+ revoked on type public.d from public: USAGE".into()),
+        (format!("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {one}"), format!("+ granted on what postgres makes in the schema public, by itself (tables): {one}=r/postgres")),
+        (format!("ALTER TABLE orders OWNER TO {other}"), format!("+ table public.orders, owner {other}")),
+        ("ALTER TABLE orders ENABLE ROW LEVEL SECURITY".into(), "+ row security of public.orders: on".into()),
+        ("ALTER TABLE orders FORCE ROW LEVEL SECURITY".into(), "+ row security of public.orders: off, for its owner too".into()),
+        (format!("CREATE POLICY q ON orders AS RESTRICTIVE FOR UPDATE TO {one} USING (id > 1) WITH CHECK (id > 2)"), format!("+ policy q on public.orders: restrictive for update to {one} using ((id > 1)) with check ((id > 2))")),
+        ("DROP POLICY p ON orders".into(), "- policy p on public.orders: permissive for all to public using (true)".into()),
+        ("ALTER FUNCTION f(int) SECURITY DEFINER".into(), "+ function public.f(a integer), owner postgres, volatile, security definer: ".into()),
+        ("ALTER FUNCTION f(int) STABLE".into(), "+ function public.f(a integer), owner postgres, stable, security invoker: ".into()),
+        ("ALTER FUNCTION f(int) SET search_path = public".into(), "+ function public.f(a integer), owner postgres, volatile, security invoker: ".into()),
+        (format!("ALTER FUNCTION f(int) OWNER TO {other}"), format!("+ function public.f(a integer), owner {other}, volatile")),
+        ("ALTER DOMAIN d SET NOT NULL".into(), "+ domain public.d, owner postgres: integer not null".into()),
+        ("ALTER DOMAIN d ADD CONSTRAINT c CHECK (VALUE > 1)".into(), "+ constraint c on the domain public.d: CHECK ((VALUE > 1))".into()),
+        ("ALTER TYPE e ADD VALUE 'c'".into(), "+ enumeration public.e, owner postgres: a, b, c".into()),
+        ("CREATE TYPE t AS (a int)".into(), "+ column public.t.a integer".into()),
+        ("CREATE VIEW v WITH (security_barrier) AS SELECT 1 AS a".into(), "+ view public.v, owner postgres, with security_barrier=true: SELECT 1 AS a;".into()),
+        ("CREATE RULE r AS ON DELETE TO orders DO INSTEAD NOTHING".into(), "+ rule r on public.orders: CREATE RULE r AS ON DELETE TO public.orders DO INSTEAD NOTHING;O".into()),
+        ("DROP EXTENSION plpgsql".into(), "- extension plpgsql 1.0, owner postgres, in the schema pg_catalog".into()),
+        (format!("ALTER SCHEMA public OWNER TO {other}"), format!("+ schema public, owner {other}")),
+    ];
+    let mut hashes = std::collections::BTreeSet::from([none.sha256.clone()]);
+    for (statement, line) in all {
+        let changes = hands.tried(&hands.script(&format!("{BACK}{statement};"))).await;
+        let changes = changes.unwrap_or_else(|why| panic!("{statement}: {why}"));
+        let found = changes.catalogue.iter().any(|it| it.starts_with(&line));
+        assert!(found, "{statement}: {:?}", changes.catalogue);
+        assert!(hashes.insert(changes.sha256), "{statement} changes no more than others");
+    }
+    // What is usual and is merely written down now is no change.
+    let written = hands.script(&format!(
+        "{BACK}GRANT SELECT ON flyway_schema_history TO {one}; REVOKE SELECT ON flyway_schema_history FROM {one};"
+    ));
+    assert_eq!(hands.tried(&written).await.unwrap().sha256, none.sha256);
+
+    // Somebody grants more on what goes, in between: that goes too, and nobody approved it.
+    let script = hands.script(BACK);
+    hands.database.run(&format!("GRANT SELECT (note) ON orders TO {other}")).await;
+    let report = hands.run(&script, &none.sha256, false).await;
+    assert!(why(&report).0.contains("changes something else now"), "{report:?}");
+    hands.is_untouched().await;
 }
