@@ -35,7 +35,7 @@ pub enum CannotStart {
     #[error("the working directory {} is not a directory", .0.display())]
     NoDirectory(PathBuf),
     /// The one where nothing else is said: the daemon makes it.
-    #[error("the working directory {}, the daemon's own, is not there: it is made at its first start, or name a `dir`", .0.display())]
+    #[error("the working directory {}, the daemon's own, is not there", .0.display())]
     NoStateDirectory(PathBuf),
     /// A variable of its environment could not be read.
     #[error("the variable {name} cannot be set: {why}")]
@@ -71,6 +71,7 @@ impl CannotStart {
             Self::NotFound(..) => "install it where the daemon runs, or write its whole path",
             Self::NotExecutable(_) => "chmod +x it, or name another program",
             Self::NoDirectory(_) => "make it, or name another one in `dir`",
+            Self::NoStateDirectory(_) => "it is made at its first start; or name a `dir`",
             Self::Environment { .. } => {
                 "put it there, readable for the daemon, or name another place in `env`"
             }

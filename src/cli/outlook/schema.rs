@@ -64,17 +64,20 @@ pub(super) fn watched(policy: &ServicePolicy, migrated: Option<&Migrated>) -> Ve
 /// What of it could be gone back to.
 fn kept(migrated: &Migrated) -> Vec<String> {
     let scripts = migrated.reversed.as_ref().map(|it| {
-        format!("which scripts there are that take it back: {}, every {}", it.files, it.every)
+        let how = how_often(it.every, Some(it.every_watched));
+        format!("which scripts there are that take it back: {}, {how}", it.files)
     });
     let snapshots = migrated.snapshots.as_ref().map(|it| {
         let files = &it.keeper.files;
         let (dir, begins, ends) = (files.dir.display(), &files.begins, &files.ends);
-        format!("which snapshots there are of it: {dir}/{begins}*{ends}, every {}", it.every)
+        let how = how_often(it.every, Some(it.every_watched));
+        format!("which snapshots there are of it: {dir}/{begins}*{ends}, {how}")
     });
     let by_rds = migrated
         .rds
         .as_ref()
-        .map(|it| format!("which snapshots there are of {}, every {}", it.place.at, it.every));
+        .map(|it| (it.place.at.clone(), how_often(it.every, Some(it.every_watched))))
+        .map(|(at, how)| format!("which snapshots there are of {at}, {how}"));
     [scripts, snapshots, by_rds].into_iter().flatten().collect()
 }
 
@@ -88,7 +91,7 @@ fn told_by(teller: &Teller) -> String {
     }
 }
 
-fn how_often(every: Span, watched: Option<Span>) -> String {
+pub(super) fn how_often(every: Span, watched: Option<Span>) -> String {
     match watched.filter(|watched| *watched < every) {
         Some(watched) => {
             format!("every {every}, and every {watched} while a change or an incident is watched")
@@ -194,8 +197,18 @@ fn said_by(policy: &ServicePolicy, automatic: bool) -> &'static str {
 fn stopped(stop_writes: &StopWrites) -> String {
     match stop_writes {
         StopWrites::Scale => "  meanwhile its Deployment has no pods".to_owned(),
-        StopWrites::Command(line) => {
-            format!("  before that `{}` keeps it from writing", line.argv.join(" "))
+        StopWrites::Command { stop, start: None } => {
+            format!(
+                "  before that `{}` keeps it from writing; where it halts, people let it write again (`start`)",
+                stop.argv.join(" ")
+            )
+        }
+        StopWrites::Command { stop, start: Some(start) } => {
+            format!(
+                "  before that `{}` keeps it from writing; `{}` lets it write again",
+                stop.argv.join(" "),
+                start.argv.join(" ")
+            )
         }
         StopWrites::No => {
             "  nothing here keeps it from writing meanwhile: maintenance mode must, or what does it"

@@ -99,7 +99,7 @@ fn what_becomes_of_a_database_is_explained_and_what_does_not() {
         "check orphans of shop at db:5432: it must return no row, every 10m",
         "all of them take at most 5% of the time",
         "runs for longer than 30m, fires migration-failure",
-        "which snapshots there are of it: /tmp/*.dump, every 5m",
+        "which snapshots there are of it: /tmp/*.dump, every 30m, and every 2m while",
         "its migrations are taken back by `/opt/flyway undo -target={last}`, once, within 10m, down to the very version: by itself (`automatic`)",
         "took nothing back: the script /srv/shop/{release}/reverse.sql is run in one transaction",
         "only where `rollbackd dry-run shop/production` showed what it changes, and a person approves that very script",
@@ -177,18 +177,19 @@ fn what_goes_back_beside_the_application_is_said() {
     };
     let said = text(&keys("instance = \"shop-production\""));
     for says in [
-        "migrations: flyway_schema_history of shop where the secret shop/db of aws main (eu-central-1) says, every ",
-        "snapshots of its database: the RDS instance shop-production of aws main, every 30m, and every 2m while it is watched",
-        "what it is given: which version of the secret shop/key of aws main is current, every 30s, and every 5s while it is watched",
-        "another instance is made of a snapshot of shop-production (at most 2h) and the secret shop/db of aws main leads there",
-        "what was written since is lost: a person approves that",
+        "as its table flyway_schema_history says, every ",
+        "which snapshots there are of the RDS instance shop-production of aws main, every 30m, and every 2m while",
+        "what it is given: which version of the secret shop/key of aws main is current, every 30s, and every 5s while",
+        "another instance is made of a snapshot of the RDS instance shop-production of aws main, within 2h, and the secret shop/db of aws main leads there",
+        "what was written since is lost, and told before: where a person approves the plan",
         "where the secret shop/key of aws main is what changed, its version of before is made current",
     ] {
         assert!(said.contains(says), "no `{says}` in:\n{said}");
     }
     let said = text(&keys("cluster = \"shop\"\nautomatic = true"));
     assert!(
-        said.contains("another cluster is made") && said.contains("lost: by itself, too"),
+        said.contains("another cluster is made")
+            && said.contains("where a person approves the plan"),
         "{said}"
     );
 }

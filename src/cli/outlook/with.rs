@@ -30,7 +30,7 @@ pub(super) fn rolls_back(policy: &ServicePolicy) -> Vec<String> {
         "KNOWN-GOOD is the last version that served healthily for {bake} while the daemon watched; until there is one, \
          people are asked"
     ));
-    lines.extend(beside::rolls_back(policy, runbook));
+    lines.extend(beside::rolls_back(runbook));
     lines.push(match policy.guards.max_change_age {
         Some(age) => format!("only for a breach that began within {age} of a change"),
         None => "for a breach however long after a change".to_owned(),

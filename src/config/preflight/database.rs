@@ -71,13 +71,16 @@ async fn programs(runbook: &Runbook, dir: &Path) -> Vec<Check> {
         runbook.rds.as_ref().map(|it| &it.stop_writes),
     ];
     let mut seen = vec![];
-    for stop in stops.into_iter().flatten() {
-        let StopWrites::Command(line) = stop else { continue };
-        if seen.contains(&line) {
-            continue;
+    for writes in stops.into_iter().flatten() {
+        let StopWrites::Command { stop, start } = writes else { continue };
+        let stop = ("what keeps it from writing can be run", stop);
+        let start = start.as_ref().map(|line| ("what lets it write again can be run", line));
+        for (what, line) in std::iter::once(stop).chain(start) {
+            if !seen.contains(&line) {
+                seen.push(line);
+                checks.push(program_preflight(what, line, dir).await);
+            }
         }
-        seen.push(line);
-        checks.push(program_preflight("what keeps it from writing can be run", line, dir).await);
     }
     checks
 }
