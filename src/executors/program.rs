@@ -236,7 +236,7 @@ mod tests {
         nowhere.dir = Some("/no/such/directory".into());
         assert!(matches!(Program::read(&nowhere, dir.path()), Err(CannotStart::NoDirectory(_))));
         let first = Program::read(&line(&["/bin/sh"], &[]), &dir.path().join("state"));
-        let said = first.err().unwrap().to_string();
+        let said = first.err().unwrap().in_words();
         assert!(said.contains("it is made at its first start"), "{said}");
     }
 
