@@ -5,6 +5,7 @@ mod faults;
 mod frontend;
 mod kubernetes;
 mod meant;
+mod rds;
 
 use crate::config::{Config, Problem, load_text};
 
