@@ -84,7 +84,9 @@ impl Lane {
             | What::ScriptTried { .. }
             | What::IntegritySeen { .. }
             | What::AlertsActive { .. } => Self::Readings,
-            What::ChangePosted { .. } | What::Alerted { .. } => Self::Told,
+            What::ChangePosted { .. } | What::Alerted { .. } | What::StepGoesOn { .. } => {
+                Self::Told
+            }
             What::EvidencePosted { .. }
             | What::StepReported { .. }
             | What::Spoke { .. }

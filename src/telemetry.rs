@@ -337,21 +337,7 @@ fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
         incident::Fact::Opened { severity, .. } => {
             counter!("rollbackd_incidents_total", "severity" => severity.to_string()).increment(1);
         }
-        incident::Fact::Decided(decision) => {
-            let verdict = match decision.verdict {
-                Choice::RollBackNow => "roll_back",
-                Choice::GatherUntil { .. } => "gather",
-                Choice::MonitorUntil { .. } => "monitor",
-                Choice::Ask => "ask",
-                Choice::Tell => "tell",
-            };
-            counter!("rollbackd_decisions_total", "verdict" => verdict).increment(1);
-            let refusals = decision.guards.iter().filter(|v| matches!(v.says, Says::Refuse { .. }));
-            for refusal in refusals.filter(|_| verdict == "ask") {
-                counter!("rollbackd_guard_refusals_total", "guard" => refusal.guard.name())
-                    .increment(1);
-            }
-        }
+        incident::Fact::Decided(decision) => decided(decision),
         incident::Fact::Planned { by, .. } => {
             let who = if by.is_some() { "person" } else { "daemon" };
             counter!("rollbackd_rollbacks_total", "by" => who).increment(1);
@@ -398,10 +384,26 @@ fn of_incident(fact: &incident::Fact, state: Option<&ServiceState>) {
         | incident::Fact::Raised { .. }
         | incident::Fact::Offered { .. }
         | incident::Fact::Entered(_)
+        | incident::Fact::GoesOn { .. }
         | incident::Fact::Said { .. }
         | incident::Fact::Relapsed { .. }
         | incident::Fact::Unseen { .. }
         | incident::Fact::Reminded => {}
+    }
+}
+
+fn decided(decision: &incident::Decision) {
+    let verdict = match decision.verdict {
+        Choice::RollBackNow => "roll_back",
+        Choice::GatherUntil { .. } => "gather",
+        Choice::MonitorUntil { .. } => "monitor",
+        Choice::Ask => "ask",
+        Choice::Tell => "tell",
+    };
+    counter!("rollbackd_decisions_total", "verdict" => verdict).increment(1);
+    let refusals = decision.guards.iter().filter(|v| matches!(v.says, Says::Refuse { .. }));
+    for refusal in refusals.filter(|_| verdict == "ask") {
+        counter!("rollbackd_guard_refusals_total", "guard" => refusal.guard.name()).increment(1);
     }
 }
 

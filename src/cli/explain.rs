@@ -146,6 +146,9 @@ pub(super) fn text(view: &View, paint: Paint) -> String {
             text.push_str(&format!("  {} {signal}: {note}\n", paint.warn("note")));
         }
     }
+    if let Some(runs) = &view.runs {
+        text.push_str(&format!("\n{}\n  {runs}\n", paint.bold("What runs now")));
+    }
     if !view.verification.is_empty() {
         text.push_str(&format!("\n{}\n", paint.bold("What the verification waits for")));
     }

@@ -72,6 +72,9 @@ pub(super) fn text(view: &IncidentView, paint: Paint) -> String {
         let heading = if view.plan.is_some() { "Plan" } else { "Offered" };
         text.push_str(&format!("\n{}\n{}", paint.bold(heading), plan::steps(plan, paint)));
     }
+    if let Some(runs) = &view.runs {
+        text.push_str(&format!("  {} {runs}\n", paint.bold("now:")));
+    }
     if !view.checks.is_empty() {
         text.push_str(&format!("\n{}\n", paint.bold("Verification")));
     }

@@ -208,6 +208,7 @@ fn explained() -> Explain {
         triggers: vec![trigger(), waiting],
         notes: [("errors".to_owned(), "2 rows have no label `service`".to_owned())].into(),
         verification: vec![],
+        runs: None,
         ground: Ground::Incident { id: incident().id },
         response: "P1: monitor for 10m, then roll back if it still holds; within 15m".into(),
         guards: vec![

@@ -1,6 +1,12 @@
 //! Attempts in flight: starts each order the event loop sends, and reports how it ended.
 
-use tokio::{sync::mpsc, task::JoinSet};
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinHandle, JoinSet},
+    time::{MissedTickBehavior, interval},
+};
 use tracing::{Instrument, error, info_span};
 
 use crate::handle::Handle;
@@ -14,6 +20,9 @@ use crate::{
     store::Lease,
     telemetry,
 };
+
+/// An attempt is asked so often how far it is; how often people are told is for the policy to say.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Carries out orders until the event loop has gone and every attempt has ended.
 pub(super) async fn carry_out(
@@ -44,6 +53,34 @@ pub(super) async fn carry_out(
     while in_flight.join_next().await.is_some() {}
 }
 
+/// Waits for an attempt, and tells meanwhile how far it is.
+async fn told_of(
+    service: &ServiceId,
+    order: &Order,
+    options: &executors::Options,
+    handle: &Handle,
+    mut work: JoinHandle<Report>,
+) -> Result<Report, JoinError> {
+    let mut telling = interval(TOLD_EVERY);
+    telling.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    telling.tick().await;
+    loop {
+        tokio::select! {
+            ended = &mut work => return ended,
+            _ = telling.tick() => {}
+        }
+        let (run, step, attempt) = (order.run.clone(), order.step, order.attempt);
+        let id = format!("goes-on:{run}:{step}:{attempt}");
+        let said = options.progress.of(&run);
+        let what = What::StepGoesOn { service: service.clone(), run, step, attempt, said };
+        tokio::select! {
+            ended = &mut work => return ended,
+            // A loop that has gone is told by whoever reports the end.
+            _ = handle.report(Event { id, what }) => {}
+        }
+    }
+}
+
 async fn one(
     service: ServiceId,
     order: Order,
@@ -58,15 +95,16 @@ async fn one(
         let attempt = async move { executors::carry_out(&order, &options, &lease).await };
         tokio::spawn(attempt.in_current_span())
     };
-    let report = work.await.unwrap_or_else(|fault| Report {
-        outcome: Outcome::Unknown { why: format!("its task ended badly: {fault}") },
-        before: String::new(),
-        after: String::new(),
-        output: String::new(),
-        left: String::new(),
-        unmoved: false,
-        took_ms: 0,
-    });
+    let report =
+        told_of(&service, &order, &options, &handle, work).await.unwrap_or_else(|fault| Report {
+            outcome: Outcome::Unknown { why: format!("its task ended badly: {fault}") },
+            before: String::new(),
+            after: String::new(),
+            output: String::new(),
+            left: String::new(),
+            unmoved: false,
+            took_ms: 0,
+        });
     telemetry::step(&service, &report);
     if matches!(report.outcome, Outcome::Withheld { .. }) {
         // The domain must know of the kill switch before it hears that a step was withheld by it.

@@ -241,6 +241,19 @@ pub enum What {
         /// What the executor saw.
         report: Report,
     },
+    /// An attempt that runs says how far it is.
+    StepGoesOn {
+        /// Whose.
+        service: ServiceId,
+        /// Which run.
+        run: String,
+        /// Which step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// How far it is, in its own words; empty where it does not say.
+        said: String,
+    },
     /// A person spoke.
     Spoke {
         /// About which service.
@@ -327,6 +340,7 @@ impl What {
             | Self::AlertsActive { service, .. }
             | Self::EvidencePosted { service, .. }
             | Self::StepReported { service, .. }
+            | Self::StepGoesOn { service, .. }
             | Self::Spoke { service, .. } => Some(service),
             Self::Undelivered { service, .. } => service.as_ref(),
             Self::KillSwitch { .. }

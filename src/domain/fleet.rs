@@ -226,6 +226,7 @@ impl Fleet {
             | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
+            | What::StepGoesOn { .. }
             | What::Spoke { .. }
             | What::Tick => None,
         };
@@ -359,6 +360,7 @@ impl Fleet {
             | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
+            | What::StepGoesOn { .. }
             | What::Spoke { .. }
             | What::Undelivered { .. } => {
                 event.what.service().map_or(Concerned::These(vec![]), Concerned::One)

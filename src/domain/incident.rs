@@ -8,6 +8,7 @@ mod account;
 pub mod advance;
 mod after;
 mod decision;
+pub mod goes_on;
 mod grounds;
 pub mod judge;
 mod owned;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     account::Account,
     decision::{Choice, Decision},
+    goes_on::GoesOn,
     owned::Owned,
     phase::{Closing, Phase},
 };
@@ -122,6 +124,13 @@ pub enum Fact {
         /// The person who wanted it; the daemon itself when absent.
         by: Option<String>,
     },
+    /// A step of the rollback takes long, and goes on.
+    GoesOn {
+        /// Which.
+        step: usize,
+        /// How far it is, in its own words; empty where it does not say.
+        said: String,
+    },
     /// A person spoke.
     Said {
         /// Who.
@@ -181,6 +190,9 @@ pub struct Incident {
     pub offered: Option<Arc<Plan>>,
     /// The rollback, once there is one.
     pub run: Option<Run>,
+    /// What was told last of a step that takes long.
+    #[serde(default)]
+    pub goes_on: Option<GoesOn>,
     /// Who started the rollback; the daemon when absent.
     pub started_by: Option<String>,
     /// Whether an earlier revision was restored, by us or by hand: then clear triggers alone do not end it.
@@ -244,6 +256,7 @@ impl Incident {
             decision: None,
             offered: None,
             run: None,
+            goes_on: None,
             started_by: None,
             restored: false,
             verified_at: None,
@@ -306,6 +319,10 @@ impl Incident {
                 self.unseen = None;
                 self.run = Some(Run::new(run.clone(), Arc::clone(plan)));
                 self.started_by.clone_from(by);
+                self.goes_on = None;
+            }
+            Fact::GoesOn { step, said } => {
+                self.goes_on = Some(GoesOn { step: *step, said: said.clone(), at: now.steady });
             }
             Fact::Said { by, said } => {
                 if !matches!(said, Said::Hold { .. } | Said::Unhold | Said::Lift { .. }) {

@@ -242,11 +242,17 @@ pub struct PeoplePolicy {
     pub repeat_page_every: Span,
     /// The root cause analysis is due this long after an incident closed.
     pub root_cause_within: Span,
+    /// Of a step that takes longer than this people are told so often how far it is.
+    pub progress_every: Span,
 }
 
 impl Default for PeoplePolicy {
     fn default() -> Self {
-        Self { repeat_page_every: Span::minutes(5), root_cause_within: Span::hours(24) }
+        Self {
+            repeat_page_every: Span::minutes(5),
+            root_cause_within: Span::hours(24),
+            progress_every: Span::minutes(10),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     fact::{Fact, Service},
     firing::{self, Basis, Firing},
     incident::{
-        self, Phase,
+        self, Phase, goes_on,
         speak::{self, Reply},
     },
     inventory::Inventory,
@@ -42,6 +42,9 @@ pub(super) fn receive(s: &Situation<'_>, what: &What) -> (Vec<Fact>, Option<Repl
                 .map(|r| r.on_report(*step, *attempt, *fallback, report, s.epoch))
                 .unwrap_or_default();
             (facts.into_iter().map(Fact::Run).collect(), None)
+        }
+        What::StepGoesOn { run, step, attempt, said, .. } => {
+            (goes_on::told(s, (run, *step, *attempt), said), None)
         }
         What::Spoke { by, said, .. } => {
             let (facts, reply) = speak::on_said(s, by, said);

@@ -132,6 +132,10 @@ fn incident(fact: &incident::Fact) -> Option<String> {
             let by = by.as_deref().unwrap_or("rollbackd");
             format!("{by} begins rollback {run}, plan {}: {}", plan.hash(), plan.summary())
         }
+        incident::Fact::GoesOn { step, said } => match said.as_str() {
+            "" => format!("step {} goes on", step + 1),
+            said => format!("step {} goes on: {said}", step + 1),
+        },
         incident::Fact::Said { by, said } => format!("{by}: {}", said_line(said)),
         incident::Fact::Late(incident::Clock::Acted) => {
             "the deadline for acting passed without an action".into()

@@ -239,6 +239,7 @@ impl ServiceWatch {
             What::ChangePosted { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
+            | What::StepGoesOn { .. }
             | What::Spoke { .. }
             | What::Undelivered { .. }
             | What::KillSwitch { .. }

@@ -158,6 +158,7 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
             again.then(|| trouble::late(*clock, incident, s)).into_iter().collect()
         }
         incident::Fact::Reminded => vec![trouble::reminder(incident, s)],
+        incident::Fact::GoesOn { .. } => goes_on(incident, s).into_iter().collect(),
         incident::Fact::Raised { because, .. } => {
             trouble::worse(because, incident, s).into_iter().collect()
         }
@@ -189,6 +190,21 @@ fn of_incident(fact: &incident::Fact, s: &Situation<'_>) -> Vec<Draft> {
             ..
         } => vec![],
     }
+}
+
+/// Nobody need get up for it.
+fn goes_on(incident: &Incident, s: &Situation<'_>) -> Option<Draft> {
+    let stands = incident.stands(s)?;
+    let subject = format!("{} - {} goes on", headline(incident, s), stands.which);
+    let said = stands.said.unwrap_or_else(|| "it does not say how far it is".to_owned());
+    let mut draft = Draft::new(Kind::RollbackInProgress, Urgency::Info, subject)
+        .of(incident)
+        .field("Step", stands.title)
+        .field("Progress", said)
+        .field("Runs since", format!("{} UTC ({})", stands.since.clock(), stands.for_))
+        .field("At most until", format!("{} UTC", stands.until.clock()));
+    draft.choices = choices(incident, s);
+    Some(draft)
 }
 
 fn headline(incident: &Incident, s: &Situation<'_>) -> String {

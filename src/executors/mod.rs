@@ -18,6 +18,7 @@ pub mod orphan;
 pub mod preflight;
 pub mod process;
 mod program;
+pub mod progress;
 pub mod rds;
 mod release;
 mod restart;
@@ -72,6 +73,8 @@ pub struct Options {
     pub keepers: snapshot::Keepers,
     /// The sites that may be touched.
     pub sites: frontend::Sites,
+    /// How far the attempts are that run.
+    pub progress: progress::Board,
     http: reqwest::Client,
     /// For what everybody may open: it is farther away than what is asked otherwise.
     #[cfg(feature = "aws")]
@@ -110,6 +113,7 @@ impl Options {
             scripts: script::Scripts::default(),
             keepers: snapshot::Keepers::default(),
             sites: frontend::Sites::default(),
+            progress: progress::Board::default(),
             http,
             #[cfg(feature = "aws")]
             public,
@@ -186,6 +190,11 @@ impl Attempt<'_> {
         self.say(&ran.output());
     }
 
+    /// Shown while it runs; what is to be in its report is said, too.
+    fn progress(&self, text: &str) {
+        self.options.progress.told(&self.order.run, text);
+    }
+
     fn say(&mut self, text: &str) {
         if !self.output.is_empty() && !text.is_empty() {
             self.output.push('\n');
@@ -203,6 +212,7 @@ pub async fn carry_out(order: &Order, options: &Options, lease: &Lease) -> Repor
     let Order { step, attempt, .. } = order;
     let title = &order.what.title;
     info!(step, attempt, resumed = order.resumed, "beginning: {title}");
+    let _running = options.progress.running(&order.run);
     let mut on_its_way = Attempt {
         order,
         options,

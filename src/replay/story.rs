@@ -214,6 +214,7 @@ impl Story {
             | incident::Fact::Offered { .. }
             | incident::Fact::Entered(_)
             | incident::Fact::Planned { .. }
+            | incident::Fact::GoesOn { .. }
             | incident::Fact::Said { .. }
             | incident::Fact::Late(_)
             | incident::Fact::Relapsed { .. }

@@ -170,6 +170,7 @@ pub(super) fn people(found: &mut Found<'_>, raw: &raw::People) -> PeoplePolicy {
     PeoplePolicy {
         repeat_page_every: found.positive(&raw.repeat_page_every, usual.repeat_page_every),
         root_cause_within: raw.root_cause_within.unwrap_or(usual.root_cause_within),
+        progress_every: found.positive(&raw.progress_every, usual.progress_every),
     }
 }
 

@@ -77,6 +77,7 @@ keys! {
     People {
         repeat_page_every: Placed<Span>,
         root_cause_within: Option<Span>,
+        progress_every: Placed<Span>,
         blind_watched: Option<Span>,
         blind_idle: Option<Span>,
     }

@@ -94,7 +94,7 @@ tables! {
         freshness_polls freshness_at_least company_wait;
     [Fleet] storm_services storm_share storm_window rollbacks_per_hour;
     [Verification] hold max_error_rate max_p95 max_cpu max_memory min_requests min_ready ready_for;
-    [People] repeat_page_every root_cause_within blind_watched blind_idle;
+    [People] repeat_page_every root_cause_within progress_every blind_watched blind_idle;
     [Baseline] begins ends samples floor slot quantile_window;
     [Trigger] enabled looks_at severity may_act above below slower_than holds_for recovers_after grace share samples
         silence confidence errors span_share buckets requests least_per_minute latched margin alpha

@@ -45,6 +45,7 @@ impl Fleet {
             | What::IntegritySeen { .. }
             | What::EvidencePosted { .. }
             | What::StepReported { .. }
+            | What::StepGoesOn { .. }
             | What::Spoke { .. }
             | What::KillSwitch { .. }
             | What::Undelivered { .. }

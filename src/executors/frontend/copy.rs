@@ -26,7 +26,6 @@ use crate::{
         run::Outcome,
     },
     executors::{Attempt, Trouble, failed},
-    store::Lease,
 };
 
 /// How often it is said how far it is.
@@ -206,7 +205,7 @@ impl Way {
             let others: Vec<&str> =
                 names.iter().filter(|name| Some(**name) != last).copied().collect();
             for some in [others, last.into_iter().collect()] {
-                self.copy_all(&some, (attempt.lease, attempt.until), (copied, missing.len()))
+                self.copy_all(&some, attempt, (copied, missing.len()))
                     .await
                     .map_err(|why| why.into_trouble(&self.stands(stage)))?;
             }
@@ -248,9 +247,10 @@ impl Way {
     async fn copy_all(
         &self,
         names: &[&str],
-        (lease, until): (&Lease, Instant),
+        attempt: &Attempt<'_>,
         (copied, of): (&Arc<AtomicUsize>, usize),
     ) -> Result<(), Stopped> {
+        let (lease, until) = (attempt.lease, attempt.until);
         let all: Vec<(String, Object)> = names
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), self.to.objects.get(*name)?.clone())))
@@ -277,6 +277,7 @@ impl Way {
                 () = sleep_until(until) => return Err(Stopped::Late),
                 _ = telling.tick() => {
                     let copied = copied.load(Ordering::Relaxed);
+                    attempt.progress(&format!("{copied} of {of} objects copied"));
                     info!(copied, of, "{} goes back to {}", self.site.runbook.at, self.to.version);
                 }
             }

@@ -109,6 +109,7 @@ impl Making<'_, '_> {
 
     fn say(&mut self, text: String) {
         info!(step = self.attempt.order.step, "{text}");
+        self.attempt.progress(&text);
         self.said += 1;
         if self.said <= SAID_MAX {
             self.attempt.say(&text);

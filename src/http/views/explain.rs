@@ -34,6 +34,9 @@ pub struct Explain {
     /// What a rollback that is being verified waits for; a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verification: Vec<String>,
+    /// The step of a rollback that runs now, and how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
     /// What the guards were asked about.
     #[serde(flatten)]
     pub ground: Ground,
@@ -104,6 +107,7 @@ impl Explain {
                 .incident
                 .as_ref()
                 .map_or_else(Vec::new, |incident| verification::waits_for(s, incident)),
+            runs: s.state.incident.as_ref().and_then(|it| it.stands(s)).map(|it| it.in_words()),
             ground,
             response: severity.map_or_else(String::new, |severity| response(s, severity)),
             guards: judged.guards,

@@ -81,6 +81,9 @@ pub struct IncidentView {
     pub plan: Option<PlanView>,
     /// Where the run is.
     pub run: Option<RunPhase>,
+    /// The step that runs now, and how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
     /// Every attempt at a step.
     pub attempts: Vec<Attempt>,
     /// The verification's checklist, while one is made.
@@ -142,6 +145,7 @@ impl IncidentView {
             offered: incident.offered.as_deref().map(PlanView::of),
             plan: run.map(|run| PlanView::of(&run.plan)),
             run: run.map(|run| run.phase.clone()),
+            runs: incident.stands(s).map(|it| it.in_words()),
             attempts: run.map(|run| run.attempts.clone()).unwrap_or_default(),
             checks: match is_checked {
                 true => verification::verify(s, incident).checks,

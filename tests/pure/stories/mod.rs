@@ -20,6 +20,7 @@ mod fleets;
 mod half_seen;
 mod images;
 mod integrity;
+mod long_steps;
 mod maintenance;
 mod missed;
 mod not_rolled_back;

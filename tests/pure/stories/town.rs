@@ -67,6 +67,8 @@ pub(super) struct Town {
     shadow: Fleet,
     in_flight: BTreeSet<(String, usize, u32, bool)>,
     under_way: Vec<UnderWay>,
+    /// How long each step takes.
+    pub(super) takes: Span,
     pub(super) replies: Vec<Reply>,
     /// After how many turns the daemon crashes, again and again.
     pub(super) crashes: Option<(u64, Windows, bool)>,
@@ -116,6 +118,7 @@ impl Town {
             shadow: Fleet::new(policy.clone(), 1),
             in_flight: BTreeSet::new(),
             under_way: vec![],
+            takes: Span::seconds(5),
             replies: vec![],
             crashes: None,
             policy,
@@ -369,7 +372,7 @@ impl Town {
         for (service, order) in self.fleet.wanted() {
             let key = (order.run.clone(), order.step, order.attempt, order.fallback);
             if self.in_flight.insert(key) {
-                let at = self.now.steady + Span::seconds(5);
+                let at = self.now.steady + self.takes;
                 self.under_way.push(UnderWay { at, service, order });
             }
         }

@@ -186,6 +186,7 @@ fn service(layout: Layout, index: usize) -> ServicePolicy {
         people: PeoplePolicy {
             repeat_page_every: Span::minutes(3),
             root_cause_within: Span::hours(24),
+            ..PeoplePolicy::default()
         },
         bake: BAKE,
         watch_after: Span::minutes(3),

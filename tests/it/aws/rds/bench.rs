@@ -176,6 +176,11 @@ impl Bench {
         self.attempt(Action::RdsRestore { what: Box::new(what.clone()) }, resumed).await
     }
 
+    /// What the attempt that runs says of itself.
+    pub(super) fn progress(&self) -> String {
+        self.executor.progress.of(RUN)
+    }
+
     pub(super) fn asked(&self) -> usize {
         self.proxy.asked(RESTORE).len()
     }

@@ -1,12 +1,14 @@
 //! One instance is made of a snapshot, and no second; of the next one where that fails.
 
+use std::time::Duration;
+
 use rollbackd::{
     domain::{plan::Action, rds::RUN_TAG, run::Outcome},
     units::Span,
 };
 
 use super::bench::{Bench, RESTORE, RUN, old, why};
-use crate::aws::proxy::Twist;
+use crate::{aws::proxy::Twist, rig::eventually};
 
 fn refuse(code: &'static str) -> Twist {
     Twist::Refuse { status: 400, code, said: "" }
@@ -213,7 +215,11 @@ async fn one_that_takes_too_long_is_left_to_itself_and_named() {
     let new = what.candidates[0].restored.clone();
     bench.face(&new, |face| face.statuses = vec!["creating"; 1_000].into());
     let action = Action::RdsRestore { what: Box::new(what) };
-    let report = bench.attempt_within(action, false, Span(400)).await;
+    let meanwhile = eventually("it says how far it is", Duration::from_secs(10), async || {
+        Some(bench.progress()).filter(|said| said.contains("`creating`"))
+    });
+    let (report, said) = tokio::join!(bench.attempt_within(action, false, Span(400)), meanwhile);
+    assert!(said.contains(&new) && bench.progress().is_empty(), "{said}");
     assert!(why(&report).contains("is still `creating` and goes on by itself"), "{report:?}");
     assert!(report.left.contains(&new) && report.unmoved, "{report:?}");
     assert_eq!((bench.asked(), bench.made().await), (1, vec![new]), "the older one is not begun");
