@@ -255,6 +255,28 @@ pub(crate) mod tests {
         }
     }
 
+    /// By `openssl dgst -sha1`, with the same key, of what [`posted`] says of a notification.
+    const FIRST: &str = "s5S8edF+agA3dDZohXLnyU8mJnEgxS26WkesZ8273fCsPeBUf9/yPqEkKKmcEUNksnRW5HMMRKcKtQFLzbNvvyRTLer1VrFssocM\
+                         LxNO+2cvJdPY7+ZPSWcLqJ8Q5aCHWWw8jDL8p602sa6sY6xKs5uyO2M/q/DaSfGDqIMq1qcpslw7e59lpiqjShD1o5iPy+px9XJP\
+                         WQHKOf2ZDVW64CJCr6WswoXh3GoNA7RmEARQlxq5e5xpYJ3IkydkQIySVbF7HjgGK7QOMkgLjJFPFjAHQWV9sUkKUeYiVY0pMKhs\
+                         LeI+UuuBCIPVOwH/xg5AndfcN/imKmAa67rRMcjaYQ==";
+
+    /// What a topic has that nobody has set otherwise.
+    #[test]
+    fn the_first_version_of_signatures_is_taken_and_one_that_nobody_knows_is_not() {
+        let mut notification = posted("Notification");
+        notification["SignatureVersion"] = "1".into();
+        notification["Signature"] = FIRST.into();
+        let message = read(&notification);
+        assert_eq!(message.check(PEM, NOW), Ok(()));
+        let other = Notification { message: "it does not burn".into(), ..message.clone() };
+        assert_eq!(other.check(PEM, NOW), Err("its signature is not SNS's".to_owned()));
+        let second = Notification { signature_version: "2".into(), ..message.clone() };
+        assert_eq!(second.check(PEM, NOW), Err("its signature is not SNS's".to_owned()));
+        let third = Notification { signature_version: "3".into(), ..message };
+        assert!(third.check(PEM, NOW).unwrap_err().contains("\"3\" is not known"));
+    }
+
     #[test]
     fn keys_that_are_signed_are_those_that_sns_names() {
         let text = read(&posted("Notification")).signed();

@@ -165,6 +165,7 @@ fn page(id: &str, subject: &str, why: &str, advice: &str, at: UnixMs) -> Notice 
         id: format!("{id}-{}", at.0),
         service: None,
         incident: None,
+        severity: None,
         audience: Audience::OnCall,
         urgency: Urgency::Page,
         kind: Kind::Health,

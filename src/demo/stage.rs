@@ -45,7 +45,7 @@ impl Stage {
         stage.write("restart.sh", &restart)?;
         // What serves is what the running process was started from, not what the link says.
         let running = format!(
-            "pid=$(cat {dir}/shop.pid)\nkill -0 \"$pid\" 2>/dev/null || exit 3\nbasename \"$(readlink /proc/\"$pid\"/cwd)\"\n"
+            "read -r pid <{dir}/shop.pid\nkill -0 \"$pid\" 2>/dev/null || exit 3\nat=$(readlink /proc/\"$pid\"/cwd) && echo \"${{at##*/}}\"\n"
         );
         stage.write("running.sh", &running)?;
         let config = include_str!("demo.toml")

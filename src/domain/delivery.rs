@@ -97,6 +97,7 @@ mod tests {
             id: "n".into(),
             service: (kind != Kind::Health).then(|| "shop/production".parse().unwrap()),
             incident: None,
+            severity: None,
             audience: Audience::OnCall,
             urgency,
             kind,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::service::ServiceId;
+use super::{service::ServiceId, severity::Severity};
 use crate::units::UnixMs;
 
 /// Who a notice is for.
@@ -69,6 +69,9 @@ pub struct Notice {
     pub service: Option<ServiceId>,
     /// The incident; orders notices and threads them.
     pub incident: Option<String>,
+    /// How bad the incident is at the time; absent where it belongs to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
     /// Who is told.
     pub audience: Audience,
     /// Whether it must be acknowledged.

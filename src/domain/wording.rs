@@ -72,6 +72,7 @@ struct Draft {
     lines: Vec<String>,
     choices: Vec<notice::Choice>,
     incident: Option<String>,
+    severity: Option<Severity>,
 }
 
 impl Draft {
@@ -85,6 +86,7 @@ impl Draft {
             lines: vec![],
             choices: vec![],
             incident: None,
+            severity: None,
         }
     }
 
@@ -100,6 +102,7 @@ impl Draft {
 
     fn of(mut self, incident: &Incident) -> Self {
         self.incident = Some(incident.id.clone());
+        self.severity = Some(incident.severity);
         self
     }
 
@@ -115,6 +118,7 @@ impl Draft {
             id: format!("{}#{number}", s.state.id),
             service: Some(s.state.id.clone()),
             incident: self.incident,
+            severity: self.severity,
             audience: self.audience,
             urgency: self.urgency,
             kind: self.kind,

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use crate::{
-    domain::notice::{Audience, Choice, Kind, Notice, Urgency},
+    domain::{
+        notice::{Audience, Choice, Kind, Notice, Urgency},
+        severity::Severity,
+    },
     units::UnixMs,
 };
 
@@ -17,6 +20,7 @@ pub(super) fn in_progress() -> Notice {
         id: "checkout/production#41".to_owned(),
         service: Some("checkout/production".parse().expect("a service")),
         incident: Some("inc-7".to_owned()),
+        severity: Some(Severity::P0),
         audience: Audience::OnCall,
         urgency: Urgency::Page,
         kind: Kind::RollbackInProgress,

@@ -18,7 +18,10 @@ use super::{
     text::{cut, lines, one_line},
 };
 use crate::{
-    domain::notice::{Audience, Choice, Kind, Notice, Urgency},
+    domain::{
+        notice::{Audience, Choice, Kind, Notice, Urgency},
+        severity::Severity,
+    },
     units::{Secret, Span, UnixMs},
 };
 
@@ -60,6 +63,9 @@ pub struct Envelope {
     pub service: Option<String>,
     /// The incident that the notice belongs to.
     pub incident: Option<String>,
+    /// `P0` to `P3` of that incident when this was told; absent where it belongs to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
     /// `on_call` or `stakeholders`.
     pub audience: Audience,
     /// `page` (a person must acknowledge it) or `info`.
@@ -142,6 +148,7 @@ pub(super) fn envelope_within(notice: &Notice, bounds: &Bounds) -> Envelope {
         id: notice.id.clone(),
         service: notice.service.as_ref().map(ToString::to_string),
         incident: notice.incident.as_deref().map(short),
+        severity: notice.severity,
         audience: notice.audience,
         urgency: notice.urgency,
         kind: notice.kind,
@@ -245,6 +252,7 @@ mod tests {
           "id": "checkout/production#41",
           "service": "checkout/production",
           "incident": "inc-7",
+          "severity": "P0",
           "audience": "on_call",
           "urgency": "page",
           "kind": "rollback_in_progress",
@@ -295,6 +303,7 @@ mod tests {
           "id": "checkout/production#58",
           "service": "checkout/production",
           "incident": "inc-7",
+          "severity": "P0",
           "audience": "stakeholders",
           "urgency": "info",
           "kind": "rollback_complete",

@@ -240,6 +240,7 @@ fn notice(row: &Row<'_>) -> rusqlite::Result<Notice> {
         id: row.get(1)?,
         service: None,
         incident: row.get(4)?,
+        severity: None,
         audience: Audience::OnCall,
         urgency: urgency(&row.get::<_, String>(5)?),
         kind: Kind::Health,

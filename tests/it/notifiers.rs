@@ -344,6 +344,7 @@ fn notice() -> Notice {
         id: "checkout/production#41".to_owned(),
         service: Some("checkout/production".parse().expect("a service")),
         incident: Some("inc-7".to_owned()),
+        severity: None,
         audience: Audience::OnCall,
         urgency: Urgency::Page,
         kind: Kind::RollbackInProgress,

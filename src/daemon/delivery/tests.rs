@@ -100,6 +100,7 @@ fn notice(id: &str, urgency: Urgency) -> Notice {
         service: None,
         // Each in a lane of its own.
         incident: Some(id.to_owned()),
+        severity: None,
         audience: Audience::OnCall,
         urgency,
         kind: Kind::Incident,

@@ -120,6 +120,7 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
         id,
         service: None,
         incident: None,
+        severity: None,
         audience: Audience::OnCall,
         urgency,
         kind: Kind::Health,

@@ -162,6 +162,7 @@ fn attributes(notice: &Notice) -> BTreeMap<&'static str, String> {
         ("kind", kind),
         ("audience", Some(audience.to_owned())),
         ("urgency", Some(urgency.to_owned())),
+        ("severity", notice.severity.map(|it| it.to_string())),
         ("service", notice.service.as_ref().map(ToString::to_string)),
         ("incident", notice.incident.as_deref().map(|it| cut(&one_line(it), ID_MAX))),
     ];
@@ -210,7 +211,7 @@ mod tests {
             message.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             said.join(" "),
-            "audience=on_call id=checkout/production#41 incident=inc-7 kind=rollback_in_progress service=checkout/production urgency=page"
+            "audience=on_call id=checkout/production#41 incident=inc-7 kind=rollback_in_progress service=checkout/production severity=P0 urgency=page"
         );
     }
 

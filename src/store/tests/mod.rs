@@ -47,6 +47,7 @@ fn notice(id: &str, incident: &str, urgency: Urgency) -> Notice {
         id: id.into(),
         service: None,
         incident: Some(incident.into()),
+        severity: None,
         audience: Audience::OnCall,
         urgency,
         kind: Kind::Incident,

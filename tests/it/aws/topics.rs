@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use rollbackd::{
     aws::Clients,
-    domain::notice::{Audience, Kind, Notice, Urgency},
+    domain::{
+        notice::{Audience, Kind, Notice, Urgency},
+        severity::Severity,
+    },
     notifiers::{Channel, DeliveryError, Notifier, http, sns},
     units::{Span, UnixMs},
 };
@@ -23,6 +26,7 @@ fn notice(number: u32, subject: &str) -> Notice {
         id: format!("checkout/production#{number}"),
         service: Some("checkout/production".parse().expect("a service")),
         incident: Some("inc-7".to_owned()),
+        severity: Some(Severity::P1),
         audience: Audience::OnCall,
         urgency: Urgency::Page,
         kind: Kind::RollbackInProgress,
@@ -92,6 +96,7 @@ async fn a_program_that_subscribed_gets_the_envelope_with_what_to_filter_by() {
     assert_eq!(attribute("kind").as_deref(), Some("rollback_in_progress"));
     assert_eq!(attribute("service").as_deref(), Some("checkout/production"));
     assert_eq!(attribute("urgency").as_deref(), Some("page"));
+    assert_eq!(attribute("severity").as_deref(), Some("P1"));
 }
 
 /// An answer that is lost makes the outbox tell it again; a topic with an order takes it once.
