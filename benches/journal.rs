@@ -103,6 +103,7 @@ fn notice(n: usize) -> Notice {
         id: format!("n{n}"),
         service: None,
         incident: Some(format!("checkout-{}#1", n % 50)),
+        severity: None,
         audience: Audience::OnCall,
         urgency: Urgency::Page,
         kind: Kind::Incident,

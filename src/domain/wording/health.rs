@@ -61,8 +61,7 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
     let mut lines = vec![];
     let mut id = id_of(fact, cause);
     let stopped = concerned.join(", ");
-    let clock = "every window begins anew: what was about to fire must hold from now on; deadlines are not moved"
-        .to_owned();
+    let clock = WINDOWS_BEGIN_ANEW.to_owned();
     let (urgency, subject, fields) = match fact {
         Fleet::KillSwitch { reason: Some(reason) } if concerned.is_empty() => (
             Urgency::Info,
@@ -131,6 +130,9 @@ pub fn fleet_notice(fact: &Fact, concerned: &[String], cause: &str, now: Now) ->
         at: now.wall,
     })
 }
+
+/// After the clock was set.
+const WINDOWS_BEGIN_ANEW: &str = "every window begins anew: what was about to fire must hold from now on; deadlines are not moved";
 
 /// What says that a channel does not deliver is called so, whatever the event is called.
 fn id_of(fact: &Fleet, cause: &str) -> String {
